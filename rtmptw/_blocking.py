@@ -1,0 +1,67 @@
+"""
+The one door to threads: blocking work runs in a lane, in order, off the reactor.
+"""
+
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+
+from rtmptw.errors import SinkError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Lane:
+    """
+    One worker thread for one sink: what is run in a lane runs in the order it was
+    handed in, one thing at a time. The thread is started when first needed.
+
+    @ivar pending: how many calls have not finished yet.
+    """
+
+    #: Whoever hands in more without waiting for results has lost control of its
+    #: memory; a sink keeps one or two calls under way.
+    MAX_PENDING = 64
+
+    def __init__(self, reactor: Any, name: str) -> None:
+        self._reactor = reactor
+        self.pending = 0
+        self._pool = ThreadPool(0, 1, name)
+        # A thread that hangs in a dead disk must not keep the process alive.
+        self._pool.threadFactory = partial(threading.Thread, daemon=True)  # type: ignore[assignment]
+        self._pool.start()
+
+    def run(
+        self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> "Deferred[T]":
+        """
+        Call C{function} in the lane's thread.
+
+        @return: its result, in the reactor's thread.
+
+        @raise SinkError: if L{MAX_PENDING} calls are waiting already.
+        """
+        if self.pending >= self.MAX_PENDING:
+            raise SinkError(f"{self.pending} blocking calls wait in one lane already")
+        self.pending += 1
+        result: Deferred[T] = deferToThreadPool(
+            self._reactor, self._pool, function, *args, **kwargs
+        )
+        result.addBoth(self._finished)
+        return result
+
+    def _finished(self, result: Any) -> Any:
+        self.pending -= 1
+        return result
+
+    def close(self) -> None:
+        """
+        End the thread. Call it when nothing is pending: it waits for the thread.
+        """
+        self._pool.stop()

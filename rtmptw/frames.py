@@ -1,0 +1,211 @@
+"""
+The values every part of rtmptw speaks: frames, codecs and what a stream is called.
+
+A L{Frame} is one audio, video or data message of a stream. Its payload is the
+FLV tag body exactly as it came in; what the first bytes of the body say is
+parsed once, by L{rtmptw.wire.flv}, and kept beside it.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, IntEnum
+
+
+class FrameKind(IntEnum):
+    """
+    What a frame carries. The values are the RTMP message types, which are the
+    FLV tag types too (FLV specification E.4.1).
+    """
+
+    AUDIO = 8
+    VIDEO = 9
+    DATA = 18
+
+
+class Role(Enum):
+    """
+    What a frame is for.
+    """
+
+    #: Compressed audio or video: what a decoder turns into samples or a picture.
+    CODED = "coded"
+    #: A codec header: AVCDecoderConfigurationRecord, AudioSpecificConfig, ...
+    CONFIG = "config"
+    #: The encoder says that no more coded frames of this track follow.
+    END = "end"
+    #: Enhanced RTMP video metadata, such as colorInfo.
+    METADATA = "metadata"
+    #: Enhanced RTMP multichannel audio configuration.
+    CHANNELS = "channels"
+    #: An FLV video command frame (client seek start or end): no picture.
+    COMMAND = "command"
+    #: A script message: onMetaData, onTextData, onCuePoint, ...
+    DATA = "data"
+    #: A body that is empty, too short or of a kind nobody defined: passed on as is.
+    UNKNOWN = "unknown"
+
+
+class Codec(Enum):
+    """
+    A codec; the value is its FourCC where Enhanced RTMP v2 gives it one, else a
+    word of ours for the legacy FLV number (FLV specification E.4.2.1, E.4.3.1).
+    """
+
+    H264 = "avc1"
+    HEVC = "hvc1"
+    VVC = "vvc1"
+    AV1 = "av01"
+    VP8 = "vp08"
+    VP9 = "vp09"
+    H263 = "h263"
+    SCREEN = "screen"
+    VP6 = "vp6"
+    VP6A = "vp6a"
+    SCREEN2 = "screen2"
+    AAC = "mp4a"
+    MP3 = ".mp3"
+    OPUS = "Opus"
+    FLAC = "fLaC"
+    AC3 = "ac-3"
+    EAC3 = "ec-3"
+    PCM = "pcm"
+    PCM_LE = "pcm-le"
+    ADPCM = "adpcm"
+    NELLYMOSER_16K = "nellymoser-16k"
+    NELLYMOSER_8K = "nellymoser-8k"
+    NELLYMOSER = "nellymoser"
+    G711A = "g711a"
+    G711U = "g711u"
+    SPEEX = "speex"
+    MP3_8K = "mp3-8k"
+    DEVICE = "device"
+
+
+#: The tracks of every frame that is not Enhanced RTMP multitrack.
+DEFAULT_TRACKS: tuple[int, ...] = (0,)
+
+
+@dataclass(slots=True, eq=False)
+class Frame:
+    """
+    One audio, video or data message of a stream.
+
+    Not frozen: one is made for each message that arrives (a frozen dataclass
+    costs three times as much), and the stream repairs its timestamp once. After
+    that, treat it as a value: every sink of the stream gets the same object.
+
+    @ivar kind: audio, video or data.
+    @ivar timestamp: decoding time in milliseconds on the stream's own unbroken
+        clock: it does not wrap at 2^32, and may be slightly negative.
+    @ivar payload: the FLV tag body, untouched.
+    @ivar role: what the frame is for.
+    @ivar codec: its codec; C{None} for data and for what we cannot tell.
+    @ivar isKey: decoding can start here. True only for a coded video frame.
+    @ivar compositionTime: milliseconds from L{timestamp} to presentation.
+    @ivar tracks: the Enhanced RTMP track ids in this message; C{(0,)} when there
+        is one track.
+    @ivar name: for data the name of the message, C{"onMetaData"} for example.
+    """
+
+    kind: FrameKind
+    timestamp: int
+    payload: bytes
+    role: Role
+    codec: Codec | None = None
+    isKey: bool = False
+    compositionTime: int = 0
+    tracks: tuple[int, ...] = DEFAULT_TRACKS
+    name: str = ""
+
+    @property
+    def isHeader(self) -> bool:
+        """
+        Whether a decoder needs this before anything else: metadata, codec
+        headers, colour information. Headers are never dropped.
+        """
+        return self.role in _HEADER_ROLES or self.name == "onMetaData"
+
+
+_HEADER_ROLES = frozenset({Role.CONFIG, Role.METADATA, Role.CHANNELS})
+
+
+class CodecHeaders:
+    """
+    The latest metadata and codec headers of a stream: what somebody who comes
+    late, or a new file, needs before the first coded frame.
+    """
+
+    #: No stream has more tracks times kinds of header than this; a peer that
+    #: invents track ids to fill memory loses the oldest.
+    MAX_HEADERS = 64
+
+    def __init__(self) -> None:
+        self._headers: dict[tuple[object, ...], Frame] = {}
+
+    def remember(self, frame: Frame) -> None:
+        """
+        Keep a header (L{Frame.isHeader}) in place of the one it follows.
+        """
+        if frame.kind is FrameKind.DATA:
+            key: tuple[object, ...] = (0, frame.name)
+        elif frame.kind is FrameKind.VIDEO:
+            key = (1, frame.role, frame.tracks)
+        else:
+            key = (2, frame.role, frame.tracks)
+        # A replaced header keeps its place, so the order is that of first sight.
+        self._headers[key] = frame
+        if len(self._headers) > self.MAX_HEADERS:
+            del self._headers[next(iter(self._headers))]
+
+    def forget(self, name: str) -> None:
+        """
+        Drop a data header, as C{@clearDataFrame} asks for.
+        """
+        self._headers.pop((0, name), None)
+
+    def frames(self) -> list[Frame]:
+        """
+        @return: the headers in the order a player wants them: metadata, video,
+            audio.
+        """
+        return [self._headers[key] for key in sorted(self._headers, key=_kindOfKey)]
+
+
+def _kindOfKey(key: tuple[object, ...]) -> int:
+    order = key[0]
+    assert isinstance(order, int)
+    return order
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """
+    What is known of a stream when it starts.
+
+    @ivar app: the application, C{"live"} for example.
+    @ivar stream: the public name within the application.
+    @ivar peer: who publishes, as C{"host:port"}.
+    @ivar encoder: what the publisher calls itself (its flashVer).
+    @ivar startedAt: the wall clock when the stream began, with a time zone.
+    """
+
+    app: str
+    stream: str
+    peer: str
+    encoder: str
+    startedAt: datetime
+
+    @property
+    def name(self) -> str:
+        """
+        The public name, C{app/stream}.
+        """
+        return publicName(self.app, self.stream)
+
+
+def publicName(app: str, stream: str) -> str:
+    """
+    @return: the public name of a stream: C{app/stream}, or the one of them that
+        is not empty.
+    """
+    return f"{app}/{stream}" if app and stream else app or stream

@@ -1,0 +1,3 @@
+"""
+The domain: streams, each joining one source to many sinks.
+"""

@@ -1,0 +1,174 @@
+"""
+The contracts between rtmptw and the parts that plug into it.
+"""
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.interfaces import IPushProducer
+from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from rtmptw.delivery import Delivery
+    from rtmptw.frames import Frame, StreamInfo
+    from rtmptw.session.events import PublishRequested
+
+
+class IFrameSink(Interface):
+    """
+    Takes the frames of one stream.
+
+    Every call comes from the reactor's thread, in the order of the stream. A
+    frame is shared with the other sinks: do not change it.
+    """
+
+    delivery: "Delivery" = Attribute(
+        """
+        The policy and limits by which frames wait for this sink
+        (L{rtmptw.delivery.Delivery}); read once, when the sink is attached.
+        """
+    )
+
+    def streamStarted(stream: "StreamInfo", producer: IPushProducer) -> None:
+        """
+        The stream begins for this sink; metadata and codec headers so far follow
+        as frames, then the frames since the last key frame.
+
+        @param producer: C{pauseProducing()} says "I am full", C{resumeProducing()}
+            "go on", C{stopProducing()} "I am done" (detaches this sink). What
+            happens to frames meanwhile is up to the delivery policy.
+        """
+
+    def frameReceived(frame: "Frame") -> None:
+        """
+        Take the next frame. Must not block and returns nothing. An exception
+        detaches this sink alone, with its traceback in the log.
+        """
+
+    def streamEnded(reason: str) -> "Deferred[None] | None":
+        """
+        Nothing follows. Called exactly once, after the last frame.
+
+        @param reason: why, as a sentence for a person.
+        @return: C{None}, or a L{Deferred} that fires when the sink has put away
+            what it holds; the server's shutdown waits for it.
+        """
+
+
+class IFrameSinkFactory(Interface):
+    """
+    Makes the sinks of one C{--sink} option, one for each stream.
+    """
+
+    def startFactory(reactor: object) -> None:
+        """
+        Called once, before the first stream, with the reactor to take time and
+        threads from (C{IReactorTime}, C{IReactorThreads}).
+
+        @raise SinkError: when the sinks cannot work; the server does not start.
+        """
+
+    def buildSink(stream: "StreamInfo") -> "IFrameSink | None":
+        """
+        Asked once for each stream that starts.
+
+        @return: a new sink, or C{None} if this stream is not wanted.
+        """
+
+    def stopFactory() -> "Deferred[None] | None":
+        """
+        Called once, after the last stream has ended.
+
+        @return: C{None}, or a L{Deferred} that the server's shutdown waits for.
+        """
+
+
+class IFrameSinkPlugin(Interface):
+    """
+    What a Twisted plugin provides, beside L{twisted.plugin.IPlugin}, to offer a
+    sink on the command line; made after L{twisted.cred.strcred}.
+    """
+
+    sinkType: str = Attribute("The word that selects it: C{--sink=TYPE}.")
+
+    argumentFormat: str = Attribute(
+        "One line that shows the arguments: C{[DIRECTORY][:name=TEMPLATE]}."
+    )
+
+    sinkHelp: str = Attribute("What C{--help-sink-type=TYPE} prints.")
+
+    def factoryFor(argstring: str) -> IFrameSinkFactory:
+        """
+        @param argstring: all that follows the colon of C{--sink=TYPE:...}; empty
+            if there was none.
+
+        @raise UsageError: with one sentence, if the arguments are not understood.
+        """
+
+
+class IFrameSource(Interface):
+    """
+    What gives a stream its frames, as the stream sees it.
+    """
+
+    peer: str = Attribute("Who it is, as C{host:port}.")
+
+    encoder: str = Attribute("What it calls itself.")
+
+    def pauseSource() -> None:
+        """
+        A lossless sink is full: read nothing more from the peer.
+        """
+
+    def resumeSource() -> None:
+        """
+        Read on.
+        """
+
+    def silentFor() -> float:
+        """
+        @return: the seconds since the peer last sent a byte; 0 while we ourselves
+            do not read.
+        """
+
+    def sourceReplaced(reason: str) -> None:
+        """
+        Another source has taken the stream over, or the stream was ended: close.
+        """
+
+
+class IStreamAuthorizer(Interface):
+    """
+    Decides who may publish, and under which public name.
+    """
+
+    def authorizePublish(
+        request: "PublishRequested", peer: str
+    ) -> "PublishPermit | Deferred[PublishPermit]":
+        """
+        Decide before any sink, hook or status hears of it.
+
+        @return: the permit, now or later.
+
+        @raise NotAllowed: (or fail with it) to refuse.
+        """
+
+
+class PublishPermit:
+    """
+    That somebody may publish.
+
+    @ivar app: the public application name.
+    @ivar stream: the public stream name; differs from the key if that is secret.
+    @ivar credentials: what the publisher showed. One who shows the same may take
+        a live stream over at once; C{None} never takes over before the old
+        publisher has fallen silent.
+    """
+
+    __slots__ = ("app", "credentials", "stream")
+
+    def __init__(self, app: str, stream: str, credentials: str | None = None) -> None:
+        self.app = app
+        self.stream = stream
+        self.credentials = credentials

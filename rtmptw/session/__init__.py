@@ -1,0 +1,3 @@
+"""
+The conversation: messages to what is being asked, and answers to bytes.
+"""

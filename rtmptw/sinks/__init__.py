@@ -1,0 +1,3 @@
+"""
+Sinks that keep or compute.
+"""
