@@ -1,0 +1,72 @@
+"""
+The frames since the last key frame: what a late sink needs to show a picture at
+once.
+"""
+
+from rtmptw.frames import Frame, FrameKind, Role
+
+#: A longer group is not kept: whoever joins would lag by as much.
+MAX_MILLISECONDS = 10_000
+#: Bounds the overhead of tiny frames (SRS has the same number).
+MAX_FRAMES = 2500
+#: Ten seconds of 13 Mbit/s.
+MAX_BYTES = 16 * 1024 * 1024
+
+
+class GroupOfPictures:
+    """
+    Keeps the current group of pictures, within bounds: a group that grows beyond
+    them is dropped whole, as half of one cannot be decoded.
+    """
+
+    def __init__(self) -> None:
+        self._frames: list[Frame] = []
+        self._bytes = 0
+        self._track: int | None = None
+
+    def add(self, frame: Frame) -> None:
+        """
+        Take the next frame of the stream, no header.
+        """
+        if frame.isKey and self._begins(frame):
+            self._frames = [frame]
+            self._bytes = len(frame.payload)
+            return
+        if not self._frames:
+            return
+        self._frames.append(frame)
+        self._bytes += len(frame.payload)
+        if (
+            len(self._frames) > MAX_FRAMES
+            or self._bytes > MAX_BYTES
+            or frame.timestamp - self._frames[0].timestamp > MAX_MILLISECONDS
+        ):
+            self.clear()
+
+    def _begins(self, frame: Frame) -> bool:
+        """
+        Whether a key frame begins a group: those of the lowest track do.
+        """
+        lowest = min(frame.tracks)
+        if self._track is None or lowest <= self._track:
+            self._track = lowest
+            return True
+        return False
+
+    def clear(self) -> None:
+        """
+        Forget the group and wait for the next key frame.
+        """
+        self._frames = []
+        self._bytes = 0
+
+    def frames(self) -> list[Frame]:
+        """
+        @return: the group from its key frame on; empty if there is none. The end
+            of a sequence is left out, the stream goes on.
+        """
+        return [
+            frame
+            for frame in self._frames
+            if not (frame.kind is FrameKind.VIDEO and frame.role is Role.END)
+        ]

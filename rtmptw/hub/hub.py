@@ -1,0 +1,254 @@
+"""
+All live streams by public name: arrivals, takeovers, departures.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from rtmptw.errors import NotAllowed
+from rtmptw.frames import FrameKind, StreamInfo, publicName
+from rtmptw.hub.stream import SinkReport, Stream
+from rtmptw.interfaces import IFrameSinkFactory, IFrameSource
+
+#: A publisher that has sent nothing for so long gives way to a new one of the same
+#: name. Encoders send at least audio every few tens of milliseconds.
+STALE_SECONDS = 3.0
+
+
+class StreamHub:
+    """
+    Joins publishers to streams, and streams to sinks.
+
+    @ivar clock: monotonic seconds, for grace times and whoever feeds the hub.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        sinkFactories: Sequence[tuple[str, IFrameSinkFactory]] = (),
+        graceTime: float = 0.0,
+        gopCache: bool = True,
+        sinkEnded: Callable[[SinkReport], None] = lambda report: None,
+        wallClock: Callable[[], datetime] = lambda: datetime.now().astimezone(),
+    ) -> None:
+        """
+        @param sinkFactories: named; each is asked for a sink when a stream starts.
+        @param graceTime: how long a stream waits for a publisher to come back, in
+            seconds.
+        @param gopCache: whether late sinks get the frames since the last key frame.
+        @param sinkEnded: gets the closed books of each sink.
+        @param wallClock: the time of day.
+        """
+        self.clock = clock
+        self._sinkFactories = list(sinkFactories)
+        self._graceTime = graceTime
+        self._gopCache = gopCache
+        self._sinkEnded = sinkEnded
+        self._wallClock = wallClock
+        self._streams: dict[str, Stream] = {}
+        self._graces: dict[str, IDelayedCall] = {}
+        self._ending: list[Deferred[Any]] = []
+        self._closing = ""
+
+    @property
+    def streams(self) -> Mapping[str, Stream]:
+        """
+        The live streams by public name.
+        """
+        return MappingProxyType(self._streams)
+
+    def publish(
+        self,
+        app: str,
+        stream: str,
+        source: IFrameSource,
+        credentials: str | None = None,
+    ) -> Stream:
+        """
+        Let a source give a stream its frames: a new stream, one that waits for its
+        publisher to come back, or one that it takes over.
+
+        @return: the stream; give it frames with C{frameReceived}, and tell the hub
+            with L{sourceLost} when there are no more.
+
+        @raise NotAllowed: C{NetStream.Publish.BadName} if another source is alive.
+        """
+        name = publicName(app, stream)
+        if self._closing:
+            raise NotAllowed("NetStream.Publish.Denied", self._closing)
+        live = self._streams.get(name)
+        if live is None:
+            return self._begin(app, stream, source, credentials)
+        if live.source is None:
+            self._graces.pop(name).cancel()
+            self._log.info(
+                "{stream}: {peer} ({encoder}) continues it",
+                stream=name,
+                peer=source.peer,
+                encoder=source.encoder,
+            )
+        else:
+            self._takeOver(live, source, credentials)
+        live.setSource(source, credentials)
+        return live
+
+    def _begin(
+        self, app: str, stream: str, source: IFrameSource, credentials: str | None
+    ) -> Stream:
+        info = StreamInfo(app, stream, source.peer, source.encoder, self._wallClock())
+        new = self._streams[info.name] = Stream(info, self._gopCache, self._sinkEnded)
+        new.setSource(source, credentials)
+        for name, factory in self._sinkFactories:
+            try:
+                sink = factory.buildSink(info)
+            except Exception:
+                self._log.failure(
+                    "{stream}: sink {sink} could not be built; the stream goes on",
+                    stream=info.name,
+                    sink=name,
+                )
+                continue
+            if sink is not None:
+                new.attach(name, sink)
+        self._log.info(
+            "{stream}: published by {peer} ({encoder}), sinks: {sinks}",
+            stream=info.name,
+            peer=source.peer,
+            encoder=source.encoder,
+            sinks=", ".join(outlet.name for outlet in new.outlets) or "none",
+        )
+        return new
+
+    def _takeOver(
+        self, stream: Stream, source: IFrameSource, credentials: str | None
+    ) -> None:
+        old = stream.source
+        assert old is not None
+        silence = old.silentFor()
+        if credentials is not None and credentials == stream.credentials:
+            why = "it shows the same credentials"
+        elif silence >= STALE_SECONDS:
+            why = f"the old publisher has been silent for {silence:.1f} s"
+        else:
+            self._log.warn(
+                "{stream}: {peer} is refused, {old} publishes it",
+                stream=stream.name,
+                peer=source.peer,
+                old=old.peer,
+            )
+            raise NotAllowed(
+                "NetStream.Publish.BadName",
+                f"{stream.name} is being published already; stop the other encoder "
+                "or use another name.",
+            )
+        self._log.warn(
+            "{stream}: {peer} takes it over from {old}: {why}",
+            stream=stream.name,
+            peer=source.peer,
+            old=old.peer,
+            why=why,
+        )
+        stream.source = None
+        old.sourceReplaced(f"taken over by {source.peer}")
+
+    def sourceLost(self, stream: Stream, source: IFrameSource, reason: str) -> None:
+        """
+        A source gives no more frames. After the grace time the stream ends.
+        """
+        if stream.source is not source:
+            # It has been taken over, or the stream has ended already.
+            return
+        stream.source = None
+        if self._graceTime and not self._closing:
+            self._log.info(
+                "{stream}: {reason}; waiting {grace:g} s for its publisher",
+                stream=stream.name,
+                reason=reason,
+                grace=self._graceTime,
+            )
+            self._graces[stream.name] = self.clock.callLater(
+                self._graceTime, self._graceOver, stream, reason
+            )
+        else:
+            self._end(stream, reason)
+
+    def _graceOver(self, stream: Stream, reason: str) -> None:
+        del self._graces[stream.name]
+        self._end(stream, reason)
+
+    def end(self, name: str, reason: str) -> "Deferred[object]":
+        """
+        End a stream: its publisher is disconnected, its sinks are ended.
+
+        @return: fires when the sinks have put everything away.
+
+        @raise KeyError: if there is no such stream.
+        """
+        stream = self._streams[name]
+        grace = self._graces.pop(name, None)
+        if grace is not None:
+            grace.cancel()
+        source, stream.source = stream.source, None
+        if source is not None:
+            source.sourceReplaced(reason)
+        return self._end(stream, reason)
+
+    def _end(self, stream: Stream, reason: str) -> "Deferred[object]":
+        del self._streams[stream.name]
+        ending = stream.end(reason)
+        self._ending.append(ending)
+        ending.addCallback(self._ended, stream, reason, ending)
+        return ending
+
+    def _ended(
+        self, result: object, stream: Stream, reason: str, ending: "Deferred[object]"
+    ) -> None:
+        self._ending.remove(ending)
+        counts = stream.counts
+        seconds = (self._wallClock() - stream.info.startedAt).total_seconds()
+        self._log.info(
+            "{stream}: ended after {seconds:.1f} s: {reason}; {video} video, {audio} "
+            "audio, {data} data frames, {bytes} bytes{extra}",
+            stream=stream.name,
+            seconds=seconds,
+            reason=reason,
+            video=counts[FrameKind.VIDEO],
+            audio=counts[FrameKind.AUDIO],
+            data=counts[FrameKind.DATA],
+            bytes=stream.bytes,
+            extra=_extra(stream),
+        )
+
+    def shutdown(self, reason: str) -> "Deferred[object]":
+        """
+        End all streams and accept no more.
+
+        @return: fires when all sinks have put everything away.
+        """
+        self._closing = reason
+        for name in list(self._streams):
+            self.end(name, reason)
+        return DeferredList(list(self._ending))
+
+
+def _extra(stream: Stream) -> str:
+    """
+    @return: what went wrong, for the last line of a stream; often nothing.
+    """
+    parts = [
+        f"{count} timestamp repairs ({kind})"
+        for kind, count in sorted(stream.timeline.repairs.items())
+    ]
+    if stream.malformed:
+        parts.append(f"{stream.malformed} bodies not understood")
+    if stream.publishers > 1:
+        parts.append(f"{stream.publishers} publishers")
+    return "".join(f", {part}" for part in parts)

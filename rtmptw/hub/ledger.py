@@ -1,0 +1,66 @@
+"""
+The books of one sink: where every frame that came for it went.
+"""
+
+from rtmptw.frames import Frame
+
+
+class Ledger:
+    """
+    Counts, exact at every moment:
+    C{received = delivered + queued + sum(dropped.values())}.
+
+    @ivar received: frames offered to the sink's outlet.
+    @ivar delivered: frames the sink has taken.
+    @ivar queued: frames that wait for it.
+    @ivar dropped: frames it will never get, by reason.
+    @ivar bytes: payload bytes delivered.
+    @ivar firstTimestamp: of the first coded frame delivered, in ms; C{None} before.
+    @ivar lastTimestamp: of the last one.
+    """
+
+    __slots__ = (
+        "bytes",
+        "delivered",
+        "dropped",
+        "firstTimestamp",
+        "lastTimestamp",
+        "queued",
+        "received",
+    )
+
+    def __init__(self) -> None:
+        self.received: int = 0
+        self.delivered: int = 0
+        self.queued: int = 0
+        self.dropped: dict[str, int] = {}
+        self.bytes: int = 0
+        self.firstTimestamp: int | None = None
+        self.lastTimestamp: int | None = None
+
+    def drop(self, reason: str, frames: int = 1) -> None:
+        """
+        Book frames that the sink will not get.
+        """
+        if frames:
+            self.dropped[reason] = self.dropped.get(reason, 0) + frames
+
+    def deliver(self, frame: Frame) -> None:
+        """
+        Book a frame that the sink has taken.
+        """
+        self.delivered += 1
+        self.bytes += len(frame.payload)
+        if not frame.isHeader:
+            self.lastTimestamp = frame.timestamp
+            if self.firstTimestamp is None:
+                self.firstTimestamp = frame.timestamp
+
+    @property
+    def balanced(self) -> bool:
+        """
+        Whether every frame is accounted for.
+        """
+        return self.received == self.delivered + self.queued + sum(
+            self.dropped.values()
+        )

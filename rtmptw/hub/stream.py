@@ -1,0 +1,208 @@
+"""
+A stream: one source, many sinks, and every frame accounted for at each.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.logger import Logger
+
+from rtmptw.frames import CodecHeaders, Frame, FrameKind, Role, StreamInfo
+from rtmptw.hub.gop import GroupOfPictures
+from rtmptw.hub.ledger import Ledger
+from rtmptw.hub.outlet import Outlet
+from rtmptw.hub.timeline import Timeline
+from rtmptw.interfaces import IFrameSink, IFrameSource
+
+
+@dataclass(frozen=True, slots=True)
+class SinkReport:
+    """
+    The closed books of one sink.
+
+    @ivar stream: the stream's public name.
+    @ivar sink: the sink's name.
+    @ivar ledger: what it got.
+    @ivar repairs: of the stream's timestamps so far, by kind.
+    @ivar ended: why it ended.
+    @ivar failure: what the sink could not do; empty if it could.
+    """
+
+    stream: str
+    sink: str
+    ledger: Ledger
+    repairs: dict[str, int]
+    ended: str
+    failure: str
+
+
+class Stream:
+    """
+    A live stream.
+
+    @ivar info: its name and where it came from.
+    @ivar source: what gives it frames; C{None} in the grace time.
+    @ivar credentials: what its publisher showed.
+    @ivar headers: metadata and codec headers so far.
+    @ivar timeline: its clock, with the repairs.
+    @ivar counts: frames received, by kind.
+    @ivar bytes: payload bytes received.
+    @ivar malformed: bodies that no codec explains, passed on as they are.
+    @ivar publishers: how many sources it has had.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        info: StreamInfo,
+        gopCache: bool,
+        sinkEnded: Callable[[SinkReport], None],
+    ) -> None:
+        self.info = info
+        self.source: IFrameSource | None = None
+        self.credentials: str | None = None
+        self.headers = CodecHeaders()
+        self.timeline = Timeline()
+        self.counts = dict.fromkeys(FrameKind, 0)
+        self.bytes = 0
+        self.malformed = 0
+        self.publishers = 0
+        self._gop = GroupOfPictures() if gopCache else None
+        self._sinkEnded = sinkEnded
+        # Replaced, never changed, so that a sink may leave while a frame goes round.
+        self._outlets: tuple[Outlet, ...] = ()
+        self._full: set[Outlet] = set()
+        self._ending: list[Deferred[None]] = []
+
+    @property
+    def name(self) -> str:
+        """
+        The public name.
+        """
+        return self.info.name
+
+    @property
+    def outlets(self) -> tuple[Outlet, ...]:
+        """
+        The sinks that are attached, each with its ledger.
+        """
+        return self._outlets
+
+    def setSource(self, source: IFrameSource, credentials: str | None) -> None:
+        """
+        Take frames from C{source} from now on.
+        """
+        if self.publishers:
+            self.timeline.sourceReplaced()
+            if self._gop is not None:
+                self._gop.clear()
+        self.publishers += 1
+        self.source = source
+        self.credentials = credentials
+        if self._full:
+            source.pauseSource()
+
+    def attach(self, name: str, sink: IFrameSink) -> Outlet:
+        """
+        Give the stream's frames to one more sink, from the last key frame on.
+
+        @param name: what to call it in logs and ledgers.
+        @return: its outlet; C{outlet.detach(reason)} ends it.
+        """
+        outlet = Outlet(name, sink, self._pressureChanged, self._outletEnded)
+        self._outlets = (*self._outlets, outlet)
+        outlet.start(self.info)
+        for frame in self.headers.frames():
+            outlet.offer(frame)
+        if self._gop is not None:
+            for frame in self._gop.frames():
+                outlet.offer(frame)
+        return outlet
+
+    def frameReceived(self, frame: Frame) -> None:
+        """
+        Take the next frame from the source and give it to all sinks.
+
+        @param frame: with the source's timestamp, which is put on the stream's
+            clock here.
+        """
+        self.timeline.repair(frame)
+        self.counts[frame.kind] += 1
+        self.bytes += len(frame.payload)
+        if frame.isHeader:
+            self.headers.remember(frame)
+        else:
+            if self._gop is not None:
+                self._gop.add(frame)
+            if frame.role is Role.UNKNOWN:
+                self.malformed += 1
+        for outlet in self._outlets:
+            outlet.offer(frame)
+
+    def headerCleared(self, name: str) -> None:
+        """
+        The source withdraws a data header, such as onMetaData.
+        """
+        self.headers.forget(name)
+
+    def end(self, reason: str) -> "Deferred[object]":
+        """
+        End all sinks.
+
+        @return: fires when they have put everything away.
+        """
+        outlets, self._outlets = self._outlets, ()
+        for outlet in outlets:
+            self._wait(outlet, outlet.end(reason))
+        return DeferredList(self._ending)
+
+    def _outletEnded(self, outlet: Outlet) -> None:
+        """
+        A sink has left before the end.
+        """
+        self._outlets = tuple(other for other in self._outlets if other is not outlet)
+        self._full.discard(outlet)
+        self._wait(outlet, outlet.end(outlet.ended))
+        self._log.warn(
+            "{stream}: sink {sink} left: {reason}",
+            stream=self.name,
+            sink=outlet.name,
+            reason=getattr(outlet.sink, "failure", "") or outlet.ended,
+        )
+
+    def _wait(self, outlet: Outlet, finished: "Deferred[None]") -> None:
+        def report(result: None) -> None:
+            self._ending.remove(waiting)
+            self._sinkEnded(
+                SinkReport(
+                    self.name,
+                    outlet.name,
+                    outlet.ledger,
+                    dict(self.timeline.repairs),
+                    outlet.ended,
+                    getattr(outlet.sink, "failure", ""),
+                )
+            )
+
+        waiting: Deferred[None] = Deferred()
+        self._ending.append(waiting)
+        waiting.addCallback(report)
+        finished.chainDeferred(waiting)
+
+    def _pressureChanged(self, outlet: Outlet) -> None:
+        """
+        A lossless sink is full, or no longer: the source waits for the slowest.
+        """
+        before = bool(self._full)
+        if outlet.full:
+            self._full.add(outlet)
+        else:
+            self._full.discard(outlet)
+        if self.source is None or before == bool(self._full):
+            return
+        if self._full:
+            self.source.pauseSource()
+        else:
+            self.source.resumeSource()

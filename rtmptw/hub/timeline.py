@@ -1,0 +1,148 @@
+"""
+One unbroken clock for a stream, from the timestamps its sources send.
+
+Real encoders wrap at 2^32, start at -1 (macOS OBS), stamp headers and the end of a
+sequence with 0 in the middle (OBS), restart at 0, or jump when their clock is set.
+A step that makes sense passes unchanged; anything else is repaired, and counted.
+Audio and video have correctors of their own that share one offset: a corrector
+common to both takes one track's jump for the other's (ossrs/srs#2776).
+"""
+
+from rtmptw.frames import Frame, FrameKind, Role
+
+#: A step back of less than this is an encoder's own unevenness and is passed on.
+MAX_BACK = 1000
+#: A step forward of more than this is a new clock and no pause: no publisher may be
+#: silent for so long, and no unpaced file shows a picture for so long.
+MAX_FORWARD = 60_000
+#: What a track steps when nothing is known of it: a video frame at 30 a second.
+DEFAULT_STEP = 33
+
+#: Roles whose timestamps mean little: they follow the media.
+_FOLLOWERS = frozenset(
+    {Role.CONFIG, Role.METADATA, Role.CHANNELS, Role.END, Role.DATA, Role.COMMAND}
+)
+
+
+class _Track:
+    """
+    @ivar offset: what to add to a timestamp of the source.
+    @ivar wire: the last timestamp of the source, unwrapped.
+    @ivar position: the last timestamp given out.
+    @ivar step: the last step forward.
+    """
+
+    __slots__ = ("offset", "position", "step", "wire")
+
+    def __init__(self, offset: int, wire: int) -> None:
+        self.offset = offset
+        self.wire = wire
+        self.position = wire + offset
+        self.step = DEFAULT_STEP
+
+
+class Timeline:
+    """
+    Repairs the timestamps of one stream.
+
+    @ivar position: the largest timestamp given out, in ms.
+    @ivar repairs: how often which repair was needed: C{"header"} a header or end
+        far from the media around it, C{"back"} and C{"forward"} jumps, C{"source"}
+        a new source that continues the stream.
+    """
+
+    def __init__(self) -> None:
+        self._tracks: dict[tuple[FrameKind, int], _Track] = {}
+        self._offset = 0
+        self._reference: int | None = None
+        self._continuing = False
+        self.position = 0
+        self.repairs: dict[str, int] = {}
+
+    def sourceReplaced(self) -> None:
+        """
+        What comes next is from another source: its first coded frame follows the
+        last one of the old source.
+        """
+        self._tracks.clear()
+        self._continuing = self._reference is not None
+        self._reference = None
+
+    def repair(self, frame: Frame) -> None:
+        """
+        Put a frame on the stream's clock.
+
+        @param frame: with the timestamp of the wire, 0 to 2^32 - 1, which is
+            replaced.
+        """
+        timestamp = frame.timestamp
+        reference = self._reference
+        if reference is None:
+            # 0xFFFFFFFF is just before 0 (obsproject/obs-studio#10998).
+            wire = timestamp - 0x100000000 if timestamp & 0x80000000 else timestamp
+        else:
+            wire = reference + (
+                ((timestamp - reference + 0x80000000) & 0xFFFFFFFF) - 0x80000000
+            )
+        if frame.role in _FOLLOWERS:
+            frame.timestamp = self._follow(wire)
+            return
+        key = (frame.kind, frame.tracks[0])
+        track = self._tracks.get(key)
+        if track is None:
+            track = self._firstFrame(key, wire)
+        else:
+            step = wire - track.wire
+            if step <= -MAX_BACK or step > MAX_FORWARD:
+                self._jump(track, wire, "back" if step < 0 else "forward")
+            elif step > 0:
+                track.step = step
+        self._reference = wire
+        track.wire = wire
+        track.position = frame.timestamp = wire + track.offset
+        if track.position > self.position:
+            self.position = track.position
+
+    def _follow(self, wire: int) -> int:
+        """
+        @return: the time for a frame that has none of its own.
+        """
+        if self._reference is None:
+            # Before the media: FFmpeg, OBS and GStreamer say 0 whatever follows.
+            return self.position if self._continuing else wire
+        timestamp = wire + self._offset
+        if abs(timestamp - self.position) > MAX_BACK:
+            self._count("header")
+            return self.position
+        return timestamp
+
+    def _firstFrame(self, key: tuple[FrameKind, int], wire: int) -> _Track:
+        if self._continuing:
+            self._continuing = False
+            self._offset = self.position + DEFAULT_STEP - wire
+            self._count("source")
+        elif self._tracks and not (
+            -MAX_FORWARD <= wire + self._offset - self.position <= MAX_FORWARD
+        ):
+            # A second track on a clock of its own.
+            self._offset = self.position - wire
+            self._count("forward" if wire + self._offset > self.position else "back")
+        track = self._tracks[key] = _Track(self._offset, wire)
+        return track
+
+    def _jump(self, track: _Track, wire: int, kind: str) -> None:
+        """
+        The track's clock was set. If the other one was set before it in the same
+        way, the offset found then fits; else this finds it.
+        """
+        self._count(kind)
+        there = wire + self._offset
+        if not (
+            track.offset != self._offset
+            and track.position - MAX_BACK < there <= track.position + MAX_FORWARD
+        ):
+            self._offset = max(self.position, track.position) + track.step - wire
+        track.offset = self._offset
+
+    def _count(self, kind: str) -> None:
+        self.repairs[kind] = self.repairs.get(kind, 0) + 1

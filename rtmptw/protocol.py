@@ -1,0 +1,472 @@
+"""
+The glue between Twisted and a session: bytes in, events out, answers back. It
+decides nothing.
+"""
+
+import os
+from collections.abc import Callable
+from typing import cast
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import (
+    IAddress,
+    IConsumer,
+    IDelayedCall,
+    IPushProducer,
+    ITCPTransport,
+    ITransport,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from rtmptw.errors import NotAllowed
+from rtmptw.frames import Frame
+from rtmptw.hub.hub import StreamHub
+from rtmptw.hub.stream import Stream
+from rtmptw.interfaces import IFrameSource, IStreamAuthorizer, PublishPermit
+from rtmptw.session.events import (
+    ConnectRequested,
+    Event,
+    FrameReceived,
+    HeaderCleared,
+    PlayEnded,
+    PlayRequested,
+    PublishEnded,
+    PublishRequested,
+    SessionEnded,
+)
+from rtmptw.session.server import ServerSession, ServerSettings
+
+#: A peer that does not take our last words is cut off after so many seconds.
+LINGER = 5.0
+
+
+@implementer(IStreamAuthorizer)
+class AllowAll:
+    """
+    Lets everybody publish under the name they ask for. The query of the URL, if
+    there is one, counts as their credentials.
+    """
+
+    def authorizePublish(self, request: PublishRequested, peer: str) -> PublishPermit:
+        """
+        @return: always a permit.
+        """
+        return PublishPermit(request.app, request.stream, request.query or None)
+
+
+@implementer(IFrameSource)
+class _Publication:
+    """
+    One published message stream, as the hub sees it.
+    """
+
+    def __init__(self, protocol: "RTMPProtocol", encoder: str) -> None:
+        self.peer = protocol.peer
+        self.encoder = encoder or "unknown encoder"
+        self.stream: Stream | None = None
+        self._protocol = protocol
+
+    def pauseSource(self) -> None:
+        self._protocol.pauseReading(self)
+
+    def resumeSource(self) -> None:
+        self._protocol.resumeReading(self)
+
+    def silentFor(self) -> float:
+        return self._protocol.silentFor()
+
+    def sourceReplaced(self, reason: str) -> None:
+        self.stream = None
+        self._protocol.close(reason)
+
+
+@implementer(IPushProducer)
+class RTMPProtocol(Protocol):
+    """
+    One connection of a client that publishes.
+
+    As a push producer it is its own transport's: a peer that does not read our
+    answers is not read from either.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        hub: StreamHub,
+        settings: ServerSettings,
+        authorizer: IStreamAuthorizer,
+        connectionEnded: Callable[["RTMPProtocol"], None],
+    ) -> None:
+        self.peer = "unknown"
+        self._hub = hub
+        self._clock = hub.clock
+        self._settings = settings
+        self._authorizer = authorizer
+        self._connectionEnded = connectionEnded
+        self._publications: dict[int, _Publication] = {}
+        self._receivers: dict[int, Callable[[Frame], None]] = {}
+        self._pausedFor: set[object] = set()
+        self._timer: IDelayedCall | None = None
+        self._lost = False
+        self._lingering = False
+        self._endReason = ""
+        self._published: list[str] = []
+
+    # From the transport.
+
+    def connectionMade(self) -> None:
+        """
+        Begin the conversation, and its clock.
+        """
+        transport = self.transport
+        assert transport is not None
+        self.peer = _peerName(transport.getPeer())
+        if ITCPTransport.providedBy(transport):
+            # Answers are small and waited for; a dead peer must be noticed.
+            transport.setTcpNoDelay(True)
+            transport.setTcpKeepAlive(True)
+        if IConsumer.providedBy(transport):
+            transport.registerProducer(self, True)
+        self._begun = self._clock.seconds()
+        self._session = ServerSession(self._begun, os.urandom, self._settings)
+        self._arm()
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Give bytes to the session and do what it says.
+        """
+        self._do(self._session.receive(data, self._clock.seconds()))
+        if not self._publications:
+            self._arm()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        The end: nothing already received is lost by it.
+        """
+        self._lost = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        why = self._endReason or _lostReason(reason)
+        for streamID in list(self._publications):
+            self._unpublish(streamID, why)
+        self._log.info(
+            "{peer}: closed after {seconds:.1f} s, {bytes} bytes received{extra}: "
+            "{reason}",
+            peer=self.peer,
+            seconds=self._clock.seconds() - self._begun,
+            bytes=self._session.bytesReceived,
+            extra=self._extra(),
+            reason=why,
+        )
+        self._connectionEnded(self)
+
+    def _extra(self) -> str:
+        extra = ""
+        if self._published:
+            extra = f", published {', '.join(self._published)}"
+        if self._session.strayMessages:
+            extra += f", {self._session.strayMessages} frames of no stream ignored"
+        return extra
+
+    # From the transport as our consumer.
+
+    def pauseProducing(self) -> None:
+        """
+        The peer does not read our answers: do not read its questions.
+        """
+        self.pauseReading(self)
+
+    def resumeProducing(self) -> None:
+        """
+        It does again.
+        """
+        self.resumeReading(self)
+
+    def stopProducing(self) -> None:
+        """
+        The connection is lost; C{connectionLost} follows.
+        """
+
+    # From the hub.
+
+    def pauseReading(self, reason: object) -> None:
+        """
+        Read nothing from the peer until C{reason} is over.
+        """
+        if not self._pausedFor and not self._lost:
+            _producer(self.transport).pauseProducing()
+            self._session.readingPaused(self._clock.seconds())
+        self._pausedFor.add(reason)
+
+    def resumeReading(self, reason: object) -> None:
+        """
+        C{reason} is over.
+        """
+        self._pausedFor.discard(reason)
+        if not self._pausedFor and not self._lost:
+            self._session.readingResumed(self._clock.seconds())
+            _producer(self.transport).resumeProducing()
+            self._arm()
+
+    def silentFor(self) -> float:
+        """
+        @return: the seconds since the peer's last byte; 0 while we do not read.
+        """
+        return self._session.silentFor(self._clock.seconds())
+
+    def close(self, reason: str) -> None:
+        """
+        End the conversation.
+        """
+        self._do(self._session.close(reason, self._clock.seconds()))
+
+    # From the session.
+
+    def _do(self, events: list[Event]) -> None:
+        """
+        Do what the events say, then send what there is to send.
+        """
+        for event in events:
+            if type(event) is FrameReceived:
+                receive = self._receivers.get(event.streamID)
+                if receive is not None:
+                    receive(event.frame)
+            else:
+                _REACTIONS[type(event)](self, event)
+        data = self._session.dataToSend()
+        if data and not self._lost and self.transport is not None:
+            self.transport.write(data)
+        if self._endReason and not self._lost:
+            self._hangUp()
+
+    def _connectRequested(self, event: Event) -> None:
+        assert isinstance(event, ConnectRequested)
+        self._accept(event.requestID)
+
+    def _accept(self, requestID: int) -> None:
+        self._do(self._session.accept(requestID, self._clock.seconds()))
+        self._arm()
+
+    def _reject(self, requestID: int, code: str, description: str) -> None:
+        self._do(
+            self._session.reject(
+                requestID, code, description, self._clock.seconds()
+            )
+        )
+
+    def _publishRequested(self, event: Event) -> None:
+        assert isinstance(event, PublishRequested)
+        answer: Deferred[PublishPermit] = maybeDeferred(
+            self._authorizer.authorizePublish, event, self.peer
+        )
+        if not answer.called:
+            # The session holds back what follows; the kernel holds the rest.
+            self.pauseReading(event)
+        answer.addCallback(self._permitted, event)
+        answer.addErrback(self._notPermitted, event)
+
+    def _permitted(self, permit: PublishPermit, event: PublishRequested) -> None:
+        if not self._waitsFor(event):
+            return
+        publication = _Publication(self, event.encoder)
+        stream = self._hub.publish(
+            permit.app, permit.stream, publication, permit.credentials
+        )
+        if self._endReason or self._lost:
+            # It has taken over from itself.
+            self._hub.sourceLost(stream, publication, self._endReason)
+            return
+        publication.stream = stream
+        self._publications[event.streamID] = publication
+        self._receivers[event.streamID] = stream.frameReceived
+        self._published.append(stream.name)
+        self._accept(event.requestID)
+
+    def _notPermitted(self, failure: Failure, event: PublishRequested) -> None:
+        if failure.check(NotAllowed):
+            refusal = failure.value
+            assert isinstance(refusal, NotAllowed)
+        else:
+            self._log.failure(
+                "{peer}: an error in deciding about {app}/{stream}; refused",
+                failure,
+                peer=self.peer,
+                app=event.app,
+                stream=event.stream,
+            )
+            refusal = NotAllowed(
+                "NetStream.Publish.Denied", "The server could not decide."
+            )
+        if self._waitsFor(event):
+            self._reject(event.requestID, refusal.code, refusal.description)
+
+    def _waitsFor(self, event: PublishRequested) -> bool:
+        """
+        Whether an answer still matters: the connection may be gone by now.
+        """
+        self.resumeReading(event)
+        return not self._lost and not self._endReason
+
+    def _playRequested(self, event: Event) -> None:
+        assert isinstance(event, PlayRequested)
+        self._reject(
+            event.requestID,
+            "NetStream.Play.Failed",
+            "This server takes streams and does not play them.",
+        )
+
+    def _headerCleared(self, event: Event) -> None:
+        assert isinstance(event, HeaderCleared)
+        publication = self._publications.get(event.streamID)
+        if publication is not None and publication.stream is not None:
+            publication.stream.headerCleared(event.name)
+
+    def _publishEnded(self, event: Event) -> None:
+        assert isinstance(event, PublishEnded)
+        self._unpublish(event.streamID, event.reason)
+        self._arm()
+
+    def _playEnded(self, event: Event) -> None:
+        """
+        Nothing plays yet.
+        """
+
+    def _sessionEnded(self, event: Event) -> None:
+        assert isinstance(event, SessionEnded)
+        self._endReason = event.reason
+
+    def _unpublish(self, streamID: int, reason: str) -> None:
+        publication = self._publications.pop(streamID)
+        del self._receivers[streamID]
+        self.resumeReading(publication)
+        if publication.stream is not None:
+            self._hub.sourceLost(publication.stream, publication, reason)
+
+    # The end and the clock.
+
+    def _hangUp(self) -> None:
+        """
+        Close once our last words are out; a peer that does not take them is cut
+        off.
+        """
+        if self._lingering:
+            return
+        self._lingering = True
+        transport = self.transport
+        assert transport is not None
+        if IConsumer.providedBy(transport):
+            transport.unregisterProducer()
+        transport.loseConnection()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._clock.callLater(LINGER, self._cutOff)
+
+    def _cutOff(self) -> None:
+        self._timer = None
+        abort = getattr(self.transport, "abortConnection", None)
+        if abort is not None:
+            abort()
+
+    def _arm(self) -> None:
+        """
+        Wake up when the session wants it, or earlier.
+        """
+        if self._lost or self._lingering:
+            return
+        deadline = self._session.deadline()
+        if deadline is None:
+            return
+        delay = max(0.0, deadline - self._clock.seconds())
+        if self._timer is None:
+            self._timer = self._clock.callLater(delay, self._timeUp)
+        elif self._timer.getTime() > deadline:
+            self._timer.reset(delay)
+
+    def _timeUp(self) -> None:
+        self._timer = None
+        self._do(self._session.checkTime(self._clock.seconds()))
+        self._arm()
+
+
+_REACTIONS: dict[type, Callable[[RTMPProtocol, Event], None]] = {
+    ConnectRequested: RTMPProtocol._connectRequested,
+    PublishRequested: RTMPProtocol._publishRequested,
+    PlayRequested: RTMPProtocol._playRequested,
+    HeaderCleared: RTMPProtocol._headerCleared,
+    PublishEnded: RTMPProtocol._publishEnded,
+    PlayEnded: RTMPProtocol._playEnded,
+    SessionEnded: RTMPProtocol._sessionEnded,
+}
+
+
+def _peerName(address: IAddress) -> str:
+    host = getattr(address, "host", None)
+    return f"{host}:{address.port}" if host else "unix socket"  # type: ignore[attr-defined]
+
+
+def _lostReason(reason: Failure) -> str:
+    if reason.check(ConnectionDone):
+        return "closed by the peer"
+    return f"connection lost: {reason.getErrorMessage()}"
+
+
+def _producer(transport: ITransport | None) -> IPushProducer:
+    """
+    Every stream transport of Twisted is a push producer.
+    """
+    return cast(IPushProducer, transport)
+
+
+class RTMPFactory(Factory):
+    """
+    Makes the protocols of one hub: all that a program needs to take RTMP in.
+
+        hub = StreamHub(reactor, [("mine", MySinkFactory())])
+        endpoint = TCP4ServerEndpoint(reactor, 1935)
+        endpoint.listen(RTMPFactory(hub))
+
+    @ivar connections: the protocols that are connected.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        hub: StreamHub,
+        settings: ServerSettings | None = None,
+        authorizer: IStreamAuthorizer | None = None,
+    ) -> None:
+        """
+        @param authorizer: decides who may publish; everybody if not given.
+        """
+        self.hub = hub
+        self.connections: set[RTMPProtocol] = set()
+        self._settings = settings or ServerSettings()
+        self._authorizer = authorizer or AllowAll()
+
+    def buildProtocol(self, addr: IAddress | None) -> RTMPProtocol:
+        """
+        @return: the protocol for a new connection.
+        """
+        protocol = RTMPProtocol(
+            self.hub,
+            self._settings,
+            self._authorizer,
+            self.connections.discard,
+        )
+        protocol.factory = self
+        self.connections.add(protocol)
+        return protocol
+
+    def close(self, reason: str) -> None:
+        """
+        End all conversations.
+        """
+        for protocol in list(self.connections):
+            protocol.close(reason)

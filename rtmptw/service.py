@@ -1,0 +1,202 @@
+"""
+The media server as a Twisted service, made from a L{Config}.
+"""
+
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from twisted.application.internet import StreamServerEndpointService
+from twisted.application.service import MultiService
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    DeferredList,
+    maybeDeferred,
+)
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
+
+from rtmptw._ledgerfile import LedgerFile
+from rtmptw.errors import SinkError
+from rtmptw.hub.hub import StreamHub
+from rtmptw.hub.stream import SinkReport
+from rtmptw.interfaces import IFrameSinkFactory, IStreamAuthorizer
+from rtmptw.protocol import RTMPFactory
+from rtmptw.session.server import ServerSettings
+
+#: Sinks have so many seconds to put everything away at the end; the process is
+#: promised to be gone after ten.
+SHUTDOWN_TIMEOUT = 8.0
+
+DEFAULT_PORT = "tcp:1935"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """
+    What a server is to do.
+
+    @ivar ports: endpoint descriptions to listen on.
+    @ivar sinks: the sinks' names and factories.
+    @ivar settings: towards clients.
+    @ivar graceTime: how long a stream waits for its publisher, in seconds.
+    @ivar gopCache: whether late sinks get the frames since the last key frame.
+    @ivar ledger: the path of the ledger file; empty for none.
+    """
+
+    ports: tuple[str, ...] = (DEFAULT_PORT,)
+    sinks: tuple[tuple[str, IFrameSinkFactory], ...] = ()
+    settings: ServerSettings = field(default_factory=ServerSettings)
+    graceTime: float = 0.0
+    gopCache: bool = True
+    ledger: str = ""
+
+
+class RTMPService(MultiService):
+    """
+    The media server.
+
+    @ivar hub: its streams.
+    @ivar factory: its connections.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        config: Config,
+        reactor: Any,
+        authorizer: IStreamAuthorizer | None = None,
+    ) -> None:
+        super().__init__()
+        self._config = config
+        self._reactor = reactor
+        self._ledger = LedgerFile(config.ledger) if config.ledger else None
+        self.hub = StreamHub(
+            reactor,
+            config.sinks,
+            graceTime=config.graceTime,
+            gopCache=config.gopCache,
+            sinkEnded=self._sinkEnded,
+        )
+        self.factory = RTMPFactory(self.hub, config.settings, authorizer)
+        for description in config.ports:
+            port = _PortService(serverFromString(reactor, description), self.factory)
+            port.setName(description)
+            port.setServiceParent(self)
+
+    def startService(self) -> None:
+        """
+        Start the sinks, then listen.
+
+        @raise SinkError: if a sink cannot work.
+        """
+        if self._ledger is not None:
+            self._ledger.open(self._reactor)
+        for _name, factory in self._config.sinks:
+            factory.startFactory(self._reactor)
+        super().startService()
+        if not self._config.sinks:
+            self._log.warn(
+                "there is no --sink: streams are taken in, and nothing is kept"
+            )
+
+    def _sinkEnded(self, report: SinkReport) -> None:
+        ledger = report.ledger
+        self._log.info(
+            "{stream}: {sink} got {delivered} of {received} frames, {bytes} bytes"
+            "{dropped}: {ended}{failure}",
+            stream=report.stream,
+            sink=report.sink,
+            delivered=ledger.delivered,
+            received=ledger.received,
+            bytes=ledger.bytes,
+            dropped="".join(
+                f", {count} dropped ({reason})"
+                for reason, count in sorted(ledger.dropped.items())
+            ),
+            ended=report.ended,
+            failure=f"; {report.failure}" if report.failure else "",
+        )
+        if self._ledger is not None:
+            self._ledger.add(report)
+
+    def stopService(self) -> "Deferred[None]":
+        """
+        Listen no more, end all streams, and wait until the sinks have put
+        everything away.
+        """
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        await maybeDeferred(MultiService.stopService, self)
+        reason = "the server stops"
+        await self._inTime(self.hub.shutdown(reason), "sinks have not finished")
+        self.factory.close(reason)
+        stops = [
+            maybeDeferred(factory.stopFactory) for _name, factory in self._config.sinks
+        ]
+        await self._inTime(
+            DeferredList(stops, consumeErrors=True), "sink factories have not stopped"
+        )
+        if self._ledger is not None:
+            await self._inTime(
+                Deferred.fromCoroutine(self._ledger.close()),
+                "the ledger is not written",
+            )
+
+    async def _inTime(self, waiting: "Deferred[Any]", what: str) -> None:
+        """
+        Wait, but not for ever: a dead disk must not keep the process alive.
+        """
+        waiting.addTimeout(SHUTDOWN_TIMEOUT, self._reactor)
+        try:
+            await waiting
+        except (CancelledError, TimeoutError):
+            self._log.error(
+                "{what} after {seconds:g} s; going without them",
+                what=what,
+                seconds=SHUTDOWN_TIMEOUT,
+            )
+
+
+class _PortService(StreamServerEndpointService):
+    """
+    A port whose failure to listen is said in one sentence.
+    """
+
+    def __init__(self, endpoint: Any, factory: RTMPFactory) -> None:
+        super().__init__(endpoint, factory)
+        self._raiseSynchronously = True
+
+    def privilegedStartService(self) -> None:
+        """
+        Listen.
+
+        @raise SystemExit: with the sentence, if the port cannot be had.
+        """
+        try:
+            super().privilegedStartService()
+        except CannotListenError as error:
+            raise SystemExit(f"rtmptw: {error}") from error
+
+
+def exitCleanly(reactor: Any) -> None:
+    """
+    Stop the reactor on SIGTERM and SIGINT, so that the process exits with status 0
+    when all is put away. (Left alone, C{twistd} kills itself with the same signal
+    again after a clean stop.)
+    """
+
+    def stop(number: int, frame: object) -> None:
+        reactor.callFromThread(stopOnce)
+
+    def stopOnce() -> None:
+        if reactor.running:
+            reactor.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)

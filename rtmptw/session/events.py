@@ -1,0 +1,142 @@
+"""
+What a session tells: one small class for each thing that can happen.
+"""
+
+from dataclasses import dataclass
+
+from rtmptw.frames import Frame
+from rtmptw.wire.amf import AMFObject
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectRequested:
+    """
+    The client wants to connect to an application. Answer with C{accept} or
+    C{reject}; nothing more is read before.
+
+    @ivar requestID: to name it in the answer.
+    @ivar app: the application, without query, slashes at the ends and
+        C{_definst_}.
+    @ivar query: what followed a question mark in app or tcUrl, as it was.
+    @ivar encoder: the client's flashVer.
+    @ivar properties: the whole command object, for authorizers.
+    """
+
+    requestID: int
+    app: str
+    query: str
+    encoder: str
+    properties: AMFObject
+
+
+@dataclass(frozen=True, slots=True)
+class PublishRequested:
+    """
+    The client wants to publish. Answer with C{accept} or C{reject}; nothing more
+    is read before.
+
+    @ivar requestID: to name it in the answer.
+    @ivar streamID: the message stream that its frames will carry.
+    @ivar app: the application.
+    @ivar stream: the stream's name, or key, without query.
+    @ivar query: what followed a question mark in the name, or else in app or
+        tcUrl, as it was: credentials in it are not URL-encoded.
+    @ivar encoder: the client's flashVer.
+    """
+
+    requestID: int
+    streamID: int
+    app: str
+    stream: str
+    query: str
+    encoder: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlayRequested:
+    """
+    The client wants to play. Answer with C{accept} or C{reject}; nothing more is
+    read before.
+
+    @ivar requestID: to name it in the answer.
+    @ivar streamID: the message stream to play on.
+    @ivar app: the application.
+    @ivar stream: the stream's name without query.
+    @ivar query: as for L{PublishRequested}.
+    @ivar start: as sent: seconds by the specification, ms from FFmpeg and librtmp;
+        -2 and below is live or recorded, -1 and -1000 live only.
+    """
+
+    requestID: int
+    streamID: int
+    app: str
+    stream: str
+    query: str
+    start: float
+
+
+@dataclass(slots=True)
+class FrameReceived:
+    """
+    A frame of a stream that was accepted. (Not frozen: one for each message.)
+    """
+
+    streamID: int
+    frame: Frame
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderCleared:
+    """
+    The publisher withdraws a data header (C{@clearDataFrame}).
+    """
+
+    streamID: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublishEnded:
+    """
+    The publisher says that it has ended.
+
+    @ivar reason: how, as a few words.
+    """
+
+    streamID: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlayEnded:
+    """
+    The player says that it has ended.
+    """
+
+    streamID: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """
+    The conversation is over: send what is left and close. Nothing follows.
+
+    @ivar label: a short fixed word for why, for counters and tests.
+    @ivar reason: why, as a sentence.
+    """
+
+    label: str
+    reason: str
+
+
+Event = (
+    ConnectRequested
+    | PublishRequested
+    | PlayRequested
+    | FrameReceived
+    | HeaderCleared
+    | PublishEnded
+    | PlayEnded
+    | SessionEnded
+)

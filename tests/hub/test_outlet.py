@@ -1,0 +1,396 @@
+"""
+Tests of the hub's side of a sink.
+"""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from rtmptw.delivery import (
+    DISCONNECT,
+    LATEST,
+    LOSSLESS,
+    TO_KEYFRAME,
+    Delivery,
+    Policy,
+)
+from rtmptw.frames import Frame, FrameKind, Role
+from rtmptw.hub.outlet import (
+    AWAITING_KEYFRAME,
+    DETACHED,
+    NOT_NEWEST,
+    SINK_FAILED,
+    SUPERSEDED,
+    TOO_SLOW,
+    Outlet,
+)
+from rtmptw.testing import (
+    RecordingSink,
+    audioFrame,
+    makeFrames,
+    makeStreamInfo,
+    videoFrame,
+)
+
+
+class BrokenSink(RecordingSink):
+    """
+    Fails at the third frame.
+    """
+
+    def frameReceived(self, frame: Frame) -> None:
+        super().frameReceived(frame)
+        if len(self.frames) == 3:
+            raise RuntimeError("broken on purpose")
+
+
+def metadata(timestamp: int = 0, text: bytes = b"a") -> Frame:
+    """
+    An onMetaData.
+    """
+    return Frame(FrameKind.DATA, timestamp, text, Role.DATA, name="onMetaData")
+
+
+class OutletTests(SynchronousTestCase):
+    """
+    Delivery by policy, with exact books.
+    """
+
+    def open(self, sink: RecordingSink) -> Outlet:
+        """
+        An outlet of a started sink.
+        """
+        self.pressure: list[bool] = []
+        self.left: list[Outlet] = []
+        outlet = Outlet(
+            "test",
+            sink,
+            lambda outlet: self.pressure.append(outlet.full),
+            self.left.append,
+        )
+        outlet.start(makeStreamInfo())
+        return outlet
+
+    def offer(self, outlet: Outlet, *frames: Frame) -> None:
+        """
+        Offer frames; the books must balance after each.
+        """
+        for frame in frames:
+            outlet.offer(frame)
+            self.assertTrue(outlet.ledger.balanced)
+
+    def test_deliversAtOnce(self) -> None:
+        """
+        A sink that is not full gets each frame when it comes.
+        """
+        sink = RecordingSink()
+        outlet = self.open(sink)
+        frames = makeFrames()
+        self.offer(outlet, *frames)
+        self.assertEqual(sink.frames, frames)
+        self.assertEqual(outlet.ledger.delivered, len(frames))
+        self.assertEqual(outlet.ledger.firstTimestamp, 0)
+        self.assertEqual(outlet.ledger.lastTimestamp, frames[-1].timestamp)
+        self.assertEqual(
+            outlet.ledger.bytes, sum(len(frame.payload) for frame in frames)
+        )
+
+    def test_losslessPausesTheSource(self) -> None:
+        """
+        Above its limits a lossless sink's outlet is full; below half it is not.
+        Nothing is lost and the order is kept.
+        """
+        sink = RecordingSink(Delivery(Policy.LOSSLESS, 0, 0, 10))
+        outlet = self.open(sink)
+        outlet.pauseProducing()
+        frames = makeFrames()
+        self.offer(outlet, *frames[:10])
+        self.assertEqual(self.pressure, [])
+        self.offer(outlet, *frames[10:15])
+        self.assertEqual(self.pressure, [True])
+        outlet.resumeProducing()
+        self.assertEqual(self.pressure, [True, False])
+        self.assertEqual(sink.frames, frames[:15])
+
+    def test_bytesCountToo(self) -> None:
+        """
+        The limit in bytes alone makes a sink full.
+        """
+        outlet = self.open(RecordingSink(Delivery(Policy.LOSSLESS, 0, 1000, 0)))
+        outlet.pauseProducing()
+        self.offer(outlet, videoFrame(0, True, 1000))
+        self.assertFalse(outlet.full)
+        self.offer(outlet, videoFrame(1, False, 9))
+        self.assertTrue(outlet.full)
+
+    def test_losslessIgnoresMediaTime(self) -> None:
+        """
+        An unpaced encoder sends minutes in a second: that fills no recorder.
+        """
+        outlet = self.open(RecordingSink(LOSSLESS))
+        outlet.pauseProducing()
+        self.offer(outlet, videoFrame(0, True), videoFrame(600_000, True))
+        self.assertFalse(outlet.full)
+
+    def test_aSinkThatPausesWhileItTakes(self) -> None:
+        """
+        A sink may say that it is full from within the call that fills it, and go on
+        from within the call that empties it.
+        """
+        sink = RecordingSink()
+        outlet = self.open(sink)
+        received = sink.frameReceived
+
+        def slowly(frame: Frame) -> None:
+            received(frame)
+            outlet.pauseProducing()
+
+        sink.frameReceived = slowly  # type: ignore[method-assign]
+        frames = makeFrames(seconds=0.2)
+        self.offer(outlet, *frames)
+        self.assertEqual(sink.frames, frames[:1])
+        for count in range(2, len(frames) + 1):
+            outlet.resumeProducing()
+            self.assertEqual(sink.frames, frames[:count])
+        self.assertEqual(outlet.ledger.queued, 0)
+
+    def test_dropsToTheNextKeyframe(self) -> None:
+        """
+        A slow viewer loses whole groups: what it gets next is a key frame, and
+        nothing between is decoded without what it needs.
+        """
+        sink = RecordingSink(Delivery(Policy.TO_KEYFRAME, 0, 0, 10))
+        outlet = self.open(sink)
+        self.offer(outlet, videoFrame(0, True))
+        outlet.pauseProducing()
+        self.offer(outlet, *[videoFrame(n * 40) for n in range(1, 12)])
+        self.assertEqual(outlet.ledger.dropped, {TOO_SLOW: 11})
+        outlet.resumeProducing()
+        self.offer(outlet, videoFrame(480), videoFrame(520, True), videoFrame(560))
+        self.assertEqual(
+            [frame.timestamp for frame in sink.frames], [0, 520, 560]
+        )
+        self.assertEqual(
+            outlet.ledger.dropped, {TOO_SLOW: 11, AWAITING_KEYFRAME: 1}
+        )
+
+    def test_keepsTheNewestGroup(self) -> None:
+        """
+        With a key frame among what waits, only what comes before it is dropped.
+        """
+        sink = RecordingSink(Delivery(Policy.TO_KEYFRAME, 0, 0, 10))
+        outlet = self.open(sink)
+        outlet.pauseProducing()
+        self.offer(outlet, *[videoFrame(n * 40, n % 5 == 0) for n in range(11)])
+        outlet.resumeProducing()
+        self.assertEqual(
+            [frame.timestamp for frame in sink.frames],
+            [200, 240, 280, 320, 360, 400],
+        )
+        self.assertEqual(outlet.ledger.dropped, {TOO_SLOW: 5})
+
+    def test_mediaTimeIsBounded(self) -> None:
+        """
+        A viewer is never more than two seconds behind.
+        """
+        outlet = self.open(RecordingSink(TO_KEYFRAME))
+        outlet.pauseProducing()
+        for frame in makeFrames(seconds=20):
+            self.offer(outlet, frame)
+            waiting = [f for f in outlet._queue if not f.isHeader]
+            self.assertLessEqual(waiting[-1:] and waiting[-1].timestamp
+                                 - waiting[0].timestamp or 0, 2000)
+
+    def test_neverDropsHeaders(self) -> None:
+        """
+        However slow the viewer, every header reaches it.
+        """
+        sink = RecordingSink(Delivery(Policy.TO_KEYFRAME, 500, 2000, 8))
+        outlet = self.open(sink)
+        outlet.pauseProducing()
+        frames = makeFrames(seconds=5)
+        self.offer(outlet, metadata(), *frames)
+        outlet.resumeProducing()
+        self.assertEqual(sink.frames[:3], [sink.frames[0], *frames[:2]])
+        self.assertEqual(sink.frames[0].name, "onMetaData")
+
+    def test_headersAloneAreBoundedToo(self) -> None:
+        """
+        GStreamer repeats its metadata for ever: a viewer that takes nothing keeps
+        the last.
+        """
+        sink = RecordingSink(Delivery(Policy.TO_KEYFRAME, 0, 0, 8))
+        outlet = self.open(sink)
+        outlet.pauseProducing()
+        for number in range(100):
+            self.offer(outlet, metadata(number, b"%d" % number))
+        self.assertLessEqual(outlet.ledger.queued, 8)
+        outlet.resumeProducing()
+        self.assertEqual(sink.frames[-1].payload, b"99")
+        self.assertEqual(set(outlet.ledger.dropped), {SUPERSEDED})
+
+    def test_audioOnlyDropsTheOldest(self) -> None:
+        """
+        Without video the newest sound is kept.
+        """
+        sink = RecordingSink(Delivery(Policy.TO_KEYFRAME, 0, 0, 5))
+        outlet = self.open(sink)
+        outlet.pauseProducing()
+        self.offer(outlet, *[audioFrame(n * 23) for n in range(20)])
+        outlet.resumeProducing()
+        self.assertEqual(
+            [frame.timestamp for frame in sink.frames], [n * 23 for n in range(15, 20)]
+        )
+
+    def test_latestKeepsOneOfEachTrack(self) -> None:
+        """
+        Who wants to see what is now gets the newest picture and sound.
+        """
+        sink = RecordingSink(LATEST)
+        outlet = self.open(sink)
+        outlet.pauseProducing()
+        frames = makeFrames(seconds=1)
+        self.offer(outlet, *frames)
+        outlet.resumeProducing()
+        self.assertEqual(sink.frames[:2], frames[:2])
+        self.assertEqual(len(sink.frames), 4)
+        self.assertEqual(
+            {frame.kind: frame.timestamp for frame in sink.frames[2:]},
+            {
+                kind: max(f.timestamp for f in frames if f.kind is kind)
+                for kind in (FrameKind.AUDIO, FrameKind.VIDEO)
+            },
+        )
+        self.assertEqual(outlet.ledger.dropped, {NOT_NEWEST: len(frames) - 4})
+
+    def test_disconnectsWhoIsTooSlow(self) -> None:
+        """
+        Some would rather be gone than see a gap.
+        """
+        sink = RecordingSink(Delivery(Policy.DISCONNECT, 0, 0, 5))
+        outlet = self.open(sink)
+        outlet.pauseProducing()
+        self.offer(outlet, *[audioFrame(n * 23) for n in range(7)])
+        self.assertEqual(sink.ended, ["too slow"])
+        self.assertEqual(self.left, [outlet])
+        self.assertEqual(outlet.ledger.received, 6)
+        self.assertEqual(outlet.ledger.dropped, {TOO_SLOW: 6})
+        self.assertEqual(DISCONNECT.policy, Policy.DISCONNECT)
+
+    def test_anErrorInTheSink(self) -> None:
+        """
+        A sink that fails is ended, with its traceback in the log, and the frame it
+        failed on is booked.
+        """
+        sink = BrokenSink()
+        outlet = self.open(sink)
+        self.offer(outlet, *makeFrames())
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual(sink.ended, ["an error in the sink"])
+        self.assertEqual(outlet.ledger.dropped, {SINK_FAILED: 1})
+        self.assertEqual(outlet.ledger.delivered, 2)
+        self.assertEqual(self.left, [outlet])
+
+    def test_anErrorWhileItDrains(self) -> None:
+        """
+        Failing on a frame that waited is no different; the rest that waited is
+        booked too, and the end is told once.
+        """
+        sink = BrokenSink()
+        outlet = self.open(sink)
+        outlet.pauseProducing()
+        self.offer(outlet, *makeFrames(seconds=0.2))
+        received = outlet.ledger.received
+        done = self.successResultOf(outlet.end("over"))
+        self.assertIsNone(done)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual(len(sink.ended), 1)
+        self.assertEqual(self.left, [])
+        self.assertEqual(outlet.ledger.dropped, {SINK_FAILED: received - 2})
+        self.assertTrue(outlet.ledger.balanced)
+
+    def test_theEndComesAfterTheLastFrame(self) -> None:
+        """
+        What waits is handed over before the end, and the end waits for the sink.
+        """
+        sink = RecordingSink()
+        sink.finished = Deferred()
+        outlet = self.open(sink)
+        outlet.pauseProducing()
+        frames = makeFrames(seconds=0.2)
+        self.offer(outlet, *frames)
+        done = outlet.end("over")
+        self.assertEqual(sink.frames, frames)
+        self.assertEqual(sink.ended, ["over"])
+        self.assertNoResult(done)
+        sink.finished.callback(None)
+        self.successResultOf(done)
+
+    def test_detachDropsWhatWaits(self) -> None:
+        """
+        A sink that is detached gets nothing more; what waited is booked.
+        """
+        sink = RecordingSink()
+        outlet = self.open(sink)
+        outlet.pauseProducing()
+        frames = makeFrames(seconds=0.2)
+        self.offer(outlet, *frames)
+        outlet.stopProducing()
+        outlet.offer(frames[0])
+        self.assertEqual(sink.frames, [])
+        self.assertEqual(sink.ended, ["the sink stopped"])
+        self.assertEqual(outlet.ledger.dropped, {DETACHED: len(frames)})
+        self.assertTrue(outlet.ledger.balanced)
+
+    @given(
+        st.sampled_from([Policy.LOSSLESS, Policy.TO_KEYFRAME, Policy.LATEST]),
+        st.integers(0, 12),
+        st.lists(st.sampled_from("kiahPR"), max_size=120),
+    )
+    def test_theBooksAlwaysBalance(
+        self, policy: Policy, maxFrames: int, script: list[str]
+    ) -> None:
+        """
+        Whatever comes, pauses and resumes: every frame is accounted for, order is
+        kept, headers arrive, and no picture comes without the key frame it needs.
+        """
+        sink = RecordingSink(Delivery(policy, 0, 0, maxFrames))
+        outlet = self.open(sink)
+        headers = 0
+        for number, letter in enumerate(script):
+            made: dict[str, Any] = {
+                "k": lambda n=number: videoFrame(n, True),
+                "i": lambda n=number: videoFrame(n),
+                "a": lambda n=number: audioFrame(n),
+                "h": lambda n=number: metadata(n),
+            }
+            if letter == "P":
+                outlet.pauseProducing()
+            elif letter == "R":
+                outlet.resumeProducing()
+            else:
+                headers += letter == "h"
+                outlet.offer(made[letter]())
+            self.assertTrue(outlet.ledger.balanced)
+        self.successResultOf(outlet.end("over"))
+        self.assertTrue(outlet.ledger.balanced)
+        self.assertEqual(outlet.ledger.queued, 0)
+        self.assertEqual(outlet.ledger.delivered, len(sink.frames))
+        stamps = [frame.timestamp for frame in sink.frames]
+        self.assertEqual(stamps, sorted(stamps))
+        if policy is Policy.LOSSLESS:
+            self.assertEqual(outlet.ledger.dropped, {})
+        if policy is Policy.TO_KEYFRAME:
+            got = {frame.timestamp for frame in sink.frames}
+            whole = True
+            for number, letter in enumerate(script):
+                if letter == "k":
+                    whole = number in got
+                elif letter == "i":
+                    if number in got:
+                        self.assertTrue(whole, f"frame {number} has lost its key")
+                    else:
+                        whole = False

@@ -1,0 +1,191 @@
+"""
+Tests of the stream's clock.
+"""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from rtmptw.frames import Codec, Frame, FrameKind, Role
+from rtmptw.hub.timeline import DEFAULT_STEP, MAX_BACK, MAX_FORWARD, Timeline
+
+AUDIO = FrameKind.AUDIO
+VIDEO = FrameKind.VIDEO
+
+
+def run(timeline: Timeline, *sent: tuple[FrameKind, int] | tuple[str, int]) -> list[int]:
+    """
+    Repair a row of frames; a word instead of a kind is a header or end.
+
+    @return: their timestamps.
+    """
+    out = []
+    for kind, timestamp in sent:
+        if isinstance(kind, FrameKind):
+            frame = Frame(kind, timestamp & 0xFFFFFFFF, b"x", Role.CODED, Codec.H264)
+        else:
+            frame = Frame(VIDEO, timestamp & 0xFFFFFFFF, b"x", Role(kind), Codec.H264)
+        timeline.repair(frame)
+        out.append(frame.timestamp)
+    return out
+
+
+class TimelineTests(SynchronousTestCase):
+    """
+    One unbroken clock.
+    """
+
+    def test_whatMakesSensePasses(self) -> None:
+        """
+        Steps of real encoders pass unchanged, unevenness included.
+        """
+        timeline = Timeline()
+        sent = [(VIDEO, 0), (AUDIO, 0), (AUDIO, 23), (VIDEO, 40), (VIDEO, 33)]
+        self.assertEqual(run(timeline, *sent), [0, 0, 23, 40, 33])
+        self.assertEqual(timeline.repairs, {})
+
+    def test_runsPast24And32Bits(self) -> None:
+        """
+        The clock goes on where 24 and 32 bits end.
+        """
+        for edge in (0xFFFFFF, 2**32):
+            timeline = Timeline()
+            start = edge - 100
+            sent = [(VIDEO, start + n * 40) for n in range(10)]
+            out = run(timeline, *sent)
+            self.assertEqual(
+                [b - a for a, b in zip(out, out[1:], strict=False)], [40] * 9
+            )
+            self.assertEqual(timeline.repairs, {})
+
+    def test_minusOneIsBeforeZero(self) -> None:
+        """
+        macOS OBS stamps its first audio frame with 2^32 - 1.
+        """
+        timeline = Timeline()
+        self.assertEqual(
+            run(timeline, (AUDIO, -1), (VIDEO, 0), (AUDIO, 20)), [-1, 0, 20]
+        )
+        self.assertEqual(timeline.repairs, {})
+
+    def test_headersBeforeTheMediaSayNothing(self) -> None:
+        """
+        FFmpeg with a time offset sends its headers at 0.
+        """
+        timeline = Timeline()
+        self.assertEqual(
+            run(timeline, ("config", 0), (VIDEO, 16_778_000), (VIDEO, 16_778_040)),
+            [0, 16_778_000, 16_778_040],
+        )
+        self.assertEqual(timeline.repairs, {})
+
+    def test_headersAtZeroInTheMiddle(self) -> None:
+        """
+        OBS stamps a new header, and the end, with 0: they follow the media.
+        """
+        timeline = Timeline()
+        out = run(
+            timeline, (VIDEO, 0), (VIDEO, 50_000), ("config", 0), (VIDEO, 50_040)
+        )
+        self.assertEqual(out, [0, 50_000, 50_000, 50_040])
+        self.assertEqual(run(timeline, ("end", 0)), [50_040])
+        self.assertEqual(timeline.repairs, {"header": 2})
+
+    def test_aClockSetBack(self) -> None:
+        """
+        A jump back of a second or more goes on one step further; audio that jumps
+        alike shares the offset and stays in step.
+        """
+        timeline = Timeline()
+        run(timeline, (VIDEO, 100_000), (AUDIO, 100_010), (VIDEO, 100_040))
+        out = run(timeline, (VIDEO, 0), (AUDIO, 5), (VIDEO, 40), (AUDIO, 28))
+        self.assertEqual(out, [100_080, 100_085, 100_120, 100_108])
+        self.assertEqual(timeline.repairs, {"back": 2})
+
+    def test_aClockSetForward(self) -> None:
+        """
+        A jump of more than a minute is a clock that was set.
+        """
+        timeline = Timeline()
+        run(timeline, (VIDEO, 0), (AUDIO, 10), (VIDEO, 40))
+        out = run(
+            timeline, (VIDEO, 10_000_080), (AUDIO, 10_000_060), (VIDEO, 10_000_120)
+        )
+        self.assertEqual(out, [80, 60, 120])
+        self.assertEqual(timeline.repairs, {"forward": 2})
+
+    def test_oneTracksJumpIsNotTheOthers(self) -> None:
+        """
+        Audio that jumps alone leaves video as it is.
+        """
+        timeline = Timeline()
+        run(timeline, (VIDEO, 50_000), (AUDIO, 50_000), (VIDEO, 50_040))
+        out = run(timeline, (AUDIO, 0), (VIDEO, 50_080), (AUDIO, 23), (VIDEO, 50_120))
+        self.assertEqual(out[1::2], [50_080, 50_120])
+        self.assertEqual(out[2] - out[0], 23)
+        self.assertEqual(timeline.repairs, {"back": 1})
+
+    def test_pausesPass(self) -> None:
+        """
+        A publisher that was stopped and goes on leaves its gap as it was.
+        """
+        timeline = Timeline()
+        self.assertEqual(
+            run(timeline, (VIDEO, 0), (VIDEO, MAX_FORWARD)), [0, MAX_FORWARD]
+        )
+        self.assertEqual(timeline.repairs, {})
+
+    def test_theEdgeOfBack(self) -> None:
+        """
+        A step back of just less than a second passes, of a second is repaired.
+        """
+        timeline = Timeline()
+        self.assertEqual(
+            run(timeline, (VIDEO, 5000), (VIDEO, 5000 - MAX_BACK + 1)), [5000, 4001]
+        )
+        timeline = Timeline()
+        out = run(timeline, (VIDEO, 5000), (VIDEO, 5000 - MAX_BACK))
+        self.assertEqual(out, [5000, 5000 + DEFAULT_STEP])
+
+    def test_anotherSourceContinues(self) -> None:
+        """
+        A publisher that comes back starts at 0: its first frame follows the last
+        one, and headers before it do too.
+        """
+        timeline = Timeline()
+        run(timeline, (VIDEO, 0), (AUDIO, 10), (VIDEO, 40))
+        timeline.sourceReplaced()
+        out = run(timeline, ("config", 0), (VIDEO, 0), (AUDIO, 3), (VIDEO, 40))
+        self.assertEqual(out, [40, 40 + DEFAULT_STEP, 76, 113])
+        self.assertEqual(timeline.repairs, {"source": 1})
+
+    def test_aSourceThatSentNothingIsNotContinued(self) -> None:
+        """
+        Nothing to follow: the clock starts as it comes.
+        """
+        timeline = Timeline()
+        timeline.sourceReplaced()
+        self.assertEqual(run(timeline, (VIDEO, 500)), [500])
+        self.assertEqual(timeline.repairs, {})
+
+    @given(
+        st.lists(
+            st.tuples(st.sampled_from([AUDIO, VIDEO]), st.integers(0, 2**32 - 1)),
+            max_size=50,
+        )
+    )
+    def test_neverFarBack(self, sent: list[tuple[FrameKind, int]]) -> None:
+        """
+        Whatever comes, no track ever goes back by a second, nor jumps by more than
+        a minute beyond the stream's position.
+        """
+        timeline = Timeline()
+        last: dict[FrameKind, int] = {}
+        for kind, timestamp in sent:
+            position = timeline.position
+            (out,) = run(timeline, (kind, timestamp))
+            if kind in last:
+                self.assertGreater(out - last[kind], -MAX_BACK)
+            if last:
+                self.assertLessEqual(out, position + 2 * MAX_FORWARD)
+            last[kind] = out

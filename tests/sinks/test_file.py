@@ -1,0 +1,1988 @@
+"""
+Tests for L{rtmptw.sinks.file}: recordings, their names, and what is left of them
+when things go wrong.
+"""
+
+import errno
+import fcntl
+import io
+import math
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta, timezone
+from fractions import Fraction
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred, execute
+from twisted.internet.task import Clock
+from twisted.logger import LogLevel, capturedLogs, formatEvent
+from twisted.python.usage import UsageError
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from rtmptw._blocking import Lane
+from rtmptw.delivery import LOSSLESS
+from rtmptw.errors import SinkError
+from rtmptw.frames import Frame, FrameKind, Role, StreamInfo
+from rtmptw.interfaces import IFrameSink, IFrameSinkFactory, IFrameSinkPlugin
+from rtmptw.sinkplugin import SinkPlugin
+from rtmptw.sinks import _contents, _flvwriter, _naming, _recovery, file
+from rtmptw.sinks._contents import Contents, metadataTag, reserveFor
+from rtmptw.sinks._naming import Recording, Template, escape, parseRecording
+from rtmptw.sinks._recovery import Progress, Verdict, recoverPart
+from rtmptw.sinks.file import FileSink, FileSinkFactory
+from rtmptw.wire import amf0, flv, flvfile
+from rtmptw.wire.amf import AMFObject, ECMAArray
+from rtmptw.wire.flvfile import Tag, TagReader
+from tests.test_blocking import ThreadClock
+
+STARTED = datetime(2026, 11, 22, 23, 59, 59, 123456, UTC)
+STREAM = StreamInfo("live", "show", "192.0.2.1:5000", "FMLE/3.0", STARTED)
+ROOT = Path(__file__).parents[2]
+
+
+class ImmediateLane:
+    """
+    A lane that does its work at once.
+    """
+
+    pending = 0
+
+    def __init__(self, reactor: Any, name: str) -> None:
+        self.closed = False
+
+    def run(self, function: Callable[..., Any], *args: Any) -> "Deferred[Any]":
+        """
+        Do it now.
+        """
+        assert not self.closed
+        return execute(function, *args)
+
+    def close(self) -> None:
+        """
+        No more.
+        """
+        assert not self.closed
+        self.closed = True
+
+
+class HeldLane(ImmediateLane):
+    """
+    A lane whose work waits until it is let go: a slow disk.
+    """
+
+    def __init__(self, reactor: Any, name: str) -> None:
+        super().__init__(reactor, name)
+        self.held: list[tuple[Deferred[Any], Callable[..., Any], Any]] = []
+
+    def run(self, function: Callable[..., Any], *args: Any) -> "Deferred[Any]":
+        """
+        Do it when let go.
+        """
+        result: Deferred[Any] = Deferred()
+        self.held.append((result, function, args))
+        return result
+
+    def letGo(self) -> None:
+        """
+        Do the first that waits.
+        """
+        result, function, args = self.held.pop(0)
+        execute(function, *args).chainDeferred(result)
+
+
+class Publisher:
+    """
+    The producer: remembers what the sink told it.
+    """
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def pauseProducing(self) -> None:
+        self.told.append("pause")
+
+    def resumeProducing(self) -> None:
+        self.told.append("resume")
+
+    def stopProducing(self) -> None:
+        self.told.append("stop")
+
+
+def frame(kind: int, timestamp: int, payload: bytes) -> Frame:
+    """
+    @return: a frame as it comes from a publisher.
+    """
+    return flv.frameFromMessage(FrameKind(kind), timestamp, payload)
+
+
+def video(timestamp: int, key: bool = False, size: int = 20) -> Frame:
+    """
+    @return: a coded H.264 frame.
+    """
+    head = b"\x17\x01\0\0\0" if key else b"\x27\x01\0\0\0"
+    return frame(9, timestamp, head + timestamp.to_bytes(8, "big", signed=True) * size)
+
+
+def audio(timestamp: int, size: int = 1) -> Frame:
+    """
+    @return: a coded AAC frame.
+    """
+    return frame(
+        8, timestamp, b"\xaf\x01" + timestamp.to_bytes(8, "big", signed=True) * size
+    )
+
+
+def data(timestamp: int, name: str, *values: Any) -> Frame:
+    """
+    @return: a data message.
+    """
+    return frame(18, timestamp, amf0.encode(name, *values))
+
+
+def metadata(timestamp: int = 0, **properties: Any) -> Frame:
+    """
+    @return: an onMetaData message.
+    """
+    return data(timestamp, "onMetaData", ECMAArray(list(properties.items())))
+
+
+VIDEO_HEADER = frame(9, 0, b"\x17\x00\0\0\0\x01\x64\x00\x1e\xff")
+AUDIO_HEADER = frame(8, 0, b"\xaf\x00\x12\x10")
+VIDEO_END = frame(9, 0, b"\x17\x02\0\0\0")
+
+
+def show(seconds: int = 6) -> list[Frame]:
+    """
+    @return: 25 pictures a second, a key frame each two, sound between them.
+    """
+    frames = [metadata(width=640.0, encoder="test"), VIDEO_HEADER, AUDIO_HEADER]
+    times = [(ms, video(ms, ms % 2000 == 0)) for ms in range(0, seconds * 1000, 40)]
+    times += [(ms, audio(ms)) for ms in range(5, seconds * 1000, 23)]
+    return frames + [frame for _, frame in sorted(times, key=lambda item: item[0])]
+
+
+def tagsOf(path: str | os.PathLike[str]) -> list[Tag]:
+    """
+    @return: all tags of a whole FLV file.
+    """
+    reader = TagReader()
+    tags = reader.receive(Path(path).read_bytes())
+    assert not reader.waiting, reader.waiting
+    return tags
+
+
+def coded(tags: Iterable[Tag]) -> list[Tag]:
+    """
+    @return: the tags that are coded audio or video.
+    """
+    return [
+        tag
+        for tag in tags
+        if frame(tag.kind, 0, tag.payload).role is Role.CODED and tag.kind != 18
+    ]
+
+
+def asTag(frame: Frame, base: int = 0) -> Tag:
+    """
+    @return: what a file has of a frame.
+    """
+    return Tag(frame.kind, frame.timestamp - base, frame.payload)
+
+
+def head(tags: list[Tag]) -> dict[str, Any]:
+    """
+    @return: the properties of the metadata at the head.
+    """
+    name, values = amf0.decodeAll(tags[0].payload)
+    assert name == "onMetaData"
+    return dict(values.properties)
+
+
+def index(tags: list[Tag]) -> list[tuple[float, float]]:
+    """
+    @return: times and positions of the key frame index at the head.
+    """
+    keyframes = dict(head(tags)["keyframes"].properties)
+    return list(zip(keyframes["times"], keyframes["filepositions"], strict=True))
+
+
+def said(events: list[Any], level: Any = None) -> list[str]:
+    """
+    @return: what was logged.
+    """
+    return [
+        formatEvent(event)
+        for event in events
+        if level is None or event["log_level"] is level
+    ]
+
+
+@cache
+def realMedia() -> bytes:
+    """
+    @return: six seconds of H.264 with B-frames and AAC in an FLV of FFmpeg's.
+    """
+    target = io.BytesIO()
+    with av.open(target, "w", format="flv") as container:
+        picture = container.add_stream("libx264", rate=25)
+        assert isinstance(picture, av.VideoStream)
+        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
+        picture.options = {"bf": "2", "g": "25", "b-adapt": "0", "preset": "veryfast"}
+        sound = container.add_stream("aac", rate=44100)
+        for number in range(150):
+            image = av.VideoFrame(64, 48, "yuv420p")
+            for plane in image.planes:
+                plane.update(bytes([number * 3 % 256]) * plane.buffer_size)
+            image.pts, image.time_base = number, Fraction(1, 25)
+            container.mux(picture.encode(image))
+        for number in range(258):
+            samples = av.AudioFrame(format="fltp", layout="stereo", samples=1024)
+            for plane in samples.planes:
+                plane.update(bytes(plane.buffer_size))
+            samples.sample_rate = 44100
+            samples.pts, samples.time_base = number * 1024, Fraction(1, 44100)
+            container.mux(sound.encode(samples))
+        container.mux(picture.encode(None))
+        container.mux(sound.encode(None))
+    return target.getvalue()
+
+
+def realFrames() -> list[Frame]:
+    """
+    @return: L{realMedia} as a publisher sends it.
+    """
+    tags = TagReader().receive(realMedia())
+    return [frame(tag.kind, tag.timestamp, tag.payload) for tag in tags]
+
+
+class RecordingTestCase(SynchronousTestCase):
+    """
+    A directory, a clock and a publisher.
+    """
+
+    def setUp(self) -> None:
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.directory = directory.name
+        self.clock = Clock()
+        self.publisher = Publisher()
+
+    def makeSink(
+        self, arguments: str = ":name=x.flv", lane: Any = ImmediateLane, **more: Any
+    ) -> FileSink:
+        """
+        @return: a sink that has been told of its stream.
+        """
+        recording = parseRecording(self.directory + arguments)
+        sink = FileSink(self.clock, recording, lane, **more)
+        sink.streamStarted(STREAM, self.publisher)
+        return sink
+
+    def record(
+        self, frames: Iterable[Frame], arguments: str = ":name=x.flv", **more: Any
+    ) -> list[str]:
+        """
+        Record all of it.
+
+        @return: the files there are then.
+        """
+        sink = self.makeSink(arguments, **more)
+        for each in frames:
+            sink.frameReceived(each)
+        self.assertIsNone(sink.streamEnded("done"))
+        self.assertEqual(sink.failure, "")
+        self.assertEqual(self.publisher.told, [])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        return self.files()
+
+    def files(self) -> list[str]:
+        """
+        @return: the files in the directory, in order of their names.
+        """
+        root = Path(self.directory)
+        return sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
+
+    def path(self, name: str = "x.flv") -> str:
+        """
+        @return: where a file of that name is.
+        """
+        return os.path.join(self.directory, name)
+
+    def tags(self, name: str = "x.flv") -> list[Tag]:
+        """
+        @return: the tags of a recording.
+        """
+        return tagsOf(self.path(name))
+
+
+class RealMediaTests(RecordingTestCase):
+    """
+    What FFmpeg finds in a recording of real H.264 and AAC.
+    """
+
+    def packets(self, source: Any) -> list[tuple[str, int, int, bytes]]:
+        """
+        @return: what FFmpeg reads.
+        """
+        with av.open(source) as container:
+            return [
+                (packet.stream.type, packet.pts, packet.dts, bytes(packet))
+                for packet in container.demux()
+                if packet.size
+            ]
+
+    def test_everyPacketIsThereWithItsTimes(self) -> None:
+        """
+        All of B-frame video and audio, with pts, dts and bytes as they were sent.
+        """
+        self.assertEqual(self.record(realFrames()), ["x.flv"])
+        sent = self.packets(io.BytesIO(realMedia()))
+        self.assertEqual(self.packets(self.path()), sent)
+        self.assertEqual(sum(kind == "video" for kind, *_ in sent), 150)
+        self.assertTrue(any(pts != dts for _, pts, dts, _ in sent))
+
+    def test_everyTagIsThereUnchanged(self) -> None:
+        """
+        The bodies are those that came, in the order in which they came.
+        """
+        self.record(realFrames())
+        sent = TagReader().receive(realMedia())
+        self.assertEqual(self.tags()[1:], sent[1:])
+
+    def test_theDurationIsRight(self) -> None:
+        """
+        To the end of the last picture; FFmpeg agrees.
+        """
+        self.record(realFrames())
+        with av.open(self.path()) as container:
+            self.assertEqual(container.duration / av.time_base, 6.08)
+        # The first picture is shown at 80 ms, for the B-frames' sake.
+        self.assertEqual(head(self.tags())["duration"], 6.08)
+
+    def test_theIndexLeadsToTheKeyFrames(self) -> None:
+        """
+        Every position is that of a key frame's tag, every time is its timestamp,
+        and a seek arrives.
+        """
+        self.record(realFrames())
+        content = Path(self.path()).read_bytes()
+        found = index(self.tags())
+        self.assertEqual(len(found), 6)
+        for seconds, position in found:
+            [tag, *_] = TagReader().receive(
+                flvfile.fileHeader(True, True) + content[int(position) :]
+            )
+            self.assertTrue(frame(tag.kind, 0, tag.payload).isKey)
+            self.assertEqual(tag.timestamp, round(seconds * 1000))
+        with av.open(self.path()) as container:
+            stream = container.streams.video[0]
+            for second in (4, 1, 5, 0):
+                container.seek(second * 1000 + 500, stream=stream)
+                packet = next(container.demux(stream))
+                self.assertTrue(packet.is_keyframe)
+                self.assertLessEqual(packet.pts, second * 1000 + 500)
+                self.assertGreater(packet.pts, second * 1000 - 520)
+
+    def test_theEncodersMetadataIsKept(self) -> None:
+        """
+        FFmpeg's own properties stay, in their order; the duration is ours.
+        """
+        self.record(realFrames())
+        sent = [tag for tag in TagReader().receive(realMedia()) if tag.kind == 18]
+        encoder = amf0.decodeAll(sent[0].payload)[1].properties
+        ours = head(self.tags())
+        self.assertEqual(ours["width"], 64.0)
+        kept = [name for name, _ in encoder if name not in _contents._OUR_NAMES]
+        self.assertEqual([name for name in ours if name in kept], kept)
+        self.assertEqual(ours["filesize"], os.path.getsize(self.path()))
+
+    def test_rotatedPartsPlay(self) -> None:
+        """
+        Each part decodes from its first packet, and together they are everything.
+        """
+        names = self.record(realFrames(), ":name={part}.flv:rotate=2")
+        self.assertEqual(names, ["1.flv", "2.flv", "3.flv"])
+        total = 0
+        for name in names:
+            with av.open(self.path(name)) as container:
+                pictures = list(container.decode(video=0))
+                self.assertTrue(pictures[0].key_frame)
+                self.assertEqual((pictures[0].width, pictures[0].height), (64, 48))
+                total += len(pictures)
+        self.assertEqual(total, 150)
+
+
+class FileTests(RecordingTestCase):
+    """
+    What is in the file, and when.
+    """
+
+    def test_itIsALosslessSink(self) -> None:
+        """
+        The hub can use it, and pauses the publisher for it.
+        """
+        sink = self.makeSink()
+        self.assertTrue(verifyObject(IFrameSink, sink))
+        self.assertEqual(sink.delivery, LOSSLESS)
+
+    def test_aPublisherThatSendsNothingLeavesNoFile(self) -> None:
+        """
+        Neither does one that sends headers only.
+        """
+        self.assertEqual(self.record([]), [])
+        quiet = [metadata(), VIDEO_HEADER, AUDIO_HEADER, data(0, "onTextData", "x")]
+        self.assertEqual(self.record(quiet), [])
+
+    def test_theFileIsCalledPartWhileItIsWritten(self) -> None:
+        """
+        It appears with the first media, and takes its name when it is whole.
+        """
+        sink = self.makeSink()
+        sink.frameReceived(VIDEO_HEADER)
+        self.assertEqual(self.files(), [])
+        sink.frameReceived(video(0, True))
+        self.assertEqual(self.files(), ["x.flv.part"])
+        sink.streamEnded("done")
+        self.assertEqual(self.files(), ["x.flv"])
+
+    def test_theOpenFileIsLocked(self) -> None:
+        """
+        So that another server's recovery leaves it alone.
+        """
+        sink = self.makeSink()
+        sink.frameReceived(video(0, True))
+        with open(self.path("x.flv.part")) as other:
+            self.assertRaises(
+                BlockingIOError, fcntl.flock, other, fcntl.LOCK_EX | fcntl.LOCK_NB
+            )
+        self.assertIs(recoverPart(self.path("x.flv.part")).verdict, Verdict.BUSY)
+        sink.streamEnded("done")
+        with open(self.path()) as other:
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def test_directoriesAreMade(self) -> None:
+        """
+        The default name has directories in it.
+        """
+        self.record(show(1), "/deep/down")
+        local = STARTED.astimezone().strftime("%Y-%m-%d_%H-%M-%S-%f")
+        self.assertEqual(self.files(), [f"deep/down/live/show/{local}.flv"])
+
+    def test_everyFrameIsThereInOrder(self) -> None:
+        """
+        With its payload and its own timestamp, after the headers.
+        """
+        frames = show()
+        self.record(frames)
+        self.assertEqual(self.tags()[1:], [asTag(frame) for frame in frames[1:]])
+
+    def test_framesThatNobodyUnderstandsAreRecorded(self) -> None:
+        """
+        A codec of tomorrow is media; an empty body is passed on.
+        """
+        unknown = Frame(FrameKind.VIDEO, 40, b"\x1f\xff\xff", Role.UNKNOWN)
+        empty = Frame(FrameKind.AUDIO, 41, b"", Role.UNKNOWN)
+        self.record([unknown, empty])
+        self.assertEqual(self.tags()[1:], [asTag(unknown), asTag(empty)])
+
+    def test_theFlagsSayWhatCame(self) -> None:
+        """
+        In the header of the file and in the metadata.
+        """
+        for frames, byte, expected in [
+            ([audio(0), audio(23)], 4, (False, True)),
+            ([video(0, True)], 1, (True, False)),
+            ([video(0, True), audio(3)], 5, (True, True)),
+            ([VIDEO_HEADER, audio(3)], 4, (False, True)),
+        ]:
+            self.record(frames)
+            self.assertEqual(Path(self.path()).read_bytes()[4], byte)
+            said = head(self.tags())
+            self.assertEqual((said["hasVideo"], said["hasAudio"]), expected)
+            os.unlink(self.path())
+
+    def test_theMetadataSaysWhatIsThere(self) -> None:
+        """
+        Duration with the last frame's own, sizes, the last key frame.
+        """
+        self.record([*show(4), video(4000, True)])
+        content = Path(self.path()).read_bytes()
+        said = head(self.tags())
+        self.assertEqual(said["duration"], 4.04)
+        self.assertEqual(said["filesize"], len(content))
+        self.assertEqual(said["lasttimestamp"], 4.0)
+        self.assertEqual(said["lastkeyframetimestamp"], 4.0)
+        self.assertTrue(said["hasKeyframes"])
+        self.assertTrue(said["canSeekToEnd"])
+        position = int(said["lastkeyframelocation"])
+        self.assertEqual(
+            content[position:], flvfile.tag(9, 4000, video(4000, True).payload)
+        )
+        self.assertEqual([seconds for seconds, _ in index(self.tags())], [0, 2, 4])
+
+    def test_ourPropertiesReplaceTheEncoders(self) -> None:
+        """
+        A duration of 0 from the encoder is not believed; the rest keeps its order.
+        """
+        sent = metadata(
+            zebra="z", duration=0.0, width=640.0, keyframes=[1.0], nested=AMFObject([])
+        )
+        self.record([sent, video(0, True), video(40)])
+        said = head(self.tags())
+        names = [name for name in said if name in ("zebra", "width", "nested")]
+        self.assertEqual(names, ["zebra", "width", "nested"])
+        self.assertEqual(said["duration"], 0.08)
+        self.assertNotIn("keyframes", said)
+        self.assertEqual(
+            len(said), len(amf0.decodeAll(self.tags()[0].payload)[1].properties)
+        )
+
+    def test_theSameMetadataIsNotWrittenAgain(self) -> None:
+        """
+        GStreamer repeats it eleven times a second; a change is written.
+        """
+        first, other = metadata(width=1.0), metadata(width=2.0)
+        self.record([first, video(0, True), first, other, other, audio(9), first])
+        scripts = [tag.payload for tag in self.tags()[1:] if tag.kind == 18]
+        self.assertEqual(scripts, [other.payload, first.payload])
+
+    def test_metadataThatIsLateIsWritten(self) -> None:
+        """
+        As a script tag where it came; the next part has it at its head.
+        """
+        late = metadata(2, width=640.0)
+        self.record(
+            [video(0, True), late, video(2000, True)], ":name={part}.flv:rotate=2"
+        )
+        self.assertEqual(self.tags("1.flv")[2], asTag(late))
+        self.assertEqual(head(self.tags("2.flv"))["width"], 640.0)
+
+    def test_metadataThatCannotBeReadIsKeptAsItIs(self) -> None:
+        """
+        Broken, huge, or no array: a tag of its own after ours.
+        """
+        for payload in [
+            amf0.encode("onMetaData") + b"\x08\x00\x00",
+            amf0.encode("onMetaData", "just a string"),
+            amf0.encode("onMetaData", ECMAArray([("x", ["y" * 1000] * 100)])),
+        ]:
+            self.record([frame(18, 0, payload), video(0, True)])
+            self.assertEqual(self.tags()[1], Tag(18, 0, payload))
+            os.unlink(self.path())
+
+    def test_otherDataMessagesAreWritten(self) -> None:
+        """
+        Also those that come before the first picture.
+        """
+        early, cue = data(0, "onTextData", "a"), data(50, "onCuePoint", "b")
+        self.record([early, VIDEO_HEADER, video(40, True), cue, cue])
+        self.assertEqual(
+            self.tags()[1:],
+            [asTag(each) for each in (VIDEO_HEADER, early, video(40, True), cue, cue)],
+        )
+
+    def test_dataBeforeTheFirstMediaHasABound(self) -> None:
+        """
+        The oldest give way, with one warning.
+        """
+        many = [data(0, "n", float(number)) for number in range(300)]
+        with capturedLogs() as events:
+            self.record([*many, audio(0)])
+        self.assertEqual(
+            [tag.payload for tag in self.tags() if tag.kind == 18][1:],
+            [each.payload for each in many[-file.MAX_EARLY_FRAMES :]],
+        )
+        self.assertEqual(len(said(events, LogLevel.warn)), 1)
+        sink = self.makeSink()
+        for _ in range(3):
+            sink.frameReceived(data(0, "n", ["x" * 1000] * 500))
+        self.assertEqual(len(sink._early), 2)
+
+    def test_theFinishedFileIsLogged(self) -> None:
+        """
+        One line: path, seconds, frames, bytes.
+        """
+        with capturedLogs() as events:
+            self.record([video(0, True), video(40), audio(41)])
+        [line] = said(events)
+        size = os.path.getsize(self.path())
+        self.assertEqual(
+            line, f"recorded {self.path()}: 0.080 s, 3 frames, {size} bytes"
+        )
+
+    def test_anExistingFileIsNeverOverwritten(self) -> None:
+        """
+        Nor an unfinished one of that name: the next gets a number.
+        """
+        for name in ("x.flv", "x-2.flv.part"):
+            Path(self.path(name)).write_bytes(b"precious")
+        self.record([audio(0)])
+        self.assertEqual(self.files(), ["x-2.flv.part", "x-3.flv", "x.flv"])
+        for name in ("x.flv", "x-2.flv.part"):
+            self.assertEqual(Path(self.path(name)).read_bytes(), b"precious")
+
+    def test_aFileThatAppearsMeanwhileIsNotOverwritten(self) -> None:
+        """
+        Somebody takes the name while the recording runs.
+        """
+        sink = self.makeSink()
+        sink.frameReceived(video(0, True))
+        Path(self.path()).write_bytes(b"precious")
+        sink.streamEnded("done")
+        self.assertEqual(self.files(), ["x-2.flv", "x.flv"])
+        self.assertEqual(Path(self.path()).read_bytes(), b"precious")
+
+    def test_fileSystemsWithoutLinksWork(self) -> None:
+        """
+        FAT and some network file systems can only rename.
+        """
+
+        def link(*args: Any, **keywords: Any) -> None:
+            raise OSError(errno.EPERM, "Operation not permitted")
+
+        self.patch(os, "link", link)
+        Path(self.path()).write_bytes(b"precious")
+        self.record([audio(0)])
+        self.assertEqual(self.files(), ["x-2.flv", "x.flv"])
+        self.assertEqual(Path(self.path()).read_bytes(), b"precious")
+
+    def test_fileSystemsWithoutLocksWork(self) -> None:
+        """
+        Then nobody can tell that a file is being written, so none is recovered.
+        """
+
+        def flock(*args: Any) -> None:
+            raise OSError(errno.ENOLCK, "No locks available")
+
+        self.patch(fcntl, "flock", flock)
+        sink = self.makeSink()
+        sink.frameReceived(video(0, True))
+        self.assertIs(recoverPart(self.path("x.flv.part")).verdict, Verdict.FOREIGN)
+        sink.streamEnded("done")
+        self.assertEqual(self.files(), ["x.flv"])
+
+    def test_nothingIsLeftOpen(self) -> None:
+        """
+        Descriptors are closed with the recording.
+        """
+        before = len(os.listdir("/proc/self/fd"))
+        self.record(show(5), ":name={part}.flv:rotate=1")
+        self.assertEqual(len(os.listdir("/proc/self/fd")), before)
+
+
+class TimestampTests(RecordingTestCase):
+    """
+    The clock of a file.
+    """
+
+    def times(self, frames: Iterable[Frame], name: str = "x.flv") -> list[int]:
+        """
+        @return: the timestamps of the coded frames in the file.
+        """
+        self.record(frames)
+        times = [tag.timestamp for tag in coded(self.tags(name))]
+        os.unlink(self.path(name))
+        return times
+
+    def test_aStreamThatStartsNearZeroKeepsItsClock(self) -> None:
+        """
+        Up to ten seconds.
+        """
+        self.assertEqual(self.times([video(80, True), audio(60)]), [80, 60])
+        self.assertEqual(self.times([video(10_000, True)]), [10_000])
+
+    def test_aStreamThatStartsLateOrBeforeZeroStartsAtZero(self) -> None:
+        """
+        The first coded frame is at 0, the steps stay, and what would be before 0
+        is at 0.
+        """
+        self.assertEqual(
+            self.times([video(10_001, True), audio(10_024), audio(9_990)]), [0, 23, 0]
+        )
+        self.assertEqual(self.times([video(-40, True), audio(-17)]), [0, 23])
+
+    def test_timesPast32BitsWrap(self) -> None:
+        """
+        The field has 32 bits; the steps stay.
+        """
+        late = 2**32 - 20
+        frames = [video(0, True), video(late), video(late + 40)]
+        self.assertEqual(self.times(frames), [0, late, 20])
+
+    def test_headersAndDataWithoutAClockGetThePresent(self) -> None:
+        """
+        Many send 0; near ones keep their own.
+        """
+        self.record(
+            [
+                video(9_000, True),
+                video(19_000, True),
+                data(0, "zero"),
+                data(18_990, "before"),
+                data(19_010, "after"),
+                data(10**9, "never"),
+            ]
+        )
+        scripts = [tag.timestamp for tag in self.tags()[1:] if tag.kind == 18]
+        self.assertEqual(scripts, [19_000, 18_990, 19_010, 19_000])
+
+    def test_headersAtTheHeadAreNotLaterThanTheFirstFrame(self) -> None:
+        """
+        Nor before 0.
+        """
+        late = frame(9, 90_000, VIDEO_HEADER.payload)
+        self.record([late, AUDIO_HEADER, video(50_000, True)])
+        self.assertEqual([tag.timestamp for tag in self.tags()[1:]], [0, 0, 0])
+
+
+class RotationTests(RecordingTestCase):
+    """
+    A recording in several files.
+    """
+
+    def test_aNewFileBeginsAtAKeyFrame(self) -> None:
+        """
+        After so many seconds of media; nothing is lost, nothing is repeated.
+        """
+        frames = show(10)
+        names = self.record(frames, ":name={part}.flv:rotate=3")
+        self.assertEqual(names, ["1.flv", "2.flv", "3.flv"])
+        parts = [coded(self.tags(name)) for name in names]
+        bodies = [tag.payload for part in parts for tag in part]
+        self.assertEqual(bodies, [each.payload for each in frames[3:]])
+        for part in parts[1:]:
+            self.assertTrue(frame(part[0].kind, 0, part[0].payload).isKey)
+        # Key frames are at 0, 2, 4, ...: three seconds are over at 4 and at 8.
+        self.assertEqual(
+            [part[0].payload for part in parts[1:]],
+            [video(4000, True).payload, video(8000, True).payload],
+        )
+
+    def test_everyPartBeginsWithMetadataAndHeaders(self) -> None:
+        """
+        A part plays without the one before it.
+        """
+        for name in self.record(show(10), ":name={part}.flv:rotate=3"):
+            tags = self.tags(name)
+            self.assertEqual(head(tags)["width"], 640.0)
+            self.assertEqual(head(tags)["filesize"], os.path.getsize(self.path(name)))
+            self.assertEqual(tags[1].payload, VIDEO_HEADER.payload)
+            self.assertEqual(tags[2].payload, AUDIO_HEADER.payload)
+            self.assertLessEqual(tags[1].timestamp, tags[3].timestamp)
+
+    def test_theStepsStayAcrossParts(self) -> None:
+        """
+        Audio that is older than the key frame but comes after it keeps its distance.
+        """
+        frames = [
+            video(0, True), audio(0), video(1000), audio(940), audio(970),
+            video(2000, True), audio(1955), audio(1978), video(2040),
+        ]  # fmt: skip
+        self.record(frames, ":name={part}.flv:rotate=2")
+        second = coded(self.tags("2.flv"))
+        # The largest lag was 60 ms: so late the part begins.
+        self.assertEqual([tag.timestamp for tag in second], [60, 15, 38, 100])
+
+    def test_aBrokenClockDoesNotDelayTheNextPart(self) -> None:
+        """
+        A lag of an hour is no interleaving.
+        """
+        frames = [video(0, True), video(3_600_000), audio(0), video(3_700_000, True)]
+        self.record(frames, ":name={part}.flv:rotate=2")
+        self.assertEqual(coded(self.tags("2.flv"))[0].timestamp, file.MAX_LAG)
+
+    def test_soundAloneRotatesAtAnyFrame(self) -> None:
+        """
+        There are no key frames to wait for.
+        """
+        frames = [AUDIO_HEADER, *(audio(ms) for ms in range(0, 3000, 100))]
+        names = self.record(frames, ":name={part}.flv:rotate=1")
+        self.assertEqual([len(coded(self.tags(name))) for name in names], [10, 10, 10])
+
+    def test_soundGoesOnRotatingWhenTheVideoHasEnded(self) -> None:
+        """
+        The encoder has said that no more pictures come.
+        """
+        frames = [video(0, True), VIDEO_END, *(audio(ms) for ms in range(0, 2500, 100))]
+        self.assertEqual(len(self.record(frames, ":name={part}.flv:rotate=1")), 3)
+
+    def test_whileThereIsVideoSoundDoesNotRotate(self) -> None:
+        """
+        A part begins with a picture.
+        """
+        frames = [video(0, True), *(audio(ms) for ms in range(0, 5000, 100))]
+        self.assertEqual(self.record(frames, ":name={part}.flv:rotate=1"), ["1.flv"])
+
+    def test_theOtherTracksKeyFramesDoNotRotate(self) -> None:
+        """
+        With several tracks, the first one says where a part begins.
+        """
+        frames = [video(0, True), video(2000, True), video(4000, True)]
+        frames[1].tracks = (1,)
+        names = self.record(frames, ":name={part}.flv:rotate=1")
+        self.assertEqual([len(coded(self.tags(name))) for name in names], [2, 1])
+
+    def test_filesStaySmallerThanAsked(self) -> None:
+        """
+        A new part begins before the group that would be too much.
+        """
+        frames = [video(ms, ms % 1000 == 0, 500) for ms in range(0, 20_000, 100)]
+        names = self.record(frames, ":name={part}.flv:maxSize=200000")
+        self.assertGreater(len(names), 3)
+        for name in names:
+            self.assertLessEqual(os.path.getsize(self.path(name)), 200_000)
+        for name in names[:-1]:
+            self.assertGreater(os.path.getsize(self.path(name)), 150_000)
+        total = sum(len(coded(self.tags(name))) for name in names)
+        self.assertEqual(total, len(frames))
+
+    def test_aGroupThatIsTooLargeIsNotCut(self) -> None:
+        """
+        Every part has at least one.
+        """
+        names = self.record(show(6), ":name={part}.flv:maxSize=10")
+        self.assertEqual(names, ["1.flv", "2.flv", "3.flv"])
+
+    def test_partsAreNamedByWhenTheyBegin(self) -> None:
+        """
+        The first by the stream's start, the next by the clock.
+        """
+        later = STARTED + timedelta(hours=1)
+        self.record(show(4), ":name={epoch}.flv:rotate=2", now=lambda: later)
+        epoch = int(STARTED.timestamp())
+        self.assertEqual(self.files(), [f"{epoch}.flv", f"{epoch + 3600}.flv"])
+
+    def test_withoutAFieldThatChangesPartsAreNumbered(self) -> None:
+        """
+        No part overwrites another.
+        """
+        self.assertEqual(
+            self.record(show(6), ":name=x.flv:rotate=2"),
+            ["x-2.flv", "x-3.flv", "x.flv"],
+        )
+
+    def test_aSlowDiskGetsThePartsInOrder(self) -> None:
+        """
+        Several parts may be waiting while one write is under way.
+        """
+        sink = self.makeSink(":name={part}.flv:rotate=2", HeldLane)
+        frames = show(9)
+        for each in frames:
+            sink.frameReceived(each)
+        lane: Any = sink._lane
+        self.assertEqual(len(lane.held), 1)
+        done = sink.streamEnded("done")
+        lane.letGo()
+        lane.letGo()
+        self.successResultOf(done)
+        names = self.files()
+        self.assertEqual(names, ["1.flv", "2.flv", "3.flv", "4.flv", "5.flv"])
+        total = sum(len(coded(self.tags(name))) for name in names)
+        self.assertEqual(total, len(frames) - 3)
+
+
+class FlushTests(RecordingTestCase):
+    """
+    When bytes go to the disk.
+    """
+
+    def written(self) -> list[int]:
+        """
+        @return: the timestamps of the coded frames that are on the disk.
+        """
+        return [tag.timestamp for tag in coded(self.tags("x.flv.part"))]
+
+    def test_atEachKeyFrame(self) -> None:
+        """
+        All up to the key frame is there.
+        """
+        sink = self.makeSink()
+        for each in [video(0, True), video(40), audio(50), video(80, True), video(120)]:
+            sink.frameReceived(each)
+        self.assertEqual(self.written(), [0, 40, 50, 80])
+
+    def test_atLeastEverySecond(self) -> None:
+        """
+        By the clock, and with no timer while nothing waits.
+        """
+        sink = self.makeSink()
+        sink.frameReceived(video(0, True))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        sink.frameReceived(video(40))
+        self.clock.advance(0.5)
+        sink.frameReceived(video(80))
+        self.assertEqual(self.written(), [0])
+        self.clock.advance(0.5)
+        self.assertEqual(self.written(), [0, 40, 80])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        sink.streamEnded("done")
+
+    def test_whenMuchIsCollected(self) -> None:
+        """
+        256 KiB do not wait for the second.
+        """
+        sink = self.makeSink()
+        sink.frameReceived(video(0, True))
+        size = file.FLUSH_BYTES // 3
+        for ms in (40, 80):
+            sink.frameReceived(video(ms, size=size // 8))
+        self.assertEqual(self.written(), [0])
+        sink.frameReceived(video(120, size=size // 8))
+        self.assertEqual(self.written(), [0, 40, 80, 120])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_oneWriteAtATime(self) -> None:
+        """
+        While one is under way frames are collected, and go with the next.
+        """
+        sink = self.makeSink(lane=HeldLane)
+        sink.frameReceived(video(0, True))
+        lane: Any = sink._lane
+        for ms in (40, 80, 120):
+            sink.frameReceived(video(ms, True))
+        self.clock.advance(1)
+        self.assertEqual(len(lane.held), 1)
+        lane.letGo()
+        self.assertEqual(len(lane.held), 1)
+        self.assertEqual(self.written(), [0])
+        lane.letGo()
+        self.assertEqual(self.written(), [0, 40, 80, 120])
+        self.assertEqual(lane.held, [])
+        sink.frameReceived(video(160))
+        self.assertEqual(lane.held, [])
+        done = sink.streamEnded("done")
+        self.assertNoResult(done)
+        lane.letGo()
+        self.successResultOf(done)
+        self.assertTrue(lane.closed)
+        self.assertEqual(self.files(), ["x.flv"])
+
+    def test_aSlowDiskPausesThePublisher(self) -> None:
+        """
+        Beyond the bound, until half of it is written.
+        """
+        sink = self.makeSink(lane=HeldLane)
+        sink.frameReceived(video(0, True))
+        lane: Any = sink._lane
+        megabyte = 1024 * 1024 // 8
+        for ms in range(1, 8):
+            sink.frameReceived(video(ms, size=megabyte))
+        self.assertEqual(self.publisher.told, [])
+        sink.frameReceived(video(8, size=megabyte))
+        sink.frameReceived(video(9, size=megabyte))
+        self.assertEqual(self.publisher.told, ["pause"])
+        lane.letGo()
+        # All that waited is under way now, which is still more than half.
+        self.assertEqual(self.publisher.told, ["pause"])
+        lane.letGo()
+        self.assertEqual(self.publisher.told, ["pause", "resume"])
+        done = sink.streamEnded("done")
+        lane.letGo()
+        self.successResultOf(done)
+        self.assertEqual(len(coded(self.tags())), 10)
+
+    def test_shortWritesAreContinued(self) -> None:
+        """
+        write(2) may take less than it is given.
+        """
+        write = os.write
+        self.patch(os, "write", lambda fd, data: write(fd, bytes(data[:1000])))
+        pwrite = os.pwrite
+        self.patch(os, "pwrite", lambda fd, data, at: pwrite(fd, bytes(data[:999]), at))
+        frames = show(3)
+        self.record(frames)
+        self.assertEqual(self.tags()[1:], [asTag(frame) for frame in frames[1:]])
+
+
+class DiskTests(RecordingTestCase):
+    """
+    The disk is full, or not there.
+    """
+
+    def fillDiskAt(self, limit: int) -> None:
+        """
+        Make every write fail that would make a file larger than C{limit}.
+        """
+        write = os.write
+
+        def full(descriptor: int, data: Any) -> int:
+            room = limit - os.fstat(descriptor).st_size
+            if room <= 0:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return write(descriptor, data[:room])
+
+        self.patch(_flvwriter.os, "write", full)
+
+    def test_whatIsWrittenStaysReadable(self) -> None:
+        """
+        The file is cut after its last whole tag, completed and named; one error is
+        logged; the stream is told that this sink is done.
+        """
+        limit = 300_000
+        self.fillDiskAt(limit)
+        sink = self.makeSink()
+        frames = [
+            VIDEO_HEADER,
+            *(video(ms, ms % 200 == 0, 100) for ms in range(0, 20_000, 40)),
+        ]
+        with capturedLogs() as events:
+            for each in frames:
+                sink.frameReceived(each)
+        self.assertEqual(sink.failure, "No space left on device")
+        self.assertEqual(self.publisher.told, ["stop"])
+        self.assertIsNone(sink.streamEnded("detached"))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.files(), ["x.flv"])
+        tags = self.tags()
+        count = len(coded(tags))
+        self.assertEqual(tags[1:], [asTag(frame) for frame in frames[: count + 1]])
+        size = os.path.getsize(self.path())
+        self.assertGreater(size, limit - 1000)
+        said_ = head(tags)
+        self.assertEqual(said_["filesize"], size)
+        self.assertEqual(said_["duration"], (tags[-1].timestamp + 40) / 1000)
+        self.assertEqual(len(index(tags)), math.ceil(count / 5))
+        [error] = said(events, LogLevel.error)
+        self.assertIn("No space left on device", error)
+        self.assertIn(self.path("x.flv.part"), error)
+        [line] = said(events, LogLevel.info)
+        self.assertIn(f"recorded {self.path()}: ", line)
+
+    def test_aDiskThatIsFullAtOnceLeavesNothing(self) -> None:
+        """
+        Not even half a head.
+        """
+        self.fillDiskAt(1000)
+        sink = self.makeSink()
+        sink.frameReceived(video(0, True))
+        self.assertEqual(sink.failure, "No space left on device")
+        self.assertEqual(self.files(), [])
+        self.assertEqual(self.publisher.told, ["stop"])
+
+    def test_aDiskThatFailsAltogetherLeavesThePart(self) -> None:
+        """
+        The next start of the server tries again.
+        """
+        sink = self.makeSink()
+        sink.frameReceived(video(0, True))
+
+        def broken(*args: Any) -> int:
+            raise OSError(errno.EIO, "Input/output error")
+
+        self.patch(_flvwriter, "rewrite", broken)
+        self.fillDiskAt(0)
+        sink.frameReceived(video(40, True))
+        self.assertEqual(
+            sink.failure, "No space left on device; then Input/output error"
+        )
+        self.assertEqual(self.files(), ["x.flv.part"])
+
+    def test_aDirectoryThatCannotBeMade(self) -> None:
+        """
+        A file is where the directory should be.
+        """
+        Path(self.path("live")).write_bytes(b"")
+        sink = self.makeSink(":name={app}/x.flv")
+        with capturedLogs() as events:
+            sink.frameReceived(video(0, True))
+        self.assertEqual(sink.failure, "File exists")
+        self.assertEqual(self.publisher.told, ["stop"])
+        [error] = said(events, LogLevel.error)
+        self.assertIn(self.path("live/x.flv.part"), error)
+
+    def test_theEarlierPartsStay(self) -> None:
+        """
+        Only the part that is being written is concerned.
+        """
+        self.fillDiskAt(20_000)
+        sink = self.makeSink(":name={part}.flv:rotate=1:maxSize=100000")
+        first = [video(ms, ms == 0, 1) for ms in range(0, 1000, 40)]
+        second = [video(ms, ms == 1000, 100) for ms in range(1000, 2000, 40)]
+        for each in first + second:
+            sink.frameReceived(each)
+        sink.streamEnded("done")
+        self.assertEqual(sink.failure, "No space left on device")
+        self.assertEqual(self.files(), ["1.flv", "2.flv"])
+        self.assertEqual(self.tags("1.flv")[1:], [asTag(each) for each in first])
+        self.assertGreater(len(coded(self.tags("2.flv"))), 10)
+
+    def test_framesAfterwardsAreIgnored(self) -> None:
+        """
+        Those that were on their way when the sink gave up.
+        """
+        self.fillDiskAt(0)
+        sink = self.makeSink()
+        for each in show(1):
+            sink.frameReceived(each)
+        self.assertEqual(self.publisher.told, ["stop"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_theStreamEndsWhileTheWriteFails(self) -> None:
+        """
+        Shutdown waits for what can be saved, and does not hang.
+        """
+        sink = self.makeSink(lane=HeldLane)
+        sink.frameReceived(video(0, True))
+        self.fillDiskAt(0)
+        done = sink.streamEnded("done")
+        lane: Any = sink._lane
+        lane.letGo()
+        self.successResultOf(done)
+        self.assertEqual(sink.failure, "No space left on device")
+        self.assertEqual(self.publisher.told, [])
+        self.assertTrue(lane.closed)
+
+    def test_aBugOfOursEndsTheRecordingAlone(self) -> None:
+        """
+        It is logged with its traceback, and nothing hangs.
+        """
+        sink = self.makeSink()
+        sink.frameReceived(video(0, True))
+        self.patch(_flvwriter, "writeAll", lambda *args: 1 / 0)
+        sink.frameReceived(video(40, True))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertIn("division", sink.failure)
+        self.assertEqual(self.publisher.told, ["stop"])
+        self.assertIsNone(sink.streamEnded("detached"))
+        # Its lock is gone: the next start finishes it.
+        self.assertIs(recoverPart(self.path("x.flv.part")).verdict, Verdict.FINISHED)
+
+    def test_aRealLimitOfTheSystem(self) -> None:
+        """
+        With RLIMIT_FSIZE the kernel itself takes a part of a write and then refuses.
+        """
+        program = (
+            "import resource, signal, sys\n"
+            "from tests.sinks.test_file import *\n"
+            "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))\n"
+            "sink = FileSink(Clock(), parseRecording(sys.argv[1]), ImmediateLane)\n"
+            "publisher = Publisher()\n"
+            "sink.streamStarted(STREAM, publisher)\n"
+            "for ms in range(0, 40_000, 40):\n"
+            "    sink.frameReceived(video(ms, ms % 2000 == 0, 100))\n"
+            "print(sink.failure, publisher.told)\n"
+        )
+        result = subprocess.run(
+            [sys.executable, "-c", program, self.directory + ":name=x.flv"],
+            cwd=ROOT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        self.assertEqual(result.stdout, "File too large ['stop']\n", result.stderr)
+        self.assertEqual(self.files(), ["x.flv"])
+        self.assertLessEqual(os.path.getsize(self.path()), 400_000)
+        tags = self.tags()
+        self.assertEqual(
+            tags[1:],
+            [
+                asTag(video(ms, ms % 2000 == 0, 100))
+                for ms in range(0, 40 * len(tags) - 40, 40)
+            ],
+        )
+
+
+class MetadataTests(SynchronousTestCase):
+    """
+    The metadata tag has one size, whatever it says.
+    """
+
+    def contents(self, keyFrames: int, step: int = 2000) -> Contents:
+        """
+        @return: what a file with so many key frames holds.
+        """
+        contents = Contents()
+        for number in range(keyFrames):
+            contents.add(video(0, True), number * step, number * 1_000_000)
+        return contents
+
+    def entries(self, contents: Contents) -> list[tuple[float, float]]:
+        """
+        @return: the index that is written.
+        """
+        reserve = reserveFor([], 0, 0)
+        tag = metadataTag([], contents, reserve)
+        self.assertEqual(len(tag), flvfile.wholeSize(reserve))
+        data = flvfile.fileHeader(True, True) + tag
+        return index(TagReader().receive(data))
+
+    def test_itIsFilledExactly(self) -> None:
+        """
+        With any number of key frames and any properties.
+        """
+        for count in [*range(20), 100, 1000, 14_000, 15_000, 20_000]:
+            contents = self.contents(count)
+            for kept in ([], [("x", "y" * (count % 50))]):
+                for rotate, maxSize in [(0, 0), (1000, 0), (0, 1), (60_000, 10**9)]:
+                    reserve = reserveFor(kept, rotate, maxSize)
+                    tag = metadataTag(kept, contents, reserve)
+                    self.assertEqual(len(tag), flvfile.wholeSize(reserve))
+
+    def test_aDayStillSeeksWell(self) -> None:
+        """
+        24 hours with a key frame each 2 s: evenly thinned, a point each 6 s, and
+        the ends stay.
+        """
+        found = self.entries(self.contents(43_200))
+        self.assertEqual(found[0], (0.0, 0.0))
+        self.assertEqual(found[-1], (86_398.0, 43_199e6))
+        steps = {b[0] - a[0] for a, b in pairwise(found)}
+        self.assertLessEqual(max(steps), 6)
+        self.assertGreaterEqual(min(steps), 4)
+
+    def test_aMorningIsIndexedInFull(self) -> None:
+        """
+        Eight hours with a key frame each 2 s.
+        """
+        self.assertEqual(len(self.entries(self.contents(14_400))), 14_400)
+
+    def test_theIndexInMemoryHasABound(self) -> None:
+        """
+        A stream of nothing but key frames: still even, still bounded.
+        """
+        contents = self.contents(300_000, 20)
+        self.assertLessEqual(len(contents._times), _contents.MAX_INDEX)
+        found = self.entries(contents)
+        steps = [b[0] - a[0] for a, b in pairwise(found)]
+        self.assertLess(max(steps) - min(steps), 0.2)
+        self.assertGreater(found[-1][0], 5990)
+
+    def test_ffmpegsStringBoundIsKept(self) -> None:
+        """
+        FFmpeg stops reading metadata at a string of 1024 bytes.
+        """
+        tag = metadataTag([], Contents(), reserveFor([], 0, 0))
+        _name, values = amf0.decodeAll(tag[11:-4])
+        filler = dict(values.properties)["filler"]
+        self.assertLess(max(map(len, filler)), 1024)
+
+    def test_propertiesThatDoNotFitAreLeftOut(self) -> None:
+        """
+        After a crash the head may say more than it had room for.
+        """
+        kept = [("x", "y" * 2000)]
+        tag = metadataTag(kept, self.contents(3), _contents.BASE_RESERVE)
+        self.assertEqual(len(tag), flvfile.wholeSize(_contents.BASE_RESERVE))
+        _name, values = amf0.decodeAll(tag[11:-4])
+        self.assertNotIn("x", dict(values.properties))
+
+    def test_aPauseIsNoDuration(self) -> None:
+        """
+        The last frame lasts as long as the one before it, not as a break did.
+        """
+        contents = Contents()
+        for ms in (0, 40, 80, 60_000):
+            contents.add(audio(0), ms, 0)
+        self.assertEqual(contents.duration, 60_040)
+
+    def test_picturesThatAreShownLaterCount(self) -> None:
+        """
+        The duration goes to the end of presentation, not of decoding.
+        """
+        contents = Contents()
+        for ms, later in ((0, 40), (40, 120), (80, 0)):
+            contents.add(
+                frame(9, ms, b"\x27\x01" + later.to_bytes(3, "big") + b"x"), ms, 0
+            )
+        self.assertEqual(contents.duration, 200)
+
+
+class RecoveryTests(RecordingTestCase):
+    """
+    Finishing what a killed server left.
+    """
+
+    def unfinished(self, frames: Iterable[Frame], name: str = "x.flv.part") -> bytes:
+        """
+        Leave an unfinished recording of all the frames.
+
+        @return: its bytes.
+        """
+        sink = self.makeSink()
+        for each in frames:
+            sink.frameReceived(each)
+        sink._flush()
+        assert sink._part is not None
+        sink._part.close()
+        if name != "x.flv.part":
+            os.rename(self.path("x.flv.part"), self.path(name))
+        return Path(self.path(name)).read_bytes()
+
+    def test_aRecoveredFileIsAsGoodAsAFinishedOne(self) -> None:
+        """
+        Byte for byte what it would have been.
+        """
+        frames = show(5)
+        self.record(frames, ":name=good.flv")
+        self.unfinished(frames)
+        recovered = recoverPart(self.path("x.flv.part"))
+        self.assertIs(recovered.verdict, Verdict.FINISHED)
+        self.assertEqual(recovered.cut, 0)
+        self.assertEqual(self.files(), ["good.flv", "x.flv"])
+        self.assertEqual(
+            Path(self.path()).read_bytes(), Path(self.path("good.flv")).read_bytes()
+        )
+
+    def test_realMediaIsRecovered(self) -> None:
+        """
+        FFmpeg reads every whole packet of a file that was cut.
+        """
+        frames = realFrames()
+        while frames[-1].role is not Role.CODED:
+            frames.pop()
+        content = self.unfinished(frames)
+        Path(self.path("x.flv.part")).write_bytes(content[:-5])
+        recoverPart(self.path("x.flv.part"))
+        with av.open(self.path()) as container:
+            found = [bytes(packet) for packet in container.demux() if packet.size]
+        with av.open(io.BytesIO(realMedia())) as container:
+            sent = [bytes(packet) for packet in container.demux() if packet.size]
+        self.assertTrue(found == sent[:-1], (len(found), len(sent)))
+
+    @settings(
+        deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+    )
+    @given(st.data())
+    def test_cutAnywhereTheWholeTagsAreThere(self, draw: Any) -> None:
+        """
+        Exactly those before the cut; without one whole frame the file goes.
+        """
+        with tempfile.TemporaryDirectory() as directory:
+            content = self.sample()
+            marks = list(
+                flvfile.walk(lambda at, size: content[at : at + size], len(content))
+            )
+            # The head takes most of the file; most cuts are to be behind it.
+            size = draw.draw(
+                st.one_of(
+                    st.integers(marks[0].end, len(content)),
+                    st.integers(0, marks[0].end),
+                )
+            )
+            path = os.path.join(directory, "y.flv.part")
+            Path(path).write_bytes(content[:size])
+            recovered = recoverPart(path)
+            whole = [mark for mark in marks if mark.end <= size]
+            if len(coded(self.asTags(content, whole))):
+                self.assertIs(recovered.verdict, Verdict.FINISHED)
+                self.assertEqual(os.listdir(directory), ["y.flv"])
+                tags = tagsOf(os.path.join(directory, "y.flv"))
+                self.assertEqual(tags[1:], self.asTags(content, whole)[1:])
+                self.assertEqual(head(tags)["filesize"], whole[-1].end)
+                self.assertEqual(head(tags)["width"], 640.0)
+            else:
+                self.assertIs(recovered.verdict, Verdict.REMOVED)
+                self.assertEqual(os.listdir(directory), [])
+
+    def asTags(self, content: bytes, marks: Any) -> list[Tag]:
+        """
+        @return: the tags at the marks.
+        """
+        return [
+            Tag(mark.kind, mark.timestamp, content[mark.position + 11 :][: mark.size])
+            for mark in marks
+        ]
+
+    def sample(self) -> bytes:
+        """
+        @return: an unfinished recording with a small head.
+        """
+        with tempfile.TemporaryDirectory() as directory:
+            recording = Recording(directory, Template("s.flv"), maxSize=10**5)
+            sink = FileSink(Clock(), recording, ImmediateLane)
+            sink.streamStarted(STREAM, Publisher())
+            for each in show(1):
+                sink.frameReceived(each)
+            sink._flush()
+            assert sink._part is not None
+            sink._part.close()
+            return Path(directory, "s.flv.part").read_bytes()
+
+    def test_zerosAtTheEndAreCutOff(self) -> None:
+        """
+        What a power failure leaves on some file systems.
+        """
+        content = self.unfinished(show(3))
+        Path(self.path("x.flv.part")).write_bytes(content + bytes(100_000))
+        recovered = recoverPart(self.path("x.flv.part"))
+        self.assertEqual(recovered.cut, 100_000)
+        self.assertEqual(os.path.getsize(self.path()), len(content))
+
+    def test_anImpossibleTagEndsTheFile(self) -> None:
+        """
+        A back pointer that is wrong: all before it stays.
+        """
+        frames = show(3)
+        content = bytearray(self.unfinished(frames))
+        content[-1] ^= 1
+        Path(self.path("x.flv.part")).write_bytes(content)
+        recoverPart(self.path("x.flv.part"))
+        self.assertEqual(self.tags()[1:], [asTag(frame) for frame in frames[1:-1]])
+
+    def test_aClockThatHasWrappedIsUnderstood(self) -> None:
+        """
+        After 49 days the field begins again, the duration does not.
+        """
+        days = 2**32 + 1000
+        frames = [video(ms, True) for ms in range(0, days, 2**30)]
+        self.unfinished([*frames, video(days, True)])
+        recoverPart(self.path("x.flv.part"))
+        self.assertEqual(head(self.tags())["lasttimestamp"], days / 1000)
+
+    def test_nothingIsOverwritten(self) -> None:
+        """
+        The recovered file gets a number if its name is taken.
+        """
+        self.unfinished(show(1))
+        Path(self.path()).write_bytes(b"precious")
+        recoverPart(self.path("x.flv.part"))
+        self.assertEqual(self.files(), ["x-2.flv", "x.flv"])
+        self.assertEqual(Path(self.path()).read_bytes(), b"precious")
+
+    def test_aFileThatHasBothNamesLosesOne(self) -> None:
+        """
+        The server died between giving the new name and taking the old one.
+        """
+        self.record(show(1))
+        os.link(self.path(), self.path("x.flv.part"))
+        content = Path(self.path()).read_bytes()
+        recovered = recoverPart(self.path("x.flv.part"))
+        self.assertIs(recovered.verdict, Verdict.FINISHED)
+        self.assertEqual(self.files(), ["x.flv"])
+        self.assertEqual(Path(self.path()).read_bytes(), content)
+
+    def test_aHeadThatWasHalfRewrittenIsRepaired(self) -> None:
+        """
+        The power went while the index was written.
+        """
+        content = bytearray(self.unfinished(show(3)))
+        content[600:5000] = b"\xff" * 4400
+        Path(self.path("x.flv.part")).write_bytes(content)
+        recovered = recoverPart(self.path("x.flv.part"))
+        self.assertIs(recovered.verdict, Verdict.FINISHED)
+        self.assertEqual(head(self.tags())["duration"], 3.0)
+
+    def test_whatIsNotOursIsLeftAlone(self) -> None:
+        """
+        Downloads, other recorders' files, damaged ones, links and pipes.
+        """
+        ours = self.unfinished(show(1), "keep")
+        os.unlink(self.path("keep"))
+        damaged = bytearray(ours)
+        damaged[13 + 4 :] = b"\xff" * (len(ours) - 17)
+        small = flvfile.fileHeader(True, True) + flvfile.tag(
+            18, 0, ours[13 + 11 : 13 + 11 + 100]
+        )
+        for name, content in {
+            "empty.part": b"",
+            "zip.flv.part": b"PK\x03\x04" + bytes(100),
+            "zeros.flv.part": bytes(1000),
+            "other.flv.part": realMedia(),
+            "notflv.part": ours,
+            "damaged.flv.part": bytes(damaged),
+            "small.flv.part": small + flvfile.tag(8, 0, audio(0).payload),
+            "video.flv.part": flvfile.fileHeader(True, True) + flvfile.tag(9, 0, b"x"),
+        }.items():
+            Path(self.path(name)).write_bytes(content)
+            recovered = recoverPart(self.path(name))
+            self.assertIs(recovered.verdict, Verdict.FOREIGN, name)
+            self.assertTrue(recovered.why)
+            self.assertEqual(Path(self.path(name)).read_bytes(), content)
+        os.mkfifo(self.path("pipe.flv.part"))
+        recovered = recoverPart(self.path("pipe.flv.part"))
+        self.assertIs(recovered.verdict, Verdict.FOREIGN)
+        self.assertTrue(stat.S_ISFIFO(os.stat(self.path("pipe.flv.part")).st_mode))
+
+    def test_headersWithoutAFrameAreRemoved(self) -> None:
+        """
+        And so is a head with zeros after it.
+        """
+        content = self.unfinished([VIDEO_HEADER, AUDIO_HEADER, video(0, True)])
+        cut = len(content) - 1
+        for left in (content[:cut], content[:100], b"", content[:-200] + bytes(999)):
+            Path(self.path("x.flv.part")).write_bytes(left)
+            recovered = recoverPart(self.path("x.flv.part"))
+            self.assertIs(recovered.verdict, Verdict.REMOVED)
+            self.assertEqual(self.files(), [])
+
+    def test_oneThatIsGoneMeanwhileIsNoMatter(self) -> None:
+        """
+        Another server was faster.
+        """
+        self.assertIs(recoverPart(self.path("gone.flv.part")).verdict, Verdict.BUSY)
+
+    def test_aKilledServerLosesNothingItHadWritten(self) -> None:
+        """
+        SIGKILL in the middle of a recording, then a recovery.
+        """
+        program = (
+            "import sys\n"
+            "from tests.sinks.test_file import *\n"
+            "sink = FileSink(Clock(), parseRecording(sys.argv[1]), ImmediateLane)\n"
+            "sink.streamStarted(STREAM, Publisher())\n"
+            "for ms in range(0, 10**9, 40):\n"
+            "    sink.frameReceived(video(ms, ms % 200 == 0))\n"
+            "    if ms % 200 == 0:\n"
+            "        print(ms, flush=True)\n"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", program, self.directory + ":name=x.flv"],
+            cwd=ROOT, stdout=subprocess.PIPE, text=True,
+        ) as process:  # fmt: skip
+            assert process.stdout is not None
+            flushed = 0
+            for line in process.stdout:
+                flushed = int(line)
+                if flushed >= 20_000:
+                    self.assertIs(
+                        recoverPart(self.path("x.flv.part")).verdict, Verdict.BUSY
+                    )
+                    process.send_signal(signal.SIGKILL)
+                    break
+            # What it still said before it died, it had written.
+            flushed = max([flushed, *map(int, process.stdout)])
+        recovered = recoverPart(self.path("x.flv.part"))
+        self.assertIs(recovered.verdict, Verdict.FINISHED)
+        found = self.tags()[1:]
+        self.assertGreaterEqual(found[-1].timestamp, flushed)
+        self.assertEqual(
+            found,
+            [
+                asTag(video(ms, ms % 200 == 0))
+                for ms in range(0, found[-1].timestamp + 1, 40)
+            ],
+        )
+
+
+class Terminal(io.StringIO):
+    """
+    A terminal, or not.
+    """
+
+    def __init__(self, real: bool) -> None:
+        super().__init__()
+        self.real = real
+
+    def isatty(self) -> bool:
+        return self.real
+
+
+class ProgressTests(SynchronousTestCase):
+    """
+    The line on the terminal.
+    """
+
+    def test_aLongRecoveryShowsHowFarItIs(self) -> None:
+        """
+        After a second, and then each second.
+        """
+        clock, terminal = Clock(), Terminal(True)
+        progress = Progress(terminal, 2000, clock.seconds)
+        progress.at(100)
+        self.assertEqual(terminal.getvalue(), "")
+        progress.passed(1000)
+        clock.advance(1)
+        progress.at(500)
+        progress.at(501)
+        self.assertEqual(
+            terminal.getvalue(), "\rfinishing recordings: 1500 of 2000 bytes, 75% "
+        )
+        progress.end()
+        self.assertTrue(terminal.getvalue().endswith("% \n"))
+
+    def test_aShortRecoverySaysNothing(self) -> None:
+        """
+        Neither does one whose standard error is no terminal.
+        """
+        clock, short, piped = Clock(), Terminal(True), Terminal(False)
+        Progress(short, 10, clock.seconds).end()
+        for terminal in (piped, None):
+            progress = Progress(terminal, 10, clock.seconds)
+            clock.advance(10)
+            progress.at(5)
+            progress.end()
+        self.assertEqual(short.getvalue() + piped.getvalue(), "")
+
+
+class FactoryTests(RecordingTestCase):
+    """
+    The factory makes sinks, and finishes what was left unfinished.
+    """
+
+    leave = RecoveryTests.unfinished
+
+    def makeFactory(self, **more: Any) -> FileSinkFactory:
+        """
+        @return: a factory for the directory.
+        """
+        more = {"lane": ImmediateLane, **more}
+        return FileSinkFactory(parseRecording(self.directory), **more)
+
+    def test_itIsAFactory(self) -> None:
+        """
+        One sink for each stream.
+        """
+        factory = FileSinkFactory.fromString("")
+        self.assertTrue(verifyObject(IFrameSinkFactory, factory))
+        self.assertEqual(factory.recording.directory, "recordings")
+        self.assertIsInstance(factory.buildSink(STREAM), FileSink)
+        self.assertIsNone(factory.stopFactory())
+
+    def test_thePluginFindsIt(self) -> None:
+        """
+        By its dotted name, with its help.
+        """
+        name = "rtmptw.sinks.file.FileSinkFactory.fromString"
+        plugin = SinkPlugin("file", "", name)
+        self.assertTrue(verifyObject(IFrameSinkPlugin, plugin))
+        self.assertEqual(plugin.factoryFor("/srv").recording.directory, "/srv")
+        for word in ("{stream}", "rotate=", "maxSize=", r"video\:1"):
+            self.assertIn(word, plugin.sinkHelp)
+
+    def test_unfinishedRecordingsAreFinishedAtTheStart(self) -> None:
+        """
+        All under the directory, with a line each.
+        """
+        os.makedirs(self.path("live/show"))
+        self.leave(show(1), "live/show/a.flv.part")
+        self.leave(show(2), "b.flv.part")
+        Path(self.path("head.flv.part")).write_bytes(b"FLV")
+        Path(self.path("other.part")).write_bytes(b"other")
+        os.symlink("/etc/hostname", self.path("link.flv.part"))
+        factory = self.makeFactory()
+        with capturedLogs() as events:
+            factory.startFactory(self.clock)
+            self.successResultOf(factory.stopFactory())
+        self.assertEqual(
+            self.files(), ["b.flv", "link.flv.part", "live/show/a.flv", "other.part"]
+        )
+        lines = said(events)
+        self.assertEqual(len(lines), 4)
+        self.assertIn("b.flv, which was left unfinished: 2.0", lines[0])
+        self.assertIn("head.flv.part, which held no frame", lines[1])
+        self.assertIn("live/show/a.flv, which was left unfinished: 1.0", lines[2])
+        self.assertEqual(
+            said(events, LogLevel.warn),
+            [f"left {self.path('other.part')} alone: it is no recording of ours"],
+        )
+
+    def test_recordingsThatAreBeingWrittenAreLeftAlone(self) -> None:
+        """
+        By another server, or by our own sinks.
+        """
+        sink = self.makeSink()
+        sink.frameReceived(video(0, True))
+        factory = self.makeFactory()
+        with capturedLogs() as events:
+            factory.startFactory(self.clock)
+        self.assertEqual((said(events), self.files()), ([], ["x.flv.part"]))
+        sink.streamEnded("done")
+        self.assertEqual(self.files(), ["x.flv"])
+
+    def test_oneThatCannotBeFinishedDoesNotStopTheOthers(self) -> None:
+        """
+        An error is a line in the log.
+        """
+        self.leave(show(1), "a.flv.part")
+        self.leave(show(1), "b.flv.part")
+        rescue = _recovery.rescue
+
+        def failing(descriptor: int, path: str, progress: Any) -> Any:
+            if path.endswith("a.flv.part"):
+                raise OSError(errno.EIO, "Input/output error")
+            return rescue(descriptor, path, progress)
+
+        self.patch(_recovery, "rescue", failing)
+        factory = self.makeFactory()
+        with capturedLogs() as events:
+            factory.startFactory(self.clock)
+        self.assertEqual(self.files(), ["a.flv.part", "b.flv"])
+        [line] = said(events, LogLevel.error)
+        self.assertIn("Input/output error", line)
+
+    def test_theServerStartsWhileItRuns(self) -> None:
+        """
+        A stop waits for the file being worked on, and leaves the rest.
+        """
+        self.leave(show(1), "a.flv.part")
+        self.leave(show(1), "b.flv.part")
+        lanes: list[HeldLane] = []
+
+        def makeLane(reactor: Any, name: str) -> HeldLane:
+            lanes.append(HeldLane(reactor, name))
+            return lanes[0]
+
+        factory = self.makeFactory(lane=makeLane)
+        factory.startFactory(self.clock)
+        [lane] = lanes
+        lane.letGo()
+        lane.letGo()
+        stopped = factory.stopFactory()
+        self.assertNoResult(stopped)
+        lane.letGo()
+        self.successResultOf(stopped)
+        self.assertTrue(lane.closed)
+        self.assertEqual(self.files(), ["a.flv", "b.flv.part"])
+
+    def test_aDirectoryThatIsNoneStopsTheServer(self) -> None:
+        """
+        Better now than at the first stream.
+        """
+        Path(self.path("file")).write_bytes(b"")
+        for directory in ("file", "file/below"):
+            factory = FileSinkFactory(Recording(self.path(directory)))
+            error = self.assertRaises(SinkError, factory.startFactory, self.clock)
+            self.assertIn(f"{self.path('file')} is no directory", str(error))
+
+    def test_aDirectoryThatIsNotWritableStopsTheServer(self) -> None:
+        """
+        Also if it is one above that is to be made.
+        """
+        self.patch(os, "access", lambda path, mode: False)
+        factory = FileSinkFactory(Recording(self.path("new")))
+        error = self.assertRaises(SinkError, factory.startFactory, self.clock)
+        self.assertIn(f"{self.directory} is not writable", str(error))
+
+    def test_aDirectoryThatIsNotThereYetIsFine(self) -> None:
+        """
+        It is made with the first recording.
+        """
+        factory = FileSinkFactory(Recording(self.path("new")))
+        factory.startFactory(self.clock)
+        self.assertIsNone(factory.stopFactory())
+        self.assertEqual(os.listdir(self.directory), [])
+
+
+class ThreadTests(RecordingTestCase):
+    """
+    The same with real threads.
+    """
+
+    leave = RecoveryTests.unfinished
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.clock = ThreadClock()
+
+    def test_aRecordingIsWrittenByAThread(self) -> None:
+        """
+        All frames are in the files, in order, when the sink says so.
+        """
+        frames = show(20)
+        sink = self.makeSink(":name={part}.flv:rotate=8", Lane)
+        for each in frames:
+            sink.frameReceived(each)
+        done = sink.streamEnded("done")
+        self.assertNoResult(done)
+        self.successResultOf(self.clock.waitFor(done))
+        names = self.files()
+        self.assertEqual(names, ["1.flv", "2.flv", "3.flv"])
+        found = [tag.payload for name in names for tag in coded(self.tags(name))]
+        self.assertEqual(found, [frame.payload for frame in frames[3:]])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_aFullDiskIsReportedByAThread(self) -> None:
+        """
+        The sink ends itself.
+        """
+        sink = self.makeSink(lane=Lane)
+        self.patch(_naming, "MAX_SAME_NAME", 2)
+        Path(self.path()).write_bytes(b"precious")
+        sink.frameReceived(video(0, True))
+        self.clock.waitUntil(lambda: bool(self.publisher.told))
+        self.assertEqual(self.publisher.told, ["stop"])
+        self.assertEqual(sink.failure, "too many recordings have this name")
+        self.assertIsNone(sink.streamEnded("detached"))
+
+    def test_recoveryRunsInAThread(self) -> None:
+        """
+        The start does not wait for it, the stop does.
+        """
+        self.leave(show(3))
+        factory = FileSinkFactory(Recording(self.directory))
+        factory.startFactory(self.clock)
+        recovery = factory._recovery
+        assert recovery is not None
+        self.assertNoResult(recovery)
+        self.clock.waitFor(recovery)
+        self.assertEqual(self.files(), ["x.flv"])
+        self.successResultOf(factory.stopFactory())
+
+
+names = st.text(max_size=300) | st.sampled_from(
+    ["", ".", "..", "/", "../..", "a/../../b", "\0", "ü" * 300, "\ud800", "x" * 5000]
+)
+
+
+class NamingTests(SynchronousTestCase):
+    """
+    Whatever a peer calls its stream, the file is in the directory.
+    """
+
+    def test_harmlessNamesStayAsTheyAre(self) -> None:
+        """
+        Letters, digits, dot, dash, underscore.
+        """
+        self.assertEqual(escape("Live_show-1.hd"), "Live_show-1.hd")
+
+    def test_whatIsUnsafeIsEscaped(self) -> None:
+        """
+        Also the slash: a name is one component.
+        """
+        for name, escaped in {
+            "": "_",
+            ".": "%2E",
+            "..": "%2E.",
+            ".hidden": "%2Ehidden",
+            "a/b": "a%2Fb",
+            "../../etc/passwd": "%2E.%2F..%2Fetc%2Fpasswd",
+            "a\0b": "a%00b",
+            "100%": "100%25",
+            "a b:c": "a%20b%3Ac",
+            "grün": "gr%C3%BCn",
+            "\ud800": "%ED%A0%80",
+            "-rf": "-rf",
+        }.items():
+            self.assertEqual(escape(name), escaped)
+
+    def test_longNamesAreCutAndStayDifferent(self) -> None:
+        """
+        With a hash of the whole.
+        """
+        one, other = escape("x" * 1000), escape("x" * 1001)
+        self.assertEqual((len(one), len(other)), (200, 200))
+        self.assertNotEqual(one, other)
+        self.assertEqual(escape("x" * 200), "x" * 200)
+
+    @given(names, names)
+    @example("..", "..")
+    @example("\ud800", "x" * 5000)
+    def test_noNameLeavesTheDirectory(self, app: str, stream: str) -> None:
+        """
+        Under any template, every component is a plain name that fits.
+        """
+        for text in (
+            "{app}/{stream}/{start}.flv", "{app}{stream}.flv", "{app}-{stream}-{part}",
+            ".{app}.flv", "{stream}",
+        ):  # fmt: skip
+            path = Template(text).path(app, stream, STARTED, 1)
+            self.assertEqual(path.count("/"), text.count("/"))
+            for component in path.split("/"):
+                self.assertNotIn(component, ("", ".", ".."))
+                self.assertNotIn("\0", component)
+                self.assertLessEqual(
+                    len(f"{component}-9999.part".encode()), 255, component
+                )
+            self.assertTrue(path.endswith(".flv"))
+            self.assertEqual(os.path.normpath(path), path)
+
+    def test_theFieldsOfATemplate(self) -> None:
+        """
+        Local time, and the number of the part.
+        """
+        self.patch(os, "environ", {**os.environ})
+        start = datetime(2026, 1, 2, 3, 4, 5, 6, timezone(timedelta(hours=5)))
+        local = start.astimezone()
+        text = "{app}+{stream}+{date}+{time}+{start}+{epoch}+{part}.flv"
+        self.assertEqual(
+            Template(text).path("a", "s", start, 3),
+            f"a+s+{local:%Y-%m-%d}+{local:%H-%M-%S}+{local:%Y-%m-%d_%H-%M-%S}-000006"
+            f"+{int(start.timestamp())}+3.flv",
+        )
+
+    def test_templatesThatLeadElsewhereAreRefused(self) -> None:
+        """
+        With a sentence for the user.
+        """
+        for text, word in {
+            "/etc/{stream}.flv": "absolute",
+            "../{stream}.flv": "component",
+            "a/../../b.flv": "component",
+            "./x.flv": "component",
+            "a//b.flv": "component",
+            "": "without naming",
+            "{app}/": "without naming",
+            "a\0.flv": "NUL",
+            "{user}.flv": "{user}",
+            "{}.flv": "{}",
+            "{app.x}.flv": "{app.x}",
+            "{part:03}.flv": "not possible",
+            "{app!r}.flv": "not possible",
+            "{app": "no template",
+        }.items():
+            error = self.assertRaises(UsageError, Template, text)
+            self.assertIn(word, str(error))
+
+
+class ArgumentTests(SynchronousTestCase):
+    """
+    The argument string of C{--sink=file}.
+    """
+
+    def test_withoutArguments(self) -> None:
+        """
+        Recordings go where one expects them.
+        """
+        for text in ("", ":"[:0]):
+            recording = parseRecording(text)
+            self.assertEqual(recording.directory, "recordings")
+            self.assertEqual(recording.template.text, "{app}/{stream}/{start}.flv")
+            self.assertEqual((recording.rotate, recording.maxSize), (0, 0))
+
+    def test_allArguments(self) -> None:
+        """
+        Directory, name, seconds, bytes.
+        """
+        recording = parseRecording("/srv/v:name={stream}.flv:rotate=1.5:maxSize=1e9")
+        self.assertEqual(recording.directory, "/srv/v")
+        self.assertEqual(recording.template.text, "{stream}.flv")
+        self.assertEqual((recording.rotate, recording.maxSize), (1500, 10**9))
+
+    def test_theDirectoryMayBeLeftOut(self) -> None:
+        """
+        Options alone are enough.
+        """
+        for text in ("rotate=60", ":rotate=60"):
+            recording = parseRecording(text)
+            self.assertEqual(recording.directory, "recordings")
+            self.assertEqual(recording.rotate, 60_000)
+
+    def test_aBackslashMakesAColonLiteral(self) -> None:
+        """
+        As in Twisted's endpoint descriptions.
+        """
+        recording = parseRecording(r"C\:\\x\=y:name=a\:b=c.flv")
+        self.assertEqual(recording.directory, r"C:\x=y")
+        self.assertEqual(recording.template.text, "a:b=c.flv")
+
+    def test_whatIsNotUnderstoodIsSaid(self) -> None:
+        """
+        In one sentence.
+        """
+        for text, word in {
+            "x:format=mp4": "no option 'format'",
+            "x:rotate=soon": "'soon'",
+            "x:rotate=0": "'0'",
+            "x:rotate=-5": "'-5'",
+            "x:rotate=nan": "'nan'",
+            "x:rotate=1e99": "'1e99'",
+            "x:maxSize=": "''",
+            "x:maxSize=inf": "'inf'",
+            "x:y": "'y'",
+            "x:rotate=5:rotate=6": "rotate= twice",
+            "x:name=../y": "component",
+            "x\0y": "NUL",
+        }.items():
+            error = self.assertRaises(UsageError, parseRecording, text)
+            self.assertIn(word, str(error))
+            self.assertTrue(str(error).endswith("."))

@@ -1,0 +1,22 @@
+"""
+The byte-level cases that all tests of the wire share.
+"""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+
+@cache
+def _all() -> list[dict[str, Any]]:
+    text = Path(__file__).with_name("vectors.json").read_text()
+    cases: list[dict[str, Any]] = json.loads(text)["vectors"]
+    return cases
+
+
+def vectors(category: str) -> list[dict[str, Any]]:
+    """
+    @return: the cases of a category, C{"chunk-read"} for example.
+    """
+    return [case for case in _all() if case["category"] == category]

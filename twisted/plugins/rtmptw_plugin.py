@@ -1,0 +1,25 @@
+"""
+What rtmptw adds to Twisted: the C{twistd rtmp} command and the built-in sinks.
+
+All are named only and imported when they are used: a plugin file is imported by
+every C{twistd} on the machine.
+"""
+
+from twisted.application.service import ServiceMaker
+
+from rtmptw.sinkplugin import SinkPlugin
+
+rtmp = ServiceMaker(
+    "RTMP media server",
+    "rtmptw.tap",
+    "An RTMP media server that gives every frame to your sinks.",
+    "rtmp",
+)
+
+fileSink = SinkPlugin(
+    "file",
+    "[:DIRECTORY][:name=TEMPLATE][:rotate=SECONDS][:maxSize=BYTES]",
+    "rtmptw.sinks.file.FileSinkFactory.fromString",
+)
+
+nullSink = SinkPlugin("null", "", "rtmptw.sinks.null.NullSinkFactory.fromString")
