@@ -140,20 +140,16 @@ class CodecHeaders:
     MAX_HEADERS = 64
 
     def __init__(self) -> None:
-        self._headers: dict[tuple[object, ...], Frame] = {}
+        self._headers: dict[
+            tuple[FrameKind, Role, tuple[int, ...], str], Frame
+        ] = {}
 
     def remember(self, frame: Frame) -> None:
         """
         Keep a header (L{Frame.isHeader}) in place of the one it follows.
         """
-        if frame.kind is FrameKind.DATA:
-            key: tuple[object, ...] = (0, frame.name)
-        elif frame.kind is FrameKind.VIDEO:
-            key = (1, frame.role, frame.tracks)
-        else:
-            key = (2, frame.role, frame.tracks)
         # A replaced header keeps its place, so the order is that of first sight.
-        self._headers[key] = frame
+        self._headers[frame.kind, frame.role, frame.tracks, frame.name] = frame
         if len(self._headers) > self.MAX_HEADERS:
             del self._headers[next(iter(self._headers))]
 
@@ -161,20 +157,16 @@ class CodecHeaders:
         """
         Drop a data header, as C{@clearDataFrame} asks for.
         """
-        self._headers.pop((0, name), None)
+        self._headers.pop((FrameKind.DATA, Role.DATA, DEFAULT_TRACKS, name), None)
 
     def frames(self) -> list[Frame]:
         """
-        @return: the headers in the order a player wants them: metadata, video,
-            audio.
+        @return: metadata first, then the codec headers in the order of their first
+            sight.
         """
-        return [self._headers[key] for key in sorted(self._headers, key=_kindOfKey)]
-
-
-def _kindOfKey(key: tuple[object, ...]) -> int:
-    order = key[0]
-    assert isinstance(order, int)
-    return order
+        return sorted(
+            self._headers.values(), key=lambda frame: frame.kind is not FrameKind.DATA
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,7 +199,7 @@ class RTMPProtocol(Protocol):
         """
         Read nothing from the peer until C{reason} is over.
         """
-        if not self._pausedFor and not self._lost:
+        if not self._pausedFor and not self._closing:
             _producer(self.transport).pauseProducing()
             self._session.readingPaused(self._clock.seconds())
         self._pausedFor.add(reason)
@@ -209,10 +209,14 @@ class RTMPProtocol(Protocol):
         C{reason} is over.
         """
         self._pausedFor.discard(reason)
-        if not self._pausedFor and not self._lost:
+        if not self._pausedFor and not self._closing:
             self._session.readingResumed(self._clock.seconds())
             _producer(self.transport).resumeProducing()
             self._arm()
+
+    @property
+    def _closing(self) -> bool:
+        return self._lost or self._lingering
 
     def silentFor(self) -> float:
         """
@@ -377,7 +381,7 @@ class RTMPProtocol(Protocol):
         """
         Wake up when the session wants it, or earlier.
         """
-        if self._lost or self._lingering:
+        if self._closing:
             return
         deadline = self._session.deadline()
         if deadline is None:

@@ -3,12 +3,15 @@ What a recording holds, and the metadata tag at its head that says so.
 """
 
 from array import array
-from typing import Any
+from typing import TypeAlias
 
 from rtmptw.errors import ProtocolError
 from rtmptw.frames import Frame, FrameKind, Role
 from rtmptw.wire import amf0, flvfile
-from rtmptw.wire.amf import AMFObject, ECMAArray
+from rtmptw.wire.amf import AMFObject, AMFReference, ECMAArray, Value
+
+#: Names and values, in order.
+Properties: TypeAlias = list[tuple[str, Value]]
 
 #: The bytes kept free in the head of every file for the index of key frames. An
 #: entry takes 18: 14 500 fit, which is every key frame of 8 hours at one in 2 s,
@@ -29,7 +32,7 @@ MAX_INDEX = 65_536
 MAX_STEP = 1000
 
 #: The first property of our metadata tag: how we know our files again.
-_OURS = ("recorder", "rtmptw")
+_OURS: tuple[str, Value] = ("recorder", "rtmptw")
 #: FFmpeg gives up on AMF strings of 1024 bytes and more.
 _FILLER_STRING = 1000
 _STRING_OVERHEAD = 3
@@ -130,7 +133,7 @@ class Contents:
         """
         return max(self._ends[kind] + self._steps[kind] for kind in self._ends)
 
-    def properties(self) -> list[tuple[str, Any]]:
+    def properties(self) -> Properties:
         """
         @return: what the metadata tag says of the file, but for the index.
         """
@@ -151,7 +154,7 @@ class Contents:
             ("canSeekToEnd", lastKey is not None and keyTime == latestVideo),
         ]
 
-    def index(self, most: int) -> list[tuple[str, Any]]:
+    def index(self, most: int) -> Properties:
         """
         @param most: the entries there is room for.
 
@@ -165,8 +168,8 @@ class Contents:
         most = min(count, most)
         # Evenly; the first and the last always stay.
         picks = [number * (count - 1) // (most - 1) for number in range(most)]
-        times = [self._times[pick] / 1000 for pick in picks]
-        positions = [float(self._positions[pick]) for pick in picks]
+        times: list[Value] = [self._times[pick] / 1000 for pick in picks]
+        positions: list[Value] = [float(self._positions[pick]) for pick in picks]
         return [
             ("keyframes", AMFObject([("times", times), ("filepositions", positions)]))
         ]
@@ -190,13 +193,10 @@ def isMedia(frame: Frame) -> bool:
     )
 
 
-def encoderProperties(
-    payload: bytes, limit: int = MAX_METADATA, lenient: bool = False
-) -> list[tuple[str, Any]] | None:
+def encoderProperties(payload: bytes, limit: int = MAX_METADATA) -> Properties | None:
     """
     @param payload: an onMetaData message.
     @param limit: the most bytes it may have.
-    @param lenient: whether to take what can be read of a damaged one.
 
     @return: its properties without those that are ours to say; C{None} if it is too
         large or cannot be read, and has to stay a tag of its own.
@@ -204,10 +204,13 @@ def encoderProperties(
     if len(payload) > limit:
         return None
     try:
-        values = amf0.decodeAll(payload, lenient=lenient)
+        values = amf0.decodeAll(payload, lenient=True)
         for value in values[1:]:
             if isinstance(value, AMFObject):
                 kept = [item for item in value.properties if item[0] not in _OUR_NAMES]
+                # References count the objects before them, which we change.
+                if any(_refers(each) for _, each in kept):
+                    return None
                 # What we cannot write again has to stay as it is.
                 amf0.encode(ECMAArray(kept))
                 return kept
@@ -216,7 +219,15 @@ def encoderProperties(
     return None
 
 
-def reserveFor(kept: list[tuple[str, Any]], rotate: int, maxSize: int) -> int:
+def _refers(value: Value) -> bool:
+    if isinstance(value, AMFObject):
+        return any(_refers(each) for _, each in value.properties)
+    if isinstance(value, list):
+        return any(map(_refers, value))
+    return isinstance(value, AMFReference)
+
+
+def reserveFor(kept: Properties, rotate: int, maxSize: int) -> int:
     """
     @param kept: the encoder's properties.
     @param rotate: the milliseconds after which a part ends; 0 never.
@@ -234,13 +245,13 @@ def reserveFor(kept: list[tuple[str, Any]], rotate: int, maxSize: int) -> int:
     return len(amf0.encode(ECMAArray(kept))) + BASE_RESERVE + index
 
 
-def _body(items: list[tuple[str, Any]], pad: int) -> bytes:
+def _body(items: Properties, pad: int) -> bytes:
     """
     @param pad: the bytes the filler is to take more than an empty one; not 1 or 2.
     """
     full = _STRING_OVERHEAD + _FILLER_STRING
     count = -(-pad // full)
-    filler = [
+    filler: list[Value] = [
         " " * (pad * (number + 1) // count - pad * number // count - _STRING_OVERHEAD)
         for number in range(count)
     ]
@@ -263,7 +274,7 @@ def isOurs(body: bytes) -> bool:
     )
 
 
-def metadataTag(kept: list[tuple[str, Any]], contents: Contents, reserve: int) -> bytes:
+def metadataTag(kept: Properties, contents: Contents, reserve: int) -> bytes:
     """
     @param kept: the encoder's properties, which are dropped if there is no room.
     @param reserve: the exact size of the body, from L{reserveFor}; never below

@@ -5,10 +5,10 @@ One FLV file on its way to the disk. Everything here blocks: it runs in a lane.
 import errno
 import fcntl
 import os
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
-from rtmptw.sinks._contents import Contents, metadataTag
+from rtmptw.sinks._contents import Contents, Properties, metadataTag
 from rtmptw.sinks._naming import PART_SUFFIX, giveFinalName, sameNames
 from rtmptw.wire import flvfile
 
@@ -60,7 +60,7 @@ def rewrite(descriptor: int, data: bytes, position: int) -> None:
 
 
 def rewriteHead(
-    descriptor: int, kept: list[tuple[str, Any]], contents: Contents, reserve: int
+    descriptor: int, kept: Properties, contents: Contents, reserve: int
 ) -> None:
     """
     Say at the head what the file holds, and see it on the disk.
@@ -88,15 +88,13 @@ def nameFinished(partPath: str, contents: Contents) -> Finished:
 
 
 def _syncDirectory(directory: str) -> None:
-    descriptor = os.open(directory or ".", os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        # Not every file system can, and the file itself is safe.
-        if error.errno not in (errno.EINVAL, *NO_LOCKS):
-            raise
-    finally:
-        os.close(descriptor)
+    # Not every file system can, and the file itself is safe.
+    with suppress(OSError):
+        descriptor = os.open(directory or ".", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 class FLVPart:
@@ -108,7 +106,7 @@ class FLVPart:
     @ivar descriptor: the open file; C{None} before the first write and after the end.
     """
 
-    def __init__(self, path: str, kept: list[tuple[str, Any]], reserve: int) -> None:
+    def __init__(self, path: str, kept: Properties, reserve: int) -> None:
         """
         @param path: the final name that is wanted.
         @param kept: the encoder's properties for the metadata.

@@ -27,9 +27,11 @@ SUFFIX = ".flv"
 #: What is added to the name of a recording while it is being written.
 PART_SUFFIX = ".part"
 
-#: A link cannot be made: the file system knows none, or this one has too many.
+#: A link cannot be made: the file system knows none, this file has too many, or
+#: there is no room for a second name; renaming may still be possible.
 _NO_LINKS = frozenset(
     {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+    | {errno.ENOSPC, errno.EDQUOT}
 )
 
 

@@ -11,14 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
-from typing import Any, TextIO
+from typing import TextIO
 
-from rtmptw.frames import FrameKind
+from rtmptw.frames import Frame, FrameKind, Role
 from rtmptw.sinks._contents import (
     BASE_RESERVE,
     INDEX_RESERVE,
     MAX_METADATA,
     Contents,
+    Properties,
     encoderProperties,
     isMedia,
     isOurs,
@@ -207,9 +208,10 @@ def rescue(descriptor: int, path: str, progress: Progress | None = None) -> Reco
         else:
             # The field has 32 bits, a recording may go on.
             clock += _signed(mark.timestamp - clock)
-            frame = flv.frameFromMessage(FrameKind(mark.kind), clock, mark.prefix)
-            if mark.kind != FrameKind.DATA and isMedia(frame):
-                contents.add(frame, clock, mark.position)
+            if mark.kind != FrameKind.DATA:
+                frame = _frameAt(read, mark, clock)
+                if isMedia(frame):
+                    contents.add(frame, clock, mark.position)
         end = mark.end
         if progress is not None and number % _TAGS_PER_LOOK == 0:
             progress.at(end)
@@ -229,10 +231,26 @@ def rescue(descriptor: int, path: str, progress: Progress | None = None) -> Reco
     return Recovered(path, Verdict.FINISHED, nameFinished(path, contents), cut)
 
 
-def _kept(body: bytes) -> list[tuple[str, Any]]:
+def _frameAt(
+    read: Callable[[int, int], bytes], mark: flvfile.Mark, timestamp: int
+) -> Frame:
+    """
+    @return: the frame of a tag, with no more of its body than it takes to tell what
+        it is.
+    """
+    kind = FrameKind(mark.kind)
+    frame = flv.frameFromMessage(kind, timestamp, mark.prefix)
+    if frame.role is Role.UNKNOWN and mark.size > flvfile.WALK_PREFIX:
+        # Several tracks in one body: their headers are all over it.
+        body = read(mark.position + flvfile.TAG_HEADER_SIZE, mark.size)
+        frame = flv.frameFromMessage(kind, timestamp, body)
+    return frame
+
+
+def _kept(body: bytes) -> Properties:
     # The power may have gone while the head was rewritten: then there is no telling
     # what the encoder said, and the recording is worth more.
-    return encoderProperties(body, _MAX_RESERVE, lenient=True) or []
+    return encoderProperties(body, _MAX_RESERVE) or []
 
 
 def _mayBeOurs(head: bytes) -> bool:

@@ -21,6 +21,7 @@ from rtmptw.frames import CodecHeaders, Frame, FrameKind, Role, StreamInfo
 from rtmptw.interfaces import IFrameSink, IFrameSinkFactory
 from rtmptw.sinks._contents import (
     Contents,
+    Properties,
     encoderProperties,
     isMedia,
     metadataTag,
@@ -260,9 +261,14 @@ class FileSink:
         if self._part is None:
             early = 0 <= timestamp <= MAX_START
             self._beginPart(frame, 0 if early else timestamp)
-        elif self._isTurn(frame):
-            self._endPart()
-            self._beginPart(frame, timestamp - self._lag)
+        elif self._mayTurn(frame):
+            size = self._contents.size
+            # The group that begins is probably as large as the one that ends.
+            expected = size + size - self._groupStart
+            self._groupStart = size
+            if self._isFull(timestamp, expected):
+                self._endPart()
+                self._beginPart(frame, timestamp - self._lag)
         if self._highest is None or timestamp > self._highest:
             self._highest = timestamp
         else:
@@ -275,23 +281,21 @@ class FileSink:
             # Whatever happens now, all up to a picture is there.
             self._flush()
 
-    def _isTurn(self, frame: Frame) -> bool:
+    def _mayTurn(self, frame: Frame) -> bool:
         """
-        @return: whether a new part begins with this frame.
+        @return: whether a part can begin with this frame.
+        """
+        if self._hasVideo:
+            return frame.isKey and self._mainTrack in frame.tracks
+        return frame.kind is FrameKind.AUDIO
+
+    def _isFull(self, timestamp: int, size: int) -> bool:
+        """
+        @return: whether the part is to end rather than go on to C{size} bytes.
         """
         rotate, maxSize = self._recording.rotate, self._recording.maxSize
-        if self._hasVideo:
-            if not (frame.isKey and self._mainTrack in frame.tracks):
-                return False
-        elif frame.kind is not FrameKind.AUDIO:
-            return False
-        size = self._contents.size
-        # The next group is probably as large as this one.
-        group = size - self._groupStart
-        self._groupStart = size
-        return bool(
-            (rotate and frame.timestamp - self._partStart >= rotate)
-            or (maxSize and size + group > maxSize)
+        return (rotate > 0 and timestamp - self._partStart >= rotate) or (
+            0 < maxSize < size
         )
 
     def _clamped(self, frame: Frame) -> int:
@@ -339,7 +343,7 @@ class FileSink:
         path = recording.template.path(
             self._stream.app, self._stream.stream, start, self._parts
         )
-        kept: list[tuple[str, Any]] = []
+        kept: Properties = []
         headers: list[Frame] = []
         self._metadata = b""
         for header in self._headers.frames():
@@ -354,8 +358,9 @@ class FileSink:
         self._part = FLVPart(os.path.join(recording.directory, path), kept, reserve)
         self._contents = Contents()
         # Until the end tells, a reader had better look for both.
-        self._collect(flvfile.fileHeader(True, True))
-        self._collect(metadataTag(kept, self._contents, reserve))
+        opening = flvfile.fileHeader(True, True)
+        tag = metadataTag(kept, self._contents, reserve)
+        self._collect(len(opening) + len(tag), opening, tag)
         self._groupStart = self._contents.size
         early, self._early = self._early, []
         for frame in (*headers, *early):
@@ -373,6 +378,7 @@ class FileSink:
         payload = frame.payload
         size = len(payload)
         self._collect(
+            flvfile.wholeSize(size),
             flvfile.tagHeader(frame.kind, timestamp, size),
             payload,
             flvfile.previousSize(size),
@@ -384,9 +390,8 @@ class FileSink:
             self._batches.append(_Batch(self._part))
         return self._batches[-1]
 
-    def _collect(self, *pieces: bytes) -> None:
+    def _collect(self, size: int, *pieces: bytes) -> None:
         self._batch().pieces += pieces
-        size = sum(map(len, pieces))
         self._contents.size += size
         self._waiting += size
         if self._timer is None:

@@ -1,0 +1,148 @@
+"""
+A client that says what a test wants it to say, and reads what the server answers.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from rtmptw.session.events import Event
+from rtmptw.session.server import ServerSession
+from rtmptw.wire import amf0
+from rtmptw.wire.amf import AMFObject
+from rtmptw.wire.chunk import ChunkReader, ChunkWriter
+from rtmptw.wire.handshake import SIZE
+from rtmptw.wire.message import Command, parse
+
+
+def pseudoRandom(count: int) -> bytes:
+    """
+    Bytes that are no secret.
+    """
+    return (b"not random " * (count // 11 + 1))[:count]
+
+
+class ScriptedClient:
+    """
+    Speaks the bytes of a client.
+
+    @ivar events: all the session has said.
+    @ivar answers: all messages that the server sent: type, message stream, payload.
+    """
+
+    def __init__(
+        self,
+        receive: Callable[[bytes], list[Event]],
+        dataToSend: Callable[[], bytes],
+    ) -> None:
+        self._receive = receive
+        self._dataToSend = dataToSend
+        self.writer = ChunkWriter()
+        self.events: list[Event] = []
+        self.answers: list[tuple[int, int, bytes]] = []
+        self._reader = ChunkReader(
+            lambda kind, time, stream, payload, chunkStream: self.answers.append(
+                (kind, stream, payload)
+            )
+        )
+        self._handshake = 1 + 2 * SIZE
+
+    @classmethod
+    def ofSession(cls, session: ServerSession, now: float = 0.0) -> "ScriptedClient":
+        """
+        A client of a session whose clock stands still.
+        """
+        return cls(lambda data: session.receive(data, now), session.dataToSend)
+
+    def send(self, data: bytes) -> list[Event]:
+        """
+        Send raw bytes.
+
+        @return: what the session says to them.
+        """
+        events = self._receive(data)
+        self.events += events
+        self.hear()
+        return events
+
+    def hear(self) -> None:
+        """
+        Read what the server has to send.
+        """
+        data = self._dataToSend()
+        skipped = min(self._handshake, len(data))
+        self._handshake -= skipped
+        if data[skipped:]:
+            self._reader.receive(data[skipped:])
+
+    def shakeHands(self) -> None:
+        """
+        C0, C1 and C2.
+        """
+        self.send(b"\3" + bytes(SIZE))
+        self.send(bytes(SIZE))
+
+    def message(
+        self, kind: int, payload: bytes, streamID: int = 1, timestamp: int = 0
+    ) -> bytes:
+        """
+        @return: the bytes of a message.
+        """
+        chunkStream = {8: 4, 9: 6, 20: 3, 17: 3}.get(kind, 2)
+        return self.writer.write(chunkStream, kind, timestamp, streamID, payload)
+
+    def command(
+        self, name: str, transactionID: float, *values: Any, streamID: int = 0
+    ) -> list[Event]:
+        """
+        Send a command.
+        """
+        kind, payload = Command(name, transactionID, values).encode()
+        return self.send(self.message(kind, payload, streamID))
+
+    def connect(self, app: str = "live", **properties: Any) -> list[Event]:
+        """
+        Send connect.
+        """
+        items = [("app", app), ("type", "nonprivate"), ("flashVer", "test/1.0")]
+        items += [("tcUrl", f"rtmp://localhost/{app}"), *properties.items()]
+        return self.command("connect", 1.0, AMFObject(items))
+
+    def publish(self, name: str = "cam", streamID: int = 1) -> list[Event]:
+        """
+        Send publish.
+        """
+        return self.command("publish", 5.0, None, name, "live", streamID=streamID)
+
+    def commands(self) -> list[Command]:
+        """
+        @return: the commands among the answers.
+        """
+        return [
+            command
+            for kind, _stream, payload in self.answers
+            if isinstance(command := parse(kind, payload), Command)
+        ]
+
+    def status(self) -> tuple[int, str, str, str]:
+        """
+        @return: message stream, level, code and description of the last onStatus.
+        """
+        for kind, stream, payload in reversed(self.answers):
+            command = parse(kind, payload)
+            if isinstance(command, Command) and command.name == "onStatus":
+                information = command.values[1]
+                assert type(information) is AMFObject, "FFmpeg reads objects only"
+                return (
+                    stream,
+                    str(information.get("level")),
+                    str(information.get("code")),
+                    str(information.get("description")),
+                )
+        raise AssertionError("no status was sent")
+
+
+def data(name: str, *values: Any) -> bytes:
+    """
+    @return: the payload of a data message.
+    """
+    return amf0.encode(name, *values)

@@ -1,0 +1,499 @@
+"""
+Tests of the glue between Twisted and the session.
+"""
+
+from typing import Any
+
+from twisted.internet.address import IPv4Address, UNIXAddress
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.logger import LogLevel, formatEvent, globalLogPublisher
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from rtmptw.delivery import Delivery, Policy
+from rtmptw.errors import NotAllowed
+from rtmptw.frames import StreamInfo
+from rtmptw.hub.hub import STALE_SECONDS, StreamHub
+from rtmptw.interfaces import (
+    IFrameSink,
+    IFrameSource,
+    IStreamAuthorizer,
+    PublishPermit,
+)
+from rtmptw.protocol import (
+    LINGER,
+    AllowAll,
+    RTMPFactory,
+    _Publication,
+)
+from rtmptw.session.events import PublishRequested
+from rtmptw.session.server import ServerSettings
+from rtmptw.sinkplugin import FrameSinkFactory
+from rtmptw.testing import RecordingSink
+from tests.session.scripted import ScriptedClient
+
+KEYFRAME = b"\x17\1\0\0\0key"
+
+
+class SinkFactory(FrameSinkFactory):
+    """
+    Keeps the sinks it makes; they are full after four frames.
+    """
+
+    def __init__(self) -> None:
+        self.sinks: list[RecordingSink] = []
+
+    def buildSink(self, stream: StreamInfo) -> IFrameSink | None:
+        self.sinks.append(RecordingSink(Delivery(Policy.LOSSLESS, 0, 0, 4)))
+        return self.sinks[-1]
+
+
+@implementer(IStreamAuthorizer)
+class Authorizer:
+    """
+    Decides as it is told, when it is told.
+    """
+
+    def __init__(self) -> None:
+        self.answer: Deferred[PublishPermit] = Deferred()
+        self.asked: list[tuple[str, str, str]] = []
+
+    def authorizePublish(
+        self, request: PublishRequested, peer: str
+    ) -> "Deferred[PublishPermit]":
+        self.asked.append((request.stream, request.query, peer))
+        return self.answer
+
+
+class Connection:
+    """
+    A protocol on a transport in memory, and its client.
+    """
+
+    def __init__(self, factory: RTMPFactory, port: int = 50000) -> None:
+        self.protocol = factory.buildProtocol(None)
+        self.transport = StringTransport(
+            peerAddress=IPv4Address("TCP", "127.0.0.1", port)
+        )
+        self.protocol.makeConnection(self.transport)
+        self.client = ScriptedClient(self._receive, self._toSend)
+
+    def _receive(self, data: bytes) -> list[Any]:
+        self.protocol.dataReceived(data)
+        return []
+
+    def _toSend(self) -> bytes:
+        data = self.transport.value()
+        self.transport.clear()
+        return data
+
+    def publish(self, name: str = "cam") -> None:
+        """
+        Go through a whole publish.
+        """
+        self.client.shakeHands()
+        self.client.connect()
+        self.client.command("createStream", 4.0, None)
+        self.client.publish(name)
+
+    def frame(self, timestamp: int = 0) -> None:
+        """
+        Send a key frame.
+        """
+        self.client.send(self.client.message(9, KEYFRAME, timestamp=timestamp))
+
+    def lose(self, reason: Exception | None = None) -> None:
+        """
+        The network ends it.
+        """
+        self.protocol.connectionLost(Failure(reason or ConnectionDone()))
+
+
+class ProtocolTests(SynchronousTestCase):
+    """
+    Bytes in, frames out at the sinks.
+    """
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.sinks = SinkFactory()
+        self.hub = StreamHub(self.clock, [("test", self.sinks)])
+        self.factory = RTMPFactory(self.hub)
+        self.lines: list[str] = []
+        self.levels: list[LogLevel] = []
+
+        def observe(event: Any) -> None:
+            self.lines.append(formatEvent(event))
+            self.levels.append(event["log_level"])
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+
+    def test_interfaces(self) -> None:
+        """
+        The parts provide what they say they do.
+        """
+        connection = Connection(self.factory)
+        self.assertTrue(verifyObject(IStreamAuthorizer, AllowAll()))
+        self.assertTrue(
+            verifyObject(IFrameSource, _Publication(connection.protocol, "x"))
+        )
+        connection.lose()
+
+    def test_publishes(self) -> None:
+        """
+        From the handshake to the sink, and to the end.
+        """
+        connection = Connection(self.factory)
+        connection.publish()
+        self.assertEqual(connection.client.status()[2], "NetStream.Publish.Start")
+        connection.frame(0)
+        connection.frame(40)
+        (sink,) = self.sinks.sinks
+        self.assertEqual([f.timestamp for f in sink.frames], [0, 40])
+        assert sink.stream is not None
+        self.assertEqual(sink.stream.name, "live/cam")
+        self.assertEqual(sink.stream.peer, "127.0.0.1:50000")
+        self.assertEqual(sink.stream.encoder, "test/1.0")
+        connection.lose(ConnectionLost("cable"))
+        self.assertEqual(len(sink.ended), 1)
+        self.assertIn("connection lost", sink.ended[0])
+        self.assertEqual(self.hub.streams, {})
+        self.assertEqual(self.factory.connections, set())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_oneLineAtTheEnd(self) -> None:
+        """
+        A connection leaves one line in the log, with peer, time, bytes, what it
+        published and why it ended; a stream two.
+        """
+        connection = Connection(self.factory)
+        connection.publish()
+        connection.frame()
+        self.clock.advance(2)
+        connection.lose()
+        mine = [line for line in self.lines if "127.0.0.1:50000: closed" in line]
+        self.assertEqual(len(mine), 1)
+        for part in ("after 2.0 s", "bytes received", "live/cam", "closed by the peer"):
+            self.assertIn(part, mine[0])
+        self.assertEqual(
+            len([line for line in self.lines if line.startswith("live/cam:")]), 2
+        )
+
+    def test_strangers(self) -> None:
+        """
+        What is not RTMP is closed on its first byte, with one line that says what
+        it was, and no answer.
+        """
+        for first, word in ((b"GET / HTTP/1.1\r\n", "HTTP"), (b"\x16\3\1", "TLS")):
+            self.lines.clear()
+            connection = Connection(self.factory)
+            connection.protocol.dataReceived(first)
+            self.assertTrue(connection.transport.disconnecting)
+            self.assertEqual(connection.transport.value(), b"")
+            connection.lose()
+            (line,) = self.lines
+            self.assertIn(word, line)
+            self.assertIn("127.0.0.1:50000", line)
+
+    def test_timeouts(self) -> None:
+        """
+        A connection that stalls is closed on time, in each state.
+        """
+        steps: list[Any] = [
+            lambda c: None,
+            lambda c: c.client.send(b"\3" + bytes(1000)),
+            lambda c: c.client.shakeHands(),
+            lambda c: (c.client.shakeHands(), c.client.connect()),
+            lambda c: c.publish(),
+        ]
+        for step in steps:
+            connection = Connection(self.factory)
+            step(connection)
+            self.clock.advance(9.9)
+            self.assertFalse(connection.transport.disconnecting)
+            self.clock.advance(0.2)
+            self.assertTrue(connection.transport.disconnecting)
+            connection.lose()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_livingConnectionsStay(self) -> None:
+        """
+        A publisher that sends something every nine seconds stays for ever.
+        """
+        connection = Connection(self.factory)
+        connection.publish()
+        for number in range(20):
+            self.clock.advance(9)
+            connection.frame(number * 9000)
+        self.assertFalse(connection.transport.disconnecting)
+        self.assertEqual(len(self.sinks.sinks[0].frames), 20)
+        connection.lose()
+
+    def test_shorterTimeoutsAfterLongerOnes(self) -> None:
+        """
+        The timer is drawn in when the next state allows less time.
+        """
+        factory = RTMPFactory(
+            self.hub, ServerSettings(handshakeTimeout=100.0, requestTimeout=1.0)
+        )
+        connection = Connection(factory)
+        connection.client.shakeHands()
+        self.clock.advance(1.1)
+        self.assertTrue(connection.transport.disconnecting)
+        connection.lose()
+
+    def test_aPeerThatDoesNotTakeTheEnd(self) -> None:
+        """
+        Who does not take our last words is cut off.
+        """
+        connection = Connection(self.factory)
+        aborted: list[bool] = []
+        connection.transport.abortConnection = lambda: aborted.append(True)
+        connection.client.send(b"GET")
+        self.clock.advance(LINGER - 0.1)
+        self.assertEqual(aborted, [])
+        self.clock.advance(0.2)
+        self.assertEqual(aborted, [True])
+        connection.lose()
+
+    def test_aHostilePeerEndsAlone(self) -> None:
+        """
+        Nonsense in the middle of a stream ends that connection, with a reason and
+        no traceback; what came before is kept, and others lose nothing.
+        """
+        good, bad = Connection(self.factory), Connection(self.factory, 50001)
+        good.publish("good")
+        bad.publish("bad")
+        bad.frame()
+        bad.client.send(bad.client.message(9, KEYFRAME, timestamp=9) + b"\xff" * 100)
+        self.assertTrue(bad.transport.disconnecting)
+        bad.lose()
+        good.frame()
+        goodSink, badSink = self.sinks.sinks
+        self.assertEqual(len(badSink.frames), 2)
+        self.assertEqual(len(goodSink.frames), 1)
+        self.assertEqual(goodSink.ended, [])
+        self.assertTrue(any("begins with a type 3 chunk" in s for s in self.lines))
+        good.lose()
+
+    def test_aFullSinkPausesTheSocket(self) -> None:
+        """
+        A lossless sink that is full pauses the publisher's socket, and it goes on
+        when there is room; its silence meanwhile says nothing.
+        """
+        connection = Connection(self.factory)
+        connection.publish()
+        (sink,) = self.sinks.sinks
+        assert sink.producer is not None
+        sink.producer.pauseProducing()
+        for number in range(5):
+            self.assertEqual(connection.transport.producerState, "producing")
+            connection.frame(number)
+        self.assertEqual(connection.transport.producerState, "paused")
+        self.clock.advance(1000)
+        self.assertFalse(connection.transport.disconnecting)
+        sink.producer.resumeProducing()
+        self.assertEqual(connection.transport.producerState, "producing")
+        self.assertEqual(len(sink.frames), 5)
+        self.clock.advance(10.1)
+        self.assertTrue(connection.transport.disconnecting)
+        connection.lose()
+
+    def test_aPeerThatDoesNotReadIsNotRead(self) -> None:
+        """
+        Who asks and does not listen is not read from: our answers to it would grow
+        without bound.
+        """
+        connection = Connection(self.factory)
+        connection.publish()
+        connection.transport.producer.pauseProducing()
+        self.assertEqual(connection.transport.producerState, "paused")
+        connection.transport.producer.resumeProducing()
+        self.assertEqual(connection.transport.producerState, "producing")
+        connection.lose()
+
+    def test_badName(self) -> None:
+        """
+        A second publisher of a live name is told so and closed; the first goes on.
+        """
+        first, second = Connection(self.factory), Connection(self.factory, 50001)
+        first.publish()
+        second.publish()
+        self.assertEqual(
+            second.client.status()[1:3], ("error", "NetStream.Publish.BadName")
+        )
+        self.assertTrue(second.transport.disconnecting)
+        second.lose()
+        first.frame()
+        self.assertEqual(len(self.sinks.sinks), 1)
+        self.assertEqual(len(self.sinks.sinks[0].frames), 1)
+        first.lose()
+
+    def test_takeover(self) -> None:
+        """
+        A publisher that fell silent is replaced: closed itself, its stream goes on,
+        and nothing it still sends is taken.
+        """
+        first, second = Connection(self.factory), Connection(self.factory, 50001)
+        first.publish()
+        first.frame()
+        self.clock.advance(STALE_SECONDS)
+        second.publish()
+        self.assertTrue(first.transport.disconnecting)
+        first.frame(40)
+        second.frame()
+        first.lose()
+        (sink,) = self.sinks.sinks
+        self.assertEqual([f.timestamp for f in sink.frames], [0, 33])
+        self.assertEqual(sink.ended, [])
+        second.lose()
+        self.assertEqual(len(sink.ended), 1)
+
+    def test_takeoverWithTheSameQuery(self) -> None:
+        """
+        The same token takes over at once.
+        """
+        first, second = Connection(self.factory), Connection(self.factory, 50001)
+        first.publish("cam?token=1")
+        second.publish("cam?token=1")
+        self.assertEqual(second.client.status()[2], "NetStream.Publish.Start")
+        self.assertTrue(first.transport.disconnecting)
+        first.lose()
+        second.lose()
+        self.assertEqual(len(self.sinks.sinks), 1)
+
+    def test_oneConnectionTakesOverFromItself(self) -> None:
+        """
+        Publishing the same name twice on one connection, with a token, ends that
+        connection and its stream, and nothing dangles.
+        """
+        connection = Connection(self.factory)
+        connection.publish("cam?token=1")
+        connection.client.command("createStream", 6.0, None)
+        connection.client.publish("cam?token=1", streamID=2)
+        self.assertTrue(connection.transport.disconnecting)
+        self.assertEqual(self.hub.streams, {})
+        connection.lose()
+        self.assertEqual(len(self.sinks.sinks[0].ended), 1)
+
+    def test_players(self) -> None:
+        """
+        Who wants to play is told that this server does not.
+        """
+        connection = Connection(self.factory)
+        connection.client.shakeHands()
+        connection.client.connect()
+        connection.client.command("createStream", 2.0, None)
+        connection.client.command("play", 3.0, None, "cam", -2000.0, streamID=1)
+        self.assertEqual(
+            connection.client.status()[1:3], ("error", "NetStream.Play.Failed")
+        )
+        self.assertTrue(connection.transport.disconnecting)
+        connection.lose()
+
+    def test_onAUnixSocket(self) -> None:
+        """
+        Peers on a UNIX socket have no address.
+        """
+        protocol = self.factory.buildProtocol(None)
+        protocol.makeConnection(StringTransport(peerAddress=UNIXAddress(None)))
+        self.assertEqual(protocol.peer, "unix socket")
+        protocol.connectionLost(Failure(ConnectionDone()))
+
+    def test_closesAll(self) -> None:
+        """
+        The factory can end all conversations.
+        """
+        connections = [Connection(self.factory, 50000 + n) for n in range(3)]
+        connections[0].publish()
+        self.factory.close("the server stops")
+        for connection in connections:
+            self.assertTrue(connection.transport.disconnecting)
+            connection.lose()
+        self.assertEqual(self.sinks.sinks[0].ended, ["the server stops"])
+
+
+class AuthorizerTests(SynchronousTestCase):
+    """
+    Who may publish is decided elsewhere, and maybe later.
+    """
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.sinks = SinkFactory()
+        self.hub = StreamHub(self.clock, [("test", self.sinks)])
+        self.authorizer = Authorizer()
+        self.connection = Connection(
+            RTMPFactory(self.hub, authorizer=self.authorizer), 50002
+        )
+        self.connection.publish("secret?x=1")
+
+    def test_waitsForTheDecision(self) -> None:
+        """
+        Until then nothing is read, built or said; then the stream has the name that
+        was decided on, and no frame is missing.
+        """
+        connection = self.connection
+        self.assertEqual(self.authorizer.asked, [("secret", "x=1", "127.0.0.1:50002")])
+        self.assertEqual(connection.transport.producerState, "paused")
+        connection.frame(5)
+        self.assertEqual(self.sinks.sinks, [])
+        self.authorizer.answer.callback(PublishPermit("live", "public"))
+        self.assertEqual(connection.transport.producerState, "producing")
+        self.assertEqual(list(self.hub.streams), ["live/public"])
+        self.assertEqual([f.timestamp for f in self.sinks.sinks[0].frames], [5])
+        connection.lose()
+
+    def test_refuses(self) -> None:
+        """
+        The client gets the authorizer's code and sentence, and is closed.
+        """
+        self.authorizer.answer.errback(
+            NotAllowed("NetStream.Publish.Denied", "Ask your admin.")
+        )
+        self.connection.client.hear()
+        self.assertEqual(
+            self.connection.client.status()[1:],
+            ("error", "NetStream.Publish.Denied", "Ask your admin."),
+        )
+        self.assertTrue(self.connection.transport.disconnecting)
+        self.assertEqual(self.sinks.sinks, [])
+        self.connection.lose()
+
+    def test_anErrorRefuses(self) -> None:
+        """
+        An authorizer that fails is our fault, with a traceback, and nobody's permit.
+        """
+        self.authorizer.answer.errback(RuntimeError("database"))
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.connection.client.hear()
+        self.assertEqual(
+            self.connection.client.status()[2], "NetStream.Publish.Denied"
+        )
+        self.assertNotIn("database", self.connection.client.status()[3])
+        self.connection.lose()
+
+    def test_theClientHasGone(self) -> None:
+        """
+        A decision about somebody who has left changes nothing.
+        """
+        self.connection.lose()
+        self.authorizer.answer.callback(PublishPermit("live", "public"))
+        self.assertEqual(self.hub.streams, {})
+        self.assertEqual(self.sinks.sinks, [])
+
+    def test_aDecisionThatTakesTooLong(self) -> None:
+        """
+        After ten seconds the client is refused; a later permit changes nothing.
+        """
+        self.clock.advance(10.1)
+        self.assertTrue(self.connection.transport.disconnecting)
+        self.authorizer.answer.callback(PublishPermit("live", "public"))
+        self.assertEqual(self.hub.streams, {})
+        self.connection.lose()
