@@ -429,7 +429,7 @@ def _producer(transport: ITransport | None) -> IPushProducer:
 
 class RTMPFactory(Factory):
     """
-    Makes the protocols of one hub: all that a program needs to take RTMP in.
+    Makes the protocols of one hub: all that a program needs to take RTMP in::
 
         hub = StreamHub(reactor, [("mine", MySinkFactory())])
         endpoint = TCP4ServerEndpoint(reactor, 1935)

@@ -1,6 +1,6 @@
 """
 The server's side of a conversation, without sockets: bytes in, events out, and
-bytes to send back.
+bytes to send back::
 
     session = ServerSession(now, os.urandom)
     for event in session.receive(data, now):

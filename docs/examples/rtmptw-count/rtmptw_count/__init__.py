@@ -1,0 +1,48 @@
+"""
+A sink for rtmptw that counts frames.
+"""
+
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from rtmptw.delivery import LOSSLESS
+from rtmptw.frames import Role
+from rtmptw.interfaces import IFrameSink
+from rtmptw.sinkplugin import FrameSinkFactory
+
+
+@implementer(IFrameSink)
+class CountSink:
+    log = Logger()
+    delivery = LOSSLESS
+
+    def __init__(self, label):
+        self.label = label
+        self.frames = 0
+
+    def streamStarted(self, stream, producer):
+        self.name = stream.name
+
+    def frameReceived(self, frame):
+        if frame.role is Role.CODED:
+            self.frames += 1
+
+    def streamEnded(self, reason):
+        self.log.info(
+            "{label}: {name} had {frames} frames",
+            label=self.label,
+            name=self.name,
+            frames=self.frames,
+        )
+
+
+class CountSinkFactory(FrameSinkFactory):
+    """
+    Count the frames of each stream and log the count: --sink=count[:LABEL]
+    """
+
+    def __init__(self, argstring):
+        self.label = argstring or "count"
+
+    def buildSink(self, stream):
+        return CountSink(self.label)

@@ -1,0 +1,7 @@
+"""
+What rtmptw-count adds to rtmptw: the sink C{count}.
+"""
+
+from rtmptw.sinkplugin import SinkPlugin
+
+countSink = SinkPlugin("count", "[:LABEL]", "rtmptw_count.CountSinkFactory")
