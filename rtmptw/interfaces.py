@@ -93,7 +93,7 @@ class IFrameSinkPlugin(Interface):
     sinkType: str = Attribute("The word that selects it: C{--sink=TYPE}.")
 
     argumentFormat: str = Attribute(
-        "One line that shows the arguments: C{[DIRECTORY][:name=TEMPLATE]}."
+        "One line that shows what follows the word: C{[:DIRECTORY][:name=TEMPLATE]}."
     )
 
     sinkHelp: str = Attribute("What C{--help-sink-type=TYPE} prints.")

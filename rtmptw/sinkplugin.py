@@ -27,7 +27,7 @@ class SinkPlugin:
 
         # twisted/plugins/example_plugin.py
         from rtmptw.sinkplugin import SinkPlugin
-        counter = SinkPlugin("count", "[LABEL]", "example.counter.CountFactory")
+        counter = SinkPlugin("count", "[:LABEL]", "example.counter.CountFactory")
 
     @ivar sinkType: the word that selects it: C{--sink=TYPE}.
     @ivar argumentFormat: one line that shows the arguments.

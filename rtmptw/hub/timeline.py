@@ -1,7 +1,7 @@
 """
 One unbroken clock for a stream, from the timestamps its sources send.
 
-Real encoders wrap at 2^32, start at -1 (macOS OBS), stamp headers and the end of a
+Real encoders wrap at 2^32 or at 2^31 (FFmpeg), start at -1 (macOS OBS), stamp headers and the end of a
 sequence with 0 in the middle (OBS), restart at 0, or jump when their clock is set.
 A step that makes sense passes unchanged; anything else is repaired, and counted.
 Audio and video have correctors of their own that share one offset: a corrector
@@ -48,7 +48,8 @@ class Timeline:
     @ivar position: the largest timestamp given out, in ms.
     @ivar repairs: how often which repair was needed: C{"header"} a header or end
         far from the media around it, C{"back"} and C{"forward"} jumps, C{"source"}
-        a new source that continues the stream.
+        a new source that continues the stream, C{"wrap"} a clock of 31 bits that
+        began anew.
     """
 
     def __init__(self) -> None:
@@ -135,13 +136,17 @@ class Timeline:
         The track's clock was set. If the other one was set before it in the same
         way, the offset found then fits; else this finds it.
         """
-        self._count(kind)
-        there = wire + self._offset
-        if not (
-            track.offset != self._offset
-            and track.position - MAX_BACK < there <= track.position + MAX_FORWARD
-        ):
+        there = wire + self._offset - track.position
+        # FFmpeg's FLV muxer keeps 31 bits: a step that makes sense modulo 2^31.
+        rest = (wire - track.wire + 0x40000000) % 0x80000000 - 0x40000000
+        if track.offset != self._offset and -MAX_BACK < there <= MAX_FORWARD:
+            self._count(kind)
+        elif -MAX_BACK < rest <= MAX_FORWARD:
+            self._offset = track.position + rest - wire
+            self._count("wrap")
+        else:
             self._offset = max(self.position, track.position) + track.step - wire
+            self._count(kind)
         track.offset = self._offset
 
     def _count(self, kind: str) -> None:

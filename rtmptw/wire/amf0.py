@@ -283,7 +283,7 @@ class _Writer:
     def _number(self, number: float) -> None:
         try:
             self.pieces.append(_NUMBER.pack(NUMBER, number))
-        except OverflowError as error:
+        except struct.error as error:
             raise LocalProtocolError(f"no number of AMF0: {error}") from error
 
     def _string(self, text: str) -> None:
@@ -344,7 +344,7 @@ class _Writer:
     def _date(self, date: AMFDate) -> None:
         try:
             encoded = _DATE.pack(date.milliseconds, date.zone)
-        except (struct.error, OverflowError) as error:
+        except struct.error as error:
             raise LocalProtocolError(f"no date of AMF0: {date}: {error}") from error
         self.pieces.append(bytes([DATE]))
         self.pieces.append(encoded)

@@ -407,7 +407,7 @@ class _Writer:
     def _double(self, number: float) -> None:
         try:
             self.pieces.append(_DOUBLE.pack(number))
-        except OverflowError as error:
+        except struct.error as error:
             raise LocalProtocolError(f"no number of AMF3: {error}") from error
 
     def _text(self, text: str) -> None:
@@ -483,7 +483,7 @@ class _Writer:
             self.pieces.append(
                 struct.pack(f">{len(vector.items)}{letter}", *vector.items)
             )
-        except (struct.error, OverflowError) as error:
+        except struct.error as error:
             raise LocalProtocolError(
                 f"no vector of {vector.itemType.name}: {error}"
             ) from error

@@ -421,8 +421,6 @@ class _EnhancedReader:
             size = int.from_bytes(self._take(3), "big")
             _need(self.body, self.offset + size)
             self.end = self.offset + size
-        self.compositionTime = 0
-        self.channels = None
         data = self._trackData(fourCC)
         self.tracks.append(
             Track(trackID, fourCC, data, self.compositionTime, self.channels)
@@ -430,6 +428,8 @@ class _EnhancedReader:
         self.end = len(self.body)
 
     def _trackData(self, fourCC: str) -> bytes:
+        self.compositionTime = 0
+        self.channels = None
         if self.packet is PacketType.MULTICHANNEL_CONFIG:
             start = self.offset
             self.channels = self._channels()

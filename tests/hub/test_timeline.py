@@ -58,6 +58,25 @@ class TimelineTests(SynchronousTestCase):
             )
             self.assertEqual(timeline.repairs, {})
 
+    def test_aClockOf31Bits(self) -> None:
+        """
+        FFmpeg's muxer masks its timestamps to 31 bits: the steps are those it meant,
+        on both tracks, however they interleave.
+        """
+        timeline = Timeline()
+        mask = 0x7FFFFFFF
+        start = 2**32 - 100
+        sent = [
+            (kind, (start + n * 40 + extra) & mask)
+            for n in range(10)
+            for kind, extra in ((VIDEO, 0), (AUDIO, 15))
+        ]
+        out = run(timeline, *sent)
+        self.assertEqual(
+            [b - a for a, b in zip(out, out[1:], strict=False)], [15, 25] * 9 + [15]
+        )
+        self.assertEqual(timeline.repairs, {"wrap": 1, "back": 1})
+
     def test_minusOneIsBeforeZero(self) -> None:
         """
         macOS OBS stamps its first audio frame with 2^32 - 1.

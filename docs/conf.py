@@ -1,0 +1,113 @@
+"""
+How Sphinx builds the documentation.
+"""
+
+import re
+import sys
+import zlib
+from pathlib import Path
+
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+sys.path[:0] = [str(HERE), str(ROOT)]
+
+import machines  # noqa: E402
+
+from rtmptw import __version__  # noqa: E402
+from rtmptw.session import state  # noqa: E402
+
+project = "rtmptw"
+release = version = __version__
+extensions = ["sphinx.ext.intersphinx", "pydoctor.sphinx_ext.build_apidocs"]
+exclude_patterns = ["_build", "memory.rst", "newsfragments", "examples"]
+nitpicky = True
+html_theme = "alabaster"
+html_theme_options = {
+    "description": "RTMP media server on Twisted",
+    "fixed_sidebar": True,
+    "page_width": "1080px",
+}
+html_show_copyright = False
+
+
+def twistedInventory() -> Path:
+    """
+    Write an inventory of what the docstrings name of Twisted: with it the links can be
+    made without a network.
+    """
+    names = {
+        "twisted.cred.strcred": "module",
+        "twisted.internet.defer.Deferred": "class",
+        "twisted.plugin.IPlugin": "class",
+    }
+    lines = "".join(f"{name} py:{kind} 1 $.html -\n" for name, kind in names.items())
+    head = "# Sphinx inventory version 2\n# Project: Twisted\n# Version:\n# zlib\n"
+    path = HERE / "_build" / "twisted.inv"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(head.encode() + zlib.compress(lines.encode()))
+    return path
+
+
+pydoctor_args = [
+    "--project-name=rtmptw",
+    f"--project-version={__version__}",
+    "--docformat=epytext",
+    f"--project-base-dir={ROOT}",
+    f"--intersphinx-file={twistedInventory()}::https://docs.twisted.org/en/stable/api",
+    "--html-output={outdir}/api",
+    str(ROOT / "rtmptw"),
+]
+# Where the pages of pydoctor are, seen from ours.
+pydoctor_url_path = "api"
+
+
+class Machine(Directive):
+    """
+    C{.. machine:: NAME} draws a table of L{rtmptw.session.state}.
+    """
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        name = self.arguments[0]
+        picture = machines.draw(getattr(state, name), name)
+        self.state.document.settings.record_dependencies.add(state.__file__)
+        return [nodes.raw("", f'<p class="machine">{picture}</p>', format="html")]
+
+
+class ReleaseNotes(Directive):
+    """
+    C{.. release-notes::} shows what towncrier has collected, and what it will.
+    """
+
+    def run(self) -> list[nodes.Node]:
+        text = self._waiting() + (HERE / "news.md").read_text(encoding="utf-8")
+        lines: list[str] = []
+        for line in text.splitlines():
+            heading = re.match("##? +(?!News$)(.*)", line)
+            if heading:
+                # Not a section: those do not belong within a directive.
+                lines += ["", f".. rubric:: {heading[1]}", ""]
+            elif line.startswith(("- ", "  ")):
+                lines.append(line.replace("`", "``"))
+        container = nodes.container()
+        content = StringList(lines, source="news.md")
+        self.state.nested_parse(content, self.content_offset, container)
+        return container.children
+
+    def _waiting(self) -> str:
+        fragments = sorted((HERE / "newsfragments").glob("*.md"))
+        if not fragments:
+            return ""
+        items = [fragment.read_text(encoding="utf-8") for fragment in fragments]
+        return "## Next release\n\n" + "".join(f"- {item}" for item in items) + "\n"
+
+
+def setup(app: Sphinx) -> None:
+    app.add_directive("machine", Machine)
+    app.add_directive("release-notes", ReleaseNotes)

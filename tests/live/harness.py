@@ -1,0 +1,163 @@
+"""
+A real server on loopback for the live tests.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.protocol import Factory
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.threads import deferToThread
+
+from rtmptw.frames import FrameKind
+from rtmptw.hub.hub import StreamHub
+from rtmptw.hub.stream import SinkReport, Stream
+from rtmptw.interfaces import IFrameSinkFactory, IStreamAuthorizer
+from rtmptw.protocol import RTMPFactory
+from rtmptw.session.server import ServerSettings
+from rtmptw.sinks._naming import parseRecording
+from rtmptw.sinks.file import FileSinkFactory
+from tests.live.media import Mux
+
+#: No test waits longer for anything, in seconds: a test that hangs has failed.
+PATIENCE = 60.0
+
+
+class LiveServer:
+    """
+    Records what is published, and writes down the books.
+
+    @ivar reports: the closed books of the sinks, by stream and sink.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        folder: Path,
+        others: list[tuple[str, IFrameSinkFactory]] | None = None,
+        settings: ServerSettings | None = None,
+        graceTime: float = 0.0,
+        authorizer: IStreamAuthorizer | None = None,
+        arguments: str = "",
+    ) -> None:
+        self.reactor = reactor
+        self.folder = folder
+        files = FileSinkFactory(parseRecording(f"{folder}{arguments}"))
+        self._sinks = [("file", files), *(others or [])]
+        for _, factory in self._sinks:
+            factory.startFactory(reactor)
+        self.reports: dict[tuple[str, str], SinkReport] = {}
+        self.hub = StreamHub(
+            reactor, self._sinks, graceTime=graceTime, sinkEnded=self._sinkEnded
+        )
+        self.factory = RTMPFactory(self.hub, settings, authorizer)
+        self._port: IListeningPort | None = None
+        self._waiting: list[tuple[Callable[[], bool], Deferred[None]]] = []
+
+    async def start(self) -> "LiveServer":
+        """
+        Listen on a port that is free.
+        """
+        self._port = await TCP4ServerEndpoint(
+            self.reactor, 0, interface="127.0.0.1"
+        ).listen(Factory.forProtocol(lambda: self.factory.buildProtocol(None)))
+        return self
+
+    @property
+    def port(self) -> int:
+        """
+        The number of the port.
+        """
+        assert self._port is not None
+        return self._port.getHost().port  # type: ignore[attr-defined, no-any-return]
+
+    def url(self, name: str = "cam", app: str = "live") -> str:
+        """
+        @return: where to publish.
+        """
+        return f"rtmp://127.0.0.1:{self.port}/{app}/{name}"
+
+    def stream(self, name: str = "live/cam") -> Stream:
+        """
+        @return: a live stream.
+        """
+        return self.hub.streams[name]
+
+    def received(self, name: str = "live/cam") -> int:
+        """
+        @return: how many audio and video frames a live stream has got; 0 if there
+            is none.
+        """
+        stream = self.hub.streams.get(name)
+        if stream is None:
+            return 0
+        return stream.counts[FrameKind.AUDIO] + stream.counts[FrameKind.VIDEO]
+
+    def _sinkEnded(self, report: SinkReport) -> None:
+        self.reports[report.stream, report.sink] = report
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """
+        Look each few milliseconds whether something has come true.
+
+        @raise TimeoutError: if it never does.
+        """
+        met: Deferred[None] = Deferred()
+
+        def look() -> None:
+            if condition() and not met.called:
+                met.callback(None)
+
+        looking = LoopingCall(look)
+        looking.clock = self.reactor
+        stopped = looking.start(0.005)
+        try:
+            await met.addTimeout(PATIENCE, self.reactor)
+        finally:
+            looking.stop()
+            await stopped
+
+    async def publish(self, mux: Mux) -> int:
+        """
+        Publish, and wait until the recording is finished.
+
+        @return: how many packets FFmpeg muxed.
+        """
+        count: int = await deferToThread(mux.run)
+        return count
+
+    async def ended(self, name: str = "live/cam", sink: str = "file") -> SinkReport:
+        """
+        @return: the closed books of a sink, once it has put everything away.
+        """
+        await self.until(lambda: (name, sink) in self.reports)
+        return self.reports[name, sink]
+
+    def files(self, name: str = "live/cam", suffix: str = ".flv") -> list[Path]:
+        """
+        @return: the recordings of a stream, in the order of their names.
+        """
+        return sorted((self.folder / name).glob(f"*{suffix}"))
+
+    async def stop(self) -> None:
+        """
+        End everything, and wait until all connections are gone.
+        """
+        if self._port is not None:
+            await self._port.stopListening()
+        await self.hub.shutdown("the test is over")
+        self.factory.close("the test is over")
+        await self.until(lambda: not self.factory.connections)
+        await DeferredList(
+            [
+                stopped
+                for _, factory in self._sinks
+                if (stopped := factory.stopFactory()) is not None
+            ]
+        )
+        # The worker threads hand their last results over.
+        await deferLater(self.reactor, 0)

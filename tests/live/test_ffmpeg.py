@@ -1,0 +1,329 @@
+"""
+FFmpeg's own RTMP client, through PyAV, against a real server on loopback: every
+frame that its muxer wrote is in the recording, in order, with its time.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import av
+import pytest
+import pytest_twisted
+from twisted.internet.defer import gatherResults
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.threads import deferToThread
+
+from rtmptw.delivery import Delivery, Policy
+from rtmptw.frames import Frame, StreamInfo
+from rtmptw.interfaces import IFrameSink
+from rtmptw.sinkplugin import FrameSinkFactory
+from rtmptw.testing import RecordingSink
+from tests.live.harness import LiveServer
+from tests.live.media import (
+    AUDIO_ONLY,
+    AV1_OPUS,
+    H264_AAC,
+    HEVC_AAC,
+    VIDEO_ONLY,
+    VP9_FLAC,
+    Media,
+    Mux,
+    compare,
+    encode,
+    isHeader,
+    mediaTags,
+    reference,
+)
+
+Serve = Callable[..., Awaitable[LiveServer]]
+
+LONG = Media(frames=10_000)
+
+
+async def capture(server: LiveServer, mux: Mux, name: str = "cam") -> str:
+    """
+    Publish and compare.
+
+    @return: how many frames of how many were captured.
+    """
+    await deferToThread(mux.run)
+    report = await server.ended(f"live/{name}")
+    (path,) = server.files(f"live/{name}")
+    sent = await deferToThread(reference, mux.source, mux.offset, mux.repeat)
+    recorded = mediaTags(path)
+    line = compare(recorded, sent, name)
+    ledger = report.ledger
+    assert ledger.balanced and ledger.dropped == {} and ledger.queued == 0
+    assert ledger.received == ledger.delivered >= len(sent)
+    return line
+
+
+@pytest.mark.parametrize(
+    "media",
+    [H264_AAC, HEVC_AAC, AV1_OPUS, VP9_FLAC, AUDIO_ONLY, VIDEO_ONLY],
+    ids=lambda media: f"{media.video}-{media.audio}",
+)
+@pytest_twisted.ensureDeferred
+async def test_everyFrameOfEveryCodec(serve: Serve, media: Media) -> None:
+    """
+    60 pictures, as fast as they can be sent.
+    """
+    server = await serve()
+    await capture(server, Mux(encode(media), server.url()))
+    assert server.reports["live/cam", "file"].repairs == {}
+
+
+@pytest_twisted.ensureDeferred
+async def test_paced(serve: Serve) -> None:
+    """
+    The same in real time, as a camera sends it.
+    """
+    server = await serve()
+    await capture(server, Mux(encode(H264_AAC), server.url(), paced=True))
+
+
+@pytest_twisted.ensureDeferred
+async def test_tenThousandFrames(serve: Serve) -> None:
+    """
+    10,000 pictures and their sound, as fast as they can be sent.
+    """
+    server = await serve()
+    await capture(server, Mux(encode(LONG), server.url()))
+
+
+@pytest_twisted.ensureDeferred
+async def test_fourPublishersAtOnce(serve: Serve) -> None:
+    """
+    Four at once, each with its own recording.
+    """
+    server = await serve()
+    source = encode(H264_AAC)
+    await gatherResults(
+        [
+            deferToThread(
+                Mux(source, server.url(f"cam{number}"), repeat=10 + number).run
+            )
+            for number in range(4)
+        ]
+    )
+    for number in range(4):
+        await server.ended(f"live/cam{number}")
+        (path,) = server.files(f"live/cam{number}")
+        sent = reference(source, repeat=10 + number)
+        compare(mediaTags(path), sent, f"cam{number}")
+
+
+@pytest.mark.parametrize(
+    "start", [0xFFFFFF - 1000, 2**31 - 1000, 2**32 - 1000], ids=["24", "31", "32"]
+)
+@pytest_twisted.ensureDeferred
+async def test_timestampsPastTheirBits(serve: Serve, start: int) -> None:
+    """
+    A stream that runs past 2^24 ms, which takes extended timestamps from there on,
+    and past 2^31 and 2^32, where FFmpeg's muxer begins anew.
+    """
+    server = await serve()
+    mux = Mux(encode(H264_AAC), server.url(), offset=start, repeat=2)
+    await deferToThread(mux.run)
+    report = await server.ended()
+    (path,) = server.files()
+    sent = reference(mux.source, start, 2)
+    recorded = mediaTags(path)
+    assert [tag.payload for tag in recorded] == [tag.payload for tag in sent]
+    # What FFmpeg meant: its muxer writes 31 bits.
+    ours = [tag.timestamp for tag in recorded if not isHeader(tag)]
+    theirs = [tag.timestamp for tag in sent if not isHeader(tag)]
+    assert [b - a for a, b in zip(ours, ours[1:], strict=False)] == [
+        (b - a + 2**30) % 2**31 - 2**30
+        for a, b in zip(theirs, theirs[1:], strict=False)
+    ]
+    assert ours[0] == 0, "a recording starts at 0"
+    print(f"past {start:#x}: captured {len(recorded)} of {len(sent)} frames")
+    assert set(report.repairs) <= {"wrap", "back"}
+
+
+@pytest_twisted.ensureDeferred
+async def test_aPublisherThatStopsAndGoesOn(serve: Serve) -> None:
+    """
+    A publisher that stands still in the middle and goes on loses nothing.
+    """
+    server = await serve()
+    mux = Mux(encode(H264_AAC), server.url(), pauseAfter=80)
+    running = deferToThread(mux.run)
+    await deferToThread(mux.paused.wait)
+    # FFmpeg holds the last packet of a track back to interleave it.
+    await server.until(lambda: server.received() > 60)
+    await server.until(lambda: server.stream().source.silentFor() > 0.3)
+    mux.goOn.set()
+    await running
+    await server.ended()
+    (path,) = server.files()
+    compare(mediaTags(path), reference(mux.source), "stopped and continued")
+
+
+class SlowSink(RecordingSink):
+    """
+    Takes fifty frames, then a short rest.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        super().__init__(Delivery(Policy.LOSSLESS, 0, 0, 100))
+        self.rests = 0
+        self._reactor = reactor
+
+    def streamStarted(self, stream: StreamInfo, producer: IPushProducer) -> None:
+        super().streamStarted(stream, producer)
+        self._producer = producer
+
+    def frameReceived(self, frame: Frame) -> None:
+        super().frameReceived(frame)
+        if len(self.frames) % 50 == 0:
+            self.rests += 1
+            self._producer.pauseProducing()
+            self._reactor.callLater(0.002, self._producer.resumeProducing)
+
+
+class SlowFactory(FrameSinkFactory):
+    """
+    Makes one L{SlowSink}.
+    """
+
+    def startFactory(self, reactor: object) -> None:
+        self.sink = SlowSink(reactor)
+
+    def buildSink(self, stream: StreamInfo) -> IFrameSink | None:
+        return self.sink
+
+
+@pytest_twisted.ensureDeferred
+async def test_aSlowLosslessSink(serve: Serve) -> None:
+    """
+    A sink far slower than an unpaced encoder makes the encoder wait: neither it nor
+    the recording beside it loses a frame, and what waits stays bounded.
+    """
+    slow = SlowFactory()
+    server = await serve(others=[("slow", slow)])
+    mux = Mux(encode(LONG), server.url())
+    waiting: list[int] = []
+    running = deferToThread(mux.run)
+    await server.until(lambda: server.received() > 0)
+    outlet = server.stream().outlets[1]
+    while not running.called:
+        await server.until(lambda: outlet.full or running.called)
+        waiting.append(outlet.ledger.queued)
+        await server.until(lambda: not outlet.full or running.called)
+    await running
+    report = await server.ended(sink="slow")
+    await server.ended()
+    (path,) = server.files()
+    sent = reference(mux.source)
+    compare(mediaTags(path), sent, "beside a slow sink")
+    got = [frame.payload for frame in slow.sink.frames if frame.kind != 18]
+    assert got == [tag.payload for tag in sent]
+    assert slow.sink.rests > 500
+    assert len(waiting) > 5, "the encoder was never made to wait"
+    assert report.ledger.dropped == {}
+    print(f"slow sink: captured {len(got)} of {len(sent)} frames")
+
+
+@pytest_twisted.ensureDeferred
+async def test_theSameKeyTakenOver(serve: Serve) -> None:
+    """
+    A publisher with the same token takes over: one recording holds what the first
+    had sent, and all of the second.
+    """
+    server = await serve()
+    source = encode(H264_AAC)
+    first = Mux(source, server.url("cam?token=1"), pauseAfter=100)
+    running = deferToThread(first.run)
+    await deferToThread(first.paused.wait)
+    await server.until(lambda: server.stream().source.silentFor() > 0.2)
+    before = server.received()
+    await deferToThread(Mux(source, server.url("cam?token=1")).run)
+    await server.ended()
+    first.goOn.set()
+    with pytest.raises(av.error.FFmpegError):
+        await running
+    (path,) = server.files()
+    sent = reference(source)
+    recorded = [tag.payload for tag in mediaTags(path)]
+    wanted = [tag.payload for tag in sent[:before] + sent]
+    print(f"taken over: captured {len(recorded)} of {len(wanted)} frames")
+    assert recorded == wanted
+    stamps = [tag.timestamp for tag in mediaTags(path) if tag.kind == 9]
+    assert stamps == sorted(stamps), "one clock for both"
+
+
+@pytest_twisted.ensureDeferred
+async def test_aSecondPublisherIsRefused(serve: Serve) -> None:
+    """
+    Without a token a living publisher keeps its name: FFmpeg is told, and the first
+    one loses nothing.
+    """
+    server = await serve()
+    source = encode(H264_AAC)
+    first = Mux(source, server.url(), pauseAfter=100)
+    running = deferToThread(first.run)
+    await deferToThread(first.paused.wait)
+    with pytest.raises(av.error.FFmpegError):
+        await deferToThread(Mux(source, server.url()).run)
+    first.goOn.set()
+    await running
+    await server.ended()
+    (path,) = server.files()
+    compare(mediaTags(path), reference(source), "beside a refused one")
+
+
+@pytest_twisted.ensureDeferred
+async def test_reconnectsUnderGrace(serve: Serve) -> None:
+    """
+    A publisher that comes back five times within the grace time: one recording.
+    """
+    server = await serve(graceTime=30.0)
+    source = encode(H264_AAC)
+    for turn in range(5):
+        await deferToThread(Mux(source, server.url()).run)
+        await server.until(lambda: server.stream().source is None)
+        assert server.stream().publishers == turn + 1
+    await server.hub.end("live/cam", "enough")
+    (path,) = server.files()
+    sent = reference(source)
+    recorded = mediaTags(path)
+    assert [tag.payload for tag in recorded] == [tag.payload for tag in sent] * 5
+    report = await server.ended()
+    assert report.repairs["source"] == 4
+    stamps = [tag.timestamp for tag in recorded if not isHeader(tag)]
+    assert all(b - a > -200 for a, b in zip(stamps, stamps[1:], strict=False))
+    print(f"five publishers: captured {len(recorded)} of {5 * len(sent)} frames")
+
+
+@pytest_twisted.ensureDeferred
+async def test_rotation(serve: Serve) -> None:
+    """
+    Parts of ten seconds: put together they hold every frame once, and each begins
+    with the codec headers and a key frame.
+    """
+    server = await serve(arguments=":name={stream}-{part}.flv:rotate=10")
+    source = encode(H264_AAC)
+    await deferToThread(Mux(source, server.url(), repeat=20).run)
+    await server.ended()
+    parts = sorted(
+        server.folder.glob("*.flv"), key=lambda path: int(path.stem.split("-")[1])
+    )
+    assert len(parts) == 5
+    sent = reference(source, repeat=20)
+    headers = [tag.payload for tag in sent if isHeader(tag)][:2]
+    together = []
+    for path in parts:
+        tags = mediaTags(path)
+        assert [tag.payload for tag in tags[:2]] == headers
+        assert tags[2].payload[:2] == b"\x17\x01"
+        assert min(tag.timestamp for tag in tags[2:]) < 100
+        together += [tag.payload for tag in tags if not isHeader(tag)]
+        with av.open(str(path)) as container:
+            assert sum(p.dts is not None for p in container.demux()) == len(
+                [tag for tag in tags if not isHeader(tag)]
+            )
+    wanted = [tag.payload for tag in sent if not isHeader(tag)]
+    print(f"5 parts: captured {len(together)} of {len(wanted)} frames")
+    assert together == wanted
