@@ -4,15 +4,19 @@ decides nothing.
 """
 
 import os
+import socket
 from collections.abc import Callable
+from socket import MSG_PEEK
 from typing import cast
 
+from twisted.internet import tcp
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IAddress,
     IConsumer,
     IDelayedCall,
+    IPullProducer,
     IPushProducer,
     ITCPTransport,
     ITransport,
@@ -42,6 +46,9 @@ from rtmptw.session.server import ServerSession, ServerSettings
 
 #: A peer that does not take our last words is cut off after so many seconds.
 LINGER = 5.0
+#: A peer that leaves so many bytes of answers unread is not read from (Twisted's own
+#: bound for push producers).
+MAX_UNSENT = 64 * 1024
 
 
 @implementer(IStreamAuthorizer)
@@ -84,13 +91,13 @@ class _Publication:
         self._protocol.close(reason)
 
 
-@implementer(IPushProducer)
+@implementer(IPullProducer)
 class RTMPProtocol(Protocol):
     """
     One connection of a client that publishes.
 
-    As a push producer it is its own transport's: a peer that does not read our
-    answers is not read from either.
+    It is its own transport's producer: a peer that does not read our answers is not
+    read from either.
     """
 
     _log = Logger()
@@ -112,6 +119,8 @@ class RTMPProtocol(Protocol):
         self._receivers: dict[int, Callable[[Frame], None]] = {}
         self._pausedFor: set[object] = set()
         self._timer: IDelayedCall | None = None
+        self._outgoing = b""
+        self._unsent = 0
         self._lost = False
         self._lingering = False
         self._endReason = ""
@@ -130,10 +139,12 @@ class RTMPProtocol(Protocol):
             # Answers are small and waited for; a dead peer must be noticed.
             transport.setTcpNoDelay(True)
             transport.setTcpKeepAlive(True)
-        if IConsumer.providedBy(transport):
-            transport.registerProducer(self, True)
+        self._socket = _plainSocket(transport)
         self._begun = self._clock.seconds()
         self._session = ServerSession(self._begun, os.urandom, self._settings)
+        if IConsumer.providedBy(transport):
+            # As a pull producer, asked for more each time its buffer has run empty.
+            transport.registerProducer(self, False)
         self._arm()
 
     def dataReceived(self, data: bytes) -> None:
@@ -176,16 +187,11 @@ class RTMPProtocol(Protocol):
 
     # From the transport as our consumer.
 
-    def pauseProducing(self) -> None:
-        """
-        The peer does not read our answers: do not read its questions.
-        """
-        self.pauseReading(self)
-
     def resumeProducing(self) -> None:
         """
-        It does again.
+        All our answers have been sent.
         """
+        self._unsent = 0
         self.resumeReading(self)
 
     def stopProducing(self) -> None:
@@ -243,11 +249,49 @@ class RTMPProtocol(Protocol):
                     receive(event.frame)
             else:
                 _REACTIONS[type(event)](self, event)
-        data = self._session.dataToSend()
-        if data and not self._lost and self.transport is not None:
-            self.transport.write(data)
+        self._outgoing += self._session.dataToSend()
+        if self._outgoing and not self._closing:
+            self._send()
         if self._endReason and not self._lost:
             self._hangUp()
+
+    def _send(self) -> None:
+        """
+        Send our answers to the peer.
+
+        A publisher closes without reading all of them (FFmpeg, OBS). An answer that
+        meets a closed socket makes the peer's kernel throw away what it had not sent
+        yet, frames among them; so while there is more to read, answers wait: who
+        needs an acknowledgement to go on stops sending, and gets it then. For the
+        same reason plain sockets are written to here while Twisted has nothing
+        buffered for them: a C{transport.write} that fails ends the connection, and
+        what was received and not read yet would be lost.
+        """
+        data = self._outgoing
+        socket = self._socket
+        if socket is not None and not self._unsent:
+            if (
+                self._published
+                and not self._endReason
+                and len(data) <= MAX_UNSENT
+                and _hasMore(socket)
+            ):
+                return
+            try:
+                data = data[socket.send(data) :]
+            except BlockingIOError:
+                # The peer's window is full: Twisted waits for it.
+                pass
+            except OSError:
+                # A reset; it is found again behind all that came before it.
+                data = b""
+        self._outgoing = b""
+        if data:
+            assert self.transport is not None
+            self._unsent += len(data)
+            self.transport.write(data)
+            if self._unsent > MAX_UNSENT:
+                self.pauseReading(self)
 
     def _connectRequested(self, event: Event) -> None:
         assert isinstance(event, ConnectRequested)
@@ -412,6 +456,29 @@ _REACTIONS: dict[type, Callable[[RTMPProtocol, Event], None]] = {
 def _peerName(address: IAddress) -> str:
     host = getattr(address, "host", None)
     return f"{host}:{address.port}" if host else "unix socket"  # type: ignore[attr-defined]
+
+
+def _plainSocket(transport: ITransport) -> socket.socket | None:
+    """
+    @return: the socket that bytes may be sent to as they are; C{None} if there is
+        something between, such as TLS.
+    """
+    if isinstance(transport, tcp.Connection) and not transport.TLS:
+        return cast(socket.socket, transport.getHandle())
+    return None
+
+
+def _hasMore(socket: socket.socket) -> bool:
+    """
+    @return: whether there is something to read: bytes, or the end.
+    """
+    try:
+        socket.recv(1, MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _lostReason(reason: Failure) -> str:

@@ -27,6 +27,7 @@ from rtmptw.interfaces import (
 )
 from rtmptw.protocol import (
     LINGER,
+    MAX_UNSENT,
     AllowAll,
     RTMPFactory,
     _Publication,
@@ -312,8 +313,14 @@ class ProtocolTests(SynchronousTestCase):
         """
         connection = Connection(self.factory)
         connection.publish()
-        connection.transport.producer.pauseProducing()
-        self.assertEqual(connection.transport.producerState, "paused")
+        connection.transport.producer.resumeProducing()
+        ping = connection.client.message(4, b"\0\6\1\2\3\4", 0)
+        answered = 0
+        while connection.transport.producerState == "producing":
+            connection.client.send(ping * 1000)
+            answered += 1000
+            self.assertLess(answered, 20_000, "answers grow without bound")
+        self.assertGreater(answered, MAX_UNSENT // 18)
         connection.transport.producer.resumeProducing()
         self.assertEqual(connection.transport.producerState, "producing")
         connection.lose()

@@ -249,6 +249,8 @@ def _extra(stream: Stream) -> str:
     ]
     if stream.malformed:
         parts.append(f"{stream.malformed} bodies not understood")
+    if stream.pauses:
+        parts.append(f"paused {stream.pauses} times for a slow sink")
     if stream.publishers > 1:
         parts.append(f"{stream.publishers} publishers")
     return "".join(f", {part}" for part in parts)

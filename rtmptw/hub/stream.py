@@ -50,6 +50,7 @@ class Stream:
     @ivar bytes: payload bytes received.
     @ivar malformed: bodies that no codec explains, passed on as they are.
     @ivar publishers: how many sources it has had.
+    @ivar pauses: how often its source was paused for a sink that was full.
     """
 
     _log = Logger()
@@ -69,6 +70,7 @@ class Stream:
         self.bytes = 0
         self.malformed = 0
         self.publishers = 0
+        self.pauses = 0
         self._gop = GroupOfPictures() if gopCache else None
         self._sinkEnded = sinkEnded
         # Replaced, never changed, so that a sink may leave while a frame goes round.
@@ -203,6 +205,7 @@ class Stream:
         if self.source is None or before == bool(self._full):
             return
         if self._full:
+            self.pauses += 1
             self.source.pauseSource()
         else:
             self.source.resumeSource()

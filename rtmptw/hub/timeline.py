@@ -139,14 +139,13 @@ class Timeline:
         there = wire + self._offset - track.position
         # FFmpeg's FLV muxer keeps 31 bits: a step that makes sense modulo 2^31.
         rest = (wire - track.wire + 0x40000000) % 0x80000000 - 0x40000000
-        if track.offset != self._offset and -MAX_BACK < there <= MAX_FORWARD:
-            self._count(kind)
-        elif -MAX_BACK < rest <= MAX_FORWARD:
-            self._offset = track.position + rest - wire
-            self._count("wrap")
-        else:
-            self._offset = max(self.position, track.position) + track.step - wire
-            self._count(kind)
+        wraps = -MAX_BACK < rest <= MAX_FORWARD
+        self._count("wrap" if wraps else kind)
+        if track.offset == self._offset or not -MAX_BACK < there <= MAX_FORWARD:
+            if wraps:
+                self._offset = track.position + rest - wire
+            else:
+                self._offset = max(self.position, track.position) + track.step - wire
         track.offset = self._offset
 
     def _count(self, kind: str) -> None:

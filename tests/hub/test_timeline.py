@@ -75,7 +75,7 @@ class TimelineTests(SynchronousTestCase):
         self.assertEqual(
             [b - a for a, b in zip(out, out[1:], strict=False)], [15, 25] * 9 + [15]
         )
-        self.assertEqual(timeline.repairs, {"wrap": 1, "back": 1})
+        self.assertEqual(timeline.repairs, {"wrap": 2})
 
     def test_minusOneIsBeforeZero(self) -> None:
         """

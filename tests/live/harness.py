@@ -2,16 +2,19 @@
 A real server on loopback for the live tests.
 """
 
+import json
+import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, ProcessProtocol
 from twisted.internet.task import LoopingCall, deferLater
-from twisted.internet.threads import deferToThread
+from twisted.python.failure import Failure
 
 from rtmptw.frames import FrameKind
 from rtmptw.hub.hub import StreamHub
@@ -25,6 +28,67 @@ from tests.live.media import Mux
 
 #: No test waits longer for anything, in seconds: a test that hangs has failed.
 PATIENCE = 60.0
+
+#: The project.
+ROOT = Path(__file__).parents[2]
+
+
+class PublisherFailed(Exception):
+    """
+    FFmpeg could not publish; the message is what it said.
+    """
+
+
+class Publisher(ProcessProtocol):
+    """
+    A process in which FFmpeg publishes.
+
+    @ivar paused: fires when it pauses.
+    @ivar done: fires when it has ended; fails with L{PublisherFailed}.
+    """
+
+    def __init__(self, reactor: Any, mux: Mux) -> None:
+        self.paused: Deferred[None] = Deferred()
+        self.done: Deferred[None] = Deferred()
+        self._said = b""
+        self._complaints = b""
+        reactor.spawnProcess(
+            self,
+            sys.executable,
+            [sys.executable, "-m", "tests.live.publisher", json.dumps(asdict(mux))],
+            env=None,
+            path=str(ROOT),
+        )
+
+    def goOn(self) -> None:
+        """
+        Go on after a pause.
+        """
+        assert self.transport is not None
+        self.transport.write(b"\n")
+
+    def kill(self) -> None:
+        """
+        End it as C{kill -9} does.
+        """
+        assert self.transport is not None
+        self.transport.signalProcess("KILL")
+
+    def outReceived(self, data: bytes) -> None:
+        self._said += data
+        if b"paused" in self._said and not self.paused.called:
+            self.paused.callback(None)
+
+    def errReceived(self, data: bytes) -> None:
+        self._complaints += data
+
+    def processEnded(self, reason: Failure) -> None:
+        if reason.value.exitCode == 0:
+            self.done.callback(None)
+        else:
+            self.done.errback(
+                PublisherFailed(self._complaints.decode(errors="replace")[-500:])
+            )
 
 
 class LiveServer:
@@ -121,14 +185,13 @@ class LiveServer:
             looking.stop()
             await stopped
 
-    async def publish(self, mux: Mux) -> int:
+    async def publish(self, mux: Mux) -> None:
         """
-        Publish, and wait until the recording is finished.
+        Publish in another process, and wait until that is done.
 
-        @return: how many packets FFmpeg muxed.
+        @raise PublisherFailed: if FFmpeg reports an error.
         """
-        count: int = await deferToThread(mux.run)
-        return count
+        await Publisher(self.reactor, mux).done
 
     async def ended(self, name: str = "live/cam", sink: str = "file") -> SinkReport:
         """

@@ -12,9 +12,8 @@ import heapq
 import math
 import shutil
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -66,11 +65,11 @@ def _folder() -> Path:
 
 
 @functools.cache
-def encode(media: Media) -> Path:
+def encode(media: Media) -> str:
     """
     Encode a moving picture and a tone, once in a test run.
 
-    @return: the FLV file.
+    @return: the path of the FLV file.
     """
     path = _folder() / f"{len(list(_folder().iterdir()))}.flv"
     with av.open(str(path), "w", format="flv") as container:
@@ -81,7 +80,7 @@ def encode(media: Media) -> Path:
             tracks.append(_audio(container, media))
         for _time, packets in heapq.merge(*tracks, key=lambda track: track[0]):
             container.mux(packets)
-    return path
+    return str(path)
 
 
 def _video(container: Any, media: Media) -> Iterator[tuple[Fraction, list[Any]]]:
@@ -127,40 +126,38 @@ def _audio(container: Any, media: Media) -> Iterator[tuple[Fraction, list[Any]]]
     yield Fraction(count * samples, SAMPLE_RATE), stream.encode(None)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Mux:
     """
     One run of FFmpeg's FLV muxer over an FLV file, to another file or to an RTMP
-    server. Blocks: run it in a thread.
+    server. Blocks, and while FFmpeg connects no other Python code runs: a server
+    needs a process of its own (L{tests.live.publisher}).
 
     @ivar source: the file.
     @ivar target: a path or an rtmp URL.
     @ivar offset: ms added to every timestamp.
     @ivar repeat: how many times the source is sent in a row.
     @ivar paced: whether to send in real time.
-    @ivar pauseAfter: packets after which to wait for L{goOn}; 0 for never.
+    @ivar pauseAfter: packets after which to pause; 0 for never.
     """
 
-    source: Path
+    source: str
     target: str
     offset: int = 0
     repeat: int = 1
     paced: bool = False
     pauseAfter: int = 0
 
-    def __post_init__(self) -> None:
-        self.paused = threading.Event()
-        self.goOn = threading.Event()
-
-    def run(self) -> int:
+    def run(self, pause: Callable[[], None] = lambda: None) -> int:
         """
+        @param pause: called after L{pauseAfter} packets.
         @return: how many packets were muxed.
         """
         options = {"flvflags": "no_duration_filesize"}
         count = 0
         with (
             av.open(self.target, "w", format="flv", options=options) as output,
-            av.open(str(self.source)) as first,
+            av.open(self.source) as first,
         ):
             streams = {
                 stream.index: output.add_stream_from_template(stream, opaque=True)
@@ -169,7 +166,7 @@ class Mux:
             length = self._length()
             begun = time.monotonic()
             for turn in range(self.repeat):
-                with av.open(str(self.source)) as container:
+                with av.open(self.source) as container:
                     for packet in container.demux():
                         if packet.dts is None:
                             continue
@@ -178,7 +175,8 @@ class Mux:
                             due = float(packet.dts * packet.time_base)
                             late = begun + due - time.monotonic()
                             if late > 0:
-                                threading.Event().wait(late)
+                                # Pacing is what is tested here.
+                                time.sleep(late)
                         # FLV counts in ms.
                         packet.dts += self.offset + turn * length
                         packet.pts += self.offset + turn * length
@@ -186,12 +184,11 @@ class Mux:
                         output.mux(packet)
                         count += 1
                         if count == self.pauseAfter:
-                            self.paused.set()
-                            self.goOn.wait()
+                            pause()
         return count
 
     def _length(self) -> int:
-        last = [tag.timestamp for tag in readTags(self.source) if tag.kind != SCRIPT]
+        last = [tag.timestamp for tag in readTags(Path(self.source)) if tag.kind != SCRIPT]
         return max(last) + 1000 // FRAMES_PER_SECOND
 
 
@@ -212,7 +209,7 @@ def mediaTags(path: Path) -> list[Tag]:
     return [tag for tag in readTags(path) if tag.kind != SCRIPT]
 
 
-def reference(source: Path, offset: int = 0, repeat: int = 1) -> list[Tag]:
+def reference(source: str, offset: int = 0, repeat: int = 1) -> list[Tag]:
     """
     @return: the audio and video tags that FFmpeg's own muxer writes for C{source}.
     """

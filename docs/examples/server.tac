@@ -1,0 +1,17 @@
+"""
+The server as an application: twistd -ny server.tac
+"""
+
+from twisted.application.service import Application
+from twisted.internet import reactor
+
+from rtmptw.service import Config, RTMPService
+from rtmptw.sinks.file import FileSinkFactory
+
+config = Config(
+    ports=("tcp:1935",),
+    sinks=(("file", FileSinkFactory.fromString("recordings:rotate=3600")),),
+    graceTime=10.0,
+)
+application = Application("rtmptw")
+RTMPService(config, reactor).setServiceParent(application)

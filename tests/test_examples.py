@@ -1,0 +1,369 @@
+"""
+Tests of the README, the documentation's examples, and the example distribution.
+"""
+
+import atexit
+import functools
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import tomllib
+from pathlib import Path
+from runpy import run_path
+
+from twisted.application.service import IServiceCollection
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from rtmptw.errors import NotAllowed
+from rtmptw.interfaces import IStreamAuthorizer
+from rtmptw.service import DEFAULT_PORT, Config, RTMPService
+from rtmptw.session.events import PublishRequested
+from rtmptw.sinks.file import FileSinkFactory
+from rtmptw.tap import Options
+from tests.live.media import Media, Mux, encode
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+EXAMPLES = DOCS / "examples"
+COUNT = EXAMPLES / "rtmptw-count"
+
+#: No program runs longer, in seconds: a test that hangs has failed.
+PATIENCE = 120.0
+
+#: A second of pictures and sound.
+MEDIA = Media(frames=25)
+
+TWISTD = ("-c", "from twisted.scripts.twistd import run; run()")
+
+
+def environment(*folders: Path) -> dict[str, str]:
+    """
+    @return: the environment of a program that finds modules and plugins in the
+        folders, and rtmptw.
+    """
+    path = os.pathsep.join([*map(str, folders), str(ROOT)])
+    return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+def run(*arguments: str | Path, folders: tuple[Path, ...] = ()) -> str:
+    """
+    Run Python and wait.
+
+    @return: what it said.
+    """
+    finished = subprocess.run(
+        [sys.executable, *arguments],
+        env=environment(*folders),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert finished.returncode == 0, finished.stdout
+    return finished.stdout
+
+
+class Server:
+    """
+    A server in a process of its own, and what it says.
+    """
+
+    def __init__(
+        self,
+        test: SynchronousTestCase,
+        *arguments: str | Path,
+        folders: tuple[Path, ...] = (),
+    ) -> None:
+        self._said = ""
+        self._process = subprocess.Popen(
+            [sys.executable, *arguments],
+            env=environment(*folders),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        # Whoever waits for a line of it, or publishes to it, then waits no more.
+        self._timer = threading.Timer(PATIENCE, self._process.kill)
+        self._timer.start()
+        test.addCleanup(self.stop)
+
+    def waitFor(self, pattern: str) -> str:
+        """
+        Wait for a line.
+
+        @return: the first group of the pattern.
+        """
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._said += line
+            found = re.search(pattern, line)
+            if found is not None:
+                return found[1]
+        raise AssertionError(f"{pattern!r} was not said:\n{self._said}")
+
+    def stop(self) -> int:
+        """
+        Ask it to end, and wait.
+
+        @return: its exit status.
+        """
+        output = self._process.stdout
+        assert output is not None
+        if not output.closed:
+            self._process.terminate()
+            self._said += output.read()
+            output.close()
+        self._timer.cancel()
+        self._timer.join()
+        return self._process.wait()
+
+
+def publish(port: str) -> int:
+    """
+    Publish a second of pictures and sound with FFmpeg's own RTMP client.
+
+    @return: how many frames were sent.
+    """
+    return Mux(encode(MEDIA), f"rtmp://127.0.0.1:{port}/live/cam").run()
+
+
+@functools.cache
+def installed() -> Path:
+    """
+    Build the wheel of the example distribution and install it, once in a test run.
+
+    @return: the folder in which it is installed.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="rtmptw-examples-"))
+    atexit.register(shutil.rmtree, folder, True)
+    source, wheels, target = folder / "source", folder / "wheels", folder / "target"
+    # A copy, so that the checkout stays as it is.
+    shutil.copytree(
+        COUNT, source, ignore=shutil.ignore_patterns("__pycache__", "dropin.cache")
+    )
+    pip = ("-m", "pip", "--disable-pip-version-check", "--no-input")
+    run(
+        *(*pip, "wheel", "--no-deps", "--no-index", "--no-build-isolation"),
+        *("--wheel-dir", wheels, source),
+    )
+    (wheel,) = wheels.glob("*.whl")
+    run(*pip, "install", "--no-deps", "--no-index", "--target", target, wheel)
+    return target
+
+
+class EmbedTests(SynchronousTestCase):
+    """
+    C{docs/examples/embed.py}: the server inside a program.
+    """
+
+    def test_itCountsWhatFFmpegSends(self) -> None:
+        """
+        Every frame that FFmpeg sent is counted, and the program ends when asked to.
+        """
+        server = Server(self, EXAMPLES / "embed.py", "tcp:0:interface=127.0.0.1")
+        sent = publish(server.waitFor(r"listening on port (\d+)"))
+        counted = server.waitFor(r"^live/cam: (\d+) frames")
+        self.assertGreater(sent, MEDIA.frames)
+        self.assertEqual(int(counted), sent)
+        self.assertEqual(server.stop(), 0)
+
+
+class CountTests(SynchronousTestCase):
+    """
+    C{docs/examples/rtmptw-count}: a sink as a distribution of its own.
+    """
+
+    def test_theWheelHoldsThePlugin(self) -> None:
+        """
+        And no package that would hide Twisted's own.
+        """
+        target = installed()
+        self.assertTrue((target / "twisted/plugins/rtmptw_count_plugin.py").is_file())
+        self.assertEqual(list((target / "twisted").rglob("__init__.py")), [])
+
+    def test_theServerListsIt(self) -> None:
+        """
+        C{--help-sinks} names it beside the built-in ones, C{--help-sink-type}
+        explains it; C{twist} knows it as well as C{twistd}.
+        """
+        folders = (installed(),)
+        for program in (TWISTD, ("-m", "twisted")):
+            sinks = run(*program, "rtmp", "--help-sinks", folders=folders)
+            self.assertIn("  count[:LABEL]\n", sinks)
+            self.assertIn("  file[", sinks)
+        explained = run(*TWISTD, "rtmp", "--help-sink-type=count", folders=folders)
+        self.assertIn("Count the frames of each stream", explained)
+
+    def test_itCountsWhatFFmpegSends(self) -> None:
+        """
+        The server gives it every frame that FFmpeg sent.
+        """
+        server = Server(
+            self,
+            *(*TWISTD, "-n", "--pidfile=", "rtmp"),
+            *("--port=tcp:0:interface=127.0.0.1", "--sink=count:hello"),
+            folders=(installed(),),
+        )
+        sent = publish(server.waitFor(r"RTMPFactory starting on (\d+)"))
+        counted = server.waitFor(r"hello: live/cam had (\d+) frames")
+        self.assertGreater(sent, MEDIA.frames)
+        self.assertEqual(int(counted), sent)
+        self.assertEqual(server.stop(), 0)
+
+    def test_itsOwnTestsPass(self) -> None:
+        """
+        The contract for sinks among them.
+        """
+        said = run(
+            *("-m", "twisted.trial", "rtmptw_count.test_count"),
+            folders=(installed(),),
+        )
+        self.assertRegex(said, r"PASSED \(successes=\d+\)")
+
+
+class ConfigTests(SynchronousTestCase):
+    """
+    C{docs/examples/config.toml}.
+    """
+
+    def test_itIsAccepted(self) -> None:
+        """
+        It says what its comments say: the defaults, but for three options.
+        """
+        options = Options()
+        options.parseOptions(["--config", str(EXAMPLES / "config.toml")])
+        config = options.config
+        self.assertEqual(config.ports, (DEFAULT_PORT,))
+        self.assertEqual([name for name, factory in config.sinks], ["file"])
+        self.assertEqual(config.graceTime, 10.0)
+        self.assertEqual(config.ledger, "ledger.jsonl")
+        self.assertEqual(config.gopCache, Config().gopCache)
+        self.assertEqual(config.settings, Config().settings)
+
+    def test_itNamesEveryOption(self) -> None:
+        """
+        What can be said on the command line can be read about here.
+        """
+        values = tomllib.loads((EXAMPLES / "config.toml").read_text("utf-8"))
+        self.assertEqual(set(values), optionNames() - {"config"} - HELP)
+
+
+class AuthorizeTests(SynchronousTestCase):
+    """
+    C{docs/examples/authorize.py}.
+    """
+
+    def test_aKeyStandsForAName(self) -> None:
+        """
+        One that stands for none is refused.
+        """
+        names = run_path(str(EXAMPLES / "authorize.py"))
+        authorizer = names["KeysToNames"]({"secret": "cam"})
+        self.assertTrue(verifyObject(IStreamAuthorizer, authorizer))
+        known = PublishRequested(1, 1, "live", "secret", "", "OBS")
+        permit = authorizer.authorizePublish(known, "192.0.2.7:5")
+        self.assertEqual((permit.app, permit.stream), ("live", "cam"))
+        unknown = PublishRequested(1, 1, "live", "guess", "", "OBS")
+        refusal = self.assertRaises(
+            NotAllowed, authorizer.authorizePublish, unknown, "192.0.2.7:5"
+        )
+        self.assertEqual(refusal.code, "NetStream.Publish.Denied")
+
+
+class ApplicationTests(SynchronousTestCase):
+    """
+    C{docs/examples/server.tac}.
+    """
+
+    def test_itIsAnApplication(self) -> None:
+        """
+        With the server as its service.
+        """
+        application = run_path(str(EXAMPLES / "server.tac"))["application"]
+        (service,) = IServiceCollection(application)
+        self.assertIsInstance(service, RTMPService)
+        self.assertIsInstance(service._config.sinks[0][1], FileSinkFactory)
+
+
+#: Options that only print.
+HELP = {"help", "help-sinks", "help-sink-type", "version"}
+
+
+def optionNames() -> set[str]:
+    """
+    @return: the long options of C{twistd rtmp}.
+    """
+    return {name.rstrip("=") for name in Options().longOpt}
+
+
+class ReadmeTests(SynchronousTestCase):
+    """
+    What the README shows is what there is.
+    """
+
+    readme = (ROOT / "README.md").read_text("utf-8")
+
+    def test_itShowsTheExamplesAsTheyAre(self) -> None:
+        """
+        Its Python is copied from files that other tests run.
+        """
+        shown = re.findall(r"```python\n(.*?)```", self.readme, re.DOTALL)
+        embedding = (EXAMPLES / "embed.py").read_text("utf-8")
+        self.assertEqual(
+            shown,
+            [
+                (COUNT / "rtmptw_count" / "__init__.py").read_text("utf-8"),
+                (COUNT / "twisted/plugins/rtmptw_count_plugin.py").read_text("utf-8"),
+                embedding.partition("# begin\n")[2].partition("# end\n")[0],
+            ],
+        )
+
+    def test_itListsEveryOptionWithItsDefault(self) -> None:
+        """
+        As C{--help} says it.
+        """
+        rows = dict(re.findall(r"^\| `--([a-z-]+)`.*?\| (.*?) ?\|", self.readme, re.M))
+        self.assertEqual(set(rows), optionNames() - {"help", "version"})
+        for name, _short, _default, text in Options.optParameters:
+            default = re.search(r"\[default: (.*)\]", text)
+            self.assertEqual(rows[name], default[1] if default else "none", name)
+
+    def test_theCommandsAreOneLineEach(self) -> None:
+        """
+        One starts a server, one runs the tests; each sets itself up.
+        """
+        commands = re.findall(r"^    (python3 -m venv .*)$", self.readme, re.M)
+        self.assertEqual(len(commands), 2)
+        self.assertIn("twistd -n rtmp --port 1935 --sink=file", commands[0])
+        self.assertIn("python -m twisted.trial tests", commands[1])
+        self.assertIn("python -m pytest", commands[1])
+        quickstart = (DOCS / "quickstart.rst").read_text("utf-8")
+        self.assertIn(commands[0], quickstart)
+
+    def test_itsLinksLeadSomewhere(self) -> None:
+        """
+        Within the checkout.
+        """
+        for link in re.findall(r"\]\((?!https?:)([^)]+)\)", self.readme):
+            self.assertTrue((ROOT / link).exists(), link)
+
+
+class OperateTests(SynchronousTestCase):
+    """
+    C{docs/operate.rst}.
+    """
+
+    def test_itExplainsEveryOption(self) -> None:
+        """
+        Each begins a definition.
+        """
+        text = (DOCS / "operate.rst").read_text("utf-8")
+        for name in optionNames() - {"help", "version"}:
+            self.assertTrue(re.search(rf"^``--(.*--)?{name}\b", text, re.M), name)

@@ -1,0 +1,135 @@
+"""
+Tests of what holds the parts together: who imports what, and the tables of states.
+"""
+
+import subprocess
+import sys
+import xml.etree.ElementTree
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from runpy import run_path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from rtmptw.session.state import (
+    STREAM_TRANSITIONS,
+    TRANSITIONS,
+    Conversation,
+    NetStream,
+)
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def importedBy(module: str) -> set[str]:
+    """
+    @return: the names of all modules that importing C{module} imports.
+    """
+    program = f"import sys, {module}; print(*sys.modules)"
+    output = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    ).stdout
+    return set(output.split())
+
+
+class ImportTests(SynchronousTestCase):
+    """
+    What an import brings along.
+    """
+
+    def test_aSessionIsPlainPython(self) -> None:
+        """
+        It needs no Twisted: a session can be run in any program.
+        """
+        imported = importedBy("rtmptw.session.server")
+        self.assertIn("rtmptw.wire.chunk", imported)
+        for name in imported:
+            self.assertNotIn(name.partition(".")[0], ("twisted", "zope", "av"))
+
+    def test_thePluginFileImportsNoReactor(self) -> None:
+        """
+        Every C{twistd} imports it, and has yet to choose its reactor.
+        """
+        imported = importedBy("twisted.plugins.rtmptw_plugin")
+        self.assertIn("rtmptw.sinkplugin", imported)
+        for name in ("twisted.internet.reactor", "av", "rtmptw.sinks", "rtmptw.tap"):
+            self.assertNotIn(name, imported)
+
+    def test_theServerNeedsNoTests(self) -> None:
+        """
+        L{rtmptw.testing} is for those who write sinks.
+        """
+        imported = importedBy("rtmptw.tap, rtmptw.sinks.file, rtmptw.sinks.null")
+        self.assertIn("rtmptw.service", imported)
+        self.assertNotIn("rtmptw.testing", imported)
+
+
+class PluginFolderTests(SynchronousTestCase):
+    """
+    The folders that add to Twisted's own.
+    """
+
+    def test_theyAreNoPackages(self) -> None:
+        """
+        An C{__init__.py} in one of them would hide Twisted.
+        """
+        for folder in (ROOT, ROOT / "docs" / "examples" / "rtmptw-count"):
+            for package in ("twisted", "twisted/plugins"):
+                self.assertTrue((folder / package).is_dir(), folder)
+                self.assertFalse((folder / package / "__init__.py").exists(), folder)
+
+
+class TransitionTests(SynchronousTestCase):
+    """
+    The tables of L{rtmptw.session.state}.
+    """
+
+    def assertComplete(
+        self, table: Mapping[Enum, Mapping[Enum, Enum]], states: type[Enum]
+    ) -> None:
+        """
+        Every state has a row, and there is a way to it from the first.
+        """
+        self.assertEqual(set(table), set(states))
+        reached = {next(iter(states))}
+        while True:
+            further = {end for state in reached for end in table[state].values()}
+            if further <= reached:
+                break
+            reached |= further
+        self.assertEqual(reached, set(states))
+
+    def test_everyStateOfAConversation(self) -> None:
+        """
+        The connection's.
+        """
+        self.assertComplete(TRANSITIONS, Conversation)
+
+    def test_everyStateOfAMessageStream(self) -> None:
+        """
+        And those of each message stream.
+        """
+        self.assertComplete(STREAM_TRANSITIONS, NetStream)
+
+    def test_theyCanBeDrawn(self) -> None:
+        """
+        The documentation shows them as pictures, with every state and step.
+        """
+        draw = run_path(str(ROOT / "docs" / "machines.py"))["draw"]
+        for table in (TRANSITIONS, STREAM_TRANSITIONS):
+            picture = xml.etree.ElementTree.fromstring(draw(table, "a & b"))
+            words = {
+                word
+                for element in picture.iter("{http://www.w3.org/2000/svg}text")
+                for word in (element.text or "").split(", ")
+            }
+            for state, steps in table.items():
+                self.assertIn(state.value, words)
+                for step in steps:
+                    self.assertIn(step.value, words)
