@@ -140,9 +140,7 @@ class CodecHeaders:
     MAX_HEADERS = 64
 
     def __init__(self) -> None:
-        self._headers: dict[
-            tuple[FrameKind, Role, tuple[int, ...], str], Frame
-        ] = {}
+        self._headers: dict[tuple[FrameKind, Role, tuple[int, ...], str], Frame] = {}
 
     def remember(self, frame: Frame) -> None:
         """

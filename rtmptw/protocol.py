@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Callable
 from socket import MSG_PEEK
-from typing import cast
+from typing import Any, cast
 
 from twisted.internet import tcp
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -303,16 +303,14 @@ class RTMPProtocol(Protocol):
 
     def _reject(self, requestID: int, code: str, description: str) -> None:
         self._do(
-            self._session.reject(
-                requestID, code, description, self._clock.seconds()
-            )
+            self._session.reject(requestID, code, description, self._clock.seconds())
         )
 
     def _publishRequested(self, event: Event) -> None:
         assert isinstance(event, PublishRequested)
-        answer: Deferred[PublishPermit] = maybeDeferred(
-            self._authorizer.authorizePublish, event, self.peer
-        )
+        # It may answer now or later, which the types of maybeDeferred cannot say.
+        decide: Callable[..., Any] = self._authorizer.authorizePublish
+        answer: Deferred[PublishPermit] = maybeDeferred(decide, event, self.peer)
         if not answer.called:
             # The session holds back what follows; the kernel holds the rest.
             self.pauseReading(event)
@@ -464,7 +462,7 @@ def _plainSocket(transport: ITransport) -> socket.socket | None:
         something between, such as TLS.
     """
     if isinstance(transport, tcp.Connection) and not transport.TLS:
-        return cast(socket.socket, transport.getHandle())
+        return transport.getHandle()
     return None
 
 

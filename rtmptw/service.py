@@ -3,7 +3,6 @@ The media server as a Twisted service, made from a L{Config}.
 """
 
 import signal
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +19,6 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from rtmptw._ledgerfile import LedgerFile
-from rtmptw.errors import SinkError
 from rtmptw.hub.hub import StreamHub
 from rtmptw.hub.stream import SinkReport
 from rtmptw.interfaces import IFrameSinkFactory, IStreamAuthorizer

@@ -182,7 +182,11 @@ class Options(usage.Options):
             None,
             None,
             f"{setting.help}"
-            + (f" [default: {_shown(setting.default)}]" if setting.default != "" else "")
+            + (
+                f" [default: {_shown(setting.default)}]"
+                if setting.default != ""
+                else ""
+            )
             + ".",
         ]
         for setting in _SETTINGS
@@ -258,12 +262,12 @@ class Options(usage.Options):
         values: dict[str, Any] = {}
         if self["config"] is not None:
             values.update(_readFile(self["config"]))
-        for setting in _SETTINGS:
-            if self[setting.name] is not None:
-                values[setting.name] = self[setting.name]
-        for name, items in self._lists.items():
-            if items:
-                values[name] = items
+        values.update(
+            (setting.name, self[setting.name])
+            for setting in _SETTINGS
+            if self[setting.name] is not None
+        )
+        values.update((name, items) for name, items in self._lists.items() if items)
         self.config = _configFrom(values)
 
 

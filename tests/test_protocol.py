@@ -480,9 +480,7 @@ class AuthorizerTests(SynchronousTestCase):
         self.authorizer.answer.errback(RuntimeError("database"))
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
         self.connection.client.hear()
-        self.assertEqual(
-            self.connection.client.status()[2], "NetStream.Publish.Denied"
-        )
+        self.assertEqual(self.connection.client.status()[2], "NetStream.Publish.Denied")
         self.assertNotIn("database", self.connection.client.status()[3])
         self.connection.lose()
 

@@ -68,7 +68,9 @@ class ServiceTests(SynchronousTestCase):
         """
         A service that has been started.
         """
-        service = RTMPService(Config(sinks=(("test", self.sinks),), **config), self.reactor)
+        service = RTMPService(
+            Config(sinks=(("test", self.sinks),), **config), self.reactor
+        )
         service.startService()
         return service
 

@@ -184,7 +184,7 @@ class StreamHub:
         del self._graces[stream.name]
         self._end(stream, reason)
 
-    def end(self, name: str, reason: str) -> "Deferred[object]":
+    def end(self, name: str, reason: str) -> "Deferred[Any]":
         """
         End a stream: its publisher is disconnected, its sinks are ended.
 
@@ -201,7 +201,7 @@ class StreamHub:
             source.sourceReplaced(reason)
         return self._end(stream, reason)
 
-    def _end(self, stream: Stream, reason: str) -> "Deferred[object]":
+    def _end(self, stream: Stream, reason: str) -> "Deferred[Any]":
         del self._streams[stream.name]
         ending = stream.end(reason)
         self._ending.append(ending)
@@ -209,7 +209,7 @@ class StreamHub:
         return ending
 
     def _ended(
-        self, result: object, stream: Stream, reason: str, ending: "Deferred[object]"
+        self, result: object, stream: Stream, reason: str, ending: "Deferred[Any]"
     ) -> None:
         self._ending.remove(ending)
         counts = stream.counts
@@ -227,7 +227,7 @@ class StreamHub:
             extra=_extra(stream),
         )
 
-    def shutdown(self, reason: str) -> "Deferred[object]":
+    def shutdown(self, reason: str) -> "Deferred[Any]":
         """
         End all streams and accept no more.
 

@@ -4,6 +4,7 @@ A stream: one source, many sinks, and every frame accounted for at each.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
@@ -149,7 +150,7 @@ class Stream:
         """
         self.headers.forget(name)
 
-    def end(self, reason: str) -> "Deferred[object]":
+    def end(self, reason: str) -> "Deferred[Any]":
         """
         End all sinks.
 

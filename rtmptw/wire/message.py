@@ -219,7 +219,8 @@ def _commandAMF0(payload: bytes) -> Message | None:
     name = values[0] if values else None
     if not isinstance(name, str):
         raise RemoteProtocolError(
-            "bad-command", f"a command begins with its name, this one with {name!r}"
+            "bad-command",
+            f"a command begins with its name, this one with {type(name).__name__}",
         )
     transactionID = values[1] if len(values) > 1 else None
     return Command(

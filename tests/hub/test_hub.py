@@ -2,7 +2,7 @@
 Tests of streams and the hub.
 """
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -99,7 +99,7 @@ class HubTests(SynchronousTestCase):
             graceTime=graceTime,
             gopCache=gopCache,
             sinkEnded=self.reports.append,
-            wallClock=lambda: datetime(2026, 11, 22, tzinfo=timezone.utc),
+            wallClock=lambda: datetime(2026, 11, 22, tzinfo=UTC),
         )
 
     def test_everyFrameToEverySink(self) -> None:
@@ -313,8 +313,9 @@ class HubTests(SynchronousTestCase):
         outlet.detach("seen enough")
         for frame in frames[40:]:
             stream.frameReceived(frame)
-        self.assertEqual([(r.sink, r.ended) for r in self.reports],
-                         [("guest", "seen enough")])
+        self.assertEqual(
+            [(r.sink, r.ended) for r in self.reports], [("guest", "seen enough")]
+        )
         self.assertEqual(guest.frames, frames[:40])
         hub.sourceLost(stream, source, "gone")
         self.assertEqual(len(self.reports), 2)
@@ -390,8 +391,9 @@ class LateSinkTests(SynchronousTestCase):
         other = videoFrame(40, True)
         other.tracks = (1,)
         self.assertEqual(self.publish(True, [first, other]), [first, other])
-        self.assertEqual(self.publish(True, [other, videoFrame(80, True)])[0].timestamp,
-                         80)
+        self.assertEqual(
+            self.publish(True, [other, videoFrame(80, True)])[0].timestamp, 80
+        )
 
     def test_unknownBodiesAreCounted(self) -> None:
         """

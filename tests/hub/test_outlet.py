@@ -170,12 +170,8 @@ class OutletTests(SynchronousTestCase):
         self.assertEqual(outlet.ledger.dropped, {TOO_SLOW: 11})
         outlet.resumeProducing()
         self.offer(outlet, videoFrame(480), videoFrame(520, True), videoFrame(560))
-        self.assertEqual(
-            [frame.timestamp for frame in sink.frames], [0, 520, 560]
-        )
-        self.assertEqual(
-            outlet.ledger.dropped, {TOO_SLOW: 11, AWAITING_KEYFRAME: 1}
-        )
+        self.assertEqual([frame.timestamp for frame in sink.frames], [0, 520, 560])
+        self.assertEqual(outlet.ledger.dropped, {TOO_SLOW: 11, AWAITING_KEYFRAME: 1})
 
     def test_keepsTheNewestGroup(self) -> None:
         """
@@ -201,8 +197,9 @@ class OutletTests(SynchronousTestCase):
         for frame in makeFrames(seconds=20):
             self.offer(outlet, frame)
             waiting = [f for f in outlet._queue if not f.isHeader]
-            self.assertLessEqual(waiting[-1:] and waiting[-1].timestamp
-                                 - waiting[0].timestamp or 0, 2000)
+            if waiting:
+                behind = waiting[-1].timestamp - waiting[0].timestamp
+                self.assertLessEqual(behind, 2000)
 
     def test_neverDropsHeaders(self) -> None:
         """

@@ -2,6 +2,8 @@
 Tests of the stream's clock.
 """
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -13,7 +15,9 @@ AUDIO = FrameKind.AUDIO
 VIDEO = FrameKind.VIDEO
 
 
-def run(timeline: Timeline, *sent: tuple[FrameKind, int] | tuple[str, int]) -> list[int]:
+def run(
+    timeline: Timeline, *sent: tuple[FrameKind, int] | tuple[str, int]
+) -> list[int]:
     """
     Repair a row of frames; a word instead of a kind is a header or end.
 
@@ -53,9 +57,7 @@ class TimelineTests(SynchronousTestCase):
             start = edge - 100
             sent = [(VIDEO, start + n * 40) for n in range(10)]
             out = run(timeline, *sent)
-            self.assertEqual(
-                [b - a for a, b in zip(out, out[1:], strict=False)], [40] * 9
-            )
+            self.assertEqual([b - a for a, b in itertools.pairwise(out)], [40] * 9)
             self.assertEqual(timeline.repairs, {})
 
     def test_aClockOf31Bits(self) -> None:
@@ -73,7 +75,7 @@ class TimelineTests(SynchronousTestCase):
         ]
         out = run(timeline, *sent)
         self.assertEqual(
-            [b - a for a, b in zip(out, out[1:], strict=False)], [15, 25] * 9 + [15]
+            [b - a for a, b in itertools.pairwise(out)], [15, 25] * 9 + [15]
         )
         self.assertEqual(timeline.repairs, {"wrap": 2})
 
@@ -103,9 +105,7 @@ class TimelineTests(SynchronousTestCase):
         OBS stamps a new header, and the end, with 0: they follow the media.
         """
         timeline = Timeline()
-        out = run(
-            timeline, (VIDEO, 0), (VIDEO, 50_000), ("config", 0), (VIDEO, 50_040)
-        )
+        out = run(timeline, (VIDEO, 0), (VIDEO, 50_000), ("config", 0), (VIDEO, 50_040))
         self.assertEqual(out, [0, 50_000, 50_000, 50_040])
         self.assertEqual(run(timeline, ("end", 0)), [50_040])
         self.assertEqual(timeline.repairs, {"header": 2})

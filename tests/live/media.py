@@ -9,6 +9,7 @@ import array
 import atexit
 import functools
 import heapq
+import itertools
 import math
 import shutil
 import tempfile
@@ -45,7 +46,8 @@ class Media:
 #: With B-frames: composition times, and decoding before presentation.
 H264_AAC = Media(options=(("preset", "veryfast"), ("bf", "2"), ("g", "25")))
 HEVC_AAC = Media(
-    video="libx265", options=(("preset", "ultrafast"), ("x265-params", "log-level=none"))
+    video="libx265",
+    options=(("preset", "ultrafast"), ("x265-params", "log-level=none")),
 )
 AV1_OPUS = Media(video="libsvtav1", audio="libopus", options=(("preset", "12"),))
 VP9_FLAC = Media(
@@ -188,7 +190,9 @@ class Mux:
         return count
 
     def _length(self) -> int:
-        last = [tag.timestamp for tag in readTags(Path(self.source)) if tag.kind != SCRIPT]
+        last = [
+            tag.timestamp for tag in readTags(Path(self.source)) if tag.kind != SCRIPT
+        ]
         return max(last) + 1000 // FRAMES_PER_SECOND
 
 
@@ -259,4 +263,4 @@ def steps(tags: list[Tag]) -> list[int]:
     @return: the steps between the timestamps of coded frames, in ms, modulo 2^32.
     """
     stamps = [tag.timestamp for tag in tags if not isHeader(tag)]
-    return [(b - a) & 0xFFFFFFFF for a, b in zip(stamps, stamps[1:], strict=False)]
+    return [(b - a) & 0xFFFFFFFF for a, b in itertools.pairwise(stamps)]

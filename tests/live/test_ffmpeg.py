@@ -3,6 +3,7 @@ FFmpeg's own RTMP client, through PyAV, against a real server on loopback: every
 frame that its muxer wrote is in the recording, in order, with its time.
 """
 
+import itertools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -133,9 +134,8 @@ async def test_timestampsPastTheirBits(serve: Serve, start: int) -> None:
     # What FFmpeg meant: its muxer writes 31 bits.
     ours = [tag.timestamp for tag in recorded if not isHeader(tag)]
     theirs = [tag.timestamp for tag in sent if not isHeader(tag)]
-    assert [b - a for a, b in zip(ours, ours[1:], strict=False)] == [
-        (b - a + 2**30) % 2**31 - 2**30
-        for a, b in zip(theirs, theirs[1:], strict=False)
+    assert [b - a for a, b in itertools.pairwise(ours)] == [
+        (b - a + 2**30) % 2**31 - 2**30 for a, b in itertools.pairwise(theirs)
     ]
     assert ours[0] == 0, "a recording starts at 0"
     print(f"past {start:#x}: captured {len(recorded)} of {len(sent)} frames")
@@ -294,7 +294,7 @@ async def test_reconnectsUnderGrace(serve: Serve) -> None:
     report = await server.ended()
     assert report.repairs["source"] == 4
     stamps = [tag.timestamp for tag in recorded if not isHeader(tag)]
-    assert all(b - a > -200 for a, b in zip(stamps, stamps[1:], strict=False))
+    assert all(b - a > -200 for a, b in itertools.pairwise(stamps))
     print(f"five publishers: captured {len(recorded)} of {5 * len(sent)} frames")
 
 

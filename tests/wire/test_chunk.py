@@ -217,9 +217,7 @@ class ChunkReaderTests(SynchronousTestCase):
         """
         The 65th chunk stream ends the connection, the 64th does not.
         """
-        data = b"".join(
-            encodeMessage(2 + n % 30, 9, 0, 1, b"", 128) for n in range(30)
-        )
+        data = b"".join(encodeMessage(2 + n % 30, 9, 0, 1, b"", 128) for n in range(30))
         for csid in range(32, 66):
             header = bytes([csid]) if csid < 64 else bytes([0, csid - 64])
             data += header + bytes.fromhex("0000000000000901000000")
@@ -236,7 +234,9 @@ class ChunkReaderTests(SynchronousTestCase):
         A command of 64 KiB is read and one byte more is not; media may have 10 MiB.
         """
         for kind, bound in ((20, 64 * 1024), (17, 64 * 1024), (9, 10 * 1024 * 1024)):
-            header = b"\x03\0\0\0" + bound.to_bytes(3, "big") + bytes([kind, 0, 0, 0, 0])
+            header = (
+                b"\x03\0\0\0" + bound.to_bytes(3, "big") + bytes([kind, 0, 0, 0, 0])
+            )
             _, error, _ = readAll(header, [])
             self.assertIsNone(error)
             header = (
@@ -316,9 +316,7 @@ class ChunkReaderTests(SynchronousTestCase):
         """
         What an Abort drops no longer counts against the bound of partial data.
         """
-        begun = (
-            b"\x06\0\0\0" + (900).to_bytes(3, "big") + b"\x09\1\0\0\0" + bytes(128)
-        )
+        begun = b"\x06\0\0\0" + (900).to_bytes(3, "big") + b"\x09\1\0\0\0" + bytes(128)
         abort = bytes.fromhex("020000000000040200000000") + b"\0\0\0\x06"
         found, error, _ = readAll(
             (begun + abort) * 20, [], {"limits": {"max_partial": 1000}}
