@@ -124,6 +124,7 @@ class RTMPProtocol(Protocol):
         self._lost = False
         self._lingering = False
         self._endReason = ""
+        self._faulty = False
         self._published: list[str] = []
 
     # From the transport.
@@ -166,7 +167,9 @@ class RTMPProtocol(Protocol):
         why = self._endReason or _lostReason(reason)
         for streamID in list(self._publications):
             self._unpublish(streamID, why)
-        self._log.info(
+        # The peer's faults are warnings; what we or it ended in order is not.
+        log = self._log.warn if self._faulty else self._log.info
+        log(
             "{peer}: closed after {seconds:.1f} s, {bytes} bytes received{extra}: "
             "{reason}",
             peer=self.peer,
@@ -386,6 +389,7 @@ class RTMPProtocol(Protocol):
     def _sessionEnded(self, event: Event) -> None:
         assert isinstance(event, SessionEnded)
         self._endReason = event.reason
+        self._faulty = event.label != "closed"
 
     def _unpublish(self, streamID: int, reason: str) -> None:
         publication = self._publications.pop(streamID)

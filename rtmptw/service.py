@@ -8,15 +8,11 @@ from typing import Any
 
 from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import MultiService
-from twisted.internet.defer import (
-    CancelledError,
-    Deferred,
-    DeferredList,
-    maybeDeferred,
-)
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from rtmptw._ledgerfile import LedgerFile
 from rtmptw.hub.hub import StreamHub
@@ -135,11 +131,10 @@ class RTMPService(MultiService):
         await self._inTime(self.hub.shutdown(reason), "sinks have not finished")
         self.factory.close(reason)
         stops = [
-            maybeDeferred(factory.stopFactory) for _name, factory in self._config.sinks
+            maybeDeferred(factory.stopFactory).addErrback(self._failed)
+            for _name, factory in self._config.sinks
         ]
-        await self._inTime(
-            DeferredList(stops, consumeErrors=True), "sink factories have not stopped"
-        )
+        await self._inTime(DeferredList(stops), "sink factories have not stopped")
         if self._ledger is not None:
             await self._inTime(
                 Deferred.fromCoroutine(self._ledger.close()),
@@ -150,15 +145,25 @@ class RTMPService(MultiService):
         """
         Wait, but not for ever: a dead disk must not keep the process alive.
         """
-        waiting.addTimeout(SHUTDOWN_TIMEOUT, self._reactor)
-        try:
-            await waiting
-        except (CancelledError, TimeoutError):
+        done: Deferred[bool] = Deferred()
+        timer = self._reactor.callLater(SHUTDOWN_TIMEOUT, done.callback, False)
+
+        def finished(result: Any) -> None:
+            if timer.active():
+                timer.cancel()
+                done.callback(True)
+
+        waiting.addErrback(self._failed)
+        waiting.addCallback(finished)
+        if not await done:
             self._log.error(
                 "{what} after {seconds:g} s; going without them",
                 what=what,
                 seconds=SHUTDOWN_TIMEOUT,
             )
+
+    def _failed(self, failure: Failure) -> None:
+        self._log.failure("an error at the end", failure)
 
 
 class _PortService(StreamServerEndpointService):

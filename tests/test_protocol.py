@@ -185,6 +185,7 @@ class ProtocolTests(SynchronousTestCase):
         self.assertEqual(
             len([line for line in self.lines if line.startswith("live/cam:")]), 2
         )
+        self.assertEqual(set(self.levels), {LogLevel.info})
 
     def test_strangers(self) -> None:
         """
@@ -201,6 +202,7 @@ class ProtocolTests(SynchronousTestCase):
             (line,) = self.lines
             self.assertIn(word, line)
             self.assertIn("127.0.0.1:50000", line)
+            self.assertEqual(self.levels[-1], LogLevel.warn)
 
     def test_timeouts(self) -> None:
         """

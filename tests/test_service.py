@@ -7,7 +7,7 @@ import os
 import tempfile
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -165,6 +165,15 @@ class ServiceTests(SynchronousTestCase):
         self.assertNoResult(done)
         self.reactor.advance(0.2)
         self.successResultOf(done)
+
+    def test_anErrorAtTheEnd(self) -> None:
+        """
+        A factory that cannot stop is logged, and the rest is put away.
+        """
+        service = self.start()
+        self.sinks.stopped = fail(RuntimeError("stuck"))
+        self.successResultOf(service.stopService())
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
     def test_idleConnectionsAreClosed(self) -> None:
         """

@@ -1,8 +1,9 @@
 """
 One unbroken clock for a stream, from the timestamps its sources send.
 
-Real encoders wrap at 2^32 or at 2^31 (FFmpeg), start at -1 (macOS OBS), stamp headers and the end of a
-sequence with 0 in the middle (OBS), restart at 0, or jump when their clock is set.
+Real encoders wrap at 2^32 or at 2^31 (FFmpeg), start at -1 (macOS OBS), stamp
+headers and the end of a sequence with 0 in the middle (OBS), restart at 0, or jump
+when their clock is set.
 A step that makes sense passes unchanged; anything else is repaired, and counted.
 Audio and video have correctors of their own that share one offset: a corrector
 common to both takes one track's jump for the other's (ossrs/srs#2776).

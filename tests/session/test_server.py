@@ -2,6 +2,7 @@
 Tests of the server's conversation.
 """
 
+from pathlib import Path
 from typing import Any
 
 from hypothesis import given, settings
@@ -26,6 +27,9 @@ from rtmptw.wire.amf import UNDEFINED, AMFObject
 from rtmptw.wire.handshake import SIZE
 from tests.session.scripted import ScriptedClient, data, pseudoRandom
 from tests.vectors import vectors
+
+#: What GStreamer, librtmp and FFmpeg (with H.264, HEVC, VP9 and Opus) really sent.
+CAPTURES = sorted((Path(__file__).parents[1] / "captures").glob("*.rtmp"))
 
 KEYFRAME = b"\x17\1\0\0\0key"
 INTER = b"\x27\1\0\0\0inter"
@@ -848,22 +852,44 @@ class TimeTests(SessionTestCase):
 
 class CapturedSessionTests(SessionTestCase):
     """
-    What FFmpeg really sent, cut anew.
+    What real clients sent, cut anew.
     """
 
-    @settings(deadline=None, max_examples=60)
-    @given(st.randoms(), st.integers(0, 40))
-    def test_ffmpegAnyCuts(self, random: Any, count: int) -> None:
+    def test_theVector(self) -> None:
         """
-        A captured publish gives the same events whatever the cuts.
+        The start of a publish of ffmpeg 5.1.9, at the boundaries of its recv() calls
+        and byte by byte.
         """
         (vector,) = [
             v for v in vectors("chunk-read") if v["name"] == "ffmpeg-real-publish-start"
         ]
         wire = b"\3" + bytes(2 * SIZE) + bytes.fromhex(vector["input_hex"])
+        whole = self.replay(wire, [])
+        self.assertIn("PublishRequested", whole)
+        self.assertEqual(self.replay(wire, list(range(1, len(wire)))), whole)
+
+    def test_byteByByte(self) -> None:
+        """
+        Whole sessions of real clients, all 20 pictures in each, one byte at a time.
+        """
+        for path in CAPTURES:
+            wire = path.read_bytes()
+            whole = self.replay(wire, [])
+            coded = [said for said in whole if said.startswith("coded video")]
+            self.assertEqual(len(coded), 20, path.name)
+            self.assertIn("PublishEnded", whole, path.name)
+            self.assertEqual(
+                self.replay(wire, list(range(1, len(wire)))), whole, path.name
+            )
+
+    @given(st.sampled_from(CAPTURES), st.randoms(), st.integers(0, 40))
+    def test_anyCuts(self, path: Path, random: Any, count: int) -> None:
+        """
+        The same sessions give the same events whatever the cuts.
+        """
+        wire = path.read_bytes()
         cuts = sorted(random.sample(range(len(wire)), count))
         self.assertEqual(self.replay(wire, cuts), self.replay(wire, []))
-        self.assertIn("PublishRequested", self.replay(wire, []))
 
     def replay(self, wire: bytes, cuts: list[int]) -> list[str]:
         """
@@ -879,7 +905,11 @@ class CapturedSessionTests(SessionTestCase):
                 event = waiting.pop(0)
                 said.append(type(event).__name__)
                 if isinstance(event, FrameReceived):
-                    said[-1] = repr((event.frame.kind, event.frame.payload))
+                    frame = event.frame
+                    said[-1] = (
+                        f"{frame.role.value} {frame.kind.name.lower()} "
+                        f"{frame.timestamp} {frame.payload.hex()}"
+                    )
                 if isinstance(event, (ConnectRequested, PublishRequested)):
                     waiting += session.accept(event.requestID, 0.0)
         return said
