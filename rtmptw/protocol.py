@@ -215,9 +215,11 @@ class RTMPProtocol(Protocol):
 
     def resumeReading(self, reason: object) -> None:
         """
-        C{reason} is over.
+        C{reason} is over, if it was one.
         """
-        self._pausedFor.discard(reason)
+        if reason not in self._pausedFor:
+            return
+        self._pausedFor.remove(reason)
         if not self._pausedFor and not self._closing:
             self._session.readingResumed(self._clock.seconds())
             _producer(self.transport).resumeProducing()

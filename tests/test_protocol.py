@@ -327,6 +327,19 @@ class ProtocolTests(SynchronousTestCase):
         self.assertEqual(connection.transport.producerState, "producing")
         connection.lose()
 
+    def test_sentAnswersAreNoSignOfLife(self) -> None:
+        """
+        That our own answers have left says nothing of the peer: nginx-rtmp takes it
+        for life, and keeps dead publishers for minutes.
+        """
+        connection = Connection(self.factory)
+        connection.publish()
+        self.clock.advance(9)
+        connection.transport.producer.resumeProducing()
+        self.clock.advance(1.1)
+        self.assertTrue(connection.transport.disconnecting)
+        connection.lose()
+
     def test_badName(self) -> None:
         """
         A second publisher of a live name is told so and closed; the first goes on.
