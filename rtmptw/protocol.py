@@ -345,11 +345,10 @@ class RTMPProtocol(Protocol):
             assert isinstance(refusal, NotAllowed)
         else:
             self._log.failure(
-                "{peer}: an error in deciding about {app}/{stream}; refused",
+                # Not which stream: the name may be a secret key.
+                "{peer}: an error in deciding whether it may publish; refused",
                 failure,
                 peer=self.peer,
-                app=event.app,
-                stream=event.stream,
             )
             refusal = NotAllowed(
                 "NetStream.Publish.Denied", "The server could not decide."

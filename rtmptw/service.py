@@ -68,6 +68,7 @@ class RTMPService(MultiService):
         super().__init__()
         self._config = config
         self._reactor = reactor
+        self._stopBy = 0.0
         self._ledger = LedgerFile(config.ledger) if config.ledger else None
         self.hub = StreamHub(
             reactor,
@@ -126,19 +127,20 @@ class RTMPService(MultiService):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
+        self._stopBy = self._reactor.seconds() + SHUTDOWN_TIMEOUT
         await maybeDeferred(MultiService.stopService, self)
         reason = "the server stops"
-        await self._inTime(self.hub.shutdown(reason), "sinks have not finished")
+        await self._inTime(self.hub.shutdown(reason), "sinks had not finished")
         self.factory.close(reason)
         stops = [
             maybeDeferred(factory.stopFactory).addErrback(self._failed)
             for _name, factory in self._config.sinks
         ]
-        await self._inTime(DeferredList(stops), "sink factories have not stopped")
+        await self._inTime(DeferredList(stops), "sink factories had not stopped")
         if self._ledger is not None:
             await self._inTime(
                 Deferred.fromCoroutine(self._ledger.close()),
-                "the ledger is not written",
+                "the ledger was not written",
             )
 
     async def _inTime(self, waiting: "Deferred[Any]", what: str) -> None:
@@ -146,7 +148,8 @@ class RTMPService(MultiService):
         Wait, but not for ever: a dead disk must not keep the process alive.
         """
         done: Deferred[bool] = Deferred()
-        timer = self._reactor.callLater(SHUTDOWN_TIMEOUT, done.callback, False)
+        left = max(0.0, self._stopBy - self._reactor.seconds())
+        timer = self._reactor.callLater(left, done.callback, False)
 
         def finished(result: Any) -> None:
             if timer.active():
@@ -157,7 +160,7 @@ class RTMPService(MultiService):
         waiting.addCallback(finished)
         if not await done:
             self._log.error(
-                "{what} after {seconds:g} s; going without them",
+                "{what} {seconds:g} s after the stop; going without that",
                 what=what,
                 seconds=SHUTDOWN_TIMEOUT,
             )

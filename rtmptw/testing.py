@@ -1,5 +1,5 @@
 """
-For people who write sinks: frames, doubles and a contract, all without sockets.
+For people who write sinks: frames, doubles and a contract, all without sockets::
 
     class MySinkTests(FrameSinkTestsMixin, SynchronousTestCase):
         def makeSink(self):

@@ -36,7 +36,8 @@ from rtmptw.session.events import PublishRequested
 from rtmptw.session.server import ServerSettings
 from rtmptw.sinkplugin import FrameSinkFactory
 from rtmptw.testing import RecordingSink
-from tests.session.scripted import ScriptedClient
+from rtmptw.wire.amf import AMFObject
+from tests.session.scripted import ScriptedClient, data
 
 KEYFRAME = b"\x17\1\0\0\0key"
 
@@ -417,6 +418,23 @@ class ProtocolTests(SynchronousTestCase):
             connection.client.status()[1:3], ("error", "NetStream.Play.Failed")
         )
         self.assertTrue(connection.transport.disconnecting)
+        connection.lose()
+
+    def test_withdrawnMetadata(self) -> None:
+        """
+        Metadata that the publisher withdraws is not given to sinks that come later.
+        """
+        connection = Connection(self.factory)
+        connection.publish()
+        name = data("onMetaData", AMFObject([]))
+        for payload, count in (
+            (data("@setDataFrame") + name, 1),
+            (data("@clearDataFrame", "onMetaData"), 0),
+        ):
+            connection.client.send(connection.client.message(18, payload))
+            late = RecordingSink()
+            self.hub.streams["live/cam"].attach("late", late)
+            self.assertEqual(len(late.frames), count)
         connection.lose()
 
     def test_onAUnixSocket(self) -> None:

@@ -410,20 +410,16 @@ class ChunkReader:
         left: int = self._left
         stop: int = position + left
         if stop > end:
-            stream.pieces.append(data[position:end])
+            self._keep(stream, data[position:end])
             stream.pending -= end - position
             self._left = left - (end - position)
-            if len(stream.pieces) - stream.compacted >= _MANY_PIECES:
-                self._compact(stream)
             return end
         self._left = 0
         if stream.pending == left:
             piece: bytes = data[position:stop]
             if stream.pieces:
                 stream.pieces.append(piece)
-                piece = b"".join(stream.pieces)
-                stream.pieces = []
-                stream.compacted = 0
+                piece = self._join(stream)
             stream.pending = 0
             self._finish(stream, piece)
             return stop
@@ -435,11 +431,9 @@ class ChunkReader:
             and data[stop] == stream.marker[0]
         ):
             return self._readRun(stream, left, data, position, end)
-        stream.pieces.append(data[position:stop])
+        self._keep(stream, data[position:stop])
         stream.pending -= left
         self.expecting = Expect.BASIC_HEADER
-        if len(stream.pieces) - stream.compacted >= _MANY_PIECES:
-            self._compact(stream)
         return stop
 
     def _readRun(
@@ -462,30 +456,36 @@ class ChunkReader:
         rest -= count * size
         piece = bytearray(memoryview(data)[position:stop])
         del piece[left::stride]
-        stream.pieces.append(piece)
         stream.pending = rest
         if rest:
+            self._keep(stream, piece)
             self.expecting = Expect.BASIC_HEADER
-            if len(stream.pieces) - stream.compacted >= _MANY_PIECES:
-                self._compact(stream)
-            return stop
+        else:
+            stream.pieces.append(piece)
+            self._finish(stream, self._join(stream))
+        return stop
+
+    def _keep(self, stream: _ChunkStream, piece: bytes | bytearray) -> None:
+        """
+        Keep a piece of an unfinished message. Many small ones are joined on the
+        way; no byte is joined more than once here, so this stays linear.
+        """
+        pieces = stream.pieces
+        pieces.append(piece)
+        if len(pieces) - stream.compacted < _MANY_PIECES:
+            return
+        recent = pieces[stream.compacted :]
+        if sum(map(len, recent)) < _SMALL_PIECES:
+            pieces[stream.compacted :] = [b"".join(recent)]
+            stream.compacted += 1
+        else:
+            stream.compacted = len(pieces)
+
+    def _join(self, stream: _ChunkStream) -> bytes:
         payload = b"".join(stream.pieces)
         stream.pieces = []
         stream.compacted = 0
-        self._finish(stream, payload)
-        return stop
-
-    def _compact(self, stream: _ChunkStream) -> None:
-        """
-        Join the pieces that came since the last time, if they are small. No byte
-        is joined more than once here, so this stays linear.
-        """
-        recent = stream.pieces[stream.compacted :]
-        if sum(map(len, recent)) < _SMALL_PIECES:
-            stream.pieces[stream.compacted :] = [b"".join(recent)]
-            stream.compacted += 1
-        else:
-            stream.compacted = len(stream.pieces)
+        return payload
 
     def _finish(self, stream: _ChunkStream, payload: bytes) -> None:
         self.expecting = Expect.BASIC_HEADER

@@ -3,9 +3,11 @@ Tests of streams and the hub.
 """
 
 from datetime import UTC, datetime
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
@@ -17,7 +19,7 @@ from rtmptw.hub.hub import STALE_SECONDS, StreamHub
 from rtmptw.hub.stream import SinkReport
 from rtmptw.interfaces import IFrameSink, IFrameSource
 from rtmptw.sinkplugin import FrameSinkFactory
-from rtmptw.testing import RecordingSink, makeFrames, videoFrame
+from rtmptw.testing import RecordingSink, audioFrame, makeFrames, videoFrame
 
 
 @implementer(IFrameSource)
@@ -319,6 +321,54 @@ class HubTests(SynchronousTestCase):
         self.assertEqual(guest.frames, frames[:40])
         hub.sourceLost(stream, source, "gone")
         self.assertEqual(len(self.reports), 2)
+
+    def test_theLastLineSaysWhatWasWrong(self) -> None:
+        """
+        A stream's end is one line: how many frames, and all that was not as it
+        should be.
+        """
+        lines: list[str] = []
+
+        def observe(event: Any) -> None:
+            lines.append(formatEvent(event))
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        factory = SinkFactory(Delivery(Policy.LOSSLESS, 0, 0, 4))
+        hub = StreamHub(self.clock, [("a", factory)], graceTime=1)
+        first, second = Source(self.clock), Source(self.clock)
+        stream = hub.publish("live", "cam", first)
+        stream.frameReceived(videoFrame(0, True))
+        hub.sourceLost(stream, first, "gone")
+        hub.publish("live", "cam", second)
+        stream.outlets[0].pauseProducing()
+        for number in range(6):
+            stream.frameReceived(audioFrame(number * 23))
+        stream.frameReceived(Frame(FrameKind.AUDIO, 140, b"", Role.UNKNOWN))
+        lines.clear()
+        hub.end("live/cam", "enough")
+        (line,) = lines
+        for part in (
+            "live/cam: ended",
+            "enough",
+            "1 video, 7 audio, 0 data frames",
+            "1 timestamp repairs (source)",
+            "1 bodies not understood",
+            "paused 1 times",
+            "2 publishers",
+        ):
+            self.assertIn(part, line)
+
+    def test_theEndInTheGraceTime(self) -> None:
+        """
+        A stream that waits for its publisher can be ended; its timer goes with it.
+        """
+        hub = self.newHub(graceTime=60)
+        source = Source(self.clock)
+        hub.sourceLost(hub.publish("live", "cam", source), source, "gone")
+        self.successResultOf(hub.end("live/cam", "enough"))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.sinks.sinks[0].ended, ["enough"])
 
 
 class LateSinkTests(SynchronousTestCase):

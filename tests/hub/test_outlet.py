@@ -6,7 +6,8 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IPushProducer
 from twisted.trial.unittest import SynchronousTestCase
 
 from rtmptw.delivery import (
@@ -17,7 +18,7 @@ from rtmptw.delivery import (
     Delivery,
     Policy,
 )
-from rtmptw.frames import Frame, FrameKind, Role
+from rtmptw.frames import Frame, FrameKind, Role, StreamInfo
 from rtmptw.hub.outlet import (
     AWAITING_KEYFRAME,
     DETACHED,
@@ -341,6 +342,58 @@ class OutletTests(SynchronousTestCase):
         self.assertEqual(sink.ended, ["the sink stopped"])
         self.assertEqual(outlet.ledger.dropped, {DETACHED: len(frames)})
         self.assertTrue(outlet.ledger.balanced)
+
+    def test_anErrorAtTheStart(self) -> None:
+        """
+        A sink that fails when it is told of its stream gets no frame.
+        """
+        sink = RecordingSink()
+
+        def broken(stream: StreamInfo, producer: IPushProducer) -> None:
+            raise RuntimeError("broken on purpose")
+
+        sink.streamStarted = broken  # type: ignore[method-assign]
+        outlet = self.open(sink)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        outlet.offer(videoFrame(0, True))
+        self.assertEqual(sink.frames, [])
+        self.assertEqual(outlet.ledger.received, 0)
+        self.assertEqual(self.left, [outlet])
+
+    def test_anErrorAtTheEnd(self) -> None:
+        """
+        A sink that fails at its end, at once or later, is logged, and the end goes
+        on.
+        """
+        for result in (None, fail(RuntimeError("later"))):
+            sink = RecordingSink()
+
+            def ended(reason: str, result: Any = result) -> Any:
+                if result is None:
+                    raise RuntimeError("at once")
+                return result
+
+            sink.streamEnded = ended  # type: ignore[method-assign]
+            self.successResultOf(self.open(sink).end("over"))
+            self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_endingTwice(self) -> None:
+        """
+        Detaching what has ended, or the other way round, tells the sink once.
+        """
+        for first, second in (("end", "detach"), ("detach", "end")):
+            sink = RecordingSink()
+            outlet = self.open(sink)
+            done = getattr(outlet, first)("over")
+            self.assertIs(getattr(outlet, second)("again"), done)
+            self.assertEqual(sink.ended, ["over"])
+
+    def test_limitsBelowZero(self) -> None:
+        """
+        A limit is a number of things.
+        """
+        with self.assertRaises(ValueError):
+            Delivery(Policy.LATEST, maxFrames=-1)
 
     @given(
         st.sampled_from([Policy.LOSSLESS, Policy.TO_KEYFRAME, Policy.LATEST]),

@@ -663,6 +663,43 @@ class OtherCommandTests(SessionTestCase):
             [PlayEnded(1, "stream closed")],
         )
 
+    def test_anotherPlay(self) -> None:
+        """
+        A second play on the same stream replaces the first; the end of the session
+        ends it.
+        """
+        self.open()
+        self.accept(self.client.connect())
+        self.client.command("createStream", 2.0, None)
+        self.accept(self.client.command("play", 3.0, None, "one", streamID=1))
+        ended, request = self.client.command("play", 4.0, None, "two", streamID=1)
+        self.assertIsInstance(ended, PlayEnded)
+        self.accept([request])
+        self.assertEqual(
+            [type(e) for e in self.session.close("enough", 102.0)],
+            [PlayEnded, SessionEnded],
+        )
+
+    def test_nonsenseBehindARequest(self) -> None:
+        """
+        What a client sent ahead is looked at when it is accepted: a fault in it ends
+        the session then, and so does a command out of order.
+        """
+        for ahead, label in (
+            (b"\xff", "no-header"),
+            (b"", "out-of-order"),
+        ):
+            self.open()
+            (event,) = self.client.connect()
+            ahead = ahead or self.client.message(
+                20, data("connect", 1.0, AMFObject([])), 0
+            )
+            self.assertEqual(self.client.send(ahead), [])
+            assert isinstance(event, ConnectRequested)
+            (end,) = self.session.accept(event.requestID, 101.0)
+            assert isinstance(end, SessionEnded)
+            self.assertEqual(end.label, label)
+
 
 class AcknowledgementTests(SessionTestCase):
     """
