@@ -2,8 +2,11 @@
 Tests of the glue between Twisted and the session.
 """
 
+import tempfile
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
@@ -19,6 +22,7 @@ from rtmptw.delivery import Delivery, Policy
 from rtmptw.errors import NotAllowed
 from rtmptw.frames import StreamInfo
 from rtmptw.hub.hub import STALE_SECONDS, StreamHub
+from rtmptw.hub.stream import SinkReport
 from rtmptw.interfaces import (
     IFrameSink,
     IFrameSource,
@@ -35,9 +39,13 @@ from rtmptw.protocol import (
 from rtmptw.session.events import PublishRequested
 from rtmptw.session.server import ServerSettings
 from rtmptw.sinkplugin import FrameSinkFactory
+from rtmptw.sinks._naming import parseRecording
+from rtmptw.sinks.file import FileSinkFactory
 from rtmptw.testing import RecordingSink
 from rtmptw.wire.amf import AMFObject
 from tests.session.scripted import ScriptedClient, data
+from tests.sinks.test_file import ImmediateLane
+from tests.test_blocking import ThreadClock
 
 KEYFRAME = b"\x17\1\0\0\0key"
 
@@ -457,6 +465,62 @@ class ProtocolTests(SynchronousTestCase):
             self.assertTrue(connection.transport.disconnecting)
             connection.lose()
         self.assertEqual(self.sinks.sinks[0].ended, ["the server stops"])
+
+
+class AnyMessagesTests(SynchronousTestCase):
+    """
+    Whatever a peer sends in whole messages, all the way to the file.
+    """
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from([2, 3, 4, 5, 6, 8, 9, 15, 17, 18, 20, 22, 99]),
+                st.one_of(
+                    st.binary(max_size=40),
+                    st.binary(max_size=40).map(lambda rest: KEYFRAME + rest),
+                    st.binary(max_size=40).map(lambda rest: b"\xaf\1" + rest),
+                    st.binary(max_size=20).map(lambda rest: b"\x91hvc1" + rest),
+                    st.binary(max_size=20).map(lambda rest: b"\x96\x11av01" + rest),
+                    st.just(data("onMetaData", AMFObject([("width", 1.0)]))),
+                    st.just(data("closeStream", 0.0, None)),
+                    st.just(data("publish", 0.0, None, "cam")),
+                ),
+                st.integers(0, 2),
+                st.one_of(st.integers(0, 5000), st.integers(0, 2**32 - 1)),
+            ),
+            max_size=60,
+        )
+    )
+    def test_neverATraceback(self, messages: list[tuple[int, bytes, int, int]]) -> None:
+        """
+        Every frame that came in is accounted for at the recorder and beside it, and
+        nothing is raised.
+        """
+        clock = ThreadClock()
+        books: list[SinkReport] = []
+        with tempfile.TemporaryDirectory() as folder:
+            recording = parseRecording(folder)
+            files = FileSinkFactory(recording, lane=ImmediateLane)
+            files.startFactory(clock)
+            others = SinkFactory()
+            hub = StreamHub(
+                clock, [("file", files), ("other", others)], sinkEnded=books.append
+            )
+            connection = Connection(RTMPFactory(hub))
+            connection.publish()
+            for kind, body, streamID, timestamp in messages:
+                connection.protocol.dataReceived(
+                    connection.client.message(kind, body, streamID, timestamp)
+                )
+            connection.lose()
+        self.assertGreaterEqual(len(books), 2)
+        for report in books:
+            self.assertTrue(report.ledger.balanced)
+            self.assertEqual(report.ledger.dropped, {})
+            self.assertEqual(report.ledger.queued, 0)
+            self.assertEqual(report.failure, "")
+        self.assertEqual(clock.getDelayedCalls(), [])
 
 
 class AuthorizerTests(SynchronousTestCase):

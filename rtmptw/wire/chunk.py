@@ -649,6 +649,9 @@ class ChunkWriter:
         """
         timestamp &= 0xFFFFFFFF
         size = self.chunkSize
+        if messageType == SET_CHUNK_SIZE:
+            # It takes effect behind this message.
+            _check(chunkStreamID, payload, int.from_bytes(payload[:4], "big"))
         before = self._written.get(chunkStreamID)
         delta = 0
         if before is not None:

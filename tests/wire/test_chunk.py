@@ -484,3 +484,13 @@ class ChunkWriterTests(SynchronousTestCase):
         ):
             with self.assertRaises(LocalProtocolError):
                 encodeMessage(chunkStream, 9, 0, 1, payload, size)
+
+    def test_aChunkSizeThatCannotBeSaid(self) -> None:
+        """
+        A Set Chunk Size out of range is refused, and changes nothing.
+        """
+        writer = ChunkWriter()
+        for payload in (b"", bytes(4), b"\xff\xff\xff\xff"):
+            with self.assertRaises(LocalProtocolError):
+                writer.write(2, 1, 0, 0, payload)
+        self.assertEqual(writer.chunkSize, DEFAULT_CHUNK_SIZE)
