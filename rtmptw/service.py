@@ -10,7 +10,6 @@ from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -186,8 +185,11 @@ class _PortService(StreamServerEndpointService):
         """
         try:
             super().privilegedStartService()
-        except CannotListenError as error:
-            raise SystemExit(f"rtmptw: {error}") from error
+        except Exception as error:
+            # Endpoints raise what they like: CannotListenError, OverflowError, ...
+            raise SystemExit(
+                f"rtmptw: cannot listen on {self.name}: {error}"
+            ) from error
 
 
 def exitCleanly(reactor: Any) -> None:

@@ -1,0 +1,112 @@
+"""
+Real programs, run as processes.
+"""
+
+import functools
+import re
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
+
+from tests.live.harness import PATIENCE
+
+
+class Program(ProcessProtocol):
+    """
+    A program that runs.
+
+    @ivar done: fires with its exit status, negative for a signal, when it has ended.
+    @ivar output: what it has written to standard output so far.
+    @ivar complaints: what it has written to standard error.
+    """
+
+    def __init__(self, reactor: Any, *command: str, folder: Path | None = None) -> None:
+        self.done: Deferred[int] = Deferred()
+        self.output = ""
+        self.complaints = ""
+        self._reactor = reactor
+        self._waiting: list[tuple[re.Pattern[str], Deferred[re.Match[str]]]] = []
+        reactor.spawnProcess(
+            self,
+            command[0],
+            command,
+            env=None,
+            path=None if folder is None else str(folder),
+        )
+
+    def signal(self, name: str) -> None:
+        """
+        Send it a signal, C{"TERM"} for example.
+        """
+        assert self.transport is not None
+        self.transport.signalProcess(getattr(signal, f"SIG{name}"))
+
+    def says(self, pattern: str) -> "Deferred[re.Match[str]]":
+        """
+        @return: fires when its standard output matches.
+        """
+        waiting: Deferred[re.Match[str]] = Deferred()
+        self._waiting.append((re.compile(pattern), waiting))
+        self._look()
+        return waiting.addTimeout(PATIENCE, self._reactor)
+
+    def _look(self) -> None:
+        for pattern, waiting in self._waiting:
+            match = pattern.search(self.output)
+            if match and not waiting.called:
+                waiting.callback(match)
+
+    def outReceived(self, data: bytes) -> None:
+        self.output += data.decode(errors="replace")
+        self._look()
+
+    def errReceived(self, data: bytes) -> None:
+        self.complaints += data.decode(errors="replace")
+
+    def processEnded(self, reason: Failure) -> None:
+        status = reason.value.exitCode
+        self.done.callback(-reason.value.signal if status is None else status)
+
+
+async def run(reactor: Any, *command: str) -> None:
+    """
+    Run a program to its end, which must be a good one.
+    """
+    program = Program(reactor, *command)
+    status = await program.done
+    assert status == 0, f"{command[0]}: {status}: {program.complaints[-1000:]}"
+
+
+def need(program: str) -> None:
+    """
+    Skip the test if a program is not installed.
+    """
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+
+
+@functools.cache
+def _hasElement(element: str) -> bool:
+    return (
+        subprocess.run(
+            ["gst-inspect-1.0", element], capture_output=True, check=False
+        ).returncode
+        == 0
+    )
+
+
+def needElements(*elements: str) -> None:
+    """
+    Skip the test if an element of GStreamer is not installed.
+    """
+    need("gst-launch-1.0")
+    for element in elements:
+        if not _hasElement(element):
+            pytest.skip(f"GStreamer's {element} is not installed")

@@ -1,0 +1,317 @@
+"""
+The server as a process: what a person starts, stops and kills.
+"""
+
+import json
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+import pytest_twisted
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
+from twisted.internet.protocol import Protocol
+from twisted.internet.task import LoopingCall
+
+from rtmptw.wire.handshake import SIZE
+from tests.live.harness import PATIENCE, Publisher, PublisherFailed
+from tests.live.media import H264_AAC, Mux, compare, encode, mediaTags, reference
+from tests.live.programs import Program
+
+#: The scripts that are installed beside the Python that runs the tests.
+BIN = Path(sys.executable).parent
+#: What the head of a recording takes.
+HEAD = 264 * 1024
+ANY_PORT = "tcp:0:interface=127.0.0.1"
+
+
+class Server:
+    """
+    A server process.
+
+    @ivar port: the port it listens on.
+    """
+
+    def __init__(self, program: Program, folder: Path) -> None:
+        self.program = program
+        self.folder = folder
+        self.port = 0
+
+    def url(self, name: str = "cam") -> str:
+        """
+        @return: where to publish.
+        """
+        return f"rtmp://127.0.0.1:{self.port}/live/{name}"
+
+    def recordings(self, suffix: str = ".flv") -> list[Path]:
+        """
+        @return: the files it has recorded.
+        """
+        return sorted((self.folder / "recordings" / "live" / "cam").glob(f"*{suffix}"))
+
+    def onDisk(self) -> "Deferred[None]":
+        """
+        @return: fires when frames, and not only the head, are in an unfinished file.
+        """
+        from twisted.internet import reactor
+
+        def look() -> None:
+            if any(path.stat().st_size > HEAD for path in self.recordings(".part")):
+                looking.stop()
+
+        looking = LoopingCall(look)
+        stopped = looking.start(0.02).addTimeout(PATIENCE, reactor)
+        return stopped.addCallback(lambda result: None)
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """
+        @return: the lines of its ledger.
+        """
+        lines = (self.folder / "ledger").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+
+Start = Callable[..., Awaitable[Server]]
+
+
+@pytest_twisted.async_yield_fixture()
+async def start(tmp_path: Path) -> AsyncIterator[Start]:
+    """
+    Starts server processes, and ends those that still run.
+    """
+    from twisted.internet import reactor
+
+    servers: list[Server] = []
+
+    async def begin(
+        *arguments: str, command: tuple[str, ...] = ("twistd", "-n", "--pidfile=")
+    ) -> Server:
+        program = Program(
+            reactor,
+            str(BIN / command[0]),
+            *command[1:],
+            "rtmp",
+            *(arguments or (f"--port={ANY_PORT}", "--sink=file", "--ledger=ledger")),
+            folder=tmp_path,
+        )
+        server = Server(program, tmp_path)
+        servers.append(server)
+        match = await program.says(r"RTMPFactory starting on '?([^'\s]+)")
+        if match[1].isdigit():
+            server.port = int(match[1])
+        return server
+
+    yield begin
+    for server in servers:
+        if not server.program.done.called:
+            server.program.signal("KILL")
+            await server.program.done
+
+
+@pytest_twisted.ensureDeferred
+async def test_records(start: Start) -> None:
+    """
+    C{twistd -n rtmp --sink=file}, and every frame is in the file and in the ledger.
+    """
+    from twisted.internet import reactor
+
+    server = await start()
+    mux = Mux(encode(H264_AAC), server.url())
+    await Publisher(reactor, mux).done
+    await server.program.says("live/cam: ended")
+    (path,) = server.recordings()
+    compare(mediaTags(path), reference(mux.source), "twistd")
+    (line,) = server.ledger()
+    assert line["stream"] == "live/cam" and line["sink"] == "file"
+    assert line["received"] == line["delivered"] == len(mediaTags(path)) + 1
+    assert line["dropped"] == {}
+
+
+@pytest.mark.parametrize("name", ["TERM", "INT"])
+@pytest_twisted.ensureDeferred
+async def test_stopsInOrder(start: Start, name: str) -> None:
+    """
+    SIGTERM and SIGINT in the middle of a stream: the file is complete and has its
+    name, the ledger is written, and the exit status is 0 within ten seconds.
+    """
+    from twisted.internet import reactor
+
+    server = await start()
+    mux = Mux(encode(H264_AAC), server.url(), pauseAfter=160)
+    publisher = Publisher(reactor, mux)
+    await publisher.paused
+    await server.onDisk()
+    begun = reactor.seconds()
+    server.program.signal(name)
+    assert await server.program.done == 0
+    assert reactor.seconds() - begun < 10
+    publisher.goOn()
+    with pytest.raises(PublisherFailed):
+        await publisher.done
+    (path,) = server.recordings()
+    assert server.recordings(".part") == []
+    recorded = mediaTags(path)
+    (line,) = server.ledger()
+    assert line["ended"] == "the server stops"
+    assert line["received"] == line["delivered"] == len(recorded) + 1
+    compare(recorded, reference(mux.source)[: len(recorded)], f"SIG{name}")
+    with av.open(str(path)) as container:
+        assert container.duration is not None and container.duration > 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_twist(start: Start) -> None:
+    """
+    C{twist rtmp} works as well.
+    """
+    from twisted.internet import reactor
+
+    server = await start(command=("twist", "--log-format=text"))
+    mux = Mux(encode(H264_AAC), server.url())
+    await Publisher(reactor, mux).done
+    await server.program.says("live/cam: ended")
+    (path,) = server.recordings()
+    compare(mediaTags(path), reference(mux.source), "twist")
+    server.program.signal("TERM")
+    assert await server.program.done == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_afterKill(start: Start) -> None:
+    """
+    kill -9 of the server in the middle of a stream: the next start completes the
+    file, which holds all up to the last key frame at least.
+    """
+    from twisted.internet import reactor
+
+    server = await start()
+    mux = Mux(encode(H264_AAC), server.url(), pauseAfter=160)
+    publisher = Publisher(reactor, mux)
+    await publisher.paused
+    await server.onDisk()
+    server.program.signal("KILL")
+    assert await server.program.done == -9
+    publisher.goOn()
+    with pytest.raises(PublisherFailed):
+        await publisher.done
+    assert server.recordings() == []
+    again = await start()
+    await again.program.says("finished .*, which was left unfinished")
+    (path,) = server.recordings()
+    assert server.recordings(".part") == []
+    recorded, sent = mediaTags(path), reference(mux.source)
+    assert recorded[-1:] and len(recorded) > 20
+    compare(recorded, sent[: len(recorded)], "after kill -9")
+    with av.open(str(path)) as container:
+        count = sum(packet.dts is not None for packet in container.demux())
+    assert count == len(recorded) - 2, "FFmpeg reads every frame of it"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--nonsense"],
+        ["--port=bad:1"],
+        ["--port=tcp:99999999"],
+        ["--sink=nope"],
+        ["--sink=file:x:rotate=often"],
+        ["--chunk-size=0"],
+        ["--config=/nowhere/at/all"],
+        ["--sink=file:/dev/null/recordings"],
+        ["--ledger=/dev/null/ledger"],
+        ["--port=tcp:{port}:interface=127.0.0.1"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+@pytest_twisted.ensureDeferred
+async def test_badCommandLines(
+    start: Start, tmp_path: Path, arguments: list[str]
+) -> None:
+    """
+    One sentence, no traceback, and an exit status that is not 0.
+    """
+    from twisted.internet import reactor
+
+    if "{port}" in arguments[0]:
+        server = await start()
+        arguments = [arguments[0].format(port=server.port)]
+    elif "--port" not in arguments[0]:
+        arguments = [*arguments, f"--port={ANY_PORT}"]
+    program = Program(
+        reactor,
+        str(BIN / "twistd"),
+        "-n",
+        "--pidfile=",
+        "rtmp",
+        *arguments,
+        folder=tmp_path,
+    )
+    assert await program.done == 1
+    said = (program.output + program.complaints).splitlines()
+    sentences = [line for line in said if "rtmptw: " in line]
+    assert len(sentences) == 1, said
+    assert not any("Traceback" in line for line in said), said
+
+
+@pytest_twisted.ensureDeferred
+async def test_configurationFile(start: Start, tmp_path: Path) -> None:
+    """
+    A file says it all: where to listen, what to keep.
+    """
+    from twisted.internet import reactor
+
+    (tmp_path / "rtmptw.toml").write_text(
+        f'port = "{ANY_PORT}"\n'
+        'sink = ["file:recordings:name={app}/{stream}/all.flv", "null"]\n'
+        'ledger = "ledger"\ngrace = 0\n'
+    )
+    server = await start("--config=rtmptw.toml")
+    mux = Mux(encode(H264_AAC), server.url())
+    await Publisher(reactor, mux).done
+    await server.program.says("live/cam: ended")
+    compare(
+        mediaTags(tmp_path / "recordings" / "live" / "cam" / "all.flv"),
+        reference(mux.source),
+        "by a configuration file",
+    )
+    assert {line["sink"] for line in server.ledger()} == {"file", "null"}
+
+
+@pytest_twisted.ensureDeferred
+async def test_twoPorts(start: Start, tmp_path: Path) -> None:
+    """
+    Two C{--port} options, one of them a UNIX socket: both are listened on.
+    """
+    from twisted.internet import reactor
+
+    path = tmp_path / "rtmp.sock"
+    server = await start(f"--port={ANY_PORT}", f"--port=unix:{path}", "--sink=null")
+    await server.program.says(r"starting on '?.*rtmp\.sock")
+    await server.program.says(r"starting on \d+")
+
+    class Client(Protocol):
+        def __init__(self) -> None:
+            self.heard = b""
+            self.answered: Deferred[None] = Deferred()
+            self.closed: Deferred[None] = Deferred()
+
+        def connectionMade(self) -> None:
+            assert self.transport is not None
+            self.transport.write(b"\3" + bytes(SIZE))
+
+        def dataReceived(self, data: bytes) -> None:
+            self.heard += data
+            if len(self.heard) == 1 + 2 * SIZE:
+                self.answered.callback(None)
+
+        def connectionLost(self, reason: object = None) -> None:
+            self.closed.callback(None)
+
+    client = await connectProtocol(UNIXClientEndpoint(reactor, str(path)), Client())
+    await client.answered
+    server.program.signal("TERM")
+    await client.closed
+    assert await server.program.done == 0
