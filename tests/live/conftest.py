@@ -9,6 +9,7 @@ from typing import Any
 import pytest_twisted
 
 from tests.live.harness import LiveServer
+from tests.live.programs import ANY_PORT, BIN, Program
 
 
 @pytest_twisted.async_yield_fixture()
@@ -29,3 +30,39 @@ async def serve(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[LiveSer
     yield start
     for server in servers:
         await server.stop()
+
+
+@pytest_twisted.async_yield_fixture()
+async def serverProcess(
+    tmp_path: Path,
+) -> AsyncIterator[Callable[..., Awaitable[tuple[Program, int]]]]:
+    """
+    Starts server processes in the test's folder, with the options of C{twistd rtmp}
+    on a port that is free, and ends those that still run.
+    """
+    from twisted.internet import reactor
+
+    programs: list[Program] = []
+
+    async def start(
+        *options: str, command: tuple[str, ...] = ("twistd", "-n", "--pidfile=")
+    ) -> tuple[Program, int]:
+        if not any(option.startswith(("--port", "--config")) for option in options):
+            options = (f"--port={ANY_PORT}", *options)
+        program = Program(
+            reactor,
+            str(BIN / command[0]),
+            *command[1:],
+            "rtmp",
+            *options,
+            folder=tmp_path,
+        )
+        programs.append(program)
+        match = await program.says(r"RTMPFactory starting on (\d+)")
+        return program, int(match[1])
+
+    yield start
+    for program in programs:
+        if not program.done.called:
+            program.signal("KILL")
+            await program.done

@@ -7,6 +7,8 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,11 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
 from tests.live.harness import PATIENCE
+
+#: The scripts that are installed beside the Python that runs the tests.
+BIN = Path(sys.executable).parent
+#: A port of loopback that is free.
+ANY_PORT = "tcp:0:interface=127.0.0.1"
 
 
 class Program(ProcessProtocol):
@@ -32,7 +39,9 @@ class Program(ProcessProtocol):
         self.output = ""
         self.complaints = ""
         self._reactor = reactor
-        self._waiting: list[tuple[re.Pattern[str], Deferred[re.Match[str]]]] = []
+        self._waiting: list[
+            tuple[Callable[[str], re.Match[str] | None], Deferred[re.Match[str]]]
+        ] = []
         reactor.spawnProcess(
             self,
             command[0],
@@ -52,15 +61,31 @@ class Program(ProcessProtocol):
         """
         @return: fires when its standard output matches.
         """
+        return self._when(re.compile(pattern).search)
+
+    def saysTimes(self, words: str, count: int) -> "Deferred[re.Match[str]]":
+        """
+        @return: fires when its standard output has these words so many times.
+        """
+        return self._when(
+            lambda output: (
+                re.search(words, output) if output.count(words) >= count else None
+            )
+        )
+
+    def _when(
+        self, found: Callable[[str], re.Match[str] | None]
+    ) -> "Deferred[re.Match[str]]":
         waiting: Deferred[re.Match[str]] = Deferred()
-        self._waiting.append((re.compile(pattern), waiting))
+        self._waiting.append((found, waiting))
         self._look()
         return waiting.addTimeout(PATIENCE, self._reactor)
 
     def _look(self) -> None:
-        for pattern, waiting in self._waiting:
-            match = pattern.search(self.output)
-            if match and not waiting.called:
+        for found, waiting in list(self._waiting):
+            match = found(self.output)
+            if match:
+                self._waiting.remove((found, waiting))
                 waiting.callback(match)
 
     def outReceived(self, data: bytes) -> None:

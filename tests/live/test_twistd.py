@@ -3,8 +3,7 @@ The server as a process: what a person starts, stops and kills.
 """
 
 import json
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,10 @@ from twisted.internet.task import LoopingCall
 from rtmptw.wire.handshake import SIZE
 from tests.live.harness import PATIENCE, Publisher, PublisherFailed
 from tests.live.media import H264_AAC, Mux, compare, encode, mediaTags, reference
-from tests.live.programs import Program
+from tests.live.programs import ANY_PORT, BIN, Program
 
-#: The scripts that are installed beside the Python that runs the tests.
-BIN = Path(sys.executable).parent
 #: What the head of a recording takes.
 HEAD = 264 * 1024
-ANY_PORT = "tcp:0:interface=127.0.0.1"
 
 
 class Server:
@@ -35,10 +31,10 @@ class Server:
     @ivar port: the port it listens on.
     """
 
-    def __init__(self, program: Program, folder: Path) -> None:
+    def __init__(self, program: Program, port: int, folder: Path) -> None:
         self.program = program
+        self.port = port
         self.folder = folder
-        self.port = 0
 
     def url(self, name: str = "cam") -> str:
         """
@@ -77,38 +73,18 @@ class Server:
 Start = Callable[..., Awaitable[Server]]
 
 
-@pytest_twisted.async_yield_fixture()
-async def start(tmp_path: Path) -> AsyncIterator[Start]:
+@pytest.fixture()
+def start(serverProcess: Callable[..., Any], tmp_path: Path) -> Start:
     """
-    Starts server processes, and ends those that still run.
+    Starts server processes that record and keep a ledger, unless told otherwise.
     """
-    from twisted.internet import reactor
 
-    servers: list[Server] = []
+    async def begin(*options: str, **more: Any) -> Server:
+        options = options or ("--sink=file", "--ledger=ledger")
+        program, port = await serverProcess(*options, **more)
+        return Server(program, port, tmp_path)
 
-    async def begin(
-        *arguments: str, command: tuple[str, ...] = ("twistd", "-n", "--pidfile=")
-    ) -> Server:
-        program = Program(
-            reactor,
-            str(BIN / command[0]),
-            *command[1:],
-            "rtmp",
-            *(arguments or (f"--port={ANY_PORT}", "--sink=file", "--ledger=ledger")),
-            folder=tmp_path,
-        )
-        server = Server(program, tmp_path)
-        servers.append(server)
-        match = await program.says(r"RTMPFactory starting on '?([^'\s]+)")
-        if match[1].isdigit():
-            server.port = int(match[1])
-        return server
-
-    yield begin
-    for server in servers:
-        if not server.program.done.called:
-            server.program.signal("KILL")
-            await server.program.done
+    return begin
 
 
 @pytest_twisted.ensureDeferred
