@@ -49,7 +49,12 @@ HEVC_AAC = Media(
     video="libx265",
     options=(("preset", "ultrafast"), ("x265-params", "log-level=none")),
 )
-AV1_OPUS = Media(video="libsvtav1", audio="libopus", options=(("preset", "12"),))
+AV1_OPUS = Media(
+    video="libsvtav1",
+    audio="libopus",
+    # One thread and no reordering: on a busy machine its packets came out of order.
+    options=(("preset", "12"), ("svtav1-params", "pred-struct=1:lp=1")),
+)
 VP9_FLAC = Media(
     video="libvpx-vp9",
     audio="flac",
