@@ -140,7 +140,9 @@ class RTMPProtocol(Protocol):
             # Answers are small and waited for; a dead peer must be noticed.
             transport.setTcpNoDelay(True)
             transport.setTcpKeepAlive(True)
-        self._socket = _plainSocket(transport)
+        self._socket = _socketOf(transport)
+        # Bytes may be sent to it as they are, if there is no TLS between.
+        self._isPlain = isinstance(transport, tcp.Connection) and not transport.TLS
         self._begun = self._clock.seconds()
         self._session = ServerSession(self._begun, os.urandom, self._settings)
         if IConsumer.providedBy(transport):
@@ -274,14 +276,15 @@ class RTMPProtocol(Protocol):
         """
         data = self._outgoing
         socket = self._socket
-        if socket is not None and not self._unsent:
-            if (
-                self._published
-                and not self._endReason
-                and len(data) <= MAX_UNSENT
-                and _hasMore(socket)
-            ):
-                return
+        if (
+            socket is not None
+            and self._published
+            and not self._endReason
+            and len(data) <= MAX_UNSENT
+            and _hasMore(socket)
+        ):
+            return
+        if socket is not None and self._isPlain and not self._unsent:
             try:
                 data = data[socket.send(data) :]
             except BlockingIOError:
@@ -461,14 +464,14 @@ def _peerName(address: IAddress) -> str:
     return f"{host}:{address.port}" if host else "unix socket"  # type: ignore[attr-defined]
 
 
-def _plainSocket(transport: ITransport) -> socket.socket | None:
+def _socketOf(transport: Any) -> socket.socket | None:
     """
-    @return: the socket that bytes may be sent to as they are; C{None} if there is
-        something between, such as TLS.
+    @return: the socket of a connection, beneath TLS if there is any; C{None} if it
+        has none.
     """
-    if isinstance(transport, tcp.Connection) and not transport.TLS:
-        return transport.getHandle()
-    return None
+    while transport is not None and not isinstance(transport, tcp.Connection):
+        transport = getattr(transport, "transport", None)
+    return None if transport is None else transport.getHandle()
 
 
 def _hasMore(socket: socket.socket) -> bool:

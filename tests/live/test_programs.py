@@ -6,6 +6,7 @@ muxer wrote to a file is in the recording. And hostile ones beside them.
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import av
 import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred, gatherResults
@@ -95,23 +96,27 @@ async def test_ffmpegProgramTenThousandFrames(serve: Serve, tmp_path: Path) -> N
     compare(mediaTags(path), mediaTags(written), "ffmpeg program, 10,000 pictures")
 
 
+@pytest.mark.parametrize("paced", [False, True], ids=["unpaced", "paced"])
 @pytest.mark.parametrize("sink", ["rtmp2sink", "rtmpsink"])
 @pytest_twisted.ensureDeferred
-async def test_gstreamer(serve: Serve, tmp_path: Path, sink: str) -> None:
+async def test_gstreamer(serve: Serve, tmp_path: Path, sink: str, paced: bool) -> None:
     """
-    GStreamer's own RTMP client, and librtmp in GStreamer.
+    GStreamer's own RTMP client, and librtmp in GStreamer, as fast as they can and in
+    real time.
     """
     needElements(sink, "flvmux", "flvdemux", "h264parse", "aacparse")
     server = await serve()
     written = tmp_path / "reference.flv"
     location = server.url() if sink == "rtmp2sink" else f'"{server.url()} live=1"'
     command = GSTREAMER.format(
-        source=encode(H264_AAC), reference=written, sink=f"{sink} location={location}"
+        source=encode(H264_AAC),
+        reference=written,
+        sink=f"{sink} sync={paced} location={location}",
     )
     await run(server.reactor, "/bin/sh", "-c", command)
     await server.ended()
     (path,) = server.files()
-    compare(mediaTags(path), mediaTags(written), sink)
+    compare(mediaTags(path), mediaTags(written), f"{sink}, paced: {paced}")
 
 
 @pytest_twisted.ensureDeferred
@@ -156,6 +161,10 @@ async def test_aPublisherThatIsKilled(serve: Serve) -> None:
     print(f"killed: captured {len(recorded)} of {received} frames")
     assert len(recorded) == received > 60
     compare(recorded, sent[:received], "killed")
+    assert server.files(suffix=".part") == []
+    with av.open(str(path)) as container:
+        count = sum(packet.dts is not None for packet in container.demux())
+    assert count == len(recorded) - 2, "FFmpeg reads every frame of it"
 
 
 class Stranger(Protocol):
@@ -218,6 +227,7 @@ async def test_hostileBesideGood(serve: Serve) -> None:
         await stranger(server, says) for _ in range(5) for says in HOSTILE.values()
     ]
     await gatherResults([other.closed for other in strangers])
+    assert not publisher.done.called, "they were not beside it"
     await publisher.done
     await server.ended()
     (path,) = server.files()

@@ -10,8 +10,12 @@ from typing import Any
 import av
 import pytest
 import pytest_twisted
-from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.endpoints import (
+    TCP4ClientEndpoint,
+    UNIXClientEndpoint,
+    connectProtocol,
+)
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import LoopingCall
 
@@ -179,7 +183,9 @@ async def test_afterKill(start: Start) -> None:
     (path,) = server.recordings()
     assert server.recordings(".part") == []
     recorded, sent = mediaTags(path), reference(mux.source)
-    assert recorded[-1:] and len(recorded) > 20
+    # Pictures 0, 25 and 50 are key frames, and 160 packets go past the last.
+    keys = [n for n, tag in enumerate(sent) if tag.payload[:2] == b"\x17\x01"]
+    assert len(keys) == 3 and len(recorded) > keys[-1]
     compare(recorded, sent[: len(recorded)], "after kill -9")
     with av.open(str(path)) as container:
         count = sum(packet.dts is not None for packet in container.demux())
@@ -192,6 +198,7 @@ async def test_afterKill(start: Start) -> None:
         ["--nonsense"],
         ["--port=bad:1"],
         ["--port=tcp:99999999"],
+        ["--port=unix:/dev/null/rtmp.sock"],
         ["--sink=nope"],
         ["--sink=file:x:rotate=often"],
         ["--chunk-size=0"],
@@ -230,29 +237,33 @@ async def test_badCommandLines(
     sentences = [line for line in said if "rtmptw: " in line]
     assert len(sentences) == 1, said
     assert not any("Traceback" in line for line in said), said
+    assert len(program.complaints.splitlines()) <= 1, said
 
 
 @pytest_twisted.ensureDeferred
 async def test_configurationFile(start: Start, tmp_path: Path) -> None:
     """
-    A file says it all: where to listen, what to keep.
+    A file says it all: where to listen, what to keep, how long to wait for a
+    publisher to come back, which makes one recording of two.
     """
     from twisted.internet import reactor
 
     (tmp_path / "rtmptw.toml").write_text(
         f'port = "{ANY_PORT}"\n'
         'sink = ["file:recordings:name={app}/{stream}/all.flv", "null"]\n'
-        'ledger = "ledger"\ngrace = 0\n'
+        'ledger = "ledger"\ngrace = 60\n'
     )
     server = await start("--config=rtmptw.toml")
     mux = Mux(encode(H264_AAC), server.url())
-    await Publisher(reactor, mux).done
-    await server.program.says("live/cam: ended")
-    compare(
-        mediaTags(tmp_path / "recordings" / "live" / "cam" / "all.flv"),
-        reference(mux.source),
-        "by a configuration file",
-    )
+    for turn in range(2):
+        await Publisher(reactor, mux).done
+        await server.program.saysTimes("closed after", turn + 1)
+    server.program.signal("TERM")
+    assert await server.program.done == 0
+    recorded = mediaTags(tmp_path / "recordings" / "live" / "cam" / "all.flv")
+    sent = reference(mux.source)
+    compare(recorded[: len(sent)], sent, "by a configuration file")
+    compare(recorded[len(sent) :], sent, "come back")
     assert {line["sink"] for line in server.ledger()} == {"file", "null"}
 
 
@@ -286,8 +297,14 @@ async def test_twoPorts(start: Start, tmp_path: Path) -> None:
         def connectionLost(self, reason: object = None) -> None:
             self.closed.callback(None)
 
-    client = await connectProtocol(UNIXClientEndpoint(reactor, str(path)), Client())
-    await client.answered
+    clients = [
+        await connectProtocol(endpoint, Client())
+        for endpoint in (
+            UNIXClientEndpoint(reactor, str(path)),
+            TCP4ClientEndpoint(reactor, "127.0.0.1", server.port),
+        )
+    ]
+    await gatherResults([client.answered for client in clients])
     server.program.signal("TERM")
-    await client.closed
+    await gatherResults([client.closed for client in clients])
     assert await server.program.done == 0
