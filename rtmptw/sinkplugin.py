@@ -3,6 +3,7 @@ What you need to offer a sink of your own: the plugin's object, and a base class
 the factory. Import it in a plugin file: it imports neither a reactor nor a sink.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from inspect import getdoc
 from typing import TYPE_CHECKING, Any, cast
@@ -58,23 +59,23 @@ class SinkPlugin:
 
 
 @implementer(IFrameSinkFactory)
-class FrameSinkFactory:
+class FrameSinkFactory(ABC):
     """
     A factory with nothing to start and nothing to stop: write L{buildSink}.
     """
 
-    def startFactory(self, reactor: object) -> None:
+    def startFactory(self, reactor: object) -> None:  # noqa: B027 -- may stay empty
         """
         Nothing to start.
         """
 
+    @abstractmethod
     def buildSink(self, stream: "StreamInfo") -> IFrameSink | None:
         """
         Override this.
 
         @return: a new sink for the stream, or C{None} if it is not wanted.
         """
-        raise NotImplementedError(f"{type(self).__name__}.buildSink is not written")
 
     def stopFactory(self) -> "Deferred[None] | None":
         """

@@ -54,6 +54,9 @@ class BrokenFactory(FrameSinkFactory):
     def startFactory(self, reactor: object) -> None:
         raise SinkError("the disk is not there")
 
+    def buildSink(self, stream: StreamInfo) -> IFrameSink | None:
+        raise AssertionError("it has not started")
+
 
 class ServiceTests(SynchronousTestCase):
     """

@@ -110,6 +110,7 @@ class StreamHub:
             try:
                 sink = factory.buildSink(info)
             except Exception:
+                # A factory is anybody's code, too.
                 self._log.failure(
                     "{stream}: sink {sink} could not be built; the stream goes on",
                     stream=info.name,

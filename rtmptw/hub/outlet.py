@@ -71,6 +71,7 @@ class Outlet:
         try:
             self.sink.streamStarted(stream, self)
         except Exception:
+            # A sink is anybody's code: what goes wrong in it ends it alone.
             self._sinkFailed()
 
     def offer(self, frame: Frame) -> None:
@@ -148,6 +149,7 @@ class Outlet:
         try:
             self.sink.frameReceived(frame)
         except Exception:
+            # As in start.
             self.ledger.drop(SINK_FAILED)
             self._sinkFailed()
         else:
@@ -197,6 +199,7 @@ class Outlet:
         try:
             result = self.sink.streamEnded(reason)
         except Exception:
+            # As in start.
             self._log.failure("{sink}: an error at its end", sink=self.name)
             result = None
         if result is None:
