@@ -49,6 +49,9 @@ LINGER = 5.0
 #: A peer that leaves so many bytes of answers unread is not read from (Twisted's own
 #: bound for push producers).
 MAX_UNSENT = 64 * 1024
+#: So many names are kept for a connection's last line: a client may publish under a
+#: new one as often as it likes.
+MAX_NAMES = 8
 
 
 @implementer(IStreamAuthorizer)
@@ -339,7 +342,8 @@ class RTMPProtocol(Protocol):
         publication.stream = stream
         self._publications[event.streamID] = publication
         self._receivers[event.streamID] = stream.frameReceived
-        self._published.append(stream.name)
+        if stream.name not in self._published and len(self._published) < MAX_NAMES:
+            self._published.append(stream.name)
         self._accept(event.requestID)
 
     def _notPermitted(self, failure: Failure, event: PublishRequested) -> None:

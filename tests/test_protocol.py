@@ -196,6 +196,21 @@ class ProtocolTests(SynchronousTestCase):
         )
         self.assertEqual(set(self.levels), {LogLevel.info})
 
+    def test_theLineStaysShort(self) -> None:
+        """
+        However often and under however many names a client publishes, its last line
+        names eight.
+        """
+        connection = Connection(self.factory)
+        connection.publish("cam0")
+        for number in range(1, 20):
+            connection.client.command("FCUnpublish", 6.0, None, "")
+            connection.client.publish(f"cam{number // 2}")
+        connection.lose()
+        (line,) = [line for line in self.lines if "closed after" in line]
+        self.assertEqual(line.count("live/cam"), 8)
+        self.assertEqual(len(self.sinks.sinks), 20)
+
     def test_strangers(self) -> None:
         """
         What is not RTMP is closed on its first byte, with one line that says what
