@@ -215,7 +215,7 @@ class RTMPProtocol(Protocol):
         """
         if not self._pausedFor and not self._closing:
             _producer(self.transport).pauseProducing()
-            self._session.readingPaused(self._clock.seconds())
+            self._session.readingPaused()
         self._pausedFor.add(reason)
 
     def resumeReading(self, reason: object) -> None:

@@ -267,7 +267,7 @@ class ServerSession:
             )
         return self._takeEvents()
 
-    def readingPaused(self, now: float) -> None:
+    def readingPaused(self) -> None:
         """
         We do not read from the peer for now: its silence says nothing.
         """

@@ -11,10 +11,10 @@ L{AMFReference} and is not followed, so a peer can neither tie a knot nor have a
 bytes grow to gigabytes when they are walked, printed or sent on.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, IntEnum
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, TypeVar
 
 from rtmptw.errors import LocalProtocolError, RemoteProtocolError
 
@@ -232,6 +232,9 @@ Value: TypeAlias = (
 )
 
 
+T = TypeVar("T")
+
+
 class Cursor:
     """
     Where in the bytes of a message a decoder is, and what it may still spend.
@@ -276,6 +279,25 @@ class Cursor:
         byte = self.data[self.offset]
         self.offset += 1
         return byte
+
+    def reader(self, readers: Mapping[int, T], dialect: str) -> T:
+        """
+        Meet the next value.
+
+        @return: what C{readers} have for its marker.
+
+        @raise RemoteProtocolError: if they have nothing, or nothing is left.
+        """
+        self.met()
+        marker = self.byte()
+        read = readers.get(marker)
+        if read is None:
+            raise RemoteProtocolError(
+                "amf-bad-marker",
+                f"no {dialect} value begins with the marker 0x{marker:02x}"
+                f" at offset {self.offset - 1}",
+            )
+        return read
 
     def take(self, size: int) -> bytes:
         """

@@ -71,17 +71,7 @@ class _Reader:
 
         @raise RemoteProtocolError: if there is none, or not in AMF0.
         """
-        cursor = self.cursor
-        cursor.met()
-        marker = cursor.byte()
-        read = _READERS.get(marker)
-        if read is None:
-            raise RemoteProtocolError(
-                "amf-bad-marker",
-                f"no AMF0 value begins with the marker 0x{marker:02x}"
-                f" at offset {cursor.offset - 1}",
-            )
-        return read(self)
+        return self.cursor.reader(_READERS, "AMF0")(self)
 
     def _number(self) -> Value:
         number: float = _DOUBLE.unpack(self.cursor.take(8))[0]

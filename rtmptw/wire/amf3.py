@@ -79,17 +79,7 @@ class _Reader:
 
         @raise RemoteProtocolError: if there is none, or not in AMF3.
         """
-        cursor = self.cursor
-        cursor.met()
-        marker = cursor.byte()
-        read = _READERS.get(marker)
-        if read is None:
-            raise RemoteProtocolError(
-                "amf-bad-marker",
-                f"no AMF3 value begins with the marker 0x{marker:02x}"
-                f" at offset {cursor.offset - 1}",
-            )
-        return read(self)
+        return self.cursor.reader(_READERS, "AMF3")(self)
 
     def _u29(self) -> int:
         number = 0

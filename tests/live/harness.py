@@ -12,9 +12,8 @@ from typing import Any
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.protocol import Factory, ProcessProtocol
+from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall, deferLater
-from twisted.python.failure import Failure
 
 from rtmptw.frames import FrameKind
 from rtmptw.hub.hub import StreamHub
@@ -25,9 +24,7 @@ from rtmptw.session.server import ServerSettings
 from rtmptw.sinks._naming import parseRecording
 from rtmptw.sinks.file import FileSinkFactory
 from tests.live.media import Mux
-
-#: No test waits longer for anything, in seconds: a test that hangs has failed.
-PATIENCE = 60.0
+from tests.live.programs import PATIENCE, Program
 
 #: The project.
 ROOT = Path(__file__).parents[2]
@@ -39,56 +36,46 @@ class PublisherFailed(Exception):
     """
 
 
-class Publisher(ProcessProtocol):
+class Publisher:
     """
     A process in which FFmpeg publishes.
 
-    @ivar paused: fires when it pauses.
     @ivar done: fires when it has ended; fails with L{PublisherFailed}.
     """
 
     def __init__(self, reactor: Any, mux: Mux) -> None:
-        self.paused: Deferred[None] = Deferred()
-        self.done: Deferred[None] = Deferred()
-        self._said = b""
-        self._complaints = b""
-        reactor.spawnProcess(
-            self,
+        self._program = Program(
+            reactor,
             sys.executable,
-            [sys.executable, "-m", "tests.live.publisher", json.dumps(asdict(mux))],
-            env=None,
-            path=str(ROOT),
+            "-m",
+            "tests.live.publisher",
+            json.dumps(asdict(mux)),
+            folder=ROOT,
         )
+        self.done: Deferred[None] = self._program.done.addCallback(self._ended)
+
+    @property
+    def paused(self) -> "Deferred[Any]":
+        """
+        Fires when it pauses.
+        """
+        return self._program.says("paused")
 
     def goOn(self) -> None:
         """
         Go on after a pause.
         """
-        assert self.transport is not None
-        self.transport.write(b"\n")
+        self._program.write(b"\n")
 
     def kill(self) -> None:
         """
         End it as C{kill -9} does.
         """
-        assert self.transport is not None
-        self.transport.signalProcess("KILL")
+        self._program.signal("KILL")
 
-    def outReceived(self, data: bytes) -> None:
-        self._said += data
-        if b"paused" in self._said and not self.paused.called:
-            self.paused.callback(None)
-
-    def errReceived(self, data: bytes) -> None:
-        self._complaints += data
-
-    def processEnded(self, reason: Failure) -> None:
-        if reason.value.exitCode == 0:
-            self.done.callback(None)
-        else:
-            self.done.errback(
-                PublisherFailed(self._complaints.decode(errors="replace")[-500:])
-            )
+    def _ended(self, status: int) -> None:
+        if status != 0:
+            raise PublisherFailed(self._program.complaints[-500:])
 
 
 class LiveServer:
@@ -120,7 +107,6 @@ class LiveServer:
         )
         self.factory = RTMPFactory(self.hub, settings, authorizer)
         self._port: IListeningPort | None = None
-        self._waiting: list[tuple[Callable[[], bool], Deferred[None]]] = []
 
     async def start(self) -> "LiveServer":
         """

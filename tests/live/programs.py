@@ -17,8 +17,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
-from tests.live.harness import PATIENCE
-
+#: No test waits longer for anything, in seconds: a test that hangs has failed.
+PATIENCE = 60.0
 #: The scripts that are installed beside the Python that runs the tests.
 BIN = Path(sys.executable).parent
 #: A port of loopback that is free.
@@ -56,6 +56,13 @@ class Program(ProcessProtocol):
         """
         assert self.transport is not None
         self.transport.signalProcess(getattr(signal, f"SIG{name}"))
+
+    def write(self, data: bytes) -> None:
+        """
+        Write to its standard input.
+        """
+        assert self.transport is not None
+        self.transport.write(data)
 
     def says(self, pattern: str) -> "Deferred[re.Match[str]]":
         """

@@ -20,9 +20,9 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.task import LoopingCall
 
 from rtmptw.wire.handshake import SIZE
-from tests.live.harness import PATIENCE, Publisher, PublisherFailed
+from tests.live.harness import Publisher, PublisherFailed
 from tests.live.media import H264_AAC, Mux, compare, encode, mediaTags, reference
-from tests.live.programs import ANY_PORT, BIN, Program
+from tests.live.programs import ANY_PORT, BIN, PATIENCE, Program
 
 #: What the head of a recording takes.
 HEAD = 264 * 1024

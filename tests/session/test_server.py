@@ -32,7 +32,6 @@ from tests.vectors import vectors
 CAPTURES = sorted((Path(__file__).parents[1] / "captures").glob("*.rtmp"))
 
 KEYFRAME = b"\x17\1\0\0\0key"
-INTER = b"\x27\1\0\0\0inter"
 
 
 class SessionTestCase(SynchronousTestCase):
@@ -821,7 +820,7 @@ class TimeTests(SessionTestCase):
         Silence says nothing while we ourselves do not read.
         """
         self.openPublishing()
-        self.session.readingPaused(102.0)
+        self.session.readingPaused()
         self.assertIsNone(self.session.deadline())
         self.assertEqual(self.session.silentFor(200.0), 0.0)
         self.session.readingResumed(200.0)
