@@ -11,7 +11,7 @@ DEFAULT_MILLISECONDS = 2000
 #: Bytes that may wait for one sink: two seconds of 32 Mbit/s.
 DEFAULT_BYTES = 8 * 1024 * 1024
 #: Frames that may wait for one sink; bounds the overhead of tiny frames.
-DEFAULT_FRAMES = 2500
+DEFAULT_FRAMES = 10_000
 
 
 class Policy(Enum):
@@ -21,7 +21,8 @@ class Policy(Enum):
 
     #: The publisher's socket is paused until the sink has caught up.
     LOSSLESS = "lossless"
-    #: Coded frames are dropped up to the next key frame; never headers.
+    #: The newest frames are dropped, up to the next key frame; never headers. What
+    #: is delivered can be decoded: groups of pictures, whole or their beginnings.
     TO_KEYFRAME = "to-keyframe"
     #: Only the newest frame of each track waits; never a header is dropped.
     LATEST = "latest"
@@ -35,26 +36,30 @@ class Delivery:
     The delivery a sink asks for.
 
     @ivar policy: what gives way.
-    @ivar maxMilliseconds: how much media time may wait, in ms; 0 is no limit.
+    @ivar maxMilliseconds: how long a frame may wait, in ms; 0 is no limit. By the
+        wall clock: an unpaced encoder sends minutes of media in a second, and who
+        takes them as fast is not behind.
     @ivar maxBytes: how many payload bytes may wait; 0 is no limit.
     @ivar maxFrames: how many frames may wait; 0 is no limit.
+    @ivar patience: seconds after which a sink that has dropped frames and not
+        caught up since is detached; 0 is for ever. For L{Policy.TO_KEYFRAME}.
     """
 
     policy: Policy
     maxMilliseconds: int = DEFAULT_MILLISECONDS
     maxBytes: int = DEFAULT_BYTES
     maxFrames: int = DEFAULT_FRAMES
+    patience: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("maxMilliseconds", "maxBytes", "maxFrames"):
+        for name in ("maxMilliseconds", "maxBytes", "maxFrames", "patience"):
             value = getattr(self, name)
             if value < 0:
                 raise ValueError(f"{name} {value}, at least 0 (0 is no limit)")
 
 
-#: For recorders and whatever cannot repair a loss. Media time does not count: an
-#: unpaced encoder sends minutes of it in a second.
-LOSSLESS = Delivery(Policy.LOSSLESS, maxMilliseconds=0)
+#: For recorders and whatever cannot repair a loss. However long it takes.
+LOSSLESS = Delivery(Policy.LOSSLESS, maxMilliseconds=0, maxFrames=2500)
 #: For live viewers.
 TO_KEYFRAME = Delivery(Policy.TO_KEYFRAME)
 #: For those who want to see what is now.

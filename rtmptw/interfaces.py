@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from rtmptw.delivery import Delivery
     from rtmptw.frames import Frame, StreamInfo
-    from rtmptw.session.events import PublishRequested
+    from rtmptw.session.events import PlayRequested, PublishRequested
 
 
 class IFrameSink(Interface):
@@ -138,9 +138,38 @@ class IFrameSource(Interface):
         """
 
 
+class IDemanded(Interface):
+    """
+    A source that works only while somebody wants to see its stream.
+    """
+
+    def demandBegun() -> None:
+        """
+        Somebody asked to play the stream, and nobody publishes it.
+        """
+
+    def demandEnded() -> None:
+        """
+        The last viewer has left. L{demandBegun} may follow again.
+        """
+
+
+class IHubUser(Interface):
+    """
+    A sink factory that wants to know the hub: to publish what its sinks make. For
+    factories that are given to the server, beside L{IFrameSinkFactory}.
+    """
+
+    def setHub(hub: object) -> None:
+        """
+        Called once, before C{startFactory}, with the
+        L{StreamHub<rtmptw.hub.hub.StreamHub>}.
+        """
+
+
 class IStreamAuthorizer(Interface):
     """
-    Decides who may publish, and under which public name.
+    Decides who may publish, and under which public name, and who may play.
     """
 
     def authorizePublish(
@@ -153,6 +182,32 @@ class IStreamAuthorizer(Interface):
 
         @raise NotAllowed: (or fail with it) to refuse.
         """
+
+    def authorizePlay(
+        request: "PlayRequested", peer: str
+    ) -> "PlayPermit | Deferred[PlayPermit]":
+        """
+        Decide before the player hears anything.
+
+        @return: the permit, now or later.
+
+        @raise NotAllowed: (or fail with it) to refuse.
+        """
+
+
+class PlayPermit:
+    """
+    That somebody may play.
+
+    @ivar app: the public application name of the stream to play.
+    @ivar stream: its public stream name.
+    """
+
+    __slots__ = ("app", "stream")
+
+    def __init__(self, app: str, stream: str) -> None:
+        self.app = app
+        self.stream = stream
 
 
 class PublishPermit:

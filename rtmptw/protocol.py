@@ -14,9 +14,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IAddress,
-    IConsumer,
     IDelayedCall,
-    IPullProducer,
     IPushProducer,
     ITCPTransport,
     ITransport,
@@ -27,15 +25,24 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from rtmptw.errors import NotAllowed
-from rtmptw.frames import Frame
+from rtmptw.frames import Frame, publicName
 from rtmptw.hub.hub import StreamHub
 from rtmptw.hub.stream import Stream
-from rtmptw.interfaces import IFrameSource, IStreamAuthorizer, PublishPermit
+from rtmptw.interfaces import (
+    IFrameSource,
+    IStreamAuthorizer,
+    PlayPermit,
+    PublishPermit,
+)
+from rtmptw.outputs.play import Playback, PlaySettings, PlaySink, SharedForm
+from rtmptw.outputs.sending import MAX_UNSENT, Sender, Turns
 from rtmptw.session.events import (
     ConnectRequested,
     Event,
     FrameReceived,
     HeaderCleared,
+    MediumSelected,
+    PauseRequested,
     PlayEnded,
     PlayRequested,
     PublishEnded,
@@ -46,9 +53,6 @@ from rtmptw.session.server import ServerSession, ServerSettings
 
 #: A peer that does not take our last words is cut off after so many seconds.
 LINGER = 5.0
-#: A peer that leaves so many bytes of answers unread is not read from (Twisted's own
-#: bound for push producers).
-MAX_UNSENT = 64 * 1024
 #: So many names are kept for a connection's last line: a client may publish under a
 #: new one as often as it likes.
 MAX_NAMES = 8
@@ -57,8 +61,8 @@ MAX_NAMES = 8
 @implementer(IStreamAuthorizer)
 class AllowAll:
     """
-    Lets everybody publish under the name they ask for. The query of the URL, if
-    there is one, counts as their credentials.
+    Lets everybody publish under the name they ask for, and play. The query of the
+    URL, if there is one, counts as a publisher's credentials.
     """
 
     def authorizePublish(self, request: PublishRequested, peer: str) -> PublishPermit:
@@ -66,6 +70,12 @@ class AllowAll:
         @return: always a permit.
         """
         return PublishPermit(request.app, request.stream, request.query or None)
+
+    def authorizePlay(self, request: PlayRequested, peer: str) -> PlayPermit:
+        """
+        @return: always a permit.
+        """
+        return PlayPermit(request.app, request.stream)
 
 
 @implementer(IFrameSource)
@@ -94,13 +104,11 @@ class _Publication:
         self._protocol.close(reason)
 
 
-@implementer(IPullProducer)
 class RTMPProtocol(Protocol):
     """
-    One connection of a client that publishes.
+    One connection of a client that publishes or plays.
 
-    It is its own transport's producer: a peer that does not read our answers is not
-    read from either.
+    A publisher that does not read our answers is not read from either.
     """
 
     _log = Logger()
@@ -110,6 +118,9 @@ class RTMPProtocol(Protocol):
         hub: StreamHub,
         settings: ServerSettings,
         authorizer: IStreamAuthorizer,
+        play: PlaySettings,
+        turns: Turns,
+        form: SharedForm,
         connectionEnded: Callable[["RTMPProtocol"], None],
     ) -> None:
         self.peer = "unknown"
@@ -117,18 +128,22 @@ class RTMPProtocol(Protocol):
         self._clock = hub.clock
         self._settings = settings
         self._authorizer = authorizer
+        self._play = play
+        self._turns = turns
+        self._form = form
         self._connectionEnded = connectionEnded
         self._publications: dict[int, _Publication] = {}
         self._receivers: dict[int, Callable[[Frame], None]] = {}
+        self._playbacks: dict[int, Playback] = {}
         self._pausedFor: set[object] = set()
         self._timer: IDelayedCall | None = None
         self._outgoing = b""
-        self._unsent = 0
         self._lost = False
         self._lingering = False
         self._endReason = ""
         self._faulty = False
         self._published: list[str] = []
+        self._played: list[str] = []
 
     # From the transport.
 
@@ -144,13 +159,9 @@ class RTMPProtocol(Protocol):
             transport.setTcpNoDelay(True)
             transport.setTcpKeepAlive(True)
         self._socket = _socketOf(transport)
-        # Bytes may be sent to it as they are, if there is no TLS between.
-        self._isPlain = isinstance(transport, tcp.Connection) and not transport.TLS
         self._begun = self._clock.seconds()
         self._session = ServerSession(self._begun, os.urandom, self._settings)
-        if IConsumer.providedBy(transport):
-            # As a pull producer, asked for more each time its buffer has run empty.
-            transport.registerProducer(self, False)
+        self._sender = Sender(transport, self._turns, self._fullChanged)
         self._arm()
 
     def dataReceived(self, data: bytes) -> None:
@@ -172,6 +183,8 @@ class RTMPProtocol(Protocol):
         why = self._endReason or _lostReason(reason)
         for streamID in list(self._publications):
             self._unpublish(streamID, why)
+        for streamID in list(self._playbacks):
+            self._playbacks.pop(streamID).stop(why)
         # The peer's faults are warnings; what we or it ended in order is not.
         log = self._log.warn if self._faulty else self._log.info
         log(
@@ -189,23 +202,20 @@ class RTMPProtocol(Protocol):
         extra = ""
         if self._published:
             extra = f", published {', '.join(self._published)}"
+        if self._played:
+            extra += f", played {', '.join(self._played)}"
         if self._session.strayMessages:
             extra += f", {self._session.strayMessages} frames of no stream ignored"
         return extra
 
-    # From the transport as our consumer.
-
-    def resumeProducing(self) -> None:
+    def _fullChanged(self, isFull: bool) -> None:
         """
-        All our answers have been sent.
+        The peer does not take what it is sent, or does again.
         """
-        self._unsent = 0
-        self.resumeReading(self)
-
-    def stopProducing(self) -> None:
-        """
-        The connection is lost; C{connectionLost} follows.
-        """
+        for playback in list(self._playbacks.values()):
+            playback.fullChanged(isFull)
+        if not isFull:
+            self.resumeReading(self._sender)
 
     # From the hub.
 
@@ -273,9 +283,7 @@ class RTMPProtocol(Protocol):
         meets a closed socket makes the peer's kernel throw away what it had not sent
         yet, frames among them; so while there is more to read, answers wait: who
         needs an acknowledgement to go on stops sending, and gets it then. For the
-        same reason plain sockets are written to here while Twisted has nothing
-        buffered for them: a C{transport.write} that fails ends the connection, and
-        what was received and not read yet would be lost.
+        same reason a write that fails must not end the connection (L{Sender}).
         """
         data = self._outgoing
         socket = self._socket
@@ -284,25 +292,14 @@ class RTMPProtocol(Protocol):
             and self._published
             and not self._endReason
             and len(data) <= MAX_UNSENT
+            and not self._playbacks
             and _hasMore(socket)
         ):
             return
-        if socket is not None and self._isPlain and not self._unsent:
-            try:
-                data = data[socket.send(data) :]
-            except BlockingIOError:
-                # The peer's window is full: Twisted waits for it.
-                pass
-            except OSError:
-                # A reset; it is found again behind all that came before it.
-                data = b""
         self._outgoing = b""
-        if data:
-            assert self.transport is not None
-            self._unsent += len(data)
-            self.transport.write(data)
-            if self._unsent > MAX_UNSENT:
-                self.pauseReading(self)
+        self._sender.sendNow(data)
+        if self._sender.isClogged and not self._playbacks:
+            self.pauseReading(self._sender)
 
     def _connectRequested(self, event: Event) -> None:
         assert isinstance(event, ConnectRequested)
@@ -319,13 +316,24 @@ class RTMPProtocol(Protocol):
 
     def _publishRequested(self, event: Event) -> None:
         assert isinstance(event, PublishRequested)
-        # It may answer now or later, which the types of maybeDeferred cannot say.
-        decide: Callable[..., Any] = self._authorizer.authorizePublish
-        answer: Deferred[PublishPermit] = maybeDeferred(decide, event, self.peer)
+        self._decide(event, self._authorizer.authorizePublish, self._permitted)
+
+    def _playRequested(self, event: Event) -> None:
+        assert isinstance(event, PlayRequested)
+        self._decide(event, self._authorizer.authorizePlay, self._playPermitted)
+
+    def _decide(
+        self,
+        event: PublishRequested | PlayRequested,
+        # They may answer now or later, which the types of maybeDeferred cannot say.
+        authorize: Callable[..., Any],
+        permitted: Callable[..., None],
+    ) -> None:
+        answer: Deferred[Any] = maybeDeferred(authorize, event, self.peer)
         if not answer.called:
             # The session holds back what follows; the kernel holds the rest.
             self.pauseReading(event)
-        answer.addCallback(self._permitted, event)
+        answer.addCallback(permitted, event)
         answer.addErrback(self._notPermitted, event)
 
     def _permitted(self, permit: PublishPermit, event: PublishRequested) -> None:
@@ -346,37 +354,85 @@ class RTMPProtocol(Protocol):
             self._published.append(stream.name)
         self._accept(event.requestID)
 
-    def _notPermitted(self, failure: Failure, event: PublishRequested) -> None:
+    def _playPermitted(self, permit: PlayPermit, event: PlayRequested) -> None:
+        if not self._waitsFor(event):
+            return
+        name = publicName(permit.app, permit.stream)
+        if not (
+            self._play.waits
+            or name in self._hub.streams
+            or self._hub.isOnDemand(permit.app, permit.stream)
+        ):
+            raise NotAllowed(
+                "NetStream.Play.StreamNotFound", f"Nobody publishes {name} now."
+            )
+        streamID = event.streamID
+
+        def makeSink(ended: Callable[[str], None]) -> PlaySink:
+            return PlaySink(
+                self._sender, self._form, streamID, self._play.delivery, ended
+            )
+
+        def ended(playback: Playback, reason: str, isStreamOver: bool) -> None:
+            if self._playbacks.get(streamID) is not playback or self._closing:
+                return
+            del self._playbacks[streamID]
+            if isStreamOver:
+                self._session.endPlay(streamID, self._clock.seconds())
+                self._do([])
+                self._arm()
+            else:
+                self.close(reason)
+
+        playback = Playback(self._hub, makeSink, self.peer, ended)
+        self._playbacks[streamID] = playback
+        if name not in self._played and len(self._played) < MAX_NAMES:
+            self._played.append(name)
+        self._log.info("{peer}: plays {stream}", peer=self.peer, stream=name)
+        self._accept(event.requestID)
+        playback.start(permit.app, permit.stream)
+
+    def _notPermitted(
+        self, failure: Failure, event: PublishRequested | PlayRequested
+    ) -> None:
         if failure.check(NotAllowed):
             refusal = failure.value
             assert isinstance(refusal, NotAllowed)
         else:
             self._log.failure(
                 # Not which stream: the name may be a secret key.
-                "{peer}: an error in deciding whether it may publish; refused",
+                "{peer}: an error in deciding whether it may {verb}; refused",
                 failure,
                 peer=self.peer,
+                verb="publish" if isinstance(event, PublishRequested) else "play",
             )
             refusal = NotAllowed(
-                "NetStream.Publish.Denied", "The server could not decide."
+                "NetStream.Publish.Denied"
+                if isinstance(event, PublishRequested)
+                else "NetStream.Play.Failed",
+                "The server could not decide.",
             )
         if self._waitsFor(event):
             self._reject(event.requestID, refusal.code, refusal.description)
 
-    def _waitsFor(self, event: PublishRequested) -> bool:
+    def _waitsFor(self, event: PublishRequested | PlayRequested) -> bool:
         """
         Whether an answer still matters: the connection may be gone by now.
         """
         self.resumeReading(event)
         return not self._lost and not self._endReason
 
-    def _playRequested(self, event: Event) -> None:
-        assert isinstance(event, PlayRequested)
-        self._reject(
-            event.requestID,
-            "NetStream.Play.Failed",
-            "This server takes streams and does not play them.",
-        )
+    def _pauseRequested(self, event: Event) -> None:
+        assert isinstance(event, PauseRequested)
+        playback = self._playbacks.get(event.streamID)
+        if playback is not None:
+            playback.pause(event.isPaused)
+
+    def _mediumSelected(self, event: Event) -> None:
+        assert isinstance(event, MediumSelected)
+        playback = self._playbacks.get(event.streamID)
+        if playback is not None:
+            playback.select(event.kind, event.isWanted)
 
     def _headerCleared(self, event: Event) -> None:
         assert isinstance(event, HeaderCleared)
@@ -390,9 +446,11 @@ class RTMPProtocol(Protocol):
         self._arm()
 
     def _playEnded(self, event: Event) -> None:
-        """
-        Nothing plays yet.
-        """
+        assert isinstance(event, PlayEnded)
+        playback = self._playbacks.pop(event.streamID, None)
+        if playback is not None:
+            playback.stop(event.reason)
+        self._arm()
 
     def _sessionEnded(self, event: Event) -> None:
         assert isinstance(event, SessionEnded)
@@ -418,8 +476,7 @@ class RTMPProtocol(Protocol):
         self._lingering = True
         transport = self.transport
         assert transport is not None
-        if IConsumer.providedBy(transport):
-            transport.unregisterProducer()
+        self._sender.close()
         transport.loseConnection()
         if self._timer is not None:
             self._timer.cancel()
@@ -456,6 +513,8 @@ _REACTIONS: dict[type, Callable[[RTMPProtocol, Event], None]] = {
     ConnectRequested: RTMPProtocol._connectRequested,
     PublishRequested: RTMPProtocol._publishRequested,
     PlayRequested: RTMPProtocol._playRequested,
+    PauseRequested: RTMPProtocol._pauseRequested,
+    MediumSelected: RTMPProtocol._mediumSelected,
     HeaderCleared: RTMPProtocol._headerCleared,
     PublishEnded: RTMPProtocol._publishEnded,
     PlayEnded: RTMPProtocol._playEnded,
@@ -522,14 +581,20 @@ class RTMPFactory(Factory):
         hub: StreamHub,
         settings: ServerSettings | None = None,
         authorizer: IStreamAuthorizer | None = None,
+        play: PlaySettings | None = None,
     ) -> None:
         """
-        @param authorizer: decides who may publish; everybody if not given.
+        @param settings: towards all clients.
+        @param authorizer: decides who may publish and play; everybody if not given.
+        @param play: towards viewers.
         """
         self.hub = hub
         self.connections: set[RTMPProtocol] = set()
         self._settings = settings or ServerSettings()
         self._authorizer = authorizer or AllowAll()
+        self._play = play or PlaySettings()
+        self._turns = Turns(hub.clock, self._play.merge)
+        self._form = SharedForm(self._settings.chunkSize)
 
     def buildProtocol(self, addr: IAddress | None) -> RTMPProtocol:
         """
@@ -539,6 +604,9 @@ class RTMPFactory(Factory):
             self.hub,
             self._settings,
             self._authorizer,
+            self._play,
+            self._turns,
+            self._form,
             self.connections.discard,
         )
         protocol.factory = self

@@ -4,7 +4,7 @@ The media server as a Twisted service, made from a L{Config}.
 
 import signal
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import MultiService
@@ -16,9 +16,11 @@ from twisted.python.failure import Failure
 from rtmptw._ledgerfile import LedgerFile
 from rtmptw.hub.hub import StreamHub
 from rtmptw.hub.stream import SinkReport
-from rtmptw.interfaces import IFrameSinkFactory, IStreamAuthorizer
+from rtmptw.interfaces import IFrameSinkFactory, IHubUser, IStreamAuthorizer
+from rtmptw.outputs.play import PlaySettings
 from rtmptw.protocol import RTMPFactory
 from rtmptw.session.server import ServerSettings
+from rtmptw.sources.pull import Pull
 
 #: Sinks have so many seconds to put everything away at the end; the process is
 #: promised to be gone after ten.
@@ -37,7 +39,9 @@ class Config:
     @ivar settings: towards clients.
     @ivar graceTime: how long a stream waits for its publisher, in seconds.
     @ivar gopCache: whether late sinks get the frames since the last key frame.
+    @ivar play: towards viewers.
     @ivar ledger: the path of the ledger file; empty for none.
+    @ivar pulls: streams to play from elsewhere and publish here.
     """
 
     ports: tuple[str, ...] = (DEFAULT_PORT,)
@@ -45,7 +49,9 @@ class Config:
     settings: ServerSettings = field(default_factory=ServerSettings)
     graceTime: float = 0.0
     gopCache: bool = True
+    play: PlaySettings = field(default_factory=PlaySettings)
     ledger: str = ""
+    pulls: tuple[Pull, ...] = ()
 
 
 class RTMPService(MultiService):
@@ -76,11 +82,13 @@ class RTMPService(MultiService):
             gopCache=config.gopCache,
             sinkEnded=self._sinkEnded,
         )
-        self.factory = RTMPFactory(self.hub, config.settings, authorizer)
+        self.factory = RTMPFactory(self.hub, config.settings, authorizer, config.play)
         for description in config.ports:
             port = _PortService(serverFromString(reactor, description), self.factory)
             port.setName(description)
             port.setServiceParent(self)
+        for pull in config.pulls:
+            cast(Any, pull.service(self.hub, reactor)).setServiceParent(self)
 
     def startService(self) -> None:
         """
@@ -91,6 +99,8 @@ class RTMPService(MultiService):
         if self._ledger is not None:
             self._ledger.open(self._reactor)
         for _name, factory in self._config.sinks:
+            if IHubUser.providedBy(factory):
+                cast(IHubUser, factory).setHub(self.hub)
             factory.startFactory(self._reactor)
         super().startService()
         if not self._config.sinks:

@@ -3,22 +3,35 @@ All live streams by public name: arrivals, takeovers, departures.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from rtmptw.errors import NotAllowed
 from rtmptw.frames import FrameKind, StreamInfo, publicName
 from rtmptw.hub.stream import SinkReport, Stream
-from rtmptw.interfaces import IFrameSinkFactory, IFrameSource
+from rtmptw.interfaces import IDemanded, IFrameSinkFactory, IFrameSource
 
 #: A publisher that has sent nothing for so long gives way to a new one of the same
 #: name. Encoders send at least audio every few tens of milliseconds.
 STALE_SECONDS = 3.0
+
+
+@dataclass(slots=True)
+class _Demand:
+    """
+    A source that works while somebody wants its stream.
+
+    @ivar isWanted: what it was told last.
+    """
+
+    source: IDemanded
+    isWanted: bool = False
 
 
 class StreamHub:
@@ -55,6 +68,8 @@ class StreamHub:
         self._wallClock = wallClock
         self._streams: dict[str, Stream] = {}
         self._graces: dict[str, IDelayedCall] = {}
+        self._waiters: dict[str, list[Deferred[Stream]]] = {}
+        self._demands: dict[str, _Demand] = {}
         self._ending: list[Deferred[Any]] = []
         self._closing = ""
 
@@ -64,6 +79,13 @@ class StreamHub:
         The live streams by public name.
         """
         return MappingProxyType(self._streams)
+
+    @property
+    def awaited(self) -> Mapping[str, int]:
+        """
+        How many wait for streams that nobody publishes, by public name.
+        """
+        return {name: len(waiters) for name, waiters in self._waiters.items()}
 
     def publish(
         self,
@@ -104,7 +126,13 @@ class StreamHub:
         self, app: str, stream: str, source: IFrameSource, credentials: str | None
     ) -> Stream:
         info = StreamInfo(app, stream, source.peer, source.encoder, self._wallClock())
-        new = self._streams[info.name] = Stream(info, self._gopCache, self._sinkEnded)
+        new = self._streams[info.name] = Stream(
+            info,
+            self._gopCache,
+            self._sinkEnded,
+            self.clock.seconds,
+            self._viewersChanged,
+        )
         new.setSource(source, credentials)
         for name, factory in self._sinkFactories:
             try:
@@ -126,7 +154,81 @@ class StreamHub:
             encoder=source.encoder,
             sinks=", ".join(outlet.name for outlet in new.outlets) or "none",
         )
+        for waiter in self._waiters.pop(info.name, []):
+            waiter.callback(new)
+        self._viewersChanged(new)
         return new
+
+    def whenPublished(self, app: str, stream: str) -> "Deferred[Stream]":
+        """
+        Wait for a stream.
+
+        @return: fires with the stream: now if it is live, or when somebody publishes
+            it, before its first frame. Cancel it to wait no longer.
+
+        @raise NotAllowed: if the hub is shut down.
+        """
+        name = publicName(app, stream)
+        if self._closing:
+            raise NotAllowed("NetStream.Play.Failed", self._closing)
+        live = self._streams.get(name)
+        if live is not None:
+            return succeed(live)
+
+        def cancelled(waiter: "Deferred[Stream]") -> None:
+            waiters = self._waiters[name]
+            waiters.remove(waiter)
+            if not waiters:
+                del self._waiters[name]
+                self._demandChanged(name)
+
+        waiter: Deferred[Stream] = Deferred(cancelled)
+        self._waiters.setdefault(name, []).append(waiter)
+        self._demandChanged(name)
+        return waiter
+
+    def addDemanded(self, app: str, stream: str, demanded: IDemanded) -> None:
+        """
+        Name a source that can give a stream when somebody wants it. It is told at
+        once if somebody waits already.
+
+        @raise ValueError: if there is one for this stream.
+        """
+        name = publicName(app, stream)
+        if name in self._demands:
+            raise ValueError(f"{name} has a source on demand already")
+        self._demands[name] = _Demand(demanded)
+        self._demandChanged(name)
+
+    def removeDemanded(self, app: str, stream: str) -> None:
+        """
+        Forget a source on demand; it is told nothing more.
+
+        @raise KeyError: if there is none.
+        """
+        del self._demands[publicName(app, stream)]
+
+    def isOnDemand(self, app: str, stream: str) -> bool:
+        """
+        @return: whether a source would give this stream if somebody asked for it.
+        """
+        return publicName(app, stream) in self._demands
+
+    def _viewersChanged(self, stream: Stream) -> None:
+        self._demandChanged(stream.name)
+
+    def _demandChanged(self, name: str) -> None:
+        demand = self._demands.get(name)
+        if demand is None:
+            return
+        live = self._streams.get(name)
+        isWanted = name in self._waiters or (live is not None and live.viewers > 0)
+        if isWanted != demand.isWanted:
+            demand.isWanted = isWanted
+            if isWanted:
+                demand.source.demandBegun()
+            else:
+                demand.source.demandEnded()
 
     def _takeOver(
         self, stream: Stream, source: IFrameSource, credentials: str | None
@@ -235,6 +337,9 @@ class StreamHub:
         @return: fires when all sinks have put everything away.
         """
         self._closing = reason
+        for waiters in list(self._waiters.values()):
+            for waiter in list(waiters):
+                waiter.cancel()
         for name in list(self._streams):
             self.end(name, reason)
         return DeferredList(list(self._ending))

@@ -57,10 +57,15 @@ class Ledger:
                 self.firstTimestamp = frame.timestamp
 
     @property
+    def droppedFrames(self) -> int:
+        """
+        The frames it will never get, for whatever reason.
+        """
+        return sum(self.dropped.values())
+
+    @property
     def balanced(self) -> bool:
         """
         Whether every frame is accounted for.
         """
-        return self.received == self.delivered + self.queued + sum(
-            self.dropped.values()
-        )
+        return self.received == self.delivered + self.queued + self.droppedFrames

@@ -3,7 +3,8 @@ The hub's side of one sink: what waits for it, by which policy, and its books.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IPushProducer
@@ -22,6 +23,30 @@ NOT_NEWEST = "not-newest"
 SINK_FAILED = "sink-failed"
 DETACHED = "detached"
 SUPERSEDED = "superseded"
+NOT_WANTED = "not-wanted"
+
+
+#: So many ms after the last picture, sound goes on alone.
+_VIDEO_GONE = 3000
+#: A sink that lags and catches up time and again is told of once in so many seconds.
+_SAY_AGAIN = 10.0
+
+
+@dataclass(slots=True)
+class _Lag:
+    """
+    A time in which a sink lags behind.
+
+    @ivar since: when it began.
+    @ivar droppedBefore: the frames that had been dropped by then.
+    @ivar milliseconds: the most media time that waited.
+    @ivar bytes: the most bytes that waited.
+    """
+
+    since: float
+    droppedBefore: int
+    milliseconds: int = 0
+    bytes: int = 0
 
 
 @implementer(IPushProducer)
@@ -32,6 +57,8 @@ class Outlet:
     @ivar name: what the sink is called in logs and ledgers.
     @ivar ledger: the books.
     @ivar ended: why it ended; empty while it has not.
+    @ivar isViewer: whether the sink serves somebody who watches: it comes and goes
+        without a warning, and keeps a source on demand working.
     """
 
     _log = Logger()
@@ -42,24 +69,42 @@ class Outlet:
         sink: IFrameSink,
         pressureChanged: Callable[["Outlet"], None],
         outletEnded: Callable[["Outlet"], None],
+        seconds: Callable[[], float],
+        isViewer: bool = False,
     ) -> None:
         """
         @param pressureChanged: called when L{full} has changed.
         @param outletEnded: called once, when the sink takes no more frames though
             the stream goes on.
+        @param seconds: the monotonic clock.
         """
         self.name = name
         self.sink = sink
+        self.isViewer = isViewer
         self.ledger = Ledger()
         self.ended = ""
         self.full = False
         self._delivery = sink.delivery
         self._pressureChanged = pressureChanged
         self._outletEnded = outletEnded
+        self._seconds = seconds
+        self._streamName = ""
+        # What a late sink begins with, which is not counted against its limits.
+        self._first: deque[Frame] = deque()
         self._queue: deque[Frame] = deque()
+        # When the frames of the queue came.
+        self._since: deque[float] = deque()
         self._queuedBytes = 0
         self._paused = False
+        self._unwanted: frozenset[FrameKind] = frozenset()
         self._awaitingKey = False
+        # Whether either of them may skip frames.
+        self._isSelecting = False
+        self._videoTime = 0
+        self._videoTrack: int | None = None
+        self._behindSince: float | None = None
+        self._lag: _Lag | None = None
+        self._saidAt = float("-inf")
         self._inSink = False
         self._streamOver = False
         self._finished: Deferred[None] | None = None
@@ -68,11 +113,50 @@ class Outlet:
         """
         Tell the sink that its stream begins.
         """
+        self._streamName = stream.name
         try:
             self.sink.streamStarted(stream, self)
         except Exception:
             # A sink is anybody's code: what goes wrong in it ends it alone.
             self._sinkFailed()
+
+    def beginWith(self, frames: Iterable[Frame]) -> None:
+        """
+        Give the sink, before anything else, what it needs to show a picture. However
+        long it takes for that, none of it is dropped.
+        """
+        if self.ended:
+            return
+        self._first.extend(frames)
+        self.ledger.received += len(self._first)
+        self.ledger.queued += len(self._first)
+        self._drain(regardless=False)
+
+    def awaitKeyframe(self, timestamp: int) -> None:
+        """
+        Begin with the next key frame: what comes before cannot be decoded.
+
+        @param timestamp: the stream's time now, in ms.
+        """
+        self._awaitingKey = self._isSelecting = True
+        self._videoTime = timestamp
+
+    def select(self, unwanted: frozenset[FrameKind]) -> None:
+        """
+        Hand over no frames of these kinds, headers excepted. Video that is wanted
+        again begins with a key frame.
+        """
+        if FrameKind.VIDEO in self._unwanted and FrameKind.VIDEO not in unwanted:
+            self._awaitingKey = True
+        self._unwanted = unwanted
+        self._isSelecting = self._awaitingKey or bool(unwanted)
+
+    @property
+    def isStreamOver(self) -> bool:
+        """
+        Whether it is the stream that has ended, not this sink alone.
+        """
+        return self._streamOver
 
     def offer(self, frame: Frame) -> None:
         """
@@ -82,9 +166,12 @@ class Outlet:
             return
         ledger = self.ledger
         ledger.received += 1
-        if self._awaitingKey and self._isSkipped(frame):
-            ledger.drop(AWAITING_KEYFRAME)
-        elif self._paused or self._queue or self._inSink:
+        skipped = self._whySkipped(frame) if self._isSelecting else ""
+        if skipped:
+            ledger.drop(skipped)
+            if self._behindSince is not None:
+                self._checkPatience(self._behindSince)
+        elif self._paused or self._queue or self._inSink or self._first:
             self._enqueue(frame)
         else:
             self._hand(frame)
@@ -163,15 +250,22 @@ class Outlet:
 
         @param regardless: whether to go on even then.
         """
+        first = self._first
+        while first and (regardless or not self._paused) and not self.ended:
+            self.ledger.queued -= 1
+            self._hand(first.popleft())
         queue = self._queue
         while queue and (regardless or not self._paused) and not self.ended:
             frame = queue.popleft()
+            self._since.popleft()
             self._queuedBytes -= len(frame.payload)
             self.ledger.queued -= 1
             self._hand(frame)
             # At half, so as not to stop and go with each frame.
             if self.full and not self._isOver(half=True):
                 self._setFull(False)
+        if self._behindSince is not None and not queue:
+            self._caughtUp()
 
     def _sinkFailed(self) -> None:
         self._log.failure(
@@ -219,6 +313,7 @@ class Outlet:
         if policy is Policy.LATEST:
             self._replaceOlder(frame)
         self._queue.append(frame)
+        self._since.append(self._seconds())
         self._queuedBytes += len(frame.payload)
         self.ledger.queued += 1
         if not self._isOver():
@@ -229,6 +324,7 @@ class Outlet:
             self._dropQueue(TOO_SLOW)
             self._leave("too slow")
         else:
+            self._fallBehind()
             self._dropToKeyframe()
 
     def _isOver(self, half: bool = False) -> bool:
@@ -243,69 +339,148 @@ class Outlet:
             or (limits.maxFrames and len(queue) * share > limits.maxFrames)
             or (
                 limits.maxMilliseconds
-                and len(queue) > 1
+                and queue
                 and self._waitingTime() * share > limits.maxMilliseconds
             )
         )
 
     def _waitingTime(self) -> int:
         """
-        @return: the media time that waits, in ms.
+        @return: how long the oldest frame that waits has waited, in ms.
         """
-        for frame in self._queue:
-            if not frame.isHeader:
-                return self._queue[-1].timestamp - frame.timestamp
-        return 0
+        return int((self._since[-1] - self._since[0]) * 1000)
 
     def _setFull(self, full: bool) -> None:
         if self.full != full:
             self.full = full
             self._pressureChanged(self)
 
-    def _isSkipped(self, frame: Frame) -> bool:
+    def _whySkipped(self, frame: Frame) -> str:
         """
-        Whether a frame cannot be decoded because of what was dropped before it.
+        @return: why a frame is not for this sink: it is of no kind that it wants,
+            cannot be decoded because of what was dropped before it, or belongs to
+            that; empty if it is.
         """
-        if frame.kind is not FrameKind.VIDEO or frame.role is not Role.CODED:
-            return False
-        if frame.isKey:
-            self._awaitingKey = False
-            return False
-        return True
+        if frame.isHeader:
+            return ""
+        if frame.kind in self._unwanted:
+            return NOT_WANTED
+        if not self._awaitingKey:
+            return ""
+        if frame.kind is FrameKind.VIDEO and frame.role is Role.CODED:
+            if frame.isKey and self._leads(frame):
+                self._awaitingKey = False
+                self._isSelecting = bool(self._unwanted)
+                return ""
+            self._videoTime = frame.timestamp
+            return AWAITING_KEYFRAME
+        # Sound without its pictures is of no use, until the pictures stay away.
+        gone = frame.timestamp - self._videoTime >= _VIDEO_GONE
+        return "" if gone else AWAITING_KEYFRAME
+
+    def _leads(self, frame: Frame) -> bool:
+        """
+        Whether a key frame begins a group of pictures: those of the lowest track do.
+        """
+        lowest = min(frame.tracks)
+        if self._videoTrack is None or lowest <= self._videoTrack:
+            self._videoTrack = lowest
+            return True
+        return False
 
     def _dropToKeyframe(self) -> None:
         """
-        Make room: drop the video before the first key frame that leaves what waits
-        within the limits, or all of it and wait for the next one; then the oldest
-        of the rest. Headers stay.
+        Make room from the back: drop the newest group of pictures that waits, or, if
+        it is the only one, its end; and all that follows up to the next key frame.
+        So what is delivered begins at a key frame and is whole from there, as far as
+        there was room. Without video drop the oldest. Headers stay.
         """
         while self._isOver():
-            if not (self._dropVideo() or self._dropOldest() or self._dropSuperseded()):
+            if not (self._dropGroup() or self._dropOldest() or self._dropSuperseded()):
                 return
 
-    def _dropVideo(self) -> bool:
+    def _dropGroup(self) -> bool:
         """
-        Drop the waiting video before the next key frame but the first frame.
-
-        @return: whether there was any.
+        @return: whether there was video to drop.
         """
-        kept: deque[Frame] = deque()
-        dropped = 0
-        reached = False
-        for frame in self._queue:
+        queue = self._queue
+        begin = -1
+        newest = -1
+        for index in range(len(queue) - 1, -1, -1):
+            frame = queue[index]
             if frame.kind is FrameKind.VIDEO and frame.role is Role.CODED:
-                reached = reached or (frame.isKey and dropped > 0)
-                if not reached:
-                    dropped += 1
-                    self._queuedBytes -= len(frame.payload)
-                    continue
-            kept.append(frame)
-        self._queue = kept
+                if newest < 0:
+                    newest = index
+                if frame.isKey and self._leads(frame):
+                    begin = index
+                    break
+        if newest < 0:
+            return False
+        if begin <= 0:
+            # It has been begun, or is all there is: keep as much as may be.
+            begin = newest
+        self.awaitKeyframe(queue[newest].timestamp)
+        kept: list[Frame] = []
+        dropped = 0
+        while len(queue) > begin:
+            frame = queue.pop()
+            since = self._since.pop()
+            if frame.isHeader:
+                kept.append(frame)
+            else:
+                self._queuedBytes -= len(frame.payload)
+                dropped += 1
+        queue.extend(reversed(kept))
+        self._since.extend(since for _frame in kept)
         self.ledger.queued -= dropped
         self.ledger.drop(TOO_SLOW, dropped)
-        if dropped and not reached:
-            self._awaitingKey = True
-        return dropped > 0
+        return True
+
+    # Those who lag behind.
+
+    def _fallBehind(self) -> None:
+        now = self._seconds()
+        if self._lag is None:
+            self._lag = _Lag(now, self.ledger.droppedFrames)
+        lag = self._lag
+        lag.milliseconds = max(lag.milliseconds, self._waitingTime())
+        lag.bytes = max(lag.bytes, self._queuedBytes)
+        if self._behindSince is None:
+            self._behindSince = now
+
+    def _checkPatience(self, since: float) -> None:
+        """
+        Detach a sink that has not caught up for too long.
+        """
+        patience = self._delivery.patience
+        if patience and self._seconds() - since >= patience:
+            self._dropQueue(TOO_SLOW)
+            self._leave(f"too slow for {patience:g} s: {self._told()}")
+
+    def _caughtUp(self) -> None:
+        now = self._seconds()
+        self._behindSince = None
+        if self._lag is None or now - self._saidAt < _SAY_AGAIN:
+            # It comes and goes; one line will tell it all.
+            return
+        self._log.warn(
+            "{stream}: {sink} was too slow and has caught up after {seconds:.1f} s: "
+            "{lag}",
+            stream=self._streamName,
+            sink=self.name,
+            seconds=now - self._lag.since,
+            lag=self._told(),
+        )
+        self._saidAt = now
+        self._lag = None
+
+    def _told(self) -> str:
+        lag = self._lag
+        assert lag is not None
+        return (
+            f"up to {lag.milliseconds} ms and {lag.bytes} bytes behind, "
+            f"{self.ledger.droppedFrames - lag.droppedBefore} frames dropped"
+        )
 
     def _dropOldest(self) -> bool:
         """
@@ -316,6 +491,7 @@ class Outlet:
         for index, frame in enumerate(self._queue):
             if not frame.isHeader:
                 del self._queue[index]
+                del self._since[index]
                 self._queuedBytes -= len(frame.payload)
                 self.ledger.queued -= 1
                 self.ledger.drop(TOO_SLOW)
@@ -336,6 +512,8 @@ class Outlet:
         kept = deque(frame for frame in self._queue if frame in latest.values())
         dropped = len(self._queue) - len(kept)
         self._queue = kept
+        for _count in range(dropped):
+            self._since.popleft()
         self._queuedBytes = sum(len(frame.payload) for frame in kept)
         self.ledger.queued -= dropped
         self.ledger.drop(SUPERSEDED, dropped)
@@ -354,13 +532,16 @@ class Outlet:
                 and not frame.isHeader
             ):
                 del self._queue[index]
+                del self._since[index]
                 self._queuedBytes -= len(frame.payload)
                 self.ledger.queued -= 1
                 self.ledger.drop(NOT_NEWEST)
                 return
 
     def _dropQueue(self, reason: str) -> None:
-        self.ledger.drop(reason, len(self._queue))
+        self.ledger.drop(reason, len(self._first) + len(self._queue))
         self.ledger.queued = 0
+        self._first.clear()
         self._queue.clear()
+        self._since.clear()
         self._queuedBytes = 0

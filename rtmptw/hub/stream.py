@@ -61,7 +61,13 @@ class Stream:
         info: StreamInfo,
         gopCache: bool,
         sinkEnded: Callable[[SinkReport], None],
+        seconds: Callable[[], float],
+        viewersChanged: Callable[["Stream"], None],
     ) -> None:
+        """
+        @param seconds: the monotonic clock.
+        @param viewersChanged: called when L{viewers} has changed.
+        """
         self.info = info
         self.source: IFrameSource | None = None
         self.credentials: str | None = None
@@ -74,6 +80,9 @@ class Stream:
         self.pauses = 0
         self._gop = GroupOfPictures() if gopCache else None
         self._sinkEnded = sinkEnded
+        self._seconds = seconds
+        self._viewersChanged = viewersChanged
+        self._hasVideo = False
         # Replaced, never changed, so that a sink may leave while a frame goes round.
         self._outlets: tuple[Outlet, ...] = ()
         self._full: set[Outlet] = set()
@@ -107,21 +116,38 @@ class Stream:
         if self._full:
             source.pauseSource()
 
-    def attach(self, name: str, sink: IFrameSink) -> Outlet:
+    @property
+    def viewers(self) -> int:
         """
-        Give the stream's frames to one more sink, from the last key frame on.
+        How many of the sinks serve somebody who watches.
+        """
+        return sum(outlet.isViewer for outlet in self._outlets)
+
+    def attach(self, name: str, sink: IFrameSink, viewer: bool = False) -> Outlet:
+        """
+        Give the stream's frames to one more sink, from the last key frame on; if that
+        is not kept, from the next.
 
         @param name: what to call it in logs and ledgers.
+        @param viewer: whether the sink serves somebody who watches.
         @return: its outlet; C{outlet.detach(reason)} ends it.
         """
-        outlet = Outlet(name, sink, self._pressureChanged, self._outletEnded)
+        outlet = Outlet(
+            name,
+            sink,
+            self._pressureChanged,
+            self._outletEnded,
+            self._seconds,
+            viewer,
+        )
         self._outlets = (*self._outlets, outlet)
+        if viewer:
+            self._viewersChanged(self)
         outlet.start(self.info)
-        for frame in self.headers.frames():
-            outlet.offer(frame)
-        if self._gop is not None:
-            for frame in self._gop.frames():
-                outlet.offer(frame)
+        group = [] if self._gop is None else self._gop.frames()
+        if self._hasVideo and not group:
+            outlet.awaitKeyframe(self.timeline.position)
+        outlet.beginWith(self.headers.frames() + group)
         return outlet
 
     def frameReceived(self, frame: Frame) -> None:
@@ -139,6 +165,8 @@ class Stream:
         else:
             if self._gop is not None:
                 self._gop.add(frame)
+            if frame.kind is FrameKind.VIDEO:
+                self._hasVideo = True
             if frame.role is Role.UNKNOWN:
                 self.malformed += 1
         for outlet in self._outlets:
@@ -157,6 +185,7 @@ class Stream:
         @return: fires when they have put everything away.
         """
         outlets, self._outlets = self._outlets, ()
+        self._viewersChanged(self)
         for outlet in outlets:
             self._wait(outlet, outlet.end(reason))
         return DeferredList(self._ending)
@@ -168,6 +197,9 @@ class Stream:
         self._outlets = tuple(other for other in self._outlets if other is not outlet)
         self._full.discard(outlet)
         self._wait(outlet, outlet.end(outlet.ended))
+        if outlet.isViewer:
+            self._viewersChanged(self)
+            return
         self._log.warn(
             "{stream}: sink {sink} left: {reason}",
             stream=self.name,

@@ -4,7 +4,7 @@ What a session tells: one small class for each thing that can happen.
 
 from dataclasses import dataclass
 
-from rtmptw.frames import Frame
+from rtmptw.frames import Frame, FrameKind
 from rtmptw.wire.amf import AMFObject
 
 
@@ -65,6 +65,9 @@ class PlayRequested:
     @ivar query: as for L{PublishRequested}.
     @ivar start: as sent: seconds by the specification, ms from FFmpeg and librtmp;
         -2 and below is live or recorded, -1 and -1000 live only.
+    @ivar duration: how much to play, as sent; below 0 is all.
+    @ivar reset: whether the player asks to take the place of what the message stream
+        plays already; it always does.
     """
 
     requestID: int
@@ -73,6 +76,30 @@ class PlayRequested:
     stream: str
     query: str
     start: float
+    duration: float
+    reset: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PauseRequested:
+    """
+    The player wants to pause, or to go on. It has been answered.
+    """
+
+    streamID: int
+    isPaused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MediumSelected:
+    """
+    The player wants audio, or video, or no longer (receiveAudio, receiveVideo). It
+    has been answered.
+    """
+
+    streamID: int
+    kind: FrameKind
+    isWanted: bool
 
 
 @dataclass(slots=True)
@@ -134,9 +161,48 @@ Event = (
     ConnectRequested
     | PublishRequested
     | PlayRequested
+    | PauseRequested
+    | MediumSelected
     | FrameReceived
     | HeaderCleared
     | PublishEnded
     | PlayEnded
     | SessionEnded
+)
+
+
+# What a client's session tells.
+
+
+@dataclass(frozen=True, slots=True)
+class StreamAccepted:
+    """
+    The server grants what we asked for: to publish or to play.
+
+    @ivar streamID: the message stream it gave us.
+    @ivar code: its code, such as C{NetStream.Publish.Start}; empty if a player's
+        media came without one.
+    @ivar description: its words.
+    """
+
+    streamID: int
+    code: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRefused:
+    """
+    The server refuses what we asked for. A L{SessionEnded} follows.
+
+    @ivar code: its code, such as C{NetStream.Publish.BadName}; may be empty.
+    @ivar description: its words; may be empty.
+    """
+
+    code: str
+    description: str
+
+
+ClientEvent = (
+    StreamAccepted | StreamRefused | FrameReceived | HeaderCleared | SessionEnded
 )

@@ -20,6 +20,8 @@ from rtmptw.session.events import (
     Event,
     FrameReceived,
     HeaderCleared,
+    MediumSelected,
+    PauseRequested,
     PlayEnded,
     PlayRequested,
     PublishEnded,
@@ -41,6 +43,7 @@ from rtmptw.session.state import (
     Step,
     advance,
 )
+from rtmptw.wire import amf0
 from rtmptw.wire.amf import UNDEFINED, AMFObject, Value
 from rtmptw.wire.chunk import ChunkReader, ChunkWriter, Limits
 from rtmptw.wire.flv import dataMessage, frameFromMessage
@@ -64,6 +67,16 @@ from rtmptw.wire.message import (
 _CONTROL = 2
 _COMMANDS = 3
 _STATUS = 5
+
+#: A player that has sent nothing for so many seconds is asked for a sign of life, and
+#: given up after so many more (nginx-rtmp has the same numbers).
+PING_AFTER = 60.0
+PING_PATIENCE = 30.0
+
+#: StreamEOF follows the last frame after so many seconds: GStreamer's rtmp2src ends at
+#: it at once, and loses the frame that it has not taken over yet. All others end at
+#: the statuses, which come first.
+EOF_AFTER = 0.5
 
 #: Message streams on one connection. Everybody uses one.
 MAX_STREAMS = 16
@@ -103,11 +116,12 @@ class _Stream:
     One message stream.
     """
 
-    __slots__ = ("name", "state")
+    __slots__ = ("name", "reset", "state")
 
     def __init__(self) -> None:
         self.state = NetStream.COMMAND
         self.name = ""
+        self.reset = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +174,9 @@ class ServerSession:
         self._encoder = ""
         self._properties = AMFObject([])
         self._streams: dict[int, _Stream] = {}
+        self._pingedAt: float | None = None
+        # When to send StreamEOF, by message stream.
+        self._endings: dict[int, float] = {}
         self._publishing: set[int] = set()
         self._playing: set[int] = set()
         self._request: _Request | None = None
@@ -185,6 +202,7 @@ class ServerSession:
         """
         self._now = now
         self.lastReceived = now
+        self._pingedAt = None
         self.bytesReceived += len(data)
         if self._state is Conversation.NOTHING:
             return []
@@ -216,6 +234,16 @@ class ServerSession:
         @return: when L{checkTime} wants to be called, unless bytes come before;
             C{None} for never.
         """
+        deadline = self._patienceEnds()
+        endings = self._endings.values()
+        if deadline is None:
+            return min(endings, default=None)
+        return min([deadline, *endings])
+
+    def _patienceEnds(self) -> float | None:
+        """
+        @return: when we have waited too long for the peer; C{None} for never.
+        """
         settings = self._settings
         if self._state is Conversation.NOTHING:
             return None
@@ -229,7 +257,11 @@ class ServerSession:
                 return None
             return self.lastReceived + settings.silenceTimeout
         if self._playing:
-            return None
+            if not self._reading:
+                return None
+            if self._pingedAt is not None:
+                return self._pingedAt + PING_PATIENCE
+            return self.lastReceived + PING_AFTER
         return self._waitingSince + settings.requestTimeout
 
     def checkTime(self, now: float) -> list[Event]:
@@ -237,7 +269,10 @@ class ServerSession:
         End the session if it has waited too long.
         """
         self._now = now
-        deadline = self.deadline()
+        for streamID, due in list(self._endings.items()):
+            if now >= due:
+                self._endStream(streamID)
+        deadline = self._patienceEnds()
         if deadline is None or now < deadline:
             return []
         settings = self._settings
@@ -246,7 +281,10 @@ class ServerSession:
                 self._request.requestID,
                 "NetConnection.Connect.Rejected"
                 if self._request.streamID == 0
-                else "NetStream.Publish.Denied",
+                else "NetStream.Publish.Denied"
+                if self._streams[self._request.streamID].state
+                is NetStream.PUBLISH_ANSWER
+                else "NetStream.Play.Failed",
                 f"no decision within {settings.requestTimeout:g} s",
                 now,
             )
@@ -260,6 +298,14 @@ class ServerSession:
                 "silent",
                 f"the publisher sent nothing for {settings.silenceTimeout:g} s",
             )
+        elif self._playing:
+            if self._pingedAt is None:
+                self._pingedAt = now
+                milliseconds = int(now * 1000) & 0xFFFFFFFF
+                self._control(UserControl(UserControlEvent.PING_REQUEST, milliseconds))
+            else:
+                silence = PING_AFTER + PING_PATIENCE
+                self._end("silent", f"the player sent nothing for {silence:g} s")
         else:
             self._end(
                 "request-timeout",
@@ -315,15 +361,7 @@ class ServerSession:
             stream.state = advance(STREAM_TRANSITIONS, stream.state, Step.ACCEPT)
             if playing:
                 self._playing.add(request.streamID)
-                self._control(
-                    UserControl(UserControlEvent.STREAM_BEGIN, request.streamID)
-                )
-                self._status(
-                    request.streamID,
-                    "status",
-                    "NetStream.Play.Start",
-                    f"Playing {stream.name}.",
-                )
+                self._startPlay(request.streamID, stream)
             else:
                 self._publishing.add(request.streamID)
                 self._status(
@@ -341,7 +379,8 @@ class ServerSession:
         Refuse a request, and end the session: OBS waits for the close.
 
         @param code: C{NetConnection.Connect.Rejected},
-            C{NetStream.Publish.BadName} or C{NetStream.Publish.Denied}; OBS waits
+            C{NetStream.Publish.BadName}, C{NetStream.Publish.Denied},
+            C{NetStream.Play.StreamNotFound} or C{NetStream.Play.Failed}; OBS waits
             on if it meets a code that it does not know.
         @param description: what the client's user reads; FFmpeg hangs without it.
 
@@ -385,6 +424,52 @@ class ServerSession:
         except OutOfOrder as fault:
             self._end("out-of-order", str(fault))
         return self._takeEvents()
+
+    def endPlay(self, streamID: int, now: float) -> None:
+        """
+        Tell a player that its stream has ended. It may play another.
+
+        @raise LocalProtocolError: if nothing is played there.
+        """
+        if streamID not in self._playing:
+            raise LocalProtocolError(f"nothing is played on message stream {streamID}")
+        self._playing.remove(streamID)
+        stream = self._streams[streamID]
+        stream.state = advance(STREAM_TRANSITIONS, stream.state, Step.STOP)
+        self._waitingSince = now
+        # FFmpeg ends at either, librtmp too.
+        for code, what in (
+            ("NetStream.Play.Stop", "Stopped playing"),
+            ("NetStream.Play.UnpublishNotify", "Nobody publishes"),
+        ):
+            self._status(streamID, "status", code, f"{what} {stream.name}.")
+        self._endings[streamID] = now + EOF_AFTER
+
+    def _endStream(self, streamID: int) -> None:
+        del self._endings[streamID]
+        self._control(UserControl(UserControlEvent.STREAM_EOF, streamID))
+
+    def _startPlay(self, streamID: int, stream: _Stream) -> None:
+        """
+        Say that a play begins: all that any player we know waits for.
+        """
+        self._control(UserControl(UserControlEvent.STREAM_BEGIN, streamID))
+        if stream.reset:
+            self._status(
+                streamID,
+                "status",
+                "NetStream.Play.Reset",
+                f"Playing and resetting {stream.name}.",
+            )
+        self._playStarted(streamID, stream)
+        # Flash players may look at samples; SRS and nginx-rtmp say so too.
+        self._data(streamID, "|RtmpSampleAccess", True, True)
+        self._data(streamID, "onStatus", AMFObject([("code", "NetStream.Data.Start")]))
+
+    def _playStarted(self, streamID: int, stream: _Stream) -> None:
+        self._status(
+            streamID, "status", "NetStream.Play.Start", f"Playing {stream.name}."
+        )
 
     # What comes in.
 
@@ -592,16 +677,66 @@ class ServerSession:
             )
 
     def _play(self, command: Command, streamID: int) -> None:
+        name, query = self._nameIn(command)
+        reset = command.argument(3)
+        self._askToPlay(
+            command,
+            streamID,
+            name,
+            query,
+            start=_number(command.argument(1), -2.0),
+            duration=_number(command.argument(2), -1.0),
+            # As a number: 1 and 3 reset, 0 and 2 do not (Flash).
+            reset=reset in (True, 1.0, 3.0),
+        )
+
+    def _play2(self, command: Command, streamID: int) -> None:
+        """
+        A change to another stream, of another bit rate for example. What the
+        parameters say beyond the name is for recordings.
+        """
+        parameters = command.argument(0)
+        if not isinstance(parameters, AMFObject):
+            raise RemoteProtocolError("bad-command", "play2 without its object")
+        name, query = splitStream(_text(parameters, "streamName"))
+        self._askToPlay(
+            command,
+            streamID,
+            name,
+            query or self._query,
+            start=_number(parameters.get("start"), -2.0),
+            duration=_number(parameters.get("len"), -1.0),
+            reset=True,
+        )
+
+    def _askToPlay(
+        self,
+        command: Command,
+        streamID: int,
+        name: str,
+        query: str,
+        start: float,
+        duration: float,
+        reset: bool,
+    ) -> None:
         self._state = advance(TRANSITIONS, self._state, Step.PLAY)
         stream = self._streamNamed(streamID)
         if stream.state is NetStream.PLAYER_COMMANDS:
             self._playing.discard(streamID)
             self._events.append(PlayEnded(streamID, "another play took its place"))
+        self._endings.pop(streamID, None)
         stream.state = advance(STREAM_TRANSITIONS, stream.state, Step.PLAY)
-        name, query = self._nameIn(command)
         stream.name = name
+        stream.reset = reset
         request = self._ask(streamID, command)
-        start = command.argument(1)
+        if len(name) > MAX_NAME or not (name or self._app):
+            self._refuse(
+                request,
+                "NetStream.Play.StreamNotFound",
+                f"The stream's name has {len(name)} characters, 1 to {MAX_NAME} are "
+                "allowed.",
+            )
+            return
         self._events.append(
             PlayRequested(
                 request.requestID,
@@ -609,8 +744,63 @@ class ServerSession:
                 self._app,
                 name,
                 query,
-                start if isinstance(start, float) else -2.0,
+                start,
+                duration,
+                reset,
             )
+        )
+
+    def _pause(self, command: Command, streamID: int) -> None:
+        isPaused = command.argument(0) is True
+        if streamID not in self._playing:
+            return
+        stream = self._streams[streamID]
+        self._events.append(PauseRequested(streamID, isPaused))
+        if isPaused:
+            self._status(
+                streamID, "status", "NetStream.Pause.Notify", f"Paused {stream.name}."
+            )
+        else:
+            self._control(UserControl(UserControlEvent.STREAM_BEGIN, streamID))
+            self._status(
+                streamID,
+                "status",
+                "NetStream.Unpause.Notify",
+                f"Unpaused {stream.name}.",
+            )
+
+    def _receiveAudio(self, command: Command, streamID: int) -> None:
+        self._select(command, streamID, FrameKind.AUDIO)
+
+    def _receiveVideo(self, command: Command, streamID: int) -> None:
+        self._select(command, streamID, FrameKind.VIDEO)
+
+    def _select(self, command: Command, streamID: int, kind: FrameKind) -> None:
+        """
+        RTMP 1.0, 7.2.2.4 and 7.2.2.5: "off" is not answered, "on" is.
+        """
+        if streamID not in self._playing:
+            return
+        isWanted = command.argument(0) is not False
+        self._events.append(MediumSelected(streamID, kind, isWanted))
+        if isWanted:
+            stream = self._streams[streamID]
+            self._sought(streamID, stream)
+            self._playStarted(streamID, stream)
+
+    def _seek(self, command: Command, streamID: int) -> None:
+        """
+        A live stream has one position: the player is told that it is there.
+        """
+        if streamID in self._playing:
+            self._sought(streamID, self._streams[streamID])
+
+    def _sought(self, streamID: int, stream: _Stream) -> None:
+        self._status(
+            streamID,
+            "status",
+            "NetStream.Seek.Notify",
+            f"{stream.name} is live and goes on from now.",
         )
 
     def _nameIn(self, command: Command) -> tuple[str, str]:
@@ -663,6 +853,7 @@ class ServerSession:
             deleted = streamID or next(iter(self._streams), 0)
         if deleted in self._streams:
             self._stop(deleted, "stream deleted")
+            self._endings.pop(deleted, None)
             del self._streams[deleted]
 
     def _stop(self, streamID: int, reason: str) -> None:
@@ -734,11 +925,20 @@ class ServerSession:
         ).encode()
         self._out.append(self._writer.write(_STATUS, messageType, 0, streamID, payload))
 
+    def _data(self, streamID: int, *values: Value) -> None:
+        self._out.append(
+            self._writer.write(
+                _STATUS, MessageType.DATA_AMF0, 0, streamID, amf0.encode(*values)
+            )
+        )
+
     def _end(self, label: str, reason: str) -> None:
         for streamID in sorted(self._publishing):
             self._events.append(PublishEnded(streamID, reason))
         for streamID in sorted(self._playing):
             self._events.append(PlayEnded(streamID, reason))
+        for streamID in sorted(self._endings):
+            self._endStream(streamID)
         self._publishing.clear()
         self._playing.clear()
         self._request = None
@@ -772,6 +972,10 @@ def _text(properties: AMFObject, name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
+def _number(value: Value, default: float) -> float:
+    return value if isinstance(value, float) else default
+
+
 _FRAMES = frozenset(
     {
         MessageType.AUDIO,
@@ -797,6 +1001,12 @@ _COMMAND_REACTIONS: dict[str, Callable[[ServerSession, Command, int], None]] = {
     "createStream": ServerSession._createStream,
     "publish": ServerSession._publish,
     "play": ServerSession._play,
+    "play2": ServerSession._play2,
+    "pause": ServerSession._pause,
+    "pauseRaw": ServerSession._pause,
+    "receiveAudio": ServerSession._receiveAudio,
+    "receiveVideo": ServerSession._receiveVideo,
+    "seek": ServerSession._seek,
     "FCUnpublish": ServerSession._unpublishByName,
     "closeStream": ServerSession._closeStream,
     "deleteStream": ServerSession._deleteStream,

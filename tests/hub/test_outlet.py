@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IPushProducer
+from twisted.internet.task import Clock
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from rtmptw.delivery import (
@@ -64,6 +66,7 @@ class OutletTests(SynchronousTestCase):
         """
         An outlet of a started sink.
         """
+        self.clock = Clock()
         self.pressure: list[bool] = []
         self.left: list[Outlet] = []
         outlet = Outlet(
@@ -71,6 +74,7 @@ class OutletTests(SynchronousTestCase):
             sink,
             lambda outlet: self.pressure.append(outlet.full),
             self.left.append,
+            self.clock.seconds,
         )
         outlet.start(makeStreamInfo())
         return outlet
@@ -160,47 +164,173 @@ class OutletTests(SynchronousTestCase):
 
     def test_dropsToTheNextKeyframe(self) -> None:
         """
-        A slow viewer loses whole groups: what it gets next is a key frame, and
-        nothing between is decoded without what it needs.
+        A slow viewer gets what there was room for, and then a key frame: nothing is
+        decoded without what it needs. The sound of what was dropped goes with it.
         """
         sink = RecordingSink(Delivery(Policy.TO_KEYFRAME, 0, 0, 10))
         outlet = self.open(sink)
         self.offer(outlet, videoFrame(0, True))
         outlet.pauseProducing()
-        self.offer(outlet, *[videoFrame(n * 40) for n in range(1, 12)])
-        self.assertEqual(outlet.ledger.dropped, {TOO_SLOW: 11})
+        self.offer(outlet, *[videoFrame(n * 40) for n in range(1, 13)])
+        self.assertEqual(outlet.ledger.dropped, {TOO_SLOW: 1, AWAITING_KEYFRAME: 1})
         outlet.resumeProducing()
-        self.offer(outlet, videoFrame(480), videoFrame(520, True), videoFrame(560))
-        self.assertEqual([frame.timestamp for frame in sink.frames], [0, 520, 560])
-        self.assertEqual(outlet.ledger.dropped, {TOO_SLOW: 11, AWAITING_KEYFRAME: 1})
+        self.offer(
+            outlet,
+            audioFrame(481),
+            videoFrame(520, True),
+            audioFrame(521),
+            videoFrame(560),
+        )
+        self.assertEqual(
+            [frame.timestamp for frame in sink.frames],
+            [*range(0, 440, 40), 520, 521, 560],
+        )
+        self.assertEqual(outlet.ledger.dropped, {TOO_SLOW: 1, AWAITING_KEYFRAME: 2})
 
-    def test_keepsTheNewestGroup(self) -> None:
+    def test_dropsWholeGroups(self) -> None:
         """
-        With a key frame among what waits, only what comes before it is dropped.
+        With a key frame among what waits, the group that it begins is dropped and
+        what comes before it is kept whole.
         """
         sink = RecordingSink(Delivery(Policy.TO_KEYFRAME, 0, 0, 10))
         outlet = self.open(sink)
         outlet.pauseProducing()
-        self.offer(outlet, *[videoFrame(n * 40, n % 5 == 0) for n in range(11)])
+        self.offer(outlet, *[videoFrame(n * 40, n % 4 == 0) for n in range(14)])
         outlet.resumeProducing()
+        self.offer(outlet, *[videoFrame(n * 40, n % 4 == 0) for n in range(14, 20)])
         self.assertEqual(
-            [frame.timestamp for frame in sink.frames],
-            [200, 240, 280, 320, 360, 400],
+            [frame.timestamp // 40 for frame in sink.frames],
+            [*range(8), *range(12, 20)],
         )
-        self.assertEqual(outlet.ledger.dropped, {TOO_SLOW: 5})
+        # 8 to 10 when there was no more room, and 11 after them.
+        self.assertEqual(outlet.ledger.dropped, {TOO_SLOW: 3, AWAITING_KEYFRAME: 1})
 
-    def test_mediaTimeIsBounded(self) -> None:
+    def test_soundGoesOnWithoutPictures(self) -> None:
         """
-        A viewer is never more than two seconds behind.
+        An encoder that stops its video is heard after a while.
+        """
+        sink = RecordingSink(TO_KEYFRAME)
+        outlet = self.open(sink)
+        outlet.awaitKeyframe(1000)
+        self.offer(outlet, *[audioFrame(n * 100) for n in range(50)])
+        self.assertEqual(sink.frames[0].timestamp, 4000)
+        self.assertEqual(outlet.ledger.dropped, {AWAITING_KEYFRAME: 40})
+
+    def test_patienceEnds(self) -> None:
+        """
+        A viewer that has not caught up for so long is sent away, and the reason
+        says how far behind it was and what it lost.
+        """
+        sink = RecordingSink(Delivery(Policy.TO_KEYFRAME, 0, 0, 10, patience=5))
+        outlet = self.open(sink)
+        outlet.pauseProducing()
+        for number in range(12):
+            self.offer(outlet, videoFrame(number * 40, number == 0))
+            self.clock.advance(0.0625)
+        self.clock.advance(4.8)
+        self.offer(outlet, videoFrame(480))
+        self.assertEqual(outlet.ended, "")
+        self.clock.advance(0.2)
+        self.offer(outlet, videoFrame(520))
+        self.assertEqual(
+            outlet.ended,
+            "too slow for 5 s: up to 625 ms and 1100 bytes behind, 14 frames dropped",
+        )
+        self.assertEqual(self.left, [outlet])
+        self.assertEqual(sink.ended, [outlet.ended])
+        self.assertTrue(outlet.ledger.balanced)
+
+    def test_whoCatchesUpIsForgiven(self) -> None:
+        """
+        The time counts anew after the viewer had caught up, and one line tells how
+        far behind it was.
+        """
+        sink = RecordingSink(Delivery(Policy.TO_KEYFRAME, 0, 0, 10, patience=5))
+        outlet = self.open(sink)
+        lines: list[str] = []
+
+        def observe(event: dict[str, Any]) -> None:
+            lines.append(formatEvent(event))
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        for begin in (0, 100, 200):
+            outlet.pauseProducing()
+            for number in range(12):
+                self.offer(outlet, videoFrame((begin + number) * 40, number == 0))
+                self.clock.advance(0.0625)
+            self.clock.advance(2.875)
+            outlet.resumeProducing()
+        self.assertEqual(outlet.ended, "")
+        self.assertEqual(
+            lines,
+            [
+                "live/test: test was too slow and has caught up after 3.0 s: up to "
+                "625 ms and 1100 bytes behind, 2 frames dropped"
+            ],
+        )
+
+    def test_timeIsBounded(self) -> None:
+        """
+        No frame waits for a viewer for more than two seconds.
         """
         outlet = self.open(RecordingSink(TO_KEYFRAME))
         outlet.pauseProducing()
+        now = 0
+        waited = 0
         for frame in makeFrames(seconds=20):
+            if frame.timestamp > now:
+                self.clock.advance((frame.timestamp - now) / 1000)
+                now = frame.timestamp
             self.offer(outlet, frame)
             waiting = [f for f in outlet._queue if not f.isHeader]
             if waiting:
-                behind = waiting[-1].timestamp - waiting[0].timestamp
-                self.assertLessEqual(behind, 2000)
+                waited = waiting[-1].timestamp - waiting[0].timestamp
+                self.assertLessEqual(waited, 2000)
+        self.assertGreater(waited, 1900)
+        self.assertTrue(outlet.ledger.dropped)
+
+    def test_unpacedIsNotBehind(self) -> None:
+        """
+        Minutes of media that come at once do not make a viewer slow.
+        """
+        sink = RecordingSink(TO_KEYFRAME)
+        outlet = self.open(sink)
+        frames = makeFrames(seconds=60)
+        outlet.pauseProducing()
+        self.offer(outlet, *frames)
+        outlet.resumeProducing()
+        self.assertEqual(sink.frames, frames)
+
+    def test_whatASinkBeginsWithIsNeverDropped(self) -> None:
+        """
+        Ten seconds of a group of pictures do not count against the limits of a
+        viewer that takes them slowly; what comes meanwhile does.
+        """
+        sink = RecordingSink(Delivery(Policy.TO_KEYFRAME, 0, 0, 10))
+        outlet = self.open(sink)
+        outlet.pauseProducing()
+        first = [videoFrame(n * 40, n == 0) for n in range(250)]
+        outlet.beginWith(first)
+        self.assertEqual(outlet.ledger.queued, 250)
+        self.offer(outlet, *[videoFrame(n * 40) for n in range(250, 261)])
+        outlet.resumeProducing()
+        self.assertEqual(
+            [frame.timestamp // 40 for frame in sink.frames], list(range(260))
+        )
+        self.assertEqual(outlet.ledger.dropped, {TOO_SLOW: 1})
+        self.assertTrue(outlet.ledger.balanced)
+
+    def test_detachDropsTheBeginningToo(self) -> None:
+        """
+        A viewer that leaves before it has taken anything.
+        """
+        outlet = self.open(RecordingSink())
+        outlet.pauseProducing()
+        outlet.beginWith(makeFrames(seconds=1))
+        outlet.detach("gone")
+        self.assertTrue(outlet.ledger.balanced)
+        self.assertEqual(outlet.ledger.queued, 0)
 
     def test_neverDropsHeaders(self) -> None:
         """

@@ -19,6 +19,7 @@ from rtmptw.frames import FrameKind
 from rtmptw.hub.hub import StreamHub
 from rtmptw.hub.stream import SinkReport, Stream
 from rtmptw.interfaces import IFrameSinkFactory, IStreamAuthorizer
+from rtmptw.outputs.play import PlaySettings
 from rtmptw.protocol import RTMPFactory
 from rtmptw.session.server import ServerSettings
 from rtmptw.sinks._naming import parseRecording
@@ -94,6 +95,8 @@ class LiveServer:
         graceTime: float = 0.0,
         authorizer: IStreamAuthorizer | None = None,
         arguments: str = "",
+        play: PlaySettings | None = None,
+        gopCache: bool = True,
     ) -> None:
         self.reactor = reactor
         self.folder = folder
@@ -103,9 +106,13 @@ class LiveServer:
             factory.startFactory(reactor)
         self.reports: dict[tuple[str, str], SinkReport] = {}
         self.hub = StreamHub(
-            reactor, self._sinks, graceTime=graceTime, sinkEnded=self._sinkEnded
+            reactor,
+            self._sinks,
+            graceTime=graceTime,
+            gopCache=gopCache,
+            sinkEnded=self._sinkEnded,
         )
-        self.factory = RTMPFactory(self.hub, settings, authorizer)
+        self.factory = RTMPFactory(self.hub, settings, authorizer, play)
         self._port: IListeningPort | None = None
 
     async def start(self) -> "LiveServer":

@@ -15,8 +15,6 @@ from rtmptw.session.events import (
     ConnectRequested,
     FrameReceived,
     HeaderCleared,
-    PlayEnded,
-    PlayRequested,
     PublishEnded,
     PublishRequested,
     SessionEnded,
@@ -639,45 +637,6 @@ class OtherCommandTests(SessionTestCase):
         ):
             self.assertEqual(self.client.send(self.client.message(kind, body, 0)), [])
         self.assertEqual(self.client.answers, [])
-
-    def test_play(self) -> None:
-        """
-        A play is a request as a publish is; the player may stop it.
-        """
-        self.open()
-        self.accept(self.client.connect())
-        self.client.command("createStream", 2.0, None)
-        (event,) = self.client.command(
-            "play", 3.0, None, "cam?x=1", -2000.0, streamID=1
-        )
-        self.assertEqual(event, PlayRequested(2, 1, "live", "cam", "x=1", -2000.0))
-        self.accept([event])
-        self.assertEqual(
-            self.client.status()[:3], (1, "status", "NetStream.Play.Start")
-        )
-        self.assertEqual(self.client.answers[-2], (4, 0, b"\0\0\0\0\0\1"))
-        self.assertIsNone(self.session.deadline())
-        self.assertEqual(
-            self.client.command("closeStream", 0.0, None, streamID=1),
-            [PlayEnded(1, "stream closed")],
-        )
-
-    def test_anotherPlay(self) -> None:
-        """
-        A second play on the same stream replaces the first; the end of the session
-        ends it.
-        """
-        self.open()
-        self.accept(self.client.connect())
-        self.client.command("createStream", 2.0, None)
-        self.accept(self.client.command("play", 3.0, None, "one", streamID=1))
-        ended, request = self.client.command("play", 4.0, None, "two", streamID=1)
-        self.assertIsInstance(ended, PlayEnded)
-        self.accept([request])
-        self.assertEqual(
-            [type(e) for e in self.session.close("enough", 102.0)],
-            [PlayEnded, SessionEnded],
-        )
 
     def test_nonsenseBehindARequest(self) -> None:
         """

@@ -1,0 +1,3 @@
+"""
+What serves a peer with the frames of a stream: players and relays.
+"""

@@ -1,0 +1,185 @@
+"""
+How bytes leave a connection that has many like it: joined once a turn of the reactor,
+given to the socket directly, and only what it does not take to Twisted.
+"""
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import tcp
+from twisted.internet.interfaces import IConsumer, IPushProducer, IReactorTime
+from zope.interface import implementer
+
+#: So much is joined at most before it is sent: more in one piece saves nothing, and a
+#: receiver that is full is found out earlier.
+MAX_JOINED = 256 * 1024
+#: So much may wait before it counts as much (Twisted's own bound for push producers).
+MAX_UNSENT = 64 * 1024
+
+
+class Turns:
+    """
+    Sends what all connections of a server have gathered, at the end of each turn of
+    the reactor or every so many seconds.
+    """
+
+    def __init__(self, clock: IReactorTime, interval: float = 0.0) -> None:
+        """
+        @param interval: in seconds; 0 is each turn. More makes fewer and larger
+            writes for many viewers, and is added to their delay.
+        """
+        self._clock = clock
+        self._interval = interval
+        self._due: list[Sender] = []
+
+    def add(self, sender: "Sender") -> None:
+        """
+        Let a sender send when the turn is over.
+        """
+        if not self._due:
+            self._clock.callLater(self._interval, self._end)
+        self._due.append(sender)
+
+    def _end(self) -> None:
+        due, self._due = self._due, []
+        for sender in due:
+            sender.flush()
+
+
+@implementer(IPushProducer)
+class Sender:
+    """
+    Sends the bytes of one connection. It is the producer of its transport.
+
+    Plain sockets are written to here while Twisted has nothing buffered for them: it
+    saves two copies and a turn of the reactor for each write, and C{transport.write}
+    ends the connection when it meets a reset, so that what was received and not read
+    yet would be lost.
+
+    @ivar isFull: whether the peer does not take what it is sent for now.
+    """
+
+    __slots__ = (
+        "_fullChanged",
+        "_isScheduled",
+        "_left",
+        "_pieces",
+        "_size",
+        "_socket",
+        "_transport",
+        "_turns",
+        "isFull",
+    )
+
+    def __init__(
+        self, transport: Any, turns: Turns, fullChanged: Callable[[bool], None]
+    ) -> None:
+        """
+        @param fullChanged: told when L{isFull} has changed.
+        """
+        self._transport: Any = transport
+        self._turns = turns
+        self._fullChanged = fullChanged
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._isScheduled = False
+        # What a plain socket did not take.
+        self._left = 0
+        self.isFull = False
+        self._socket: socket.socket | None = None
+        if isinstance(transport, tcp.Connection) and not transport.TLS:
+            self._socket = transport.getHandle()
+        if IConsumer.providedBy(transport):
+            # A pull producer is told each time the buffer has run empty. TLS asks
+            # pull producers for ever, whether it has anything to send or not.
+            transport.registerProducer(self, self._socket is None)
+
+    def write(self, data: bytes) -> None:
+        """
+        Send bytes when the turn is over.
+        """
+        self._pieces.append(data)
+        self._size += len(data)
+        if self._size >= MAX_JOINED:
+            self.flush()
+        elif not self._isScheduled:
+            self._isScheduled = True
+            self._turns.add(self)
+
+    def sendNow(self, data: bytes) -> None:
+        """
+        Send bytes, and what was gathered before them.
+        """
+        self._pieces.append(data)
+        self.flush()
+
+    def flush(self) -> None:
+        """
+        Send what was gathered.
+        """
+        self._isScheduled = False
+        pieces = self._pieces
+        if not pieces or self._transport is None:
+            return
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self._pieces = []
+        self._size = 0
+        if self._socket is not None and not self._left:
+            try:
+                sent = self._socket.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                # A reset; it is found again behind all that came before it.
+                return
+            if sent == len(data):
+                return
+            data = data[sent:]
+        self._transport.write(data)
+        if self._socket is not None:
+            self._left += len(data)
+            self.pauseProducing()
+
+    @property
+    def isClogged(self) -> bool:
+        """
+        Whether L{MAX_UNSENT} waits.
+        """
+        # Whoever pauses us does so at this very number.
+        return self.isFull and (self._socket is None or self._left > MAX_UNSENT)
+
+    def close(self) -> None:
+        """
+        Send the last, and nothing more.
+        """
+        self.flush()
+        if self._transport is not None and IConsumer.providedBy(self._transport):
+            self._transport.unregisterProducer()
+        self._transport = None
+
+    # What the transport calls.
+
+    def pauseProducing(self) -> None:
+        """
+        The transport's buffer is full.
+        """
+        if not self.isFull:
+            self.isFull = True
+            self._fullChanged(True)
+
+    def resumeProducing(self) -> None:
+        """
+        The transport's buffer is empty.
+        """
+        self._left = 0
+        if self.isFull:
+            self.isFull = False
+            self._fullChanged(False)
+
+    def stopProducing(self) -> None:
+        """
+        The connection is lost.
+        """
+        self._transport = None
+        self._pieces = []
