@@ -9,7 +9,6 @@ from collections.abc import Callable
 from socket import MSG_PEEK
 from typing import Any, cast
 
-from twisted.internet import tcp
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
@@ -35,7 +34,7 @@ from rtmptw.interfaces import (
     PublishPermit,
 )
 from rtmptw.outputs.play import Playback, PlaySettings, PlaySink, SharedForm
-from rtmptw.outputs.sending import MAX_UNSENT, Sender, Turns
+from rtmptw.outputs.sending import MAX_UNSENT, Sender, Turns, socketOf
 from rtmptw.session.events import (
     ConnectRequested,
     Event,
@@ -158,7 +157,7 @@ class RTMPProtocol(Protocol):
             # Answers are small and waited for; a dead peer must be noticed.
             transport.setTcpNoDelay(True)
             transport.setTcpKeepAlive(True)
-        self._socket = _socketOf(transport)
+        self._socket = socketOf(transport)
         self._begun = self._clock.seconds()
         self._session = ServerSession(self._begun, os.urandom, self._settings)
         self._sender = Sender(transport, self._turns, self._fullChanged)
@@ -366,6 +365,7 @@ class RTMPProtocol(Protocol):
             raise NotAllowed(
                 "NetStream.Play.StreamNotFound", f"Nobody publishes {name} now."
             )
+        waiting = self._hub.whenPublished(permit.app, permit.stream)
         streamID = event.streamID
 
         def makeSink(ended: Callable[[str], None]) -> PlaySink:
@@ -384,13 +384,14 @@ class RTMPProtocol(Protocol):
             else:
                 self.close(reason)
 
-        playback = Playback(self._hub, makeSink, self.peer, ended)
+        self._sender.keepShort()
+        playback = Playback(waiting, makeSink, self.peer, ended)
         self._playbacks[streamID] = playback
         if name not in self._played and len(self._played) < MAX_NAMES:
             self._played.append(name)
         self._log.info("{peer}: plays {stream}", peer=self.peer, stream=name)
         self._accept(event.requestID)
-        playback.start(permit.app, permit.stream)
+        playback.start()
 
     def _notPermitted(
         self, failure: Failure, event: PublishRequested | PlayRequested
@@ -525,16 +526,6 @@ _REACTIONS: dict[type, Callable[[RTMPProtocol, Event], None]] = {
 def _peerName(address: IAddress) -> str:
     host = getattr(address, "host", None)
     return f"{host}:{address.port}" if host else "unix socket"  # type: ignore[attr-defined]
-
-
-def _socketOf(transport: Any) -> socket.socket | None:
-    """
-    @return: the socket of a connection, beneath TLS if there is any; C{None} if it
-        has none.
-    """
-    while transport is not None and not isinstance(transport, tcp.Connection):
-        transport = getattr(transport, "transport", None)
-    return None if transport is None else transport.getHandle()
 
 
 def _hasMore(socket: socket.socket) -> bool:

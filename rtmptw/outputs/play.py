@@ -12,7 +12,6 @@ from zope.interface import implementer
 
 from rtmptw.delivery import Delivery, Policy
 from rtmptw.frames import Frame, FrameKind, StreamInfo
-from rtmptw.hub.hub import StreamHub
 from rtmptw.hub.outlet import Outlet
 from rtmptw.hub.stream import Stream
 from rtmptw.interfaces import IFrameSink
@@ -124,41 +123,36 @@ class Playback:
     """
     What a viewer plays on one message stream: it waits for a publisher if there is
     none, then it is attached to the stream.
-
-    @ivar name: the public name of what is played.
     """
 
     def __init__(
         self,
-        hub: StreamHub,
+        waiting: "Deferred[Stream]",
         makeSink: Callable[[Callable[[str], None]], PlaySink],
         viewer: str,
         ended: Callable[["Playback", str, bool], None],
     ) -> None:
         """
+        @param waiting: fires with the stream.
         @param makeSink: makes the sink, given whom to tell that it has ended.
         @param viewer: who it is, as C{host:port}.
         @param ended: told when there is no more to play, the reason, and whether the
             stream has ended; if it has not, the viewer was sent away.
         """
-        self._hub = hub
+        self._waiting = waiting
         self._makeSink = makeSink
         self._viewer = viewer
         self._ended = ended
-        self._waiting: Deferred[Stream] | None = None
         self._sink: PlaySink | None = None
         self._outlet: Outlet | None = None
         self._isOver = False
         self._unwanted: set[FrameKind] = set()
         self._isPaused = False
 
-    def start(self, app: str, stream: str) -> None:
+    def start(self) -> None:
         """
-        Play a stream, now or when it is published.
+        Play the stream, now or when it is published.
         """
-        if self._isOver:
-            return
-        self._waiting = self._hub.whenPublished(app, stream)
         self._waiting.addCallbacks(self._attach, self._cancelled)
 
     def _cancelled(self, failure: Failure) -> None:
@@ -166,7 +160,8 @@ class Playback:
         self._sinkEnded("the server stops")
 
     def _attach(self, stream: Stream) -> None:
-        self._waiting = None
+        if self._isOver:
+            return
         self._sink = self._makeSink(self._sinkEnded)
         self._outlet = stream.attach(f"play {self._viewer}", self._sink, viewer=True)
         self._select()
@@ -216,7 +211,7 @@ class Playback:
         The viewer wants no more.
         """
         self._isOver = True
-        if self._waiting is not None:
-            self._waiting.cancel()
-        elif self._outlet is not None:
+        if self._outlet is not None:
             self._outlet.detach(reason)
+        else:
+            self._waiting.cancel()

@@ -16,6 +16,19 @@ from zope.interface import implementer
 MAX_JOINED = 256 * 1024
 #: So much may wait before it counts as much (Twisted's own bound for push producers).
 MAX_UNSENT = 64 * 1024
+#: What the kernel may hold for a viewer beyond what is on its way. Left alone it takes
+#: megabytes, and a slow viewer is many seconds behind before anybody notices.
+MAX_IN_KERNEL = 128 * 1024
+
+
+def socketOf(transport: Any) -> socket.socket | None:
+    """
+    @return: the socket of a connection, beneath TLS if there is any; C{None} if it
+        has none.
+    """
+    while transport is not None and not isinstance(transport, tcp.Connection):
+        transport = getattr(transport, "transport", None)
+    return None if transport is None else transport.getHandle()
 
 
 class Turns:
@@ -94,6 +107,15 @@ class Sender:
             # A pull producer is told each time the buffer has run empty. TLS asks
             # pull producers for ever, whether it has anything to send or not.
             transport.registerProducer(self, self._socket is None)
+
+    def keepShort(self) -> None:
+        """
+        Let little wait in the kernel, so that we know who is slow.
+        """
+        option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+        kernel = socketOf(self._transport)
+        if option and kernel and kernel.family in (socket.AF_INET, socket.AF_INET6):
+            kernel.setsockopt(socket.IPPROTO_TCP, option, MAX_IN_KERNEL)
 
     def write(self, data: bytes) -> None:
         """

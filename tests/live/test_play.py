@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 import pytest_twisted
 
+from rtmptw.outputs.play import PlaySettings
+from rtmptw.wire.flvfile import Tag
 from tests.live.harness import LiveServer, Publisher
 from tests.live.media import (
+    AUDIO,
     AV1_OPUS,
     H264_AAC,
     HEVC_AAC,
@@ -19,10 +22,10 @@ from tests.live.media import (
     Mux,
     compare,
     encode,
+    isHeader,
     mediaTags,
     reference,
 )
-from rtmptw.wire.flvfile import Tag
 from tests.live.programs import Program, need, needElements
 
 Serve = Callable[..., Awaitable[LiveServer]]
@@ -70,6 +73,17 @@ class Player:
         assert status == 0, f"{self.name}: {status}: {self.program.complaints[-1000:]}"
 
 
+def continuation(played: list[Tag], sent: list[Tag]) -> list[Tag]:
+    """
+    @return: what a player that began with the first coded picture of C{played} was
+        to get: the codec headers, then all from that picture on.
+    """
+    first = next(tag for tag in played if tag.kind == VIDEO and not isHeader(tag))
+    assert first.payload[0] >> 4 == 1, "it began with no key frame"
+    begin = [tag.payload for tag in sent].index(first.payload)
+    return [tag for tag in sent[:begin] if isHeader(tag)] + sent[begin:]
+
+
 @pytest.mark.parametrize("paced", [False, True], ids=["unpaced", "paced"])
 @pytest.mark.parametrize("name", PLAYERS)
 @pytest_twisted.ensureDeferred
@@ -90,3 +104,118 @@ async def test_thereFromTheStart(
         player.wanted(reference(source)),
         f"{name}, paced: {paced}",
     )
+
+
+@pytest.mark.parametrize("cache", [True, False], ids=["cache", "no cache"])
+@pytest.mark.parametrize("name", PLAYERS)
+@pytest_twisted.ensureDeferred
+async def test_joinsInTheMiddle(
+    serve: Serve, tmp_path: Path, name: str, cache: bool
+) -> None:
+    """
+    A player that comes late begins at a key frame, and from there gets all: with the
+    last key frame, or without the cache with the next.
+    """
+    server = await serve(gopCache=cache)
+    source = encode(Media(frames=300, options=H264_AAC.options))
+    publisher = Publisher(server.reactor, Mux(source, server.url(), pauseAfter=400))
+    await publisher.paused
+    # FFmpeg keeps some of them.
+    await server.until(lambda: server.received() > 100)
+    player = Player(server, name, tmp_path / "played.flv")
+    await server.until(lambda: server.stream().viewers == 1)
+    publisher.goOn()
+    await publisher.done
+    await player.ended()
+    sent = player.wanted(reference(source))
+    played = mediaTags(player.path)
+    wanted = continuation(played, sent)
+    assert len(sent) - len(wanted) > 100
+    compare(played, wanted, f"{name}, in the middle, cache: {cache}")
+    first = next(tag for tag in played if tag.kind == VIDEO and not isHeader(tag))
+    earlier = [tag for tag in sent if tag.timestamp <= first.timestamp]
+    received = server.reports["live/cam", "file"].ledger.delivered
+    assert len(earlier) < received
+
+
+@pytest.mark.parametrize("media", [HEVC_AAC, AV1_OPUS], ids=["hevc", "av1"])
+@pytest_twisted.ensureDeferred
+async def test_otherCodecs(serve: Serve, tmp_path: Path, media: Media) -> None:
+    """
+    Enhanced RTMP passes as it is.
+    """
+    server = await serve()
+    player = Player(server, "rtmpdump", tmp_path / "played.flv")
+    await server.until(lambda: server.hub.awaited == {"live/cam": 1})
+    source = encode(media)
+    await server.publish(Mux(source, server.url()))
+    await player.ended()
+    compare(mediaTags(player.path), player.wanted(reference(source)), f"{media.video}")
+
+
+@pytest_twisted.ensureDeferred
+async def test_tenThousandPictures(serve: Serve, tmp_path: Path) -> None:
+    """
+    An encoder that sends minutes of media in a second does not make its players slow.
+    """
+    server = await serve()
+    players = [
+        Player(server, name, tmp_path / f"{name}.flv")
+        for name in ("ffmpeg", "rtmpdump")
+    ]
+    await server.until(lambda: server.hub.awaited == {"live/cam": 2})
+    source = encode(Media(frames=10_000))
+    await server.publish(Mux(source, server.url()))
+    sent = reference(source)
+    for player in players:
+        await player.ended()
+        compare(mediaTags(player.path), player.wanted(sent), f"{player.name}, 10,000")
+
+
+@pytest_twisted.ensureDeferred
+async def test_nobodyPublishes(serve: Serve, tmp_path: Path) -> None:
+    """
+    A player that may not wait is told so in words.
+    """
+    server = await serve(play=PlaySettings(waits=False))
+    player = Player(server, "ffmpeg", tmp_path / "played.flv")
+    assert await player.program.done != 0
+    assert "Nobody publishes live/cam now." in player.program.complaints
+
+
+@pytest_twisted.ensureDeferred
+async def test_thePublisherComesBackTwentyTimes(serve: Serve, tmp_path: Path) -> None:
+    """
+    Under grace: one recording, one session of each player, nothing missing, and time
+    goes forward only.
+    """
+    server = await serve(graceTime=30.0)
+    players = [
+        Player(server, name, tmp_path / f"{name}.flv")
+        for name in ("rtmpdump", "rtmp2src")
+    ]
+    await server.until(lambda: server.hub.awaited == {"live/cam": 2})
+    source = encode(H264_AAC)
+    for _time in range(20):
+        await server.publish(Mux(source, server.url()))
+    await server.until(lambda: server.received() == 20 * 176)
+    ending = server.hub.end("live/cam", "the test is over")
+    for player in players:
+        await player.ended()
+    await ending
+    sent = reference(source) * 20
+    (path,) = server.files()
+    recorded = mediaTags(path)
+    assert [(tag.kind, tag.payload) for tag in recorded] == [
+        (tag.kind, tag.payload) for tag in sent
+    ]
+    for player in players:
+        played = mediaTags(player.path)
+        compare(played, player.wanted(recorded), f"{player.name}, 20 publishers")
+        for kind in (AUDIO, VIDEO):
+            times = [tag.timestamp for tag in played if tag.kind == kind]
+            assert times == sorted(times)
+    for report in server.reports.values():
+        assert report.ledger.balanced and report.ledger.delivered >= 20 * 176
+        assert not report.ledger.dropped
+        assert report.repairs == {"source": 19}

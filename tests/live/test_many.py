@@ -1,0 +1,188 @@
+"""
+Many sinks on one stream: viewers of whom some are slow, and sinks that come and go.
+"""
+
+import itertools
+import json
+import re
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest_twisted
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
+from zope.interface import implementer
+
+from rtmptw.delivery import Delivery, Policy
+from rtmptw.frames import FrameKind, Role
+from rtmptw.hub.stream import Stream
+from rtmptw.interfaces import IFrameSource
+from rtmptw.outputs.play import PlaySettings
+from rtmptw.testing import RecordingSink, makeFrames
+from tests.live.harness import ROOT, LiveServer, Publisher
+from tests.live.media import H264_AAC, Media, Mux, compare, encode, mediaTags, reference
+from tests.live.programs import Program
+
+Serve = Callable[..., Awaitable[LiveServer]]
+
+VIEWERS, SLOW = 200, 20
+SECONDS = 8
+#: Pictures of 4000 bytes, 25 a second.
+PICTURE = 4000
+
+
+@implementer(IFrameSource)
+class Camera:
+    """
+    Publishes in real time, in this process.
+    """
+
+    peer = "127.0.0.1:1"
+    encoder = "camera"
+
+    def pauseSource(self) -> None:
+        raise AssertionError("no viewer pauses a publisher")
+
+    def resumeSource(self) -> None:
+        raise AssertionError("it was not paused")
+
+    def silentFor(self) -> float:
+        return 0.0
+
+    def sourceReplaced(self, reason: str) -> None:
+        pass
+
+
+def memory() -> int:
+    """
+    @return: the resident memory of this process, in bytes.
+    """
+    status = Path("/proc/self/status").read_text()
+    match = re.search(r"VmRSS:\s+(\d+) kB", status)
+    assert match is not None
+    return int(match[1]) * 1024
+
+
+@pytest_twisted.ensureDeferred
+async def test_twentyOfTwoHundredAreSlow(serve: Serve) -> None:
+    """
+    Those who read at a tenth of the rate get whole groups of pictures; the others
+    lose nothing; what waits is bounded.
+    """
+    limit = 512 * 1024
+    server = await serve(play=PlaySettings(Delivery(Policy.TO_KEYFRAME, 2000, limit)))
+    rate = PICTURE * 25 // 10
+    viewers = Program(
+        server.reactor,
+        sys.executable,
+        "-m",
+        "tests.live.viewers",
+        *map(str, (server.port, VIEWERS, SLOW, rate)),
+        folder=ROOT,
+    )
+    await viewers.says("ready")
+    before = memory()
+    frames = makeFrames(seconds=SECONDS)
+    for frame in frames:
+        if frame.kind is FrameKind.VIDEO and frame.role is Role.CODED:
+            frame.payload += bytes(PICTURE - len(frame.payload))
+    camera = Camera()
+    stream = server.hub.publish("live", "cam", camera)
+    most = 0
+
+    def sendDue() -> None:
+        nonlocal most
+        now = (server.reactor.seconds() - begun) * 1000
+        while frames and frames[0].timestamp <= now:
+            stream.frameReceived(frames.pop(0))
+        most = max(most, *(outlet.ledger.queued for outlet in stream.outlets))
+        if not frames and not sent.called:
+            sent.callback(None)
+
+    begun = server.reactor.seconds()
+    sent: Deferred[None] = Deferred()
+    sending = LoopingCall(sendDue)
+    stopped = sending.start(0.01)
+    await sent
+    sending.stop()
+    await stopped
+    grown = memory() - before
+    ledgers = [outlet.ledger for outlet in stream.outlets if outlet.isViewer]
+    server.hub.sourceLost(stream, camera, "the test is over")
+    assert await viewers.done == 0, viewers.complaints
+    got = json.loads(viewers.output.splitlines()[-1])
+    wanted = list(range(0, SECONDS * 1000, 40))
+    sounds = len([f for f in makeFrames(seconds=SECONDS) if f.payload[:2] == b"\xaf\1"])
+    quick = [pictures for pictures in got[SLOW:] if pictures == [sounds, *wanted]]
+    whole = [_wholeGroups(times) for _sounds, *times in got[:SLOW]]
+    print(
+        f"\n{len(quick)} of {VIEWERS - SLOW} quick viewers got {len(wanted)} of "
+        f"{len(wanted)} pictures; {SLOW} slow ones got {min(map(len, whole))} to "
+        f"{max(map(len, whole))} whole groups of {SECONDS}; at most {most} frames "
+        f"waited for one; {grown / 2**20:.1f} MiB more memory"
+    )
+    assert len(quick) == VIEWERS - SLOW
+    for groups in whole:
+        assert 1 < len(groups) < SECONDS
+    assert len(ledgers) == VIEWERS
+    assert all(ledger.balanced for ledger in ledgers)
+    assert sum(bool(ledger.dropped) for ledger in ledgers) == SLOW
+    assert most <= 2 * (25 + 44) + 20
+    # What waits for the slow ones is shared: two seconds of the stream.
+    assert grown < 64 * 2**20
+
+
+def _wholeGroups(times: list[int]) -> list[int]:
+    """
+    @return: when the groups of pictures began that a viewer got, each of them whole.
+    """
+    groups = []
+    for key, pictures in itertools.groupby(times, lambda time: time // 1000 * 1000):
+        assert list(pictures) == list(range(key, key + 1000, 40)), f"{key} is not whole"
+        groups.append(key)
+    return groups
+
+
+@pytest_twisted.ensureDeferred
+async def test_aHundredSinksComeAndGo(serve: Serve) -> None:
+    """
+    Each gets the headers, then all from a key frame on until it leaves; the recording
+    beside them loses nothing.
+    """
+    server = await serve()
+    source = encode(Media(frames=150, options=H264_AAC.options))
+    publisher = Publisher(server.reactor, Mux(source, server.url(), paced=True))
+    await server.until(lambda: server.received() > 0)
+    stream: Stream = server.stream()
+    sinks: list[RecordingSink] = []
+    outlets = []
+
+    def comeAndGo() -> None:
+        if len(sinks) < 100:
+            sinks.append(RecordingSink())
+            outlets.append(stream.attach(f"sink {len(sinks)}", sinks[-1]))
+        for index, outlet in enumerate(outlets):
+            if not outlet.ended and len(sinks[index].frames) > 40:
+                outlet.detach("it has enough")
+
+    coming = LoopingCall(comeAndGo)
+    stopped = coming.start(0.02)
+    await publisher.done
+    coming.stop()
+    await stopped
+    await server.ended()
+    (path,) = server.files()
+    recorded = mediaTags(path)
+    compare(recorded, reference(source), "beside 100 sinks that come and go")
+    assert len(sinks) == 100
+    payloads = [tag.payload for tag in recorded]
+    for sink, outlet in zip(sinks, outlets, strict=True):
+        assert outlet.ledger.balanced
+        assert len(sink.ended) == 1
+        assert outlet.ledger.delivered == len(sink.frames)
+        coded = [f for f in sink.frames if f.role in (Role.CODED, Role.END)]
+        first = next(n for n, f in enumerate(coded) if f.kind is FrameKind.VIDEO)
+        assert coded[first].isKey
+        begin = payloads.index(coded[0].payload)
+        assert [f.payload for f in coded] == payloads[begin : begin + len(coded)]

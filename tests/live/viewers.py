@@ -1,0 +1,129 @@
+"""
+Many viewers of one stream in one process, some of them slow:
+
+    python -m tests.live.viewers PORT COUNT SLOW BYTES_A_SECOND
+
+Prints C{ready} when all play, and in the end one JSON list: for each viewer the times
+of the pictures it got, the slow ones first. Slow viewers read at full speed when the
+stream has ended.
+"""
+
+import json
+import os
+import selectors
+import socket
+import sys
+import time
+
+from rtmptw.wire.amf import AMFObject
+from rtmptw.wire.chunk import ChunkReader, ChunkWriter
+from rtmptw.wire.handshake import SIZE
+from rtmptw.wire.message import Command, parse
+
+#: What a slow viewer lets the kernel keep for it, in bytes.
+LITTLE = 4096
+
+
+class Viewer:
+    """
+    @ivar times: of the pictures it got, in ms.
+    @ivar rate: bytes a second it may read; 0 is any.
+    """
+
+    def __init__(self, port: int, rate: int) -> None:
+        self.times: list[int] = []
+        self.sounds = 0
+        self.rate = rate
+        self.isPlaying = False
+        self.isOver = False
+        self._allowance = 0.0
+        self.socket = socket.socket()
+        if rate:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, LITTLE)
+        self.socket.connect(("127.0.0.1", port))
+        writer = ChunkWriter()
+        hello = b"\3" + os.urandom(SIZE * 2)
+        properties = AMFObject([("app", "live"), ("tcUrl", "rtmp://127.0.0.1/live")])
+        for streamID, command in (
+            (0, Command("connect", 1.0, (properties,))),
+            (0, Command("createStream", 2.0, (None,))),
+            (1, Command("play", 3.0, (None, "cam", -2000.0))),
+        ):
+            kind, payload = command.encode()
+            hello += writer.write(3, kind, 0, streamID, payload)
+        self.socket.sendall(hello)
+        self.socket.setblocking(False)
+        self._reader = ChunkReader(self._messageReceived)
+        self._skip = 1 + 2 * SIZE
+
+    def read(self, seconds: float) -> None:
+        """
+        Take what has come, or as much as C{seconds} allow.
+        """
+        size = 1 << 16
+        if self.rate:
+            self._allowance = min(self._allowance + self.rate * seconds, self.rate)
+            size = int(self._allowance)
+            if not size:
+                return
+        try:
+            data = self.socket.recv(size)
+        except BlockingIOError:
+            return
+        self._allowance -= len(data)
+        if not data:
+            self.isOver = True
+        skipped = min(self._skip, len(data))
+        self._skip -= skipped
+        if data[skipped:]:
+            self._reader.receive(data[skipped:])
+
+    def _messageReceived(
+        self, kind: int, timestamp: int, streamID: int, payload: bytes, csid: int
+    ) -> None:
+        if kind == 9 and payload[1] == 1:
+            self.times.append(timestamp)
+        elif kind == 8 and payload[1] == 1:
+            self.sounds += 1
+        else:
+            message = parse(kind, payload)
+            if isinstance(message, Command) and message.name == "onStatus":
+                information = message.values[1]
+                assert isinstance(information, AMFObject)
+                code = information.get("code")
+                self.isPlaying = self.isPlaying or code == "NetStream.Play.Start"
+                self.isOver = self.isOver or code == "NetStream.Play.Stop"
+
+
+def main() -> None:
+    """
+    Play.
+    """
+    port, count, slow, rate = map(int, sys.argv[1:])
+    viewers = [Viewer(port, rate if n < slow else 0) for n in range(count)]
+    selector = selectors.DefaultSelector()
+    for viewer in viewers[slow:]:
+        selector.register(viewer.socket, selectors.EVENT_READ, viewer)
+    said = False
+    last = time.monotonic()
+    while not all(viewer.isOver for viewer in viewers):
+        for key, _events in selector.select(0.02):
+            key.data.read(0.0)
+            if key.data.isOver:
+                selector.unregister(key.fileobj)
+        now = time.monotonic()
+        for viewer in viewers[:slow]:
+            if not viewer.isOver:
+                viewer.read(now - last)
+        last = now
+        if not said and all(viewer.isPlaying for viewer in viewers):
+            said = True
+            print("ready", flush=True)
+        if all(viewer.isOver for viewer in viewers[slow:]):
+            for viewer in viewers[:slow]:
+                viewer.rate = 0
+    print(json.dumps([[viewer.sounds, *viewer.times] for viewer in viewers]))
+
+
+if __name__ == "__main__":
+    main()
