@@ -10,13 +10,15 @@ from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import serverFromString
+from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from rtmptw._ledgerfile import LedgerFile
+from rtmptw.api import Server, startSinkFactory
 from rtmptw.hub.hub import StreamHub
 from rtmptw.hub.stream import SinkReport
-from rtmptw.interfaces import IFrameSinkFactory, IHubUser, IStreamAuthorizer
+from rtmptw.interfaces import IFrameSinkFactory, IStreamAuthorizer
 from rtmptw.outputs.play import PlaySettings
 from rtmptw.protocol import RTMPFactory
 from rtmptw.session.server import ServerSettings
@@ -41,6 +43,8 @@ class Config:
     @ivar gopCache: whether late sinks get the frames since the last key frame.
     @ivar play: towards viewers.
     @ivar ledger: the path of the ledger file; empty for none.
+    @ivar manhole: the endpoint description of a Python prompt over SSH; empty for
+        none.
     @ivar pulls: streams to play from elsewhere and publish here.
     """
 
@@ -51,6 +55,7 @@ class Config:
     gopCache: bool = True
     play: PlaySettings = field(default_factory=PlaySettings)
     ledger: str = ""
+    manhole: str = ""
     pulls: tuple[Pull, ...] = ()
 
 
@@ -60,6 +65,7 @@ class RTMPService(MultiService):
 
     @ivar hub: its streams.
     @ivar factory: its connections.
+    @ivar server: the same for Python programs and the manhole.
     """
 
     _log = Logger()
@@ -83,10 +89,13 @@ class RTMPService(MultiService):
             sinkEnded=self._sinkEnded,
         )
         self.factory = RTMPFactory(self.hub, config.settings, authorizer, config.play)
+        self.server = Server(self.hub, self.factory, reactor)
         for description in config.ports:
-            port = _PortService(serverFromString(reactor, description), self.factory)
-            port.setName(description)
-            port.setServiceParent(self)
+            _PortService(reactor, description, self.factory).setServiceParent(self)
+        if config.manhole:
+            _PortService(
+                reactor, config.manhole, _manhole(self.server)
+            ).setServiceParent(self)
         for pull in config.pulls:
             cast(Any, pull.service(self.hub, reactor)).setServiceParent(self)
 
@@ -99,9 +108,7 @@ class RTMPService(MultiService):
         if self._ledger is not None:
             self._ledger.open(self._reactor)
         for _name, factory in self._config.sinks:
-            if IHubUser.providedBy(factory):
-                cast(IHubUser, factory).setHub(self.hub)
-            factory.startFactory(self._reactor)
+            startSinkFactory(factory, self.hub, self._reactor)
         super().startService()
         if not self._config.sinks:
             self._log.warn(
@@ -145,6 +152,7 @@ class RTMPService(MultiService):
             maybeDeferred(factory.stopFactory).addErrback(self._failed)
             for _name, factory in self._config.sinks
         ]
+        stops.append(self.server.stopped())
         await self._inTime(DeferredList(stops), "sink factories had not stopped")
         if self._ledger is not None:
             await self._inTime(
@@ -178,13 +186,30 @@ class RTMPService(MultiService):
         self._log.failure("an error at the end", failure)
 
 
+def _manhole(server: Server) -> Factory:
+    """
+    @raise SystemExit: with one sentence, if there can be no manhole.
+    """
+    try:
+        from rtmptw.manhole import manholeFactory
+    except ImportError as error:
+        raise SystemExit(
+            f"rtmptw: --manhole needs {error.name}: pip install 'rtmptw[manhole]'"
+        ) from error
+    try:
+        return cast(Factory, manholeFactory(lambda: {"server": server}))
+    except OSError as error:
+        raise SystemExit(f"rtmptw: --manhole: no key for it: {error}") from error
+
+
 class _PortService(StreamServerEndpointService):
     """
     A port whose failure to listen is said in one sentence.
     """
 
-    def __init__(self, endpoint: Any, factory: RTMPFactory) -> None:
-        super().__init__(endpoint, factory)
+    def __init__(self, reactor: Any, description: str, factory: Factory) -> None:
+        super().__init__(serverFromString(reactor, description), factory)
+        self._description = description
         self._raiseSynchronously = True
 
     def privilegedStartService(self) -> None:
@@ -198,7 +223,7 @@ class _PortService(StreamServerEndpointService):
         except Exception as error:
             # Endpoints raise what they like: CannotListenError, OverflowError, ...
             raise SystemExit(
-                f"rtmptw: cannot listen on {self.name}: {error}"
+                f"rtmptw: cannot listen on {self._description}: {error}"
             ) from error
 
 

@@ -5,7 +5,7 @@ C{twistd rtmp}: the command line and the configuration file, made into a service
 import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from twisted.application.service import IService
@@ -13,9 +13,12 @@ from twisted.internet.endpoints import serverFromString
 from twisted.python import usage
 
 from rtmptw.errors import SinkError
+from rtmptw.frames import publicName
+from rtmptw.outputs.play import VIEWER, PlaySettings
 from rtmptw.service import DEFAULT_PORT, Config, RTMPService, exitCleanly
 from rtmptw.session.server import ServerSettings
 from rtmptw.sinkregistry import sinkFactory, sinkNames, sinkPlugin, sinkPlugins
+from rtmptw.sources.pull import Pull
 from rtmptw.wire.chunk import MAX_CHUNK_SIZE, Limits
 
 
@@ -63,9 +66,9 @@ def _switch(value: Any) -> bool:
     return bool(value == "on")
 
 
-def _path(value: Any) -> str:
+def _text(value: Any) -> str:
     if not isinstance(value, str) or not value:
-        raise ValueError(f"{value!r} is not the name of a file")
+        raise ValueError(f"{value!r} is no name")
     return value
 
 
@@ -149,14 +152,50 @@ _SETTINGS = (
         "Seconds that a stream waits for its publisher to come back",
     ),
     _Setting(
+        "play-wait",
+        _switch,
+        PlaySettings().waits,
+        "on or off: players may come before the publisher",
+    ),
+    _Setting(
+        "play-behind",
+        _seconds(0.1),
+        VIEWER.maxMilliseconds / 1000,
+        "Seconds that a frame may wait for a slow player",
+    ),
+    _Setting(
+        "play-buffer",
+        _whole(65536, 2**31 - 1, "bytes"),
+        VIEWER.maxBytes,
+        "Bytes that may wait for a slow player",
+    ),
+    _Setting(
+        "play-patience",
+        _seconds(0.0),
+        VIEWER.patience,
+        "Seconds until a player that stays too slow is closed; 0 is never",
+    ),
+    _Setting(
+        "merge",
+        _whole(0, 10_000, "milliseconds"),
+        0,
+        "Milliseconds of a stream that leave for players as one write",
+    ),
+    _Setting(
         "ledger",
-        _path,
+        _text,
         "",
         "File that gets one JSON object per sink at each stream's end",
     ),
+    _Setting(
+        "manhole",
+        _text,
+        "",
+        "Endpoint for a Python prompt over SSH, such as tcp:2222:interface=127.0.0.1",
+    ),
 )
 
-_LISTS = ("port", "sink")
+_LISTS = ("port", "sink", "pull", "pull-on-demand")
 
 
 def _shown(default: Any) -> str:
@@ -197,6 +236,7 @@ class Options(usage.Options):
             "ledger": usage.CompleteFiles(),
             "config": usage.CompleteFiles("*.toml"),
             "gop-cache": usage.CompleteList(["on", "off"]),
+            "play-wait": usage.CompleteList(["on", "off"]),
         }
     )
 
@@ -219,6 +259,19 @@ class Options(usage.Options):
         --help-sinks.
         """
         self._lists["sink"].append(description)
+
+    def opt_pull(self, text: str) -> None:
+        """
+        Play a stream from elsewhere and publish it here, always: URL,
+        URL=APP/NAME or URL#as=APP/NAME. May be given several times.
+        """
+        self._lists["pull"].append(text)
+
+    def opt_pull_on_demand(self, text: str) -> None:
+        """
+        The same as --pull, but only while somebody plays the stream here.
+        """
+        self._lists["pull-on-demand"].append(text)
 
     opt_p = opt_port
     opt_s = opt_sink
@@ -303,7 +356,7 @@ def _configFrom(values: Mapping[str, Any]) -> Config:
     sinks = _strings("sink", values.get("sink", []))
     return Config(
         ports=tuple(
-            _endpoint(port)
+            _endpoint("port", port)
             for port in _strings("port", values.get("port", [DEFAULT_PORT]))
         ),
         sinks=tuple(
@@ -324,8 +377,32 @@ def _configFrom(values: Mapping[str, Any]) -> Config:
         ),
         graceTime=converted["grace"],
         gopCache=converted["gop-cache"],
+        play=PlaySettings(
+            delivery=replace(
+                VIEWER,
+                maxMilliseconds=round(converted["play-behind"] * 1000),
+                maxBytes=converted["play-buffer"],
+                patience=converted["play-patience"],
+            ),
+            waits=converted["play-wait"],
+            merge=converted["merge"] / 1000,
+        ),
         ledger=converted["ledger"],
+        manhole=converted["manhole"] and _endpoint("manhole", converted["manhole"]),
+        pulls=_pulls(values),
     )
+
+
+def _pulls(values: Mapping[str, Any]) -> tuple[Pull, ...]:
+    pulls: dict[str, Pull] = {}
+    for option in ("pull", "pull-on-demand"):
+        for text in _strings(option, values.get(option, [])):
+            pull = Pull.fromString(text, option == "pull-on-demand")
+            name = publicName(pull.app, pull.name)
+            if name in pulls:
+                raise usage.UsageError(f"--{option}: {name} is pulled twice")
+            pulls[name] = pull
+    return tuple(pulls.values())
 
 
 def _strings(name: str, values: Any) -> list[str]:
@@ -342,7 +419,7 @@ def _strings(name: str, values: Any) -> list[str]:
     return [str(value) for value in values]
 
 
-def _endpoint(description: str) -> str:
+def _endpoint(option: str, description: str) -> str:
     """
     @return: an endpoint description; a plain number is a TCP port.
     """
@@ -350,13 +427,13 @@ def _endpoint(description: str) -> str:
 
     if description.isascii() and description.isdigit():
         if int(description) > 65535:
-            raise usage.UsageError(f"--port: {description} is more than 65535")
+            raise usage.UsageError(f"--{option}: {description} is more than 65535")
         description = f"tcp:{description}"
     try:
         serverFromString(reactor, description)
     except Exception as error:
         # Endpoint parsers raise what they like: KeyError, OSError, SSL errors.
-        raise usage.UsageError(f"--port: {description!r}: {error}") from error
+        raise usage.UsageError(f"--{option}: {description!r}: {error}") from error
     return description
 
 

@@ -22,7 +22,7 @@ from zope.interface.verify import verifyObject
 from rtmptw.errors import NotAllowed
 from rtmptw.interfaces import IStreamAuthorizer
 from rtmptw.service import DEFAULT_PORT, Config, RTMPService
-from rtmptw.session.events import PublishRequested
+from rtmptw.session.events import PlayRequested, PublishRequested
 from rtmptw.sinks.file import FileSinkFactory
 from rtmptw.tap import Options
 from tests.live.media import Media, Mux, encode
@@ -275,6 +275,9 @@ class AuthorizeTests(SynchronousTestCase):
             NotAllowed, authorizer.authorizePublish, unknown, "192.0.2.7:5"
         )
         self.assertEqual(refusal.code, "NetStream.Publish.Denied")
+        viewer = PlayRequested(1, 1, "live", "cam", "", -2.0, -1.0, False)
+        permit = authorizer.authorizePlay(viewer, "192.0.2.7:5")
+        self.assertEqual((permit.app, permit.stream), ("live", "cam"))
 
 
 class ApplicationTests(SynchronousTestCase):

@@ -10,6 +10,8 @@ from pathlib import Path
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
+from rtmptw.delivery import Delivery, Policy
+from rtmptw.outputs.play import PlaySettings
 from rtmptw.service import Config
 from rtmptw.sinkregistry import sinkFactory, sinkNames, sinkPlugins
 from rtmptw.sinks.file import FileSinkFactory
@@ -114,7 +116,20 @@ class OptionsTests(SynchronousTestCase):
             "--max-chunk-streams=5",
             "--gop-cache=off",
             "--grace=6.5",
+            "--play-wait=off",
+            "--play-behind=7.5",
+            "--play-buffer=80000",
+            "--play-patience=9.5",
+            "--merge=50",
             "--ledger=/tmp/ledger",
+            "--manhole=2222",
+        )
+        self.assertEqual(config.manhole, "tcp:2222")
+        self.assertEqual(
+            config.play,
+            PlaySettings(
+                Delivery(Policy.TO_KEYFRAME, 7500, 80000, patience=9.5), False, 0.05
+            ),
         )
         self.assertEqual(config.settings.chunkSize, 4096)
         self.assertEqual(config.settings.window, 50000)
@@ -142,7 +157,14 @@ class OptionsTests(SynchronousTestCase):
             ("grace", "nan", "seconds"),
             ("silence-timeout", "0", "0.1"),
             ("gop-cache", "maybe", "on nor off"),
-            ("ledger", "", "file"),
+            ("ledger", "", "name"),
+            ("manhole", "nope:1", "nope"),
+            ("manhole", "70000", "65535"),
+            ("play-wait", "perhaps", "neither on nor off"),
+            ("play-behind", "0", "0.1 to"),
+            ("play-buffer", "1000", "65536"),
+            ("play-patience", "-1", "0 to"),
+            ("merge", "0.5", "0 to 10000"),
         ):
             sentence = self.refused(f"--{name}={value}")
             self.assertIn(word, sentence)

@@ -5,14 +5,14 @@ An authorizer: a secret key stands for a public name.
 from zope.interface import implementer
 
 from rtmptw.errors import NotAllowed
-from rtmptw.interfaces import IStreamAuthorizer, PublishPermit
-from rtmptw.session.events import PublishRequested
+from rtmptw.interfaces import IStreamAuthorizer, PlayPermit, PublishPermit
+from rtmptw.session.events import PlayRequested, PublishRequested
 
 
 @implementer(IStreamAuthorizer)
 class KeysToNames:
     """
-    Lets those publish who know a key.
+    Lets those publish who know a key, and everybody play.
     """
 
     def __init__(self, names: dict[str, str]) -> None:
@@ -31,3 +31,9 @@ class KeysToNames:
         if name is None:
             raise NotAllowed("NetStream.Publish.Denied", "This key is not known.")
         return PublishPermit("live", name, credentials=request.stream)
+
+    def authorizePlay(self, request: PlayRequested, peer: str) -> PlayPermit:
+        """
+        @return: a permit for the public name.
+        """
+        return PlayPermit(request.app, request.stream)

@@ -287,6 +287,20 @@ class StreamHub:
         del self._graces[stream.name]
         self._end(stream, reason)
 
+    def kick(self, name: str, reason: str) -> None:
+        """
+        Disconnect the publisher of a stream, as if it had left by itself.
+
+        @raise KeyError: if there is no such stream.
+        @raise ValueError: if it has no publisher now.
+        """
+        stream = self._streams[name]
+        source = stream.source
+        if source is None:
+            raise ValueError(f"{name} has no publisher now")
+        self.sourceLost(stream, source, reason)
+        source.sourceReplaced(reason)
+
     def end(self, name: str, reason: str) -> "Deferred[Any]":
         """
         End a stream: its publisher is disconnected, its sinks are ended.

@@ -108,6 +108,8 @@ class Outlet:
         self._inSink = False
         self._streamOver = False
         self._finished: Deferred[None] | None = None
+        self._isFinished = False
+        self._waiters: list[Deferred[None]] = []
 
     def start(self, stream: StreamInfo) -> None:
         """
@@ -199,6 +201,17 @@ class Outlet:
             return self._finished
         self._dropQueue(DETACHED)
         return self._leave(reason)
+
+    def whenEnded(self) -> "Deferred[None]":
+        """
+        @return: fires when the sink has ended and put everything away.
+        """
+        waiting: Deferred[None] = Deferred()
+        if self._isFinished:
+            waiting.callback(None)
+        else:
+            self._waiters.append(waiting)
+        return waiting
 
     # What the sink calls: IPushProducer.
 
@@ -303,8 +316,13 @@ class Outlet:
                 "{sink}: an error at its end", failure, sink=self.name
             )
         )
-        result.addCallback(finished.callback)
+        result.addCallback(self._tell, finished)
         return finished
+
+    def _tell(self, result: object, finished: "Deferred[None]") -> None:
+        self._isFinished = True
+        for waiter in (finished, *self._waiters):
+            waiter.callback(None)
 
     # What waits.
 
