@@ -625,6 +625,8 @@ class SenderTests(SynchronousTestCase):
             call()
         self.assertEqual(self.full, [True, False])
         self.assertFalse(sender.isClogged)
+        # Twisted asks the pull producers of TLS connections without end.
+        self.assertTrue(self.transport.streaming)
 
     def test_aPlainSocket(self) -> None:
         """
