@@ -196,7 +196,8 @@ class StreamRefused:
     The server refuses what we asked for. A L{SessionEnded} follows.
 
     @ivar code: its code, such as C{NetStream.Publish.BadName}; may be empty.
-    @ivar description: its words; may be empty.
+    @ivar description: its words; may be empty, and may name the stream, which may be
+        a secret. (The reason of L{SessionEnded} does not.)
     """
 
     code: str

@@ -1,9 +1,10 @@
 """
 The states of a conversation and all transitions between them.
 
-There are two machines: one for the connection, one for each message stream on it.
-A state is named for what is expected next. What is not in a table is not allowed;
-there is no second check anywhere.
+There are three machines: for a server one for the connection and one for each
+message stream on it, and one for a client, which does one thing after the other. A
+state is named for what is expected next. What is not in a table is not allowed; there
+is no second check anywhere.
 """
 
 from enum import Enum
@@ -24,7 +25,7 @@ class Step(Enum):
     PLAY = "play"
     #: FCUnpublish, closeStream or deleteStream.
     STOP = "stop"
-    #: Our answers to a request.
+    #: Our answers to a request; a client's are those it gets.
     ACCEPT = "accept"
     REJECT = "reject"
     #: A fault, a timeout, or the end of the connection.
@@ -53,6 +54,19 @@ class NetStream(Enum):
     MEDIA = "media"
     PLAY_ANSWER = "the answer to play"
     PLAYER_COMMANDS = "a player's commands"
+
+
+class ClientConversation(Enum):
+    """
+    A client's states.
+    """
+
+    HANDSHAKE = "the server's handshake"
+    CONNECT_RESULT = "the answer to connect"
+    STREAM_RESULT = "the answer to createStream"
+    START = "the answer to publish or play"
+    MEDIA = "media"
+    NOTHING = "nothing"
 
 
 TRANSITIONS: dict[Conversation, dict[Step, Conversation]] = {
@@ -102,7 +116,30 @@ STREAM_TRANSITIONS: dict[NetStream, dict[Step, NetStream]] = {
     },
 }
 
-S = TypeVar("S", Conversation, NetStream)
+CLIENT_TRANSITIONS: dict[ClientConversation, dict[Step, ClientConversation]] = {
+    ClientConversation.HANDSHAKE: {
+        Step.HANDSHAKE_DONE: ClientConversation.CONNECT_RESULT,
+        Step.CLOSE: ClientConversation.NOTHING,
+    },
+    ClientConversation.CONNECT_RESULT: {
+        Step.ACCEPT: ClientConversation.STREAM_RESULT,
+        Step.CLOSE: ClientConversation.NOTHING,
+    },
+    ClientConversation.STREAM_RESULT: {
+        Step.ACCEPT: ClientConversation.START,
+        Step.CLOSE: ClientConversation.NOTHING,
+    },
+    ClientConversation.START: {
+        Step.ACCEPT: ClientConversation.MEDIA,
+        Step.CLOSE: ClientConversation.NOTHING,
+    },
+    ClientConversation.MEDIA: {
+        Step.CLOSE: ClientConversation.NOTHING,
+    },
+    ClientConversation.NOTHING: {},
+}
+
+S = TypeVar("S", Conversation, NetStream, ClientConversation)
 
 
 class OutOfOrder(Exception):
@@ -110,7 +147,7 @@ class OutOfOrder(Exception):
     The step is not in the table; whose fault that is, the caller knows.
     """
 
-    def __init__(self, step: Step, state: Conversation | NetStream) -> None:
+    def __init__(self, step: Step, state: Enum) -> None:
         super().__init__(f"{step.value} while {state.value} is expected")
 
 

@@ -1,6 +1,7 @@
 """
-The server's side of the handshake (RTMP 1.0, section 5.2): C0, C1, C2 against S0,
-S1, S2; plain, and the signed form that Flash brought.
+The handshake (RTMP 1.0, section 5.2): C0, C1, C2 against S0, S1, S2. The server's
+side is plain or signed, as the client begins it (Flash brought signing); the
+client's side is plain, which every server takes.
 
 All clients get S0, S1 and S2 in one piece as soon as C1 is whole: FFmpeg and
 GStreamer send no C2 before they have S2, librtmp none before it has S1.
@@ -148,6 +149,86 @@ class ServerHandshake:
         body = self._randomBytes(SIZE - _DIGEST)
         key = hmac.digest(SERVER_KEY_FULL, clientDigest, "sha256")
         return bytes([VERSION]) + s1 + body + hmac.digest(key, body, "sha256")
+
+
+class Await(IntEnum):
+    """
+    What a client expects next.
+    """
+
+    S0 = 0
+    S1 = 1
+    S2 = 2
+    CHUNKS = 3
+
+
+class ClientHandshake:
+    """
+    Gives C0 and C1, takes S0, S1 and S2, cut anywhere, and gives C2.
+
+    What the server echoes is not verified: nginx-rtmp sends our C1 back as S1, and
+    nothing is gained by hanging up on a server that echoes something else.
+
+    @ivar awaiting: what the next bytes are; C{Await.CHUNKS} when all is done.
+    @ivar remainder: after the end, the bytes behind S2.
+    """
+
+    def __init__(self, milliseconds: int, randomBytes: Callable[[int], bytes]) -> None:
+        """
+        @param milliseconds: our clock, for C1.
+        @param randomBytes: gives so many random bytes.
+        """
+        # The four zeros say that it is not signed.
+        self._c1 = (
+            (milliseconds & 0xFFFFFFFF).to_bytes(4, "big")
+            + bytes(4)
+            + randomBytes(SIZE - 8)
+        )
+        self._buffer = b""
+        self.awaiting = Await.S0
+        self.remainder = b""
+
+    def begin(self) -> bytes:
+        """
+        @return: C0 and C1, to send first.
+        """
+        return bytes([VERSION]) + self._c1
+
+    def receive(self, data: bytes) -> bytes:
+        """
+        Take the next bytes.
+
+        @return: what to send: C2 when S1 is whole, else nothing.
+
+        @raise RemoteProtocolError: C{unsupported-version}, on the first byte, if
+            this is no plain RTMP server. The message says what it looks like.
+        """
+        self._buffer += data
+        if self.awaiting is Await.S0 and self._buffer:
+            if self._buffer[0] != VERSION:
+                raise _notAServer(self._buffer[0])
+            self.awaiting = Await.S1
+        answer = b""
+        if self.awaiting is Await.S1 and len(self._buffer) > SIZE:
+            # FFmpeg's and librtmp's echo: the whole of S1.
+            answer = self._buffer[1 : SIZE + 1]
+            self._buffer = self._buffer[SIZE + 1 :]
+            self.awaiting = Await.S2
+        if self.awaiting is Await.S2 and len(self._buffer) >= SIZE:
+            self.remainder = self._buffer[SIZE:]
+            self._buffer = b""
+            self.awaiting = Await.CHUNKS
+        return answer
+
+
+def _notAServer(version: int) -> RemoteProtocolError:
+    if version == 0x15:
+        looks = "TLS: that port speaks rtmps://, not rtmp://"
+    elif version == ord("H"):
+        looks = "HTTP: that port speaks no RTMP"
+    else:
+        looks = f"first byte 0x{version:02x}: no RTMP server begins so"
+    return RemoteProtocolError("unsupported-version", looks)
 
 
 def _unsupported(version: int) -> RemoteProtocolError:

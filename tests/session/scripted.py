@@ -1,5 +1,5 @@
 """
-A client that says what a test wants it to say, and reads what the server answers.
+A client and a server that say what a test wants them to say, and read the answers.
 """
 
 from collections.abc import Callable
@@ -139,6 +139,126 @@ class ScriptedClient:
                     str(information.get("description")),
                 )
         raise AssertionError("no status was sent")
+
+
+class ScriptedServer:
+    """
+    Says what a test wants a server to say, to a client of ours.
+
+    @ivar heard: all messages of the client: type, message stream, payload, time.
+    """
+
+    def __init__(
+        self, receive: Callable[[bytes], Any], dataToSend: Callable[[], bytes]
+    ) -> None:
+        """
+        @param receive: gives the client bytes; what it returns, L{send} returns.
+        @param dataToSend: the client's bytes.
+        """
+        self._receive = receive
+        self._dataToSend = dataToSend
+        self.heard: list[tuple[int, int, bytes, int]] = []
+        self._writer = ChunkWriter()
+        self._reader = ChunkReader(
+            lambda kind, time, stream, payload, chunkStream: self.heard.append(
+                (kind, stream, payload, time)
+            )
+        )
+        self._handshake = 1 + 2 * SIZE
+
+    def send(self, data: bytes) -> Any:
+        """
+        Send raw bytes.
+        """
+        result = self._receive(data)
+        self.hear()
+        return result
+
+    def hear(self) -> None:
+        """
+        Read what the client has to send.
+        """
+        data = self._dataToSend()
+        skipped = min(self._handshake, len(data))
+        self._handshake -= skipped
+        if data[skipped:]:
+            self._reader.receive(data[skipped:])
+
+    def shakeHands(self) -> None:
+        """
+        S0, S1 and S2.
+        """
+        self.send(b"\3" + bytes(2 * SIZE))
+
+    def message(
+        self, kind: int, payload: bytes, streamID: int = 1, timestamp: int = 0
+    ) -> Any:
+        """
+        Send a message.
+        """
+        return self.send(self._writer.write(3, kind, timestamp, streamID, payload))
+
+    def command(self, name: str, transactionID: float, *values: Any) -> Any:
+        """
+        Send a command.
+        """
+        kind, payload = Command(name, transactionID, values).encode()
+        return self.message(kind, payload, 0)
+
+    def accept(self, streamID: float = 1.0) -> None:
+        """
+        Say yes up to createStream.
+        """
+        self.shakeHands()
+        self.command("_result", 1.0, None, information("NetConnection.Connect.Success"))
+        self.command("_result", 4.0, None, streamID)
+
+    def status(self, code: str, level: str = "status", words: str = "") -> Any:
+        """
+        Send onStatus.
+        """
+        return self.command("onStatus", 0.0, None, information(code, level, words))
+
+    def start(self) -> None:
+        """
+        Say yes to all.
+        """
+        self.accept()
+        verb = "Publish" if "publish" in self.names() else "Play"
+        self.status(f"NetStream.{verb}.Start")
+
+    def commands(self) -> list[Command]:
+        """
+        @return: the commands that the client sent.
+        """
+        return [
+            command
+            for kind, _stream, payload, _time in self.heard
+            if isinstance(command := parse(kind, payload), Command)
+        ]
+
+    def names(self) -> list[str]:
+        """
+        @return: their names.
+        """
+        return [command.name for command in self.commands()]
+
+    def media(self) -> list[tuple[int, int, bytes]]:
+        """
+        @return: type, time and payload of the frames that the client sent.
+        """
+        return [
+            (kind, time, payload)
+            for kind, _stream, payload, time in self.heard
+            if kind in (8, 9, 18)
+        ]
+
+
+def information(code: str, level: str = "status", description: str = "") -> AMFObject:
+    """
+    @return: the information object of a status.
+    """
+    return AMFObject([("level", level), ("code", code), ("description", description)])
 
 
 def data(name: str, *values: Any) -> bytes:

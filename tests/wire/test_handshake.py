@@ -15,6 +15,8 @@ from rtmptw.wire.handshake import (
     SERVER_KEY,
     SERVER_KEY_FULL,
     SIZE,
+    Await,
+    ClientHandshake,
     Expect,
     Schema,
     ServerHandshake,
@@ -204,3 +206,67 @@ class ServerHandshakeTests(SynchronousTestCase):
         self.assertEqual(len(PLAYER_KEY_FULL), 62)
         self.assertEqual(len(SERVER_KEY_FULL), 68)
         self.assertEqual(PLAYER_KEY_FULL[30:], SERVER_KEY_FULL[36:])
+
+
+class ClientTests(SynchronousTestCase):
+    """
+    The client's side.
+    """
+
+    def setUp(self) -> None:
+        self.client = ClientHandshake(1234, pseudoRandom)
+
+    def test_whatItSends(self) -> None:
+        """
+        A plain C1, and S1 as C2.
+        """
+        sent = self.client.begin()
+        self.assertEqual(sent[:9], b"\3" + (1234).to_bytes(4, "big") + bytes(4))
+        self.assertEqual(len(sent), 1 + SIZE)
+        s1 = bytes(range(256)) * 6
+        self.assertEqual(self.client.receive(b"\3" + s1[:-1]), b"")
+        self.assertIs(self.client.awaiting, Await.S1)
+        self.assertEqual(self.client.receive(s1[-1:]), s1)
+        self.assertIs(self.client.awaiting, Await.S2)
+
+    def test_anyEcho(self) -> None:
+        """
+        nginx-rtmp sends C1 back as S1, and anything may be in S2.
+        """
+        c1 = self.client.begin()[1:]
+        self.assertEqual(self.client.receive(b"\3" + c1 + bytes(SIZE) + b"more"), c1)
+        self.assertIs(self.client.awaiting, Await.CHUNKS)
+        self.assertEqual(self.client.remainder, b"more")
+
+    @given(st.lists(st.integers(1, 3100), max_size=20))
+    def test_withOurServerHoweverItIsCut(self, cuts: list[int]) -> None:
+        """
+        Both come to their ends, and what follows is handed on.
+        """
+        client, server = ClientHandshake(1234, pseudoRandom), newHandshake()
+        sizes = iter(cuts)
+        toServer, toClient = client.begin(), b""
+        while toServer or toClient:
+            size = next(sizes, 5000)
+            toClient += server.receive(toServer[:size])
+            toServer = toServer[size:]
+            if server.expecting is Expect.CHUNKS:
+                toClient += b"!"
+                break
+            toServer += client.receive(toClient[:size])
+            toClient = toClient[size:]
+        if client.awaiting is not Await.CHUNKS:
+            client.receive(toClient)
+            toClient = client.remainder
+        self.assertIs(client.awaiting, Await.CHUNKS)
+        self.assertEqual(toClient, b"!")
+
+    def test_noServer(self) -> None:
+        """
+        What is none is told from its first byte.
+        """
+        for first, word in ((b"\x15", "TLS"), (b"H", "HTTP"), (b"\6", "0x06")):
+            with self.assertRaises(RemoteProtocolError) as caught:
+                ClientHandshake(0, pseudoRandom).receive(first)
+            self.assertEqual(caught.exception.label, "unsupported-version")
+            self.assertIn(word, str(caught.exception))

@@ -1,0 +1,3 @@
+"""
+What gives a stream its frames, besides the connection of a publisher.
+"""

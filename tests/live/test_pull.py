@@ -1,0 +1,150 @@
+"""
+Pulls from real servers: every frame that the encoder's muxer wrote is here too.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+import pytest_twisted
+
+from rtmptw.sources.pull import Pull, RTMPPull
+from rtmptw.testing import RecordingSink
+from tests.live.harness import LiveServer, Publisher
+from tests.live.media import (
+    AUDIO,
+    H264_AAC,
+    VIDEO,
+    Mux,
+    compare,
+    encode,
+    isHeader,
+    reference,
+)
+from tests.live.test_relay import StartNginx, nginx, recorded
+
+__all__ = ["nginx"]
+
+Serve = Callable[..., Awaitable[LiveServer]]
+
+
+def pullInto(server: LiveServer, text: str, onDemand: bool = False) -> RTMPPull:
+    """
+    @return: a pull that has been started.
+    """
+    pull = Pull.fromString(text, onDemand).service(server.hub, server.reactor)
+    assert isinstance(pull, RTMPPull)
+    pull.startService()
+    return pull
+
+
+@pytest.mark.parametrize(
+    "live",
+    ["", "play_restart on;", "idle_streams off;"],
+    ids=["default", "play_restart", "idle_streams"],
+)
+@pytest_twisted.ensureDeferred
+async def test_fromNginx(serve: Serve, nginx: StartNginx, live: str) -> None:
+    """
+    FFmpeg publishes to nginx-rtmp, and we pull. nginx-rtmp grants a stream that nobody
+    publishes, or says nothing until somebody does, or refuses; the publisher here
+    waits until it has a player, if it can have one.
+    """
+    there = await nginx(live=live)
+    server = await serve()
+    pull = pullInto(server, there.url("live/cam"))
+    if not live:
+        await server.until(lambda: pull.isConnected)
+    mux = Mux(encode(H264_AAC), there.url("live/cam"), paced=True, repeat=2)
+    publisher = Publisher(server.reactor, mux)
+    await server.until(lambda: server.received() > 0)
+    await publisher.done
+    coded = len([tag for tag in reference(mux.source, 0, 2) if not isHeader(tag)])
+    if live:
+        report = await server.ended()
+        assert "the stream has ended there" in report.ended or "lost" in report.ended
+    else:
+        await server.until(lambda: server.received() >= coded + 2)
+    await pull.stopService()
+    report = await server.ended()
+    assert report.ledger.dropped == {}
+    (path,) = server.files()
+    got = [tag for tag in recorded(path) if not isHeader(tag)]
+    sent = [tag for tag in reference(mux.source, 0, 2) if not isHeader(tag)]
+    if live == "idle_streams off;":
+        # Whoever comes late has a part of it, without holes.
+        print(f"nginx-rtmp with {live} pulled {len(got)} of {len(sent)} frames")
+        for kind in (AUDIO, VIDEO):
+            part = [tag.payload for tag in got if tag.kind == kind]
+            whole = [tag.payload for tag in sent if tag.kind == kind]
+            begin = next(
+                (n for n in range(len(whole)) if whole[n : n + len(part)] == part), -1
+            )
+            assert part and begin >= 0, f"{len(part)} of {len(whole)} of {kind}"
+    else:
+        compare(got, sent, f"pulled from nginx-rtmp, {live} without the headers")
+
+
+@pytest_twisted.ensureDeferred
+async def test_nginxRestarts(serve: Serve, nginx: StartNginx) -> None:
+    """
+    The server goes away in the middle and comes back: with a grace time here, the
+    stream goes on.
+    """
+    there = await nginx()
+    server = await serve(graceTime=60.0)
+    pull = pullInto(server, there.url("live/cam"))
+    await server.until(lambda: pull.isConnected)
+    mux = Mux(encode(H264_AAC), there.url("live/cam"), pauseAfter=100)
+    first = Publisher(server.reactor, mux)
+    await first.paused
+    await server.until(lambda: server.received() > 0)
+    await there.stop()
+    await server.until(lambda: not pull.isConnected)
+    first.kill()
+    with pytest.raises(Exception):  # noqa: B017 -- however it says that it was killed
+        await first.done
+    before = server.received()
+    await there.start()
+    await server.until(lambda: pull.isConnected)
+    again = Mux(mux.source, mux.target, paced=True)
+    await Publisher(server.reactor, again).done
+    sent = [tag for tag in reference(mux.source) if not isHeader(tag)]
+    await server.until(lambda: server.received() >= before + len(sent) + 2)
+    await pull.stopService()
+    await server.hub.end("live/cam", "enough")
+    (path,) = server.files()
+    got = [tag for tag in recorded(path) if not isHeader(tag)][-len(sent) :]
+    compare(got[1:], sent[1:], "pulled after a restart")
+
+
+@pytest_twisted.ensureDeferred
+async def test_onDemand(serve: Serve, nginx: StartNginx) -> None:
+    """
+    Nothing is pulled until somebody asks, and nothing after the last has left.
+    """
+    there = await nginx()
+    server = await serve()
+    pull = pullInto(server, there.url("live/cam") + "=here/cam", onDemand=True)
+    mux = Mux(encode(H264_AAC), there.url("live/cam"), paced=True, repeat=2)
+    publisher = Publisher(server.reactor, mux)
+    viewer = RecordingSink()
+    outlets: list[Any] = []
+    assert not pull.isConnected
+    server.hub.whenPublished("here", "cam").addCallback(
+        lambda stream: outlets.append(stream.attach("viewer", viewer, viewer=True))
+    )
+    await server.until(lambda: len(viewer.frames) > 20)
+    await publisher.done
+    outlets[0].detach("gone")
+    assert server.received("here/cam") > 0
+    report = await server.ended("here/cam")
+    assert report.ended == "nobody watches it any more"
+    await server.until(lambda: not pull.isConnected)
+    await pull.stopService()
+    coded = [frame.payload for frame in viewer.frames if not frame.isHeader]
+    sent = [tag.payload for tag in reference(mux.source, 0, 2)]
+    print(
+        f"on demand: {len(coded)} frames, of those {sum(p in sent for p in coded)} sent"
+    )
+    assert all(payload in sent for payload in coded)

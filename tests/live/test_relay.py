@@ -1,0 +1,473 @@
+"""
+Relays to real servers: every frame that the encoder's muxer wrote arrives there.
+"""
+
+import re
+import shlex
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet.endpoints import serverFromString
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+from zope.interface import implementer
+
+from rtmptw.errors import NotAllowed
+from rtmptw.interfaces import IStreamAuthorizer, PublishPermit
+from rtmptw.outputs.relay import RelaySink, RelaySinkFactory
+from rtmptw.session.events import PublishRequested
+from rtmptw.sources.pull import Pull, RTMPPull
+from rtmptw.tap import Options
+from rtmptw.wire.flvfile import Tag
+from tests.live.harness import ROOT, LiveServer, Publisher
+from tests.live.media import (
+    H264_AAC,
+    Media,
+    Mux,
+    compare,
+    encode,
+    isHeader,
+    mediaTags,
+    reference,
+)
+from tests.live.programs import need, run
+from tests.live.servers import ListeningFFmpeg, Nginx, freePort, listening
+
+Serve = Callable[..., Awaitable[LiveServer]]
+StartNginx = Callable[..., Awaitable[Nginx]]
+
+
+@pytest_twisted.async_yield_fixture()
+async def nginx(tmp_path: Path) -> AsyncIterator[StartNginx]:
+    """
+    Starts nginx, and ends it.
+    """
+    from twisted.internet import reactor
+
+    started: list[Nginx] = []
+
+    async def start(**options: Any) -> Nginx:
+        server = Nginx(reactor, tmp_path / f"nginx{len(started)}", **options)
+        started.append(server)
+        return await server.start()
+
+    yield start
+    for server in started:
+        await server.stop()
+
+
+@implementer(IStreamAuthorizer)
+class Nobody:
+    """
+    Lets nobody publish.
+    """
+
+    def authorizePublish(self, request: PublishRequested, peer: str) -> PublishPermit:
+        raise NotAllowed("NetStream.Publish.Denied", f"Not {request.stream} of all.")
+
+
+class Lines:
+    """
+    The lines of the log, while it is entered.
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def __enter__(self) -> None:
+        globalLogPublisher.addObserver(self._take)
+
+    def __exit__(self, *error: object) -> None:
+        globalLogPublisher.removeObserver(self._take)
+
+    def _take(self, event: LogEvent) -> None:
+        self.lines.append(formatEvent(event))
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+    def have(self, words: str) -> bool:
+        return words in self.text
+
+
+async def relaySink(server: LiveServer) -> RelaySink:
+    """
+    @return: the relay of the live stream.
+    """
+    await server.until(lambda: "live/cam" in server.hub.streams)
+    (sink,) = [
+        outlet.sink
+        for outlet in server.stream().outlets
+        if isinstance(outlet.sink, RelaySink)
+    ]
+    return sink
+
+
+def recorded(path: Path) -> list[Tag]:
+    """
+    @return: the audio and video tags of a recording of nginx-rtmp, which repeats codec
+        headers as it likes.
+    """
+    tags: list[Tag] = []
+    seen: set[bytes] = set()
+    for tag in mediaTags(path):
+        if tag.payload not in seen or not isHeader(tag):
+            tags.append(tag)
+        if isHeader(tag):
+            seen.add(tag.payload)
+    return tags
+
+
+def relay(url: str) -> tuple[str, RelaySinkFactory]:
+    return "relay", RelaySinkFactory.fromString(url)
+
+
+@pytest.mark.parametrize("paced", [False, True], ids=["unpaced", "paced"])
+@pytest_twisted.ensureDeferred
+async def test_toNginx(serve: Serve, nginx: StartNginx, paced: bool) -> None:
+    """
+    nginx-rtmp records what it is sent: all of it, from the first frame to the last.
+    """
+    target = await nginx()
+    server = await serve(others=[relay(target.url("rec/there"))])
+    mux = Mux(encode(H264_AAC), server.url(), paced=paced)
+    await server.publish(mux)
+    report = await server.ended(sink="relay")
+    assert report.failure == "" and not report.ledger.dropped
+    (path,) = target.recordings()
+    compare(recorded(path), reference(mux.source), f"to nginx-rtmp, paced: {paced}")
+
+
+@pytest_twisted.ensureDeferred
+async def test_toFFmpeg(serve: Serve, tmp_path: Path) -> None:
+    """
+    FFmpeg as a server takes what it is sent.
+    """
+    from twisted.internet import reactor
+
+    port, output = freePort(), tmp_path / "there.flv"
+    there = ListeningFFmpeg(reactor, port, output)
+    await listening(reactor, port)
+    server = await serve(others=[relay(f"rtmp://127.0.0.1:{port}/live/cam")])
+    mux = Mux(encode(H264_AAC), server.url())
+    await server.publish(mux)
+    await server.ended(sink="relay")
+    assert await there.done == 0, there.program.complaints
+    sent = reference(mux.source)
+    compare(mediaTags(output), sent, "to ffmpeg -listen 1")
+
+
+@pytest_twisted.ensureDeferred
+async def test_manyFrames(serve: Serve, nginx: StartNginx) -> None:
+    """
+    5,000 pictures and their sound, as fast as they come.
+    """
+    target = await nginx()
+    server = await serve(others=[relay(target.url("rec/there"))])
+    mux = Mux(encode(Media(frames=5000)), server.url())
+    await server.publish(mux)
+    report = await server.ended(sink="relay")
+    assert report.failure == "" and not report.ledger.dropped
+    (path,) = target.recordings()
+    compare(recorded(path), reference(mux.source), "to nginx-rtmp, 5,000 pictures")
+
+
+def headersOf(tags: list[Tag]) -> list[bytes]:
+    """
+    @return: codec headers and ends, in an order of their own.
+    """
+    return sorted(tag.payload for tag in tags if isHeader(tag))
+
+
+def lastKey(sent: list[Tag], before: int) -> int:
+    """
+    @return: where the last key frame is among the first tags.
+    """
+    return max(
+        number
+        for number, tag in enumerate(sent[:before])
+        if tag.payload[:2] == b"\x17\x01"
+    )
+
+
+@pytest_twisted.ensureDeferred
+async def test_nginxRestarts(serve: Serve, nginx: StartNginx) -> None:
+    """
+    The target goes away in the middle and comes back: the second recording there has
+    the headers, and all from the last key frame before on, with a clock from 0.
+    """
+    target = await nginx()
+    server = await serve(others=[relay(target.url("rec/{name}"))])
+    mux = Mux(encode(H264_AAC), server.url(), pauseAfter=120)
+    publisher = Publisher(server.reactor, mux)
+    await publisher.paused
+    sent = reference(mux.source)
+    sink = await relaySink(server)
+    await server.until(lambda: sink.sent > 1)
+    before = server.received()
+    await target.stop()
+    await server.until(lambda: not sink.isConnected)
+    (path,) = target.recordings()
+    first = recorded(path)
+    compare(first, sent[: len(first)], "before the restart")
+    path.rename(path.with_suffix(".first"))
+    await target.start()
+    await server.until(lambda: sink.isConnected)
+    publisher.goOn()
+    await publisher.done
+    await server.ended(sink="relay")
+    (path,) = target.recordings()
+    second = recorded(path)
+    begin = lastKey(sent, before)
+    headers = [tag for tag in sent if isHeader(tag)][:2]
+    compare(second, headers + sent[begin:], "after the restart")
+    assert second[2].timestamp == 0
+    report = await server.ended()
+    assert report.ledger.dropped == {}
+    (path,) = server.files()
+    compare(mediaTags(path), sent, "recorded beside it")
+
+
+@pytest_twisted.ensureDeferred
+async def test_ffmpegRestarts(serve: Serve, tmp_path: Path) -> None:
+    """
+    The same with FFmpeg, which dies as C{kill -9} has it.
+    """
+    from twisted.internet import reactor
+
+    port = freePort()
+    there = ListeningFFmpeg(reactor, port, tmp_path / "first.flv")
+    await listening(reactor, port)
+    server = await serve(others=[relay(f"rtmp://127.0.0.1:{port}/live/cam")])
+    mux = Mux(encode(H264_AAC), server.url(), pauseAfter=120)
+    publisher = Publisher(server.reactor, mux)
+    await publisher.paused
+    sink = await relaySink(server)
+    await server.until(lambda: sink.sent > 1)
+    before = server.received()
+    there.program.signal("KILL")
+    await there.done
+    await server.until(lambda: not sink.isConnected)
+    there = ListeningFFmpeg(reactor, port, tmp_path / "second.flv")
+    await server.until(lambda: sink.isConnected)
+    publisher.goOn()
+    await publisher.done
+    await server.ended(sink="relay")
+    assert await there.done == 0, there.program.complaints
+    sent = reference(mux.source)
+    headers = [tag for tag in sent if isHeader(tag)][:2]
+    compare(
+        mediaTags(tmp_path / "second.flv"),
+        headers + sent[lastKey(sent, before) :],
+        "after FFmpeg has come back",
+    )
+
+
+@pytest_twisted.ensureDeferred
+async def test_deadAndRefusing(serve: Serve, nginx: StartNginx) -> None:
+    """
+    A target where nobody listens, one that refuses, and one that takes it: the last,
+    and the recording, miss nothing, and nobody waits.
+    """
+    target = await nginx()
+    refusing = await serve(authorizer=Nobody())
+    dead = freePort()
+    server = await serve(
+        others=[
+            ("dead", relay(f"rtmp://127.0.0.1:{dead}/live/s3cret")[1]),
+            ("refusing", relay(refusing.url("s3cret"))[1]),
+            ("silent", relay(target.url("closed/s3cret"))[1]),
+            ("relay", relay(target.url("rec/there"))[1]),
+        ]
+    )
+    lines = Lines()
+    mux = Mux(encode(H264_AAC), server.url(), pauseAfter=120)
+    troubles = {
+        "dead": "cannot connect",
+        "refusing": "refused: NetStream.Publish.Denied: Not *** of all.",
+        # nginx-rtmp grants it, and closes.
+        "silent": "sent: the server closed the connection; next try in 2 s",
+    }
+    with lines:
+        publisher = Publisher(server.reactor, mux)
+        await publisher.paused
+        await server.until(lambda: all(lines.have(t) for t in troubles.values()))
+        publisher.goOn()
+        await publisher.done
+        reports = {
+            name: await server.ended(sink=name) for name in (*troubles, "file", "relay")
+        }
+    sent = reference(mux.source)
+    (path,) = server.files()
+    compare(mediaTags(path), sent, "recorded beside a dead target")
+    (path,) = target.recordings()
+    compare(recorded(path), sent, "relayed beside a dead target")
+    for name, trouble in troubles.items():
+        received = reports[name].ledger.received
+        assert received == len(sent) + 1
+        failure = reports[name].failure
+        dropped = received if name != "silent" else int(failure.split()[0])
+        assert 0 < dropped <= received
+        assert failure.startswith(f"{dropped} frames came while not connected: ")
+        assert trouble.partition(";")[0] in failure
+    said = [line for line in lines.lines if "relay to" in line or "sink" in line]
+    assert said and not any("s3cret" in line for line in said), said
+    assert lines.have(
+        f"live/cam: relay to rtmp://127.0.0.1:{dead}/live: cannot connect"
+    )
+    assert lines.have("; next try in 1 s")
+
+
+@pytest_twisted.ensureDeferred
+async def test_targetsName(serve: Serve, nginx: StartNginx) -> None:
+    """
+    C{{app}} and C{{name}}: each stream goes where it is called the same.
+    """
+    target = await nginx()
+    server = await serve(others=[relay(target.url("{app}/{name}"))])
+    mux = Mux(encode(H264_AAC), server.url("door", "rec"))
+    await server.publish(mux)
+    await server.ended("rec/door", "relay")
+    (path,) = target.recordings()
+    assert path.name == "door.flv"
+    compare(recorded(path), reference(mux.source), "to {app}/{name}")
+
+
+def commands(document: str) -> list[list[str]]:
+    """
+    @return: the commands in a page of the documentation, as a shell reads them.
+    """
+    text = (ROOT / "docs" / document).read_text()
+    blocks = re.findall(r"code-block:: sh\n\n((?:    .*\n)+)", text)
+    return [shlex.split(block.replace("\\\n", "")) for block in blocks]
+
+
+def test_documentedCommands() -> None:
+    """
+    Every command of the pages is understood, and says what the page is about.
+    """
+    for page, words in (("relay.rst", "relay:"), ("pull.rst", "--pull")):
+        found = commands(page)
+        assert len(found) >= 3
+        for twistd, foreground, rtmp, *arguments in found:
+            assert [twistd, foreground, rtmp] == ["twistd", "-n", "rtmp"]
+            assert any(words in argument for argument in arguments)
+            Options().parseOptions(arguments)
+
+
+@pytest_twisted.ensureDeferred
+async def test_documentedChain(
+    serverProcess: Callable[..., Any], nginx: StartNginx, tmp_path: Path
+) -> None:
+    """
+    The first command of each page, with another host: a server that relays to
+    nginx-rtmp, and one that pulls from there and records.
+    """
+    from twisted.internet import reactor
+
+    middle = await nginx()
+    place = middle.url("live")
+    (_, _, _, *pulling), (_, _, _, *relaying) = (
+        [word.replace("rtmp://example.com/live", place) for word in commands(page)[0]]
+        for page in ("pull.rst", "relay.rst")
+    )
+    pulling = [option.replace("/cam", "/KEY") for option in pulling]
+    last, _port = await serverProcess(*pulling)
+    first, port = await serverProcess(*relaying)
+    mux = Mux(encode(H264_AAC), f"rtmp://127.0.0.1:{port}/live/cam", paced=True)
+    await middle.logged("play: name='KEY'")
+    await Publisher(reactor, mux).done
+    await first.says("live/cam: relay got 177 of 177 frames")
+    await last.says("live/KEY: pull from .*: connected to")
+    for program in (first, last):
+        program.signal("TERM")
+        assert await program.done == 0
+    said = await last.says(r"live/KEY: file got (\d+) of \1 frames")
+    (path,) = (tmp_path / "recordings" / "live" / "KEY").glob("*.flv")
+    got = [tag for tag in recorded(path) if not isHeader(tag)]
+    sent = [tag for tag in reference(mux.source) if not isHeader(tag)]
+    assert said
+    compare(got, sent, "by the documented commands, without the headers")
+
+
+@pytest_twisted.ensureDeferred
+async def test_chain(serve: Serve, nginx: StartNginx) -> None:
+    """
+    FFmpeg to rtmptw, which relays to nginx-rtmp, where a second rtmptw pulls it and
+    records: nothing is missing.
+    """
+    middle = await nginx()
+    last = await serve()
+    pull = Pull.fromString(middle.url("live/there") + "=live/pulled").service(
+        last.hub, last.reactor
+    )
+    assert isinstance(pull, RTMPPull)
+    pull.startService()
+    await last.until(lambda: pull.isConnected)
+    first = await serve(others=[relay(middle.url("live/there"))])
+    mux = Mux(encode(H264_AAC), first.url(), paced=True)
+    await first.publish(mux)
+    sent = reference(mux.source)
+    # nginx-rtmp does not tell players that nobody publishes any more.
+    await last.until(lambda: last.received("live/pulled") >= len(sent))
+    await pull.stopService()
+    report = await last.ended("live/pulled")
+    assert report.ended == "the pull stops" and not report.ledger.dropped
+    (path,) = last.files("live/pulled")
+    # nginx-rtmp gives players a codec header when its first frame comes.
+    assert headersOf(recorded(path)) == headersOf(sent)
+    compare(
+        [tag for tag in recorded(path) if not isHeader(tag)],
+        [tag for tag in sent if not isHeader(tag)],
+        "relay, nginx-rtmp, pull, record, without the headers",
+    )
+
+
+# Twisted gives pyOpenSSL what that wants no more.
+@pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
+@pytest_twisted.ensureDeferred
+async def test_tls(serve: Serve, tmp_path: Path) -> None:
+    """
+    rtmps, to a server with a certificate that only C{ca=FILE} makes trusted.
+    """
+    need("openssl")
+    from twisted.internet import reactor
+
+    certificate = tmp_path / "certificate.pem"
+    await run(
+        reactor,
+        *("/usr/bin/env", "openssl", "req", "-x509", "-newkey", "rsa:2048"),
+        *("-nodes", "-days", "2"),
+        *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
+        *("-keyout", str(tmp_path / "key.pem"), "-out", str(certificate)),
+    )
+    there = await serve()
+    endpoint = serverFromString(
+        reactor,
+        f"ssl:0:interface=127.0.0.1:privateKey={tmp_path / 'key.pem'}:"
+        f"certKey={certificate}",
+    )
+    port = await endpoint.listen(there.factory)
+    url = f"rtmps://localhost:{port.getHost().port}/live/tls"
+    server = await serve(
+        others=[
+            ("relay", relay(f"{url}#ca={certificate}")[1]),
+            ("wary", relay(f"{url}-wary")[1]),
+        ]
+    )
+    lines = Lines()
+    mux = Mux(encode(H264_AAC), server.url())
+    with lines:
+        await server.publish(mux)
+        report = await server.ended(sink="relay")
+        assert report.failure == ""
+        await there.ended("live/tls")
+    (path,) = there.files("live/tls")
+    compare(mediaTags(path), reference(mux.source), "over TLS")
+    await server.ended(sink="wary")
+    assert there.files("live/tls-wary") == []
+    assert lines.have("certificate verify failed"), lines.text
+    await port.stopListening()
