@@ -83,11 +83,14 @@ def nameFinished(partPath: str, contents: Contents) -> Finished:
     @raise OSError: if that cannot be done.
     """
     path = giveFinalName(partPath)
-    _syncDirectory(os.path.dirname(path))
+    syncDirectory(os.path.dirname(path))
     return Finished(path, contents.duration / 1000, contents.frames, contents.size)
 
 
-def _syncDirectory(directory: str) -> None:
+def syncDirectory(directory: str) -> None:
+    """
+    See names on the disk, if the file system can.
+    """
     # Not every file system can, and the file itself is safe.
     with suppress(OSError):
         descriptor = os.open(directory or ".", os.O_RDONLY | os.O_DIRECTORY)
@@ -95,6 +98,33 @@ def _syncDirectory(directory: str) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def openPart(wanted: str) -> tuple[int, str]:
+    """
+    Make and lock a C{.part} of which nobody has the name, nor the final one.
+
+    @param wanted: the final name that is wanted.
+
+    @return: the open file and its name.
+
+    @raise OSError: if that cannot be done.
+    """
+    os.makedirs(os.path.dirname(wanted) or ".", exist_ok=True)
+    for path in sameNames(wanted):
+        part = path + PART_SUFFIX
+        if os.path.lexists(path):
+            continue
+        try:
+            descriptor = os.open(
+                part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666
+            )
+        except FileExistsError:
+            continue
+        if _lockNew(descriptor, part):
+            return descriptor, part
+        os.close(descriptor)
+    raise AssertionError("sameNames ends by raising")
 
 
 class FLVPart:
@@ -125,26 +155,8 @@ class FLVPart:
         @raise OSError: if that cannot be done; some of it may be in the file.
         """
         if self.descriptor is None:
-            self.descriptor = self._open()
+            self.descriptor, self.path = openPart(self._wanted)
         writeAll(self.descriptor, b"".join(pieces))
-
-    def _open(self) -> int:
-        os.makedirs(os.path.dirname(self._wanted) or ".", exist_ok=True)
-        for path in sameNames(self._wanted):
-            part = path + PART_SUFFIX
-            if os.path.lexists(path):
-                continue
-            self.path = part
-            try:
-                descriptor = os.open(
-                    part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666
-                )
-            except FileExistsError:
-                continue
-            if _lockNew(descriptor, part):
-                return descriptor
-            os.close(descriptor)
-        raise AssertionError("sameNames ends by raising")
 
     def finish(self, contents: Contents) -> Finished:
         """

@@ -12,6 +12,9 @@ from hashlib import sha256
 
 from twisted.python.usage import UsageError
 
+from rtmptw._arguments import numberFrom, splitArguments
+from rtmptw.errors import SinkError
+
 #: What stays as it is in a file name; the rest is percent-escaped. Safe on every
 #: file system and in a shell.
 _SAFE = frozenset((string.ascii_letters + string.digits + "-_.").encode())
@@ -70,16 +73,19 @@ class Template:
 
     FIELDS = ("app", "stream", "start", "date", "time", "epoch", "part")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, suffix: str = SUFFIX) -> None:
         """
+        @param suffix: with which every name ends.
+
         @raise UsageError: if names made of it could not be relied on to be names
             of files within the directory.
         """
         self.text = text
+        self.suffix = suffix
         if not text or text.endswith("/"):
             raise UsageError(f"The name {text!r} ends without naming a file.")
         if text.startswith("/"):
-            raise UsageError(f"The name {text!r} is absolute; say file:DIRECTORY.")
+            raise UsageError(f"The name {text!r} is absolute; say DIRECTORY before it.")
         if "\0" in text:
             raise UsageError(f"The name {text!r} has a NUL in it.")
         try:
@@ -104,7 +110,7 @@ class Template:
         @param start: when the part begins, with a time zone; written as local time.
         @param part: which part of the recording it is, from 1.
 
-        @return: a relative path that ends in C{.flv}.
+        @return: a relative path that ends in the suffix.
         """
         local = start.astimezone()
         values = {
@@ -116,10 +122,10 @@ class Template:
             "epoch": str(int(start.timestamp())),
             "part": str(part),
         }
-        *folders, name = self.text.removesuffix(SUFFIX).split("/")
+        *folders, name = self.text.removesuffix(self.suffix).split("/")
         components = [shorten(folder.format(**values)) for folder in folders]
         # A template that is ".flv" and nothing else leaves an empty name.
-        components.append((shorten(name.format(**values)) or "_") + SUFFIX)
+        components.append((shorten(name.format(**values)) or "_") + self.suffix)
         return "/".join(components)
 
 
@@ -130,9 +136,9 @@ def sameNames(path: str) -> Iterator[str]:
     @raise OSError: EEXIST, past L{MAX_SAME_NAME} of them.
     """
     yield path
-    stem = path.removesuffix(SUFFIX)
+    stem, suffix = os.path.splitext(path)
     for number in range(2, MAX_SAME_NAME):
-        yield f"{stem}-{number}{SUFFIX}"
+        yield f"{stem}-{number}{suffix}"
     raise FileExistsError(errno.EEXIST, "too many recordings have this name", path)
 
 
@@ -200,7 +206,7 @@ def parseRecording(argstring: str) -> Recording:
     directory, template = default.directory, default.template
     rotate, maxSize = default.rotate, default.maxSize
     seen: set[str] = set()
-    for index, (key, value) in enumerate(_arguments(argstring)):
+    for index, (key, value) in enumerate(splitArguments(argstring)):
         if key in seen:
             raise UsageError(f"The file sink got {key}= twice.")
         if key is None:
@@ -215,9 +221,9 @@ def parseRecording(argstring: str) -> Recording:
         if key == "name":
             template = Template(value)
         elif key == "rotate":
-            rotate = round(_number(key, value) * 1000)
+            rotate = round(numberFrom("file", key, value) * 1000)
         elif key == "maxSize":
-            maxSize = int(_number(key, value))
+            maxSize = int(numberFrom("file", key, value))
         else:
             raise UsageError(
                 f"The file sink has no option {key!r}, only name, rotate and maxSize."
@@ -227,33 +233,14 @@ def parseRecording(argstring: str) -> Recording:
     return Recording(directory, template, rotate, maxSize)
 
 
-#: More than thirty years, or a petabyte: a slip of the keyboard.
-_MAX_NUMBER = 10**15
-
-
-def _number(key: str, value: str) -> float:
-    try:
-        number = float(value)
-    except ValueError:
-        number = 0.0
-    if not 1 <= number <= _MAX_NUMBER:
-        raise UsageError(f"The file sink's {key} {value!r} is no number from 1 on.")
-    return number
-
-
-def _arguments(argstring: str) -> Iterator[tuple[str | None, str]]:
-    key: str | None = None
-    text = ""
-    characters = iter(argstring)
-    for character in characters:
-        if character == "\\":
-            # A backslash at the very end is one.
-            text += next(characters, "\\")
-        elif character == ":":
-            yield key, text
-            key, text = None, ""
-        elif character == "=" and key is None:
-            key, text = text, ""
-        else:
-            text += character
-    yield key, text
+def checkDirectory(directory: str) -> None:
+    """
+    @raise SinkError: if no files can be made in the directory.
+    """
+    existing = os.path.abspath(directory)
+    while not os.path.lexists(existing) and existing != os.path.dirname(existing):
+        existing = os.path.dirname(existing)
+    if not os.path.isdir(existing):
+        raise SinkError(f"cannot record in {directory}: {existing} is no directory")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise SinkError(f"cannot record in {directory}: {existing} is not writable")

@@ -30,6 +30,8 @@ from rtmptw.wire import flv, flvfile
 
 _KINDS = frozenset(int(kind) for kind in FrameKind)
 _SUFFIXES = SUFFIX + PART_SUFFIX
+#: What the record sink leaves unfinished, beside FLV.
+_CONTAINERS = (".mp4.part", ".mkv.part", ".ts.part")
 #: The largest metadata tag we ever make.
 _MAX_RESERVE = 2 * MAX_METADATA + BASE_RESERVE + INDEX_RESERVE
 #: How many bytes are looked at together when the rest of a file may be all zeros.
@@ -72,16 +74,24 @@ class Recovered:
     why: str = ""
 
 
-def findParts(directory: str) -> list[str]:
+def findParts(directory: str, suffix: str = "") -> list[str]:
     """
-    @return: every C{.part} under the directory, in order of name; links to other
+    @param suffix: how their names end; unless given, any C{.part} will do that the
+        record sink does not see to.
+
+    @return: every such file under the directory, in order of name; links to other
         places are not followed.
     """
     found: list[str] = []
     for folder, _, names in os.walk(directory):
         for name in names:
             path = os.path.join(folder, name)
-            if name.endswith(PART_SUFFIX) and not os.path.islink(path):
+            isWanted = (
+                name.endswith(suffix)
+                if suffix
+                else name.endswith(PART_SUFFIX) and not name.endswith(_CONTAINERS)
+            )
+            if isWanted and not os.path.islink(path):
                 found.append(path)
     return sorted(found)
 

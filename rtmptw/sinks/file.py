@@ -16,7 +16,6 @@ from zope.interface import implementer
 
 from rtmptw._blocking import Lane
 from rtmptw.delivery import LOSSLESS, Delivery
-from rtmptw.errors import SinkError
 from rtmptw.frames import CodecHeaders, Frame, FrameKind, Role, StreamInfo
 from rtmptw.interfaces import IFrameSink, IFrameSinkFactory
 from rtmptw.sinks._contents import (
@@ -28,7 +27,7 @@ from rtmptw.sinks._contents import (
     reserveFor,
 )
 from rtmptw.sinks._flvwriter import Finished, FLVPart
-from rtmptw.sinks._naming import Recording, parseRecording
+from rtmptw.sinks._naming import Recording, checkDirectory, parseRecording
 from rtmptw.sinks._recovery import (
     Progress,
     Recovered,
@@ -566,7 +565,7 @@ class FileSinkFactory:
         """
         self._reactor = reactor
         directory = self.recording.directory
-        _checkDirectory(directory)
+        checkDirectory(directory)
         if os.path.isdir(directory):
             self._recovery = Deferred.fromCoroutine(self._recover(directory))
             self._recovery.addErrback(self._recoveryBroken)
@@ -633,16 +632,3 @@ class FileSinkFactory:
 
     def _recoveryBroken(self, failure: Any) -> None:
         self._log.failure("unfinished recordings stay as they are", failure=failure)
-
-
-def _checkDirectory(directory: str) -> None:
-    """
-    @raise SinkError: if no files can be made in the directory.
-    """
-    existing = os.path.abspath(directory)
-    while not os.path.lexists(existing) and existing != os.path.dirname(existing):
-        existing = os.path.dirname(existing)
-    if not os.path.isdir(existing):
-        raise SinkError(f"cannot record in {directory}: {existing} is no directory")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise SinkError(f"cannot record in {directory}: {existing} is not writable")

@@ -23,3 +23,26 @@ fileSink = SinkPlugin(
 )
 
 nullSink = SinkPlugin("null", "", "rtmptw.sinks.null.NullSinkFactory.fromString")
+
+relaySink = SinkPlugin(
+    "relay", ":URL[#OPTIONS]", "rtmptw.outputs.relay.RelaySinkFactory.fromString"
+)
+
+recordSink = SinkPlugin(
+    "record",
+    "[:DIRECTORY][:format=mp4|mkv|ts|flv][:name=TEMPLATE][:rotate=SECONDS]"
+    "[:maxSize=BYTES][:fragment=SECONDS]",
+    "rtmptw.sinks.remux.RecordSinkFactory.fromString",
+)
+
+sendSink = SinkPlugin(
+    "send",
+    ":URL[#[format=NAME][&OPTION=VALUE...]]",
+    "rtmptw.sinks.remux.SendSinkFactory.fromString",
+)
+
+pipeSink = SinkPlugin(
+    "pipe",
+    ":COMMAND LINE[ #OPTIONS]",
+    "rtmptw.sinks.pipe.PipeSinkFactory.fromString",
+)

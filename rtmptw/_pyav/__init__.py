@@ -1,0 +1,3 @@
+"""
+The only place that knows PyAV, FFmpeg for Python: decoding, and writing containers.
+"""

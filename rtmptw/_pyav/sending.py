@@ -1,0 +1,106 @@
+"""
+A process that sends one stream to whatever FFmpeg can write to::
+
+    python -m rtmptw._pyav.sending
+
+It reads from standard input one line of JSON that says where to, then the stream as
+FLV. It is a process of its own because FFmpeg may wait for a network as long as it
+likes, and PyAV before 19 keeps all of Python waiting with it; whoever started it can
+kill it.
+"""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from typing import BinaryIO
+
+import av.error
+
+from rtmptw._pyav.muxing import CONTAINERS, Muxer, Remuxer, Template, TrackKey
+from rtmptw.errors import RemoteProtocolError, SinkError
+from rtmptw.frames import Codec, FrameKind
+from rtmptw.wire.flv import frameFromMessage
+from rtmptw.wire.flvfile import TagReader
+
+#: Bytes read at once.
+_BLOCK = 64 * 1024
+
+
+class Sending:
+    """
+    Sends a stream; where its tracks change, it begins again.
+    """
+
+    def __init__(self, url: str, container: str, options: Mapping[str, str]) -> None:
+        """
+        @param url: where to: a URL, or the path of a file.
+        @param container: FFmpeg's name of the format.
+        @param options: of the muxer.
+        """
+        self._url = url
+        self._container = container
+        self._options = options
+        self._remuxer = Remuxer(self._begin, self._end)
+
+    def run(self, source: BinaryIO) -> None:
+        """
+        Send all of it.
+
+        @raise SinkError: if the format cannot hold it.
+
+        @raise OSError: if it cannot be sent.
+        """
+        reader = TagReader()
+        descriptor = source.fileno()
+        while data := os.read(descriptor, _BLOCK):
+            for tag in reader.receive(data):
+                kind = FrameKind(tag.kind)
+                self._remuxer.write(frameFromMessage(kind, tag.timestamp, tag.payload))
+        self._remuxer.finish()
+
+    def _begin(
+        self, templates: Mapping[TrackKey, Template], codecs: set[Codec], base: int
+    ) -> Muxer:
+        for kind in CONTAINERS.values():
+            if kind.format == self._container:
+                kind.check(codecs)
+        if "://" not in self._url:
+            os.makedirs(os.path.dirname(self._url) or ".", exist_ok=True)
+        return Muxer(self._url, self._container, self._options, templates, base)
+
+    def _end(self, muxer: Muxer, why: str) -> None:
+        muxer.close()
+        counts = muxer.counts
+        print(
+            f"sent {counts.packets} frames, {counts.milliseconds / 1000:.3f} s, "
+            f"{counts.repaired} timestamps repaired, {counts.refused} refused"
+            + (f"; {why}" if why else ""),
+            flush=True,
+        )
+
+
+def main() -> int:
+    """
+    @return: the exit status.
+    """
+    # Ctrl-C is for the server, which then ends our input.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    source = open(0, "rb", buffering=0)  # noqa: SIM115 -- it is not ours to close
+    order = json.loads(source.readline())
+    try:
+        Sending(order["url"], order["format"], order["options"]).run(source)
+    except (SinkError, RemoteProtocolError) as error:
+        # These never name the target, which may hold a password.
+        print(error, flush=True)
+        return 1
+    except (OSError, ValueError, av.error.FFmpegError) as error:
+        said = getattr(error, "strerror", "") or type(error).__name__
+        print(f"cannot send: {said}", flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,3 @@
+"""
+Tests of what knows PyAV.
+"""

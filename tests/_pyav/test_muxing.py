@@ -1,0 +1,630 @@
+"""
+Tests for L{rtmptw._pyav.muxing}: every packet of every codec in every container that
+can hold it.
+"""
+
+import hashlib
+import io
+import tempfile
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import av
+from twisted.trial.unittest import SynchronousTestCase
+
+from rtmptw._pyav.muxing import (
+    CONTAINERS,
+    MAX_TRACKS,
+    MAX_WAIT,
+    MAX_WAITING_SAMPLES,
+    Counts,
+    Muxer,
+    Opening,
+    Remuxer,
+    Template,
+    TrackKey,
+    checkFormat,
+)
+from rtmptw._pyav.samples import Sample, samplesOf
+from rtmptw.errors import SinkError
+from rtmptw.frames import Codec, Frame, FrameKind, Role
+from rtmptw.testing import audioFrame, makeFrames, videoFrame
+from rtmptw.wire import amf0
+from rtmptw.wire.amf import ECMAArray
+from rtmptw.wire.flv import frameFromMessage
+from tests.live.media import (
+    AUDIO_ONLY,
+    AV1_OPUS,
+    H264_AAC,
+    HEVC_AAC,
+    VIDEO_ONLY,
+    VP9_FLAC,
+    Media,
+    encode,
+    readTags,
+)
+
+VP9_OPUS = Media(video="libvpx-vp9", audio="libopus", options=VP9_FLAC.options)
+#: What has to be refused, by container.
+REFUSED = {
+    ("ts", "libsvtav1"): "AV1",
+    ("ts", "libvpx-vp9"): "VP9|FLAC",
+}
+
+
+def framesOf(path: str) -> list[Frame]:
+    """
+    @return: an FLV file as a publisher sends it.
+    """
+    return [
+        frameFromMessage(FrameKind(tag.kind), tag.timestamp, tag.payload)
+        for tag in readTags(Path(path))
+    ]
+
+
+def withoutADTS(packet: bytes) -> bytes:
+    """
+    @return: an AAC frame without the header that MPEG-TS needs.
+    """
+    if len(packet) > 7 and packet[0] == 0xFF and packet[1] & 0xF6 == 0xF0:
+        return packet[7 if packet[1] & 1 else 9 :]
+    return packet
+
+
+def units(packet: bytes) -> list[bytes]:
+    """
+    @return: the NAL units of lengths of four bytes.
+    """
+    found = []
+    while packet:
+        size = int.from_bytes(packet[:4], "big")
+        found.append(packet[4 : 4 + size])
+        packet = packet[4 + size :]
+    return found
+
+
+def startCodeUnits(packet: bytes) -> list[bytes]:
+    """
+    @return: the NAL units of a byte stream.
+    """
+    return packet.replace(b"\0\0\0\1", b"\0\0\1").split(b"\0\0\1")[1:]
+
+
+def isPicture(unit: bytes, codec: str) -> bool:
+    """
+    Whether a NAL unit is none of those that MPEG-TS adds: access unit delimiters,
+    parameter sets, and the SEI of HEVC's configuration.
+    """
+    if codec == "hevc":
+        return unit[0] >> 1 & 63 not in (32, 33, 34, 35, 39)
+    return unit[0] & 31 not in (7, 8, 9)
+
+
+def withoutDelimiter(packet: bytes) -> bytes:
+    """
+    @return: an AV1 temporal unit without its delimiter, which MP4 and Matroska leave
+        out and FLV, as FFmpeg writes it, does not.
+    """
+    return packet.removeprefix(b"\x12\0")
+
+
+def packetsOf(
+    source: Any, name: str = "", **options: str
+) -> dict[str, list[tuple[str, bool, int, int | None]]]:
+    """
+    @param name: of the container: what its specification changes is undone; nothing
+        is if there is none.
+    @param options: of the demuxer.
+    @return: of each track, for each packet the hash of its payload, its key flag, and
+        when it is presented and decoded, in ms; C{None} where that is not known.
+    """
+    found: dict[str, list[Any]] = defaultdict(list)
+    with av.open(source, options=options) as container:
+        for packet in container.demux():
+            if not packet.size:
+                continue
+            data = bytes(packet)
+            codec = packet.stream.codec_context.name
+            if name == "ts" and codec == "aac":
+                data = withoutADTS(data)
+            elif name in ("ts", "for ts") and codec in ("h264", "hevc"):
+                split = startCodeUnits(data) if name == "ts" else units(data)
+                data = b"|".join(unit for unit in split if isPicture(unit, codec))
+            elif name in ("mp4", "mkv") and codec in ("av1", "libdav1d"):
+                data = withoutDelimiter(data)
+            base = packet.time_base
+            found[packet.stream.type].append(
+                (
+                    hashlib.md5(data).hexdigest(),
+                    packet.is_keyframe,
+                    # RTP has no times before the first report of the sender.
+                    round((packet.pts or 0) * base * 1000),
+                    None if packet.dts is None else round(packet.dts * base * 1000),
+                )
+            )
+    return dict(found)
+
+
+def wantedFor(
+    source: str, name: str
+) -> dict[str, list[tuple[str, bool, int, int | None]]]:
+    """
+    @return: L{packetsOf} an FLV file, to compare with those of a container: all of
+        each payload but what that container's specification changes.
+    """
+    return packetsOf(source, "for ts" if name == "ts" else name)
+
+
+def same(got: Any, wanted: Any, what: str) -> str:
+    """
+    Compare packets: every payload, in order; every time, up to one offset for all.
+
+    @return: a line that says how many of how many are there.
+    """
+    count = total = 0
+    offsets = set()
+    for kind, packets in wanted.items():
+        total += len(packets)
+        pairs = list(zip(got.get(kind, []), packets, strict=False))
+        count += sum(one[:2] == other[:2] for one, other in pairs)
+        offsets |= {one[2] - other[2] for one, other in pairs}
+        offsets |= {
+            one[3] - other[3] for one, other in pairs if None not in (one[3], other[3])
+        }
+    line = f"{what}: {count} of {total} packets"
+    print(line)
+    assert count == total, line
+    assert {kind: len(packets) for kind, packets in got.items()} == {
+        kind: len(packets) for kind, packets in wanted.items()
+    }, line
+    assert max(offsets) - min(offsets) <= 1, f"{what}: offsets {sorted(offsets)}"
+    return line
+
+
+class Containers:
+    """
+    Keeps what is remuxed in memory.
+
+    @ivar files: what came out.
+    @ivar counts: of each.
+    @ivar whys: how the tracks changed, for each.
+    """
+
+    def __init__(self, name: str, fragment: int = 800, **more: Any) -> None:
+        self.kind = CONTAINERS[name]
+        self.fragment = fragment
+        self.files: list[io.BytesIO] = []
+        self.counts: list[Counts] = []
+        self.whys: list[str] = []
+        self.remuxer = Remuxer(self._begin, self._end, **more)
+
+    def _begin(
+        self, templates: Mapping[TrackKey, Template], codecs: set[Codec], base: int
+    ) -> Muxer:
+        self.kind.check(codecs)
+        self.files.append(io.BytesIO())
+        options = self.kind.options(self.fragment)
+        return Muxer(self.files[-1], self.kind.format, options, templates, base)
+
+    def _end(self, muxer: Muxer, why: str) -> None:
+        muxer.close()
+        self.counts.append(muxer.counts)
+        self.whys.append(why)
+
+    def remux(self, frames: list[Frame]) -> "Containers":
+        """
+        Take all of a stream.
+        """
+        try:
+            for frame in frames:
+                self.remuxer.write(frame)
+            self.remuxer.finish()
+        finally:
+            self.remuxer.close()
+        return self
+
+    def packets(self, index: int = 0) -> Any:
+        """
+        @return: L{packetsOf} one file.
+        """
+        return packetsOf(io.BytesIO(self.files[index].getvalue()), self.kind.name)
+
+
+class EveryPacketTests(SynchronousTestCase):
+    """
+    Codecs of every kind in every container.
+    """
+
+    def check(self, media: Media) -> None:
+        """
+        Remux into each container, and compare.
+        """
+        source = encode(media)
+        for name in CONTAINERS:
+            wanted = wantedFor(source, name)
+            what = f"{media.video}-{media.audio} in {name}"
+            refused = REFUSED.get((name, media.video))
+            if refused is not None:
+                error = self.assertRaises(
+                    SinkError, Containers(name).remux, framesOf(source)
+                )
+                self.assertRegex(
+                    str(error), f"^{name} cannot hold ({refused}); .*format=mkv.* can$"
+                )
+                continue
+            containers = Containers(name).remux(framesOf(source))
+            same(containers.packets(), wanted, what)
+            (counts,) = containers.counts
+            self.assertEqual((counts.repaired, counts.refused), (0, 0))
+            self.assertEqual(counts.packets, sum(map(len, wanted.values())))
+            self.assertEqual(containers.whys, [""])
+
+    def test_H264WithBFrames(self) -> None:
+        """
+        And AAC.
+        """
+        self.check(H264_AAC)
+
+    def test_HEVC(self) -> None:
+        """
+        And AAC.
+        """
+        self.check(HEVC_AAC)
+
+    def test_AV1(self) -> None:
+        """
+        And Opus.
+        """
+        self.check(AV1_OPUS)
+
+    def test_VP9(self) -> None:
+        """
+        And FLAC, which ends with a configuration that is for nothing.
+        """
+        self.check(VP9_FLAC)
+        self.check(VP9_OPUS)
+
+    def test_soundAlone(self) -> None:
+        """
+        AAC.
+        """
+        self.check(AUDIO_ONLY)
+
+    def test_picturesAlone(self) -> None:
+        """
+        H.264.
+        """
+        self.check(VIDEO_ONLY)
+
+    def test_picturesOfAllContainersDecode(self) -> None:
+        """
+        To the same pictures as the source's: what MPEG-TS changes of the bytes does
+        not change these.
+        """
+        source = encode(H264_AAC)
+        wanted = pictures(source)
+        for name in CONTAINERS:
+            (file,) = Containers(name).remux(framesOf(source)).files
+            got = pictures(io.BytesIO(file.getvalue()))
+            count = sum(a == b for a, b in zip(got, wanted, strict=False))
+            print(f"{name}: {count} of {len(wanted)} pictures")
+            self.assertEqual(got, wanted)
+
+
+def pictures(source: Any) -> list[str]:
+    """
+    @return: a hash of each picture.
+    """
+    with av.open(source) as container:
+        return [
+            hashlib.md5(frame.to_ndarray().tobytes()).hexdigest()
+            for frame in container.decode(video=0)
+        ]
+
+
+class TimeTests(SynchronousTestCase):
+    """
+    Timestamps that no container takes, and where a file begins.
+    """
+
+    def test_aFileStartsAtZero(self) -> None:
+        """
+        Whatever the stream's clock says.
+        """
+        source = encode(H264_AAC)
+        wanted = packetsOf(source)
+        for start in (-1, 2**32 - 500, 10**9):
+            frames = framesOf(source)
+            for frame in frames:
+                frame.timestamp += start
+            containers = Containers("mp4").remux(frames)
+            same(containers.packets(), wanted, f"from {start}")
+            self.assertEqual(containers.packets()["video"][0][3], 0)
+
+    def test_duplicatesAreRepaired(self) -> None:
+        """
+        By the smallest step, and are counted; nothing is lost.
+        """
+        source = encode(VIDEO_ONLY)
+        frames = framesOf(source)
+        coded = [frame for frame in frames if frame.role is Role.CODED]
+        coded[10].timestamp = coded[9].timestamp
+        coded[20].timestamp = coded[19].timestamp - 5
+        coded[30].compositionTime = -3
+        for name in CONTAINERS:
+            containers = Containers(name).remux(frames)
+            wanted = wantedFor(source, name)["video"]
+            got = containers.packets()["video"]
+            print(f"{name}: {len(got)} of {len(wanted)} packets, 3 repaired")
+            self.assertEqual([one[0] for one in got], [one[0] for one in wanted])
+            self.assertEqual(containers.counts[0].repaired, 3)
+            if got[10][3] is not None:
+                self.assertEqual(got[10][3] - got[9][3], 1)
+                self.assertEqual(got[20][3] - got[19][3], 1)
+
+    def test_aFragmentEndsByTime(self) -> None:
+        """
+        Also where key frames are far apart.
+        """
+        media = Media(
+            frames=150, options=(("preset", "ultrafast"), ("g", "1000"), ("bf", "0"))
+        )
+        frames = framesOf(encode(media))
+        for fragment, least in ((800, 6), (2000, 3)):
+            (file,) = Containers("mp4", fragment).remux(frames).files
+            self.assertIn(file.getvalue().count(b"moof"), (least, least + 1, least + 2))
+
+
+class TrackTests(SynchronousTestCase):
+    """
+    Which tracks there are.
+    """
+
+    def metadata(self, *names: str) -> Frame:
+        """
+        @return: onMetaData that announces tracks.
+        """
+        properties = ECMAArray([(name, 7.0) for name in names])
+        return frameFromMessage(
+            FrameKind.DATA, 0, amf0.encode("onMetaData", properties)
+        )
+
+    def test_announcedTracksAreWaitedFor(self) -> None:
+        """
+        What comes before is not lost.
+        """
+        source = encode(H264_AAC)
+        wanted = packetsOf(source)
+        frames = framesOf(source)
+        late = [frame for frame in frames if frame.kind is not FrameKind.AUDIO]
+        sound = [frame for frame in frames if frame.kind is FrameKind.AUDIO]
+        mixed = [*late[:12], *sound, *late[12:]]
+        containers = Containers("mkv").remux(mixed)
+        same(containers.packets(), wanted, "sound after 10 pictures")
+
+    def test_anAnnouncedTrackThatNeverComes(self) -> None:
+        """
+        Is waited for so long, and then no more.
+        """
+        opening = Opening()
+        announcement = self.metadata("videocodecid", "audiocodecid")
+        opening.announce(announcement.payload)
+        (sample,) = samplesOf(audioFrame(0))
+        opening.add(sample)
+        self.assertFalse(opening.ready)
+        opening.add(samplesOf(audioFrame(MAX_WAIT - 1))[0])
+        self.assertFalse(opening.ready)
+        opening.add(samplesOf(audioFrame(MAX_WAIT))[0])
+        self.assertTrue(opening.ready)
+
+    def test_oneAnnouncedTrackIsEnough(self) -> None:
+        """
+        Nobody waits for sound that was not announced.
+        """
+        opening = Opening()
+        opening.announce(self.metadata("videocodecid").payload)
+        opening.add(samplesOf(videoFrame(0, isKey=True))[0])
+        self.assertTrue(opening.ready)
+        opening = Opening()
+        opening.announce(b"\x02nonsense")
+        opening.add(samplesOf(videoFrame(0, isKey=True))[0])
+        self.assertFalse(opening.ready)
+
+    def test_aStreamWithoutAKeyFrameIsBounded(self) -> None:
+        """
+        What waits for it is, and it opens nothing.
+        """
+        opening = Opening()
+        for number in range(MAX_WAITING_SAMPLES + 100):
+            opening.add(samplesOf(videoFrame(number * 40))[0])
+        self.assertFalse(opening.ready)
+        self.assertEqual(len(opening.samples), MAX_WAITING_SAMPLES)
+
+    def test_tracksAreBounded(self) -> None:
+        """
+        One that invents track numbers gets no more of them.
+        """
+        opening = Opening()
+        for number in range(MAX_TRACKS + 5):
+            opening.add(
+                Sample(FrameKind.AUDIO, number, Codec.AAC, False, b"x", 0, 0, True)
+            )
+        self.assertEqual(len(opening.heads), MAX_TRACKS)
+        self.assertEqual(len(opening.samples), MAX_TRACKS)
+
+    def test_aTrackThatComesLate(self) -> None:
+        """
+        Begins a new file, with all tracks; nothing is lost.
+        """
+        frames = framesOf(encode(H264_AAC))
+        wanted = packetsOf(encode(H264_AAC))
+        frames = [
+            frame
+            for frame in frames
+            if frame.kind is FrameKind.VIDEO
+            or (frame.kind is FrameKind.AUDIO and frame.timestamp > 1500)
+            or (frame.kind is FrameKind.AUDIO and frame.role is Role.CONFIG)
+        ]
+        containers = Containers("mp4").remux(frames)
+        self.assertEqual(containers.whys, ["AAC comes in", ""])
+        self.assertEqual(set(containers.packets(0)), {"video"})
+        self.assertEqual(set(containers.packets(1)), {"video", "audio"})
+        got = [
+            packet[0]
+            for index in (0, 1)
+            for packet in containers.packets(index)["video"]
+        ]
+        print(f"late track: {len(got)} of {len(wanted['video'])} pictures")
+        self.assertEqual(got, [packet[0] for packet in wanted["video"]])
+
+    def test_anotherConfiguration(self) -> None:
+        """
+        Begins a new file at the picture that it is for; the same one again does not.
+        """
+        first = encode(VIDEO_ONLY)
+        second = encode(Media(audio="", options=(("preset", "veryfast"), ("bf", "2"))))
+        frames = framesOf(first)
+        repeated = [frame for frame in frames if frame.role is Role.CONFIG]
+        containers = Containers("mp4").remux([*frames, *repeated, *frames[1:]])
+        self.assertEqual(containers.whys, [""])
+        containers = Containers("mp4").remux([*frames, *framesOf(second)])
+        self.assertEqual(containers.whys, ["the H264 changes", ""])
+        for index, source in enumerate((first, second)):
+            same(containers.packets(index), packetsOf(source), f"part {index + 1}")
+
+    def test_anotherCodec(self) -> None:
+        """
+        Begins a new file.
+        """
+        containers = Containers("mkv").remux(
+            framesOf(encode(VIDEO_ONLY)) + framesOf(encode(HEVC_AAC))
+        )
+        self.assertIn("HEVC changes", containers.whys[0])
+        self.assertEqual(containers.counts[0].packets, VIDEO_ONLY.frames)
+
+    def test_severalTracksInOneBody(self) -> None:
+        """
+        Enhanced RTMP multitrack: each is a track of the file.
+        """
+        frames = framesOf(encode(AUDIO_ONLY))
+        doubled = []
+        for frame in frames:
+            for sample in samplesOf(frame):
+                packet = 0 if sample.isConfig else 1
+                size = len(sample.data).to_bytes(3, "big")
+                body = b"\x95" + bytes([0x10 | packet]) + b"mp4a"
+                body += b"\0" + size + sample.data + b"\1" + size + sample.data
+                doubled.append(frameFromMessage(FrameKind.AUDIO, frame.timestamp, body))
+        containers = Containers("mp4").remux(doubled)
+        count = len(packetsOf(encode(AUDIO_ONLY))["audio"])
+        with av.open(io.BytesIO(containers.files[0].getvalue())) as container:
+            self.assertEqual(len(container.streams.audio), 2)
+        self.assertEqual(len(containers.packets()["audio"]), 2 * count)
+        print(f"two tracks: {containers.counts[0].packets} of {2 * count} packets")
+
+    def test_rotation(self) -> None:
+        """
+        At key frames; each file starts at 0, has both tracks, and no packet is lost
+        or there twice.
+        """
+        source = encode(Media(frames=200, options=H264_AAC.options))
+        for name in CONTAINERS:
+            wanted = wantedFor(source, name)
+            containers = Containers(name, isFull=lambda ms, size: ms >= 2500)
+            containers.remux(framesOf(source))
+            self.assertEqual(len(containers.files), 3)
+            together: dict[str, list[str]] = defaultdict(list)
+            for index in range(3):
+                packets = containers.packets(index)
+                self.assertTrue(packets["video"][0][1], "begins with a key frame")
+                for kind, found in packets.items():
+                    together[kind] += [packet[0] for packet in found]
+            count = sum(map(len, together.values()))
+            print(f"{name}: {count} of {sum(map(len, wanted.values()))} in 3 files")
+            for kind, packets in wanted.items():
+                self.assertEqual(together[kind], [packet[0] for packet in packets])
+
+
+class StrangeTests(SynchronousTestCase):
+    """
+    What is no proper stream.
+    """
+
+    def test_framesThatNobodyCanDecode(self) -> None:
+        """
+        Are written where they can be, and counted where not.
+        """
+        for name in CONTAINERS:
+            (counts,) = Containers(name).remux(makeFrames()).counts
+            self.assertEqual(counts.packets + counts.refused, 136, name)
+            self.assertEqual(counts.refused, 50 if name == "ts" else 0)
+
+    def test_ADTSInFLV(self) -> None:
+        """
+        What claims to be AAC with ADTS headers and is not, at the very beginning, where
+        the MP4 muxer looks for it, does not end the recording.
+        """
+        frames = framesOf(encode(AUDIO_ONLY))
+        wrong = frameFromMessage(FrameKind.AUDIO, 0, b"\xaf\x01\xff\xf1" + bytes(20))
+        (counts,) = Containers("mp4").remux([*frames[:2], wrong, *frames[2:]]).counts
+        self.assertEqual(counts.refused, 1)
+
+    def test_nothing(self) -> None:
+        """
+        Makes no file.
+        """
+        self.assertEqual(Containers("mp4").remux([]).files, [])
+        self.assertEqual(Containers("mp4").remux(makeFrames(seconds=0)).files, [])
+
+    def test_bodiesOfNoCodec(self) -> None:
+        """
+        Are no samples.
+        """
+        for frame in (
+            Frame(FrameKind.VIDEO, 0, b"\x17", Role.CODED, Codec.H264),
+            Frame(FrameKind.AUDIO, 0, b"\xaf\x01", Role.CODED, Codec.AAC),
+            Frame(FrameKind.AUDIO, 0, b"\x95\x10mp4a\0\0\xff", Role.CODED, Codec.AAC),
+            Frame(FrameKind.VIDEO, 0, b"", Role.UNKNOWN),
+            frameFromMessage(FrameKind.VIDEO, 0, b"\x85av01x"),
+        ):
+            self.assertEqual(samplesOf(frame), [])
+
+    def test_codecsThatNoContainerHolds(self) -> None:
+        """
+        The sentence names codec and container.
+        """
+        error = self.assertRaises(
+            SinkError, CONTAINERS["mp4"].check, {Codec.SPEEX, Codec.H264}
+        )
+        self.assertEqual(str(error), "mp4 cannot hold SPEEX; format=flv can")
+        error = self.assertRaises(SinkError, CONTAINERS["mkv"].check, {Codec.VP6})
+        self.assertIn("the file sink", str(error))
+
+    def test_aFormatOfNoName(self) -> None:
+        """
+        FFmpeg's demuxers are none.
+        """
+        checkFormat("mpegts")
+        for name in ("nonsense", "h264_nothing"):
+            self.assertRaises(SinkError, checkFormat, name)
+
+    def test_aTargetThatCannotBeWritten(self) -> None:
+        """
+        Is an C{OSError}, not a refusal.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            path = f"{folder}/none/x.mkv"
+
+            def begin(
+                templates: Mapping[TrackKey, Template], codecs: set[Codec], base: int
+            ) -> Muxer:
+                return Muxer(path, "matroska", {}, templates, base)
+
+            remuxer = Remuxer(begin, lambda muxer, why: None)
+            with self.assertRaises(OSError):
+                for frame in framesOf(encode(AUDIO_ONLY)):
+                    remuxer.write(frame)
+                remuxer.finish()
+            remuxer.close()

@@ -1,0 +1,344 @@
+"""
+Recording into containers and sending elsewhere, with FFmpeg's own RTMP client.
+"""
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import DatagramProtocol
+from twisted.internet.task import LoopingCall
+
+from rtmptw.sinks.remux import RecordSinkFactory, SendSinkFactory
+from tests._pyav.test_muxing import REFUSED, packetsOf, pictures, same, wantedFor
+from tests.live.harness import ROOT, LiveServer, Publisher, PublisherFailed
+from tests.live.media import (
+    AUDIO_ONLY,
+    AV1_OPUS,
+    H264_AAC,
+    HEVC_AAC,
+    VP9_FLAC,
+    Media,
+    Mux,
+    compare,
+    encode,
+    mediaTags,
+    reference,
+)
+from tests.live.programs import ANY_PORT, BIN, PATIENCE, Program, need
+
+Serve = Callable[..., Awaitable[LiveServer]]
+
+NO_B_FRAMES = Media(options=(("preset", "ultrafast"), ("bf", "0"), ("g", "25")))
+
+CONTAINERS = ("mp4", "mkv", "ts", "flv")
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """
+    Look each few milliseconds whether something has come true.
+    """
+    from twisted.internet import reactor
+
+    met: Deferred[None] = Deferred()
+
+    def look() -> None:
+        if condition() and not met.called:
+            met.callback(None)
+
+    looking = LoopingCall(look)
+    stopped = looking.start(0.05)
+    try:
+        await met.addTimeout(PATIENCE, reactor)
+    finally:
+        looking.stop()
+        await stopped
+
+
+@pytest.mark.parametrize("paced", [False, True], ids=["unpaced", "paced"])
+@pytest.mark.parametrize(
+    "media",
+    [H264_AAC, HEVC_AAC, AV1_OPUS, VP9_FLAC, AUDIO_ONLY],
+    ids=lambda media: f"{media.video}-{media.audio}",
+)
+@pytest_twisted.ensureDeferred
+async def test_everyPacket(
+    serve: Serve, tmp_path: Path, media: Media, paced: bool
+) -> None:
+    """
+    Every packet is in every container that can hold it; the others say what they
+    cannot hold, and hurt nobody.
+    """
+    server = await serve(
+        others=[
+            (name, RecordSinkFactory.fromString(f"{tmp_path}/rec:format={name}"))
+            for name in CONTAINERS
+        ]
+    )
+    source = encode(media)
+    await server.publish(Mux(source, server.url(), paced=paced))
+    for name in CONTAINERS:
+        report = await server.ended(sink=name)
+        files = list((tmp_path / "rec").rglob(f"*.{name}*"))
+        if (name, media.video) in REFUSED:
+            assert files == []
+            assert report.failure.startswith(f"{name} cannot hold ")
+            continue
+        assert report.failure == "" and report.ledger.dropped == {}
+        (path,) = files
+        assert path.suffix == f".{name}"
+        what = f"{media.video} in {name}"
+        same(packetsOf(str(path), name), wantedFor(source, name), what)
+    await server.ended()
+    (path,) = server.files()
+    compare(mediaTags(path), reference(source), "beside them")
+
+
+@pytest_twisted.ensureDeferred
+async def test_manyFrames(serve: Serve, tmp_path: Path) -> None:
+    """
+    10,000 pictures, as fast as they can be sent: all are in an MP4 file.
+    """
+    factory = RecordSinkFactory.fromString(f"{tmp_path}/rec:name=x.mp4")
+    server = await serve(others=[("record", factory)])
+    source = encode(Media(frames=10_000))
+    await server.publish(Mux(source, server.url()))
+    report = await server.ended(sink="record")
+    assert report.ledger.dropped == {}
+    same(packetsOf(str(tmp_path / "rec/x.mp4")), packetsOf(source), "MP4")
+
+
+@pytest_twisted.ensureDeferred
+async def test_afterKill(
+    serverProcess: Callable[..., Awaitable[tuple[Program, int]]], tmp_path: Path
+) -> None:
+    """
+    kill -9 of the server while a publisher streams in real time: the next start gives
+    the files their names, and all of them play up to the last second.
+    """
+    from twisted.internet import reactor
+
+    sinks = [f"--sink=record:rec:format={name}:name=x" for name in CONTAINERS]
+    program, port = await serverProcess(*sinks)
+    # One key frame: a fragment must not wait for another.
+    source = encode(Media(frames=150, options=(("preset", "ultrafast"), ("g", "1000"))))
+    wanted = packetsOf(source)
+    sent = 300
+    publisher = Publisher(
+        reactor,
+        Mux(source, f"rtmp://127.0.0.1:{port}/live/cam", paced=True, pauseAfter=sent),
+    )
+    await publisher.paused
+    # FFmpeg holds a few packets back.
+    times = sorted(packet[2] for packets in wanted.values() for packet in packets)
+    there = times[sent - 10]
+
+    def played(name: str, path: Path) -> int:
+        try:
+            return max(packet[2] for packet in packetsOf(str(path), name)["video"])
+        except (OSError, KeyError, ValueError):
+            return -1
+
+    for name in CONTAINERS:
+        part = tmp_path / "rec" / f"x.{name}.part"
+        await until(lambda name=name, part=part: played(name, part) >= there - 1000)
+    program.signal("KILL")
+    assert await program.done == -9
+    publisher.kill()
+    with pytest.raises(PublisherFailed):
+        await publisher.done
+    again, _ = await serverProcess(*sinks)
+    await again.saysTimes("which was left unfinished", len(CONTAINERS))
+    original = pictures(source)
+    for name in CONTAINERS:
+        path = tmp_path / "rec" / f"x.{name}"
+        offset = 0 if name != "ts" else packetsOf(str(path), name)["video"][0][2]
+        got = packetsOf(str(path), name)
+        last = played(name, path) - offset
+        assert last >= there - 1000
+        for kind, packets in got.items():
+            count = len(packets)
+            print(f"{name}: {count} of {len(wanted[kind])} {kind} packets, {last} ms")
+            hashes = [packet[0] for packet in wantedFor(source, name)[kind][:count]]
+            assert [packet[0] for packet in packets] == hashes
+        decoded = pictures(str(path))
+        assert decoded == original[: len(decoded)]
+        assert len(decoded) >= len(got["video"]) - 1
+    assert not list((tmp_path / "rec").glob("*.part"))
+
+
+@pytest_twisted.ensureDeferred
+async def test_anHLSFolder(serve: Serve, tmp_path: Path) -> None:
+    """
+    The segments of a playlist hold every packet.
+    """
+    factory = SendSinkFactory.fromString(
+        f"{tmp_path}/hls/{{app}}/{{name}}/index.m3u8#hls_time=1&hls_list_size=0"
+    )
+    server = await serve(others=[("send", factory)])
+    source = encode(H264_AAC)
+    await server.publish(Mux(source, server.url(), paced=True))
+    report = await server.ended(sink="send")
+    assert report.ledger.dropped == {}
+    folder = tmp_path / "hls/live/cam"
+    assert len(list(folder.glob("*.ts"))) == 3, "hls_time was ignored"
+    same(packetsOf(str(folder / "index.m3u8"), "ts"), wantedFor(source, "ts"), "HLS")
+
+
+@pytest_twisted.ensureDeferred
+async def test_MPEGTSOverUDP(serve: Serve, tmp_path: Path) -> None:
+    """
+    Every packet comes as MPEG-TS in datagrams.
+    """
+    from twisted.internet import reactor
+
+    class Receiver(DatagramProtocol):
+        def __init__(self) -> None:
+            self.data = bytearray()
+
+        def datagramReceived(self, datagram: bytes, address: Any) -> None:
+            assert len(datagram) % 188 == 0
+            self.data += datagram
+
+    receiver = Receiver()
+    port = reactor.listenUDP(0, receiver, interface="127.0.0.1", maxPacketSize=65536)
+    number = port.getHost().port
+    factory = SendSinkFactory.fromString(f"udp://127.0.0.1:{number}?pkt_size=1316")
+    server = await serve(others=[("send", factory)])
+    source = encode(H264_AAC)
+    await server.publish(Mux(source, server.url(), paced=True))
+    report = await server.ended(sink="send")
+    assert report.ledger.dropped == {}
+    # The last datagrams may still be in the socket.
+    size = -1
+    while size != len(receiver.data):
+        size = len(receiver.data)
+        await until(iter([False, False, True]).__next__)
+    await port.stopListening()
+    path = tmp_path / "received.ts"
+    path.write_bytes(receiver.data)
+    same(packetsOf(str(path), "ts"), wantedFor(source, "ts"), "UDP")
+
+
+def freePort() -> int:
+    """
+    @return: a port that was free a moment ago.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        number: int = probe.getsockname()[1]
+    return number
+
+
+def isListening(port: int) -> bool:
+    """
+    Whether somebody listens there; to connect would take it from whoever it is for.
+    """
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    fields = [line.split() for line in lines]
+    return any(f[1].endswith(f":{port:04X}") and f[3] == "0A" for f in fields)
+
+
+#: Takes one stream as an RTSP server, and prints what it got.
+RTSP_SERVER = """
+import json, sys
+from tests._pyav.test_muxing import packetsOf
+options = {"rtsp_flags": "listen", "listen_timeout": "60"}
+print(json.dumps(packetsOf(sys.argv[1], "ts", **options)))
+"""
+
+
+@pytest_twisted.ensureDeferred
+async def test_RTSP(serve: Serve) -> None:
+    """
+    FFmpeg's own RTSP server gets every packet, but for the last of the sound.
+    """
+    from twisted.internet import reactor
+
+    port = freePort()
+    url = f"rtsp://127.0.0.1:{port}/cam"
+    receiver = Program(reactor, sys.executable, "-c", RTSP_SERVER, url, folder=ROOT)
+    await until(lambda: isListening(port))
+    factory = SendSinkFactory.fromString(
+        f"rtsp://127.0.0.1:{port}/{{name}}#rtsp_transport=tcp"
+    )
+    server = await serve(others=[("send", factory)])
+    # Without B-frames: RTP says when to show a picture, not when to decode it.
+    source = encode(NO_B_FRAMES)
+    await server.publish(Mux(source, server.url(), paced=True))
+    report = await server.ended(sink="send")
+    assert report.ledger.dropped == {}
+    assert await receiver.done == 0, receiver.complaints
+    got, wanted = json.loads(receiver.output), wantedFor(source, "ts")
+    for kind, packets in wanted.items():
+        hashes = [packet[0] for packet in got[kind]]
+        print(f"RTSP: {len(hashes)} of {len(packets)} {kind} packets")
+        # The receiver gives up the last frame of sound when the connection ends.
+        assert len(hashes) >= len(packets) - (kind == "audio")
+        assert hashes == [packet[0] for packet in packets[: len(hashes)]]
+
+
+@pytest_twisted.ensureDeferred
+async def test_aDeadTarget(serve: Serve, tmp_path: Path) -> None:
+    """
+    Touches nobody: the recording beside it is whole, and no process is left.
+    """
+    silent = socket.socket()
+    silent.bind(("127.0.0.1", 0))
+    silent.listen()
+    # One who takes the connection and reads nothing, and one who is not there.
+    targets = (silent.getsockname()[1], freePort())
+    factories = [
+        SendSinkFactory.fromString(f"tcp://127.0.0.1:{port}") for port in targets
+    ]
+    server = await serve(others=list(zip(("silent", "dead"), factories, strict=True)))
+    source = encode(H264_AAC)
+    mux = Mux(source, server.url(), repeat=20, paced=False)
+    await server.publish(mux)
+    for name in ("file", "silent", "dead"):
+        await server.ended(sink=name)
+    silent.close()
+    (path,) = server.files()
+    compare(mediaTags(path), reference(source, repeat=20), "beside dead targets")
+    for factory in factories:
+        for sink in factory._children._sinks:
+            assert not sink.isAlive
+
+
+@pytest.mark.parametrize("name", ["record", "send", "pipe"])
+@pytest_twisted.ensureDeferred
+async def test_theExamples(tmp_path: Path, name: str) -> None:
+    """
+    The commands of the documentation, as they stand there.
+    """
+    from twisted.internet import reactor
+
+    if name == "pipe":
+        need("ffmpeg")
+    program = Program(
+        reactor,
+        *("env", f"PATH={BIN}{os.pathsep}{os.environ['PATH']}", f"PORT={ANY_PORT}"),
+        *("sh", str(ROOT / "docs" / "examples" / f"{name}.sh")),
+        folder=tmp_path,
+    )
+    match = await program.says(r"RTMPFactory starting on (\d+)")
+    source = encode(H264_AAC)
+    url = f"rtmp://127.0.0.1:{match[1]}/live/cam"
+    await Publisher(reactor, Mux(source, url, paced=True)).done
+    await program.says("live/cam: ended")
+    program.signal("TERM")
+    assert await program.done == 0
+    path, container = {
+        "record": ("recordings/live/cam-1.mp4", "mp4"),
+        "send": ("hls/live/cam/index.m3u8", "ts"),
+        "pipe": ("live-cam.mkv", "mkv"),
+    }[name]
+    got = packetsOf(str(tmp_path / path), container)
+    same(got, wantedFor(source, container), name)
