@@ -609,4 +609,5 @@ class RTMPFactory(Factory):
         End all conversations.
         """
         for protocol in list(self.connections):
-            protocol.close(reason)
+            if protocol.connected:
+                protocol.close(reason)

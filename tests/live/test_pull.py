@@ -3,13 +3,12 @@ Pulls from real servers: every frame that the encoder's muxer wrote is here too.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from pathlib import Path
 
 import pytest
 import pytest_twisted
 
 from rtmptw.sources.pull import Pull, RTMPPull
-from rtmptw.testing import RecordingSink
 from tests.live.harness import LiveServer, Publisher
 from tests.live.media import (
     AUDIO,
@@ -19,8 +18,10 @@ from tests.live.media import (
     compare,
     encode,
     isHeader,
+    mediaTags,
     reference,
 )
+from tests.live.players import Player
 from tests.live.test_relay import StartNginx, nginx, recorded
 
 __all__ = ["nginx"]
@@ -119,32 +120,31 @@ async def test_nginxRestarts(serve: Serve, nginx: StartNginx) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_onDemand(serve: Serve, nginx: StartNginx) -> None:
+async def test_onDemand(serve: Serve, nginx: StartNginx, tmp_path: Path) -> None:
     """
-    Nothing is pulled until somebody asks, and nothing after the last has left.
+    Nothing is pulled until a player comes, and nothing after it has left; what comes
+    between is whole.
     """
     there = await nginx()
     server = await serve()
-    pull = pullInto(server, there.url("live/cam") + "=here/cam", onDemand=True)
+    pull = pullInto(server, there.url("live/cam") + "=live/pulled", onDemand=True)
     mux = Mux(encode(H264_AAC), there.url("live/cam"), paced=True, repeat=2)
     publisher = Publisher(server.reactor, mux)
-    viewer = RecordingSink()
-    outlets: list[Any] = []
     assert not pull.isConnected
-    server.hub.whenPublished("here", "cam").addCallback(
-        lambda stream: outlets.append(stream.attach("viewer", viewer, viewer=True))
-    )
-    await server.until(lambda: len(viewer.frames) > 20)
-    await publisher.done
-    outlets[0].detach("gone")
-    assert server.received("here/cam") > 0
-    report = await server.ended("here/cam")
+    player = Player(server, "rtmpdump", tmp_path / "played.flv", "pulled")
+    await server.until(lambda: server.received("live/pulled") > 100)
+    player.program.signal("INT")
+    await player.program.done
+    report = await server.ended("live/pulled")
     assert report.ended == "nobody watches it any more"
     await server.until(lambda: not pull.isConnected)
+    await publisher.done
     await pull.stopService()
-    coded = [frame.payload for frame in viewer.frames if not frame.isHeader]
-    sent = [tag.payload for tag in reference(mux.source, 0, 2)]
-    print(
-        f"on demand: {len(coded)} frames, of those {sum(p in sent for p in coded)} sent"
-    )
-    assert all(payload in sent for payload in coded)
+    (path,) = server.files("live/pulled")
+    pulled = [tag.payload for tag in mediaTags(path) if not isHeader(tag)]
+    played = [tag.payload for tag in mediaTags(player.path) if not isHeader(tag)]
+    sent = [tag.payload for tag in reference(mux.source, 0, 2) if not isHeader(tag)]
+    begin = sent.index(pulled[0])
+    print(f"on demand: pulled {len(pulled)}, played {len(played)} of them")
+    assert pulled == sent[begin : begin + len(pulled)]
+    assert played == pulled[: len(played)] and len(played) > 50

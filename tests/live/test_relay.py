@@ -32,6 +32,7 @@ from tests.live.media import (
     mediaTags,
     reference,
 )
+from tests.live.players import Player
 from tests.live.programs import need, run
 from tests.live.servers import ListeningFFmpeg, Nginx, freePort, listening
 
@@ -394,13 +395,15 @@ async def test_documentedChain(
 
 
 @pytest_twisted.ensureDeferred
-async def test_chain(serve: Serve, nginx: StartNginx) -> None:
+async def test_chain(serve: Serve, nginx: StartNginx, tmp_path: Path) -> None:
     """
     FFmpeg to rtmptw, which relays to nginx-rtmp, where a second rtmptw pulls it and
-    records: nothing is missing.
+    records, and serves a player: nothing is missing.
     """
     middle = await nginx()
     last = await serve()
+    player = Player(last, "rtmpdump", tmp_path / "played.flv", "pulled")
+    await last.until(lambda: last.hub.awaited == {"live/pulled": 1})
     pull = Pull.fromString(middle.url("live/there") + "=live/pulled").service(
         last.hub, last.reactor
     )
@@ -423,6 +426,12 @@ async def test_chain(serve: Serve, nginx: StartNginx) -> None:
         [tag for tag in recorded(path) if not isHeader(tag)],
         [tag for tag in sent if not isHeader(tag)],
         "relay, nginx-rtmp, pull, record, without the headers",
+    )
+    await player.ended()
+    compare(
+        [tag for tag in mediaTags(player.path) if not isHeader(tag)],
+        [tag for tag in sent if not isHeader(tag)],
+        "relay, nginx-rtmp, pull, play, without the headers",
     )
 
 
