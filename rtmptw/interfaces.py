@@ -56,6 +56,40 @@ class IFrameSink(Interface):
         """
 
 
+class IMulticastTarget(Interface):
+    """
+    Takes frames for many sinks of one stream at once.
+    """
+
+    def frameReceived(frame: "Frame") -> None:
+        """
+        Take the next frame, for all members. Must not block and raises nothing.
+        """
+
+    def join(sink: "IMulticastSink") -> None:
+        """
+        A sink that has got all frames so far becomes a member.
+        """
+
+    def leave(sink: "IMulticastSink") -> None:
+        """
+        A member gets no more than what it was given so far.
+        """
+
+
+class IMulticastSink(IFrameSink):
+    """
+    A sink that may take frames together with others of its kind, while it is not full
+    and wants all of them.
+    """
+
+    multicast: IMulticastTarget = Attribute(
+        """
+        What it shares with them.
+        """
+    )
+
+
 class IFrameSinkFactory(Interface):
     """
     Makes the sinks of one C{--sink} option, one for each stream.

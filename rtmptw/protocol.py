@@ -33,8 +33,8 @@ from rtmptw.interfaces import (
     PlayPermit,
     PublishPermit,
 )
-from rtmptw.outputs.play import Playback, PlaySettings, PlaySink, SharedForm
-from rtmptw.outputs.sending import MAX_UNSENT, Sender, Turns, socketOf
+from rtmptw.outputs.play import Playback, PlaySettings, PlaySink, Viewing
+from rtmptw.outputs.sending import MAX_UNSENT, Sender, socketOf
 from rtmptw.session.events import (
     ConnectRequested,
     Event,
@@ -117,9 +117,7 @@ class RTMPProtocol(Protocol):
         hub: StreamHub,
         settings: ServerSettings,
         authorizer: IStreamAuthorizer,
-        play: PlaySettings,
-        turns: Turns,
-        form: SharedForm,
+        viewing: Viewing,
         connectionEnded: Callable[["RTMPProtocol"], None],
     ) -> None:
         self.peer = "unknown"
@@ -127,9 +125,7 @@ class RTMPProtocol(Protocol):
         self._clock = hub.clock
         self._settings = settings
         self._authorizer = authorizer
-        self._play = play
-        self._turns = turns
-        self._form = form
+        self._viewing = viewing
         self._connectionEnded = connectionEnded
         self._publications: dict[int, _Publication] = {}
         self._receivers: dict[int, Callable[[Frame], None]] = {}
@@ -160,7 +156,7 @@ class RTMPProtocol(Protocol):
         self._socket = socketOf(transport)
         self._begun = self._clock.seconds()
         self._session = ServerSession(self._begun, os.urandom, self._settings)
-        self._sender = Sender(transport, self._turns, self._fullChanged)
+        self._sender = Sender(transport, self._viewing.turns, self._fullChanged)
         self._arm()
 
     def dataReceived(self, data: bytes) -> None:
@@ -358,7 +354,7 @@ class RTMPProtocol(Protocol):
             return
         name = publicName(permit.app, permit.stream)
         if not (
-            self._play.waits
+            self._viewing.settings.waits
             or name in self._hub.streams
             or self._hub.isOnDemand(permit.app, permit.stream)
         ):
@@ -368,10 +364,8 @@ class RTMPProtocol(Protocol):
         waiting = self._hub.whenPublished(permit.app, permit.stream)
         streamID = event.streamID
 
-        def makeSink(ended: Callable[[str], None]) -> PlaySink:
-            return PlaySink(
-                self._sender, self._form, streamID, self._play.delivery, ended
-            )
+        def makeSink(stream: Stream, ended: Callable[[str], None]) -> PlaySink:
+            return self._viewing.makeSink(stream, self._sender, streamID, ended)
 
         def ended(playback: Playback, reason: str, isStreamOver: bool) -> None:
             if self._playbacks.get(streamID) is not playback or self._closing:
@@ -583,9 +577,9 @@ class RTMPFactory(Factory):
         self.connections: set[RTMPProtocol] = set()
         self._settings = settings or ServerSettings()
         self._authorizer = authorizer or AllowAll()
-        self._play = play or PlaySettings()
-        self._turns = Turns(hub.clock, self._play.merge)
-        self._form = SharedForm(self._settings.chunkSize)
+        self._viewing = Viewing(
+            hub.clock, play or PlaySettings(), self._settings.chunkSize
+        )
 
     def buildProtocol(self, addr: IAddress | None) -> RTMPProtocol:
         """
@@ -595,9 +589,7 @@ class RTMPFactory(Factory):
             self.hub,
             self._settings,
             self._authorizer,
-            self._play,
-            self._turns,
-            self._form,
+            self._viewing,
             self.connections.discard,
         )
         protocol.factory = self

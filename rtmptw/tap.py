@@ -14,7 +14,7 @@ from twisted.python import usage
 
 from rtmptw.errors import SinkError
 from rtmptw.frames import publicName
-from rtmptw.outputs.play import VIEWER, PlaySettings
+from rtmptw.outputs.play import HOLD, VIEWER, PlaySettings
 from rtmptw.service import DEFAULT_PORT, Config, RTMPService, exitCleanly
 from rtmptw.session.server import ServerSettings
 from rtmptw.sinkregistry import sinkFactory, sinkNames, sinkPlugin, sinkPlugins
@@ -182,6 +182,12 @@ _SETTINGS = (
         "Milliseconds of a stream that leave for players as one write",
     ),
     _Setting(
+        "low-delay",
+        _switch,
+        False,
+        "on or off: sound does not wait for the next picture on its way to players",
+    ),
+    _Setting(
         "ledger",
         _text,
         "",
@@ -236,6 +242,7 @@ class Options(usage.Options):
             "ledger": usage.CompleteFiles(),
             "config": usage.CompleteFiles("*.toml"),
             "gop-cache": usage.CompleteList(["on", "off"]),
+            "low-delay": usage.CompleteList(["on", "off"]),
             "play-wait": usage.CompleteList(["on", "off"]),
         }
     )
@@ -386,6 +393,7 @@ def _configFrom(values: Mapping[str, Any]) -> Config:
             ),
             waits=converted["play-wait"],
             merge=converted["merge"] / 1000,
+            hold=0.0 if converted["low-delay"] else HOLD,
         ),
         ledger=converted["ledger"],
         manhole=converted["manhole"] and _endpoint("manhole", converted["manhole"]),

@@ -121,6 +121,7 @@ class OptionsTests(SynchronousTestCase):
             "--play-buffer=80000",
             "--play-patience=9.5",
             "--merge=50",
+            "--low-delay=on",
             "--ledger=/tmp/ledger",
             "--manhole=2222",
         )
@@ -128,7 +129,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(
             config.play,
             PlaySettings(
-                Delivery(Policy.TO_KEYFRAME, 7500, 80000, patience=9.5), False, 0.05
+                Delivery(Policy.TO_KEYFRAME, 7500, 80000, patience=9.5), False, 0.05, 0.0
             ),
         )
         self.assertEqual(config.settings.chunkSize, 4096)

@@ -5,6 +5,7 @@ The hub's side of one sink: what waits for it, by which policy, and its books.
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import cast
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IPushProducer
@@ -14,7 +15,8 @@ from zope.interface import implementer
 from rtmptw.delivery import Policy
 from rtmptw.frames import Frame, FrameKind, Role, StreamInfo
 from rtmptw.hub.ledger import Ledger
-from rtmptw.interfaces import IFrameSink
+from rtmptw.hub.multicast import Multicast
+from rtmptw.interfaces import IFrameSink, IMulticastSink, IMulticastTarget
 
 #: Reasons in the ledger.
 TOO_SLOW = "too-slow"
@@ -55,7 +57,6 @@ class Outlet:
     Joins a stream to one sink. To the sink this is the producer of its frames.
 
     @ivar name: what the sink is called in logs and ledgers.
-    @ivar ledger: the books.
     @ivar ended: why it ended; empty while it has not.
     @ivar isViewer: whether the sink serves somebody who watches: it comes and goes
         without a warning, and keeps a source on demand working.
@@ -71,17 +72,22 @@ class Outlet:
         outletEnded: Callable[["Outlet"], None],
         seconds: Callable[[], float],
         isViewer: bool = False,
+        join: Callable[["Outlet", IMulticastTarget], Multicast] | None = None,
+        part: Callable[["Outlet", Multicast], None] | None = None,
     ) -> None:
         """
         @param pressureChanged: called when L{full} has changed.
         @param outletEnded: called once, when the sink takes no more frames though
             the stream goes on.
         @param seconds: the monotonic clock.
+        @param join: called when the sink may take frames together with others; from
+            then on the multicast gets them, and not this.
+        @param part: called when it may not any more.
         """
         self.name = name
         self.sink = sink
         self.isViewer = isViewer
-        self.ledger = Ledger()
+        self._ledger = Ledger()
         self.ended = ""
         self.full = False
         self._delivery = sink.delivery
@@ -106,6 +112,14 @@ class Outlet:
         self._lag: _Lag | None = None
         self._saidAt = float("-inf")
         self._inSink = False
+        self._target: IMulticastTarget | None = None
+        if join is not None and IMulticastSink.providedBy(sink):
+            self._target = sink.multicast
+        self._join = join
+        self._part = part
+        self._multicast: Multicast | None = None
+        self._framesBefore = 0
+        self._bytesBefore = 0
         self._streamOver = False
         self._finished: Deferred[None] | None = None
         self._isFinished = False
@@ -130,9 +144,10 @@ class Outlet:
         if self.ended:
             return
         self._first.extend(frames)
-        self.ledger.received += len(self._first)
-        self.ledger.queued += len(self._first)
+        self._ledger.received += len(self._first)
+        self._ledger.queued += len(self._first)
         self._drain(regardless=False)
+        self._keepPace()
 
     def awaitKeyframe(self, timestamp: int) -> None:
         """
@@ -140,6 +155,7 @@ class Outlet:
 
         @param timestamp: the stream's time now, in ms.
         """
+        self._leaveMulticast()
         self._awaitingKey = self._isSelecting = True
         self._videoTime = timestamp
 
@@ -152,6 +168,8 @@ class Outlet:
             self._awaitingKey = True
         self._unwanted = unwanted
         self._isSelecting = self._awaitingKey or bool(unwanted)
+        if self._isSelecting:
+            self._leaveMulticast()
 
     @property
     def isStreamOver(self) -> bool:
@@ -166,7 +184,7 @@ class Outlet:
         """
         if self.ended:
             return
-        ledger = self.ledger
+        ledger = self._ledger
         ledger.received += 1
         skipped = self._whySkipped(frame) if self._isSelecting else ""
         if skipped:
@@ -180,6 +198,7 @@ class Outlet:
             if self._queue and not self._paused:
                 # A frame that came while the sink was busy with this one.
                 self._drain(regardless=False)
+            self._keepPace()
 
     def end(self, reason: str) -> "Deferred[None]":
         """
@@ -188,6 +207,7 @@ class Outlet:
         @return: fires when the sink has put everything away.
         """
         self._streamOver = True
+        self._leaveMulticast()
         self._drain(regardless=True)
         return self._finished or self._finish(reason)
 
@@ -199,6 +219,7 @@ class Outlet:
         """
         if self._finished is not None:
             return self._finished
+        self._leaveMulticast()
         self._dropQueue(DETACHED)
         return self._leave(reason)
 
@@ -213,6 +234,67 @@ class Outlet:
             self._waiters.append(waiting)
         return waiting
 
+    # Together with others.
+
+    @property
+    def ledger(self) -> Ledger:
+        """
+        The books.
+        """
+        if self._multicast is not None:
+            self._settle(self._multicast)
+        return self._ledger
+
+    def _keepPace(self) -> None:
+        """
+        A sink that has all that came so far, and wants all that comes, may take it
+        together with others.
+        """
+        if (
+            self._target is None
+            or self._multicast is not None
+            or self._paused
+            or self._queue
+            or self._first
+            or self._isSelecting
+            or self._inSink
+            or self.ended
+            # The books say when its first frame was.
+            or self._ledger.firstTimestamp is None
+        ):
+            return
+        assert self._join is not None
+        multicast = self._multicast = self._join(self, self._target)
+        self._framesBefore = multicast.frames
+        self._bytesBefore = multicast.bytes
+        # If this shows that the sink is full, it leaves again at once.
+        self._target.join(cast(IMulticastSink, self.sink))
+
+    def _leaveMulticast(self) -> None:
+        multicast = self._multicast
+        if multicast is None:
+            return
+        self._settle(multicast)
+        self._multicast = None
+        assert self._part is not None
+        self._part(self, multicast)
+        multicast.target.leave(cast(IMulticastSink, self.sink))
+
+    def _settle(self, multicast: Multicast) -> None:
+        """
+        Book what came through the multicast.
+        """
+        frames = multicast.frames - self._framesBefore
+        if frames:
+            ledger = self._ledger
+            ledger.received += frames
+            ledger.delivered += frames
+            ledger.bytes += multicast.bytes - self._bytesBefore
+            if multicast.lastTimestamp is not None:
+                ledger.lastTimestamp = multicast.lastTimestamp
+            self._framesBefore = multicast.frames
+            self._bytesBefore = multicast.bytes
+
     # What the sink calls: IPushProducer.
 
     def pauseProducing(self) -> None:
@@ -220,6 +302,7 @@ class Outlet:
         The sink is full.
         """
         self._paused = True
+        self._leaveMulticast()
         if self._delivery.policy is Policy.LOSSLESS and self._isOver():
             self._setFull(True)
 
@@ -250,10 +333,10 @@ class Outlet:
             self.sink.frameReceived(frame)
         except Exception:
             # As in start.
-            self.ledger.drop(SINK_FAILED)
+            self._ledger.drop(SINK_FAILED)
             self._sinkFailed()
         else:
-            self.ledger.deliver(frame)
+            self._ledger.deliver(frame)
         finally:
             self._inSink = False
 
@@ -265,14 +348,14 @@ class Outlet:
         """
         first = self._first
         while first and (regardless or not self._paused) and not self.ended:
-            self.ledger.queued -= 1
+            self._ledger.queued -= 1
             self._hand(first.popleft())
         queue = self._queue
         while queue and (regardless or not self._paused) and not self.ended:
             frame = queue.popleft()
             self._since.popleft()
             self._queuedBytes -= len(frame.payload)
-            self.ledger.queued -= 1
+            self._ledger.queued -= 1
             self._hand(frame)
             # At half, so as not to stop and go with each frame.
             if self.full and not self._isOver(half=True):
@@ -333,7 +416,7 @@ class Outlet:
         self._queue.append(frame)
         self._since.append(self._seconds())
         self._queuedBytes += len(frame.payload)
-        self.ledger.queued += 1
+        self._ledger.queued += 1
         if not self._isOver():
             return
         if policy is Policy.LOSSLESS:
@@ -450,8 +533,8 @@ class Outlet:
                 dropped += 1
         queue.extend(reversed(kept))
         self._since.extend(since for _frame in kept)
-        self.ledger.queued -= dropped
-        self.ledger.drop(TOO_SLOW, dropped)
+        self._ledger.queued -= dropped
+        self._ledger.drop(TOO_SLOW, dropped)
         return True
 
     # Those who lag behind.
@@ -459,7 +542,7 @@ class Outlet:
     def _fallBehind(self) -> None:
         now = self._seconds()
         if self._lag is None:
-            self._lag = _Lag(now, self.ledger.droppedFrames)
+            self._lag = _Lag(now, self._ledger.droppedFrames)
         lag = self._lag
         lag.milliseconds = max(lag.milliseconds, self._waitingTime())
         lag.bytes = max(lag.bytes, self._queuedBytes)
@@ -497,7 +580,7 @@ class Outlet:
         assert lag is not None
         return (
             f"up to {lag.milliseconds} ms and {lag.bytes} bytes behind, "
-            f"{self.ledger.droppedFrames - lag.droppedBefore} frames dropped"
+            f"{self._ledger.droppedFrames - lag.droppedBefore} frames dropped"
         )
 
     def _dropOldest(self) -> bool:
@@ -511,8 +594,8 @@ class Outlet:
                 del self._queue[index]
                 del self._since[index]
                 self._queuedBytes -= len(frame.payload)
-                self.ledger.queued -= 1
-                self.ledger.drop(TOO_SLOW)
+                self._ledger.queued -= 1
+                self._ledger.drop(TOO_SLOW)
                 return True
         return False
 
@@ -533,8 +616,8 @@ class Outlet:
         for _count in range(dropped):
             self._since.popleft()
         self._queuedBytes = sum(len(frame.payload) for frame in kept)
-        self.ledger.queued -= dropped
-        self.ledger.drop(SUPERSEDED, dropped)
+        self._ledger.queued -= dropped
+        self._ledger.drop(SUPERSEDED, dropped)
         return dropped > 0
 
     def _replaceOlder(self, newer: Frame) -> None:
@@ -552,13 +635,13 @@ class Outlet:
                 del self._queue[index]
                 del self._since[index]
                 self._queuedBytes -= len(frame.payload)
-                self.ledger.queued -= 1
-                self.ledger.drop(NOT_NEWEST)
+                self._ledger.queued -= 1
+                self._ledger.drop(NOT_NEWEST)
                 return
 
     def _dropQueue(self, reason: str) -> None:
-        self.ledger.drop(reason, len(self._first) + len(self._queue))
-        self.ledger.queued = 0
+        self._ledger.drop(reason, len(self._first) + len(self._queue))
+        self._ledger.queued = 0
         self._first.clear()
         self._queue.clear()
         self._since.clear()

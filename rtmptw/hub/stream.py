@@ -12,9 +12,10 @@ from twisted.logger import Logger
 from rtmptw.frames import CodecHeaders, Frame, FrameKind, Role, StreamInfo
 from rtmptw.hub.gop import GroupOfPictures
 from rtmptw.hub.ledger import Ledger
+from rtmptw.hub.multicast import Multicast
 from rtmptw.hub.outlet import Outlet
 from rtmptw.hub.timeline import Timeline
-from rtmptw.interfaces import IFrameSink, IFrameSource
+from rtmptw.interfaces import IFrameSink, IFrameSource, IMulticastTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Stream:
     @ivar malformed: bodies that no codec explains, passed on as they are.
     @ivar publishers: how many sources it has had.
     @ivar pauses: how often its source was paused for a sink that was full.
+    @ivar viewers: how many of the sinks serve somebody who watches.
     """
 
     _log = Logger()
@@ -85,6 +87,10 @@ class Stream:
         self._hasVideo = False
         # Replaced, never changed, so that a sink may leave while a frame goes round.
         self._outlets: tuple[Outlet, ...] = ()
+        # Those that get their frames one by one, and those that get them together.
+        self._separate: tuple[Outlet, ...] = ()
+        self._multicasts: tuple[Multicast, ...] = ()
+        self.viewers = 0
         self._full: set[Outlet] = set()
         self._ending: list[Deferred[None]] = []
 
@@ -116,13 +122,6 @@ class Stream:
         if self._full:
             source.pauseSource()
 
-    @property
-    def viewers(self) -> int:
-        """
-        How many of the sinks serve somebody who watches.
-        """
-        return sum(outlet.isViewer for outlet in self._outlets)
-
     def attach(self, name: str, sink: IFrameSink, viewer: bool = False) -> Outlet:
         """
         Give the stream's frames to one more sink, from the last key frame on; if that
@@ -139,9 +138,13 @@ class Stream:
             self._outletEnded,
             self._seconds,
             viewer,
+            self._together,
+            self._apart,
         )
         self._outlets = (*self._outlets, outlet)
+        self._separate = (*self._separate, outlet)
         if viewer:
+            self.viewers += 1
             self._viewersChanged(self)
         outlet.start(self.info)
         group = [] if self._gop is None else self._gop.frames()
@@ -169,8 +172,39 @@ class Stream:
                 self._hasVideo = True
             if frame.role is Role.UNKNOWN:
                 self.malformed += 1
-        for outlet in self._outlets:
+        # Taken now: who joins or leaves a multicast meanwhile has had this frame.
+        separate = self._separate
+        for multicast in self._multicasts:
+            multicast.frameReceived(frame)
+        for outlet in separate:
             outlet.offer(frame)
+
+    def _together(self, outlet: Outlet, target: IMulticastTarget) -> Multicast:
+        """
+        A sink keeps pace with others.
+
+        @return: what it gets its frames through.
+        """
+        self._separate = _without(self._separate, outlet)
+        for multicast in self._multicasts:
+            if multicast.target is target:
+                break
+        else:
+            multicast = Multicast(target)
+            self._multicasts = (*self._multicasts, multicast)
+        multicast.members += 1
+        return multicast
+
+    def _apart(self, outlet: Outlet, multicast: Multicast) -> None:
+        """
+        A sink gets its frames one by one again.
+        """
+        self._separate = (*self._separate, outlet)
+        multicast.members -= 1
+        if not multicast.members:
+            self._multicasts = tuple(
+                other for other in self._multicasts if other is not multicast
+            )
 
     def headerCleared(self, name: str) -> None:
         """
@@ -185,19 +219,23 @@ class Stream:
         @return: fires when they have put everything away.
         """
         outlets, self._outlets = self._outlets, ()
+        self.viewers = 0
         self._viewersChanged(self)
         for outlet in outlets:
             self._wait(outlet, outlet.end(reason))
+        self._separate = ()
         return DeferredList(self._ending)
 
     def _outletEnded(self, outlet: Outlet) -> None:
         """
         A sink has left before the end.
         """
-        self._outlets = tuple(other for other in self._outlets if other is not outlet)
+        self._outlets = _without(self._outlets, outlet)
+        self._separate = _without(self._separate, outlet)
         self._full.discard(outlet)
         self._wait(outlet, outlet.end(outlet.ended))
         if outlet.isViewer:
+            self.viewers -= 1
             self._viewersChanged(self)
             return
         self._log.warn(
@@ -242,3 +280,7 @@ class Stream:
             self.source.pauseSource()
         else:
             self.source.resumeSource()
+
+
+def _without(outlets: tuple[Outlet, ...], outlet: Outlet) -> tuple[Outlet, ...]:
+    return tuple(other for other in outlets if other is not outlet)

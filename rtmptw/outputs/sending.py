@@ -8,7 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import tcp
-from twisted.internet.interfaces import IConsumer, IPushProducer, IReactorTime
+from twisted.internet.interfaces import (
+    IConsumer,
+    IDelayedCall,
+    IPushProducer,
+    IReactorTime,
+)
 from zope.interface import implementer
 
 #: So much is joined at most before it is sent: more in one piece saves nothing, and a
@@ -44,20 +49,26 @@ class Turns:
         """
         self._clock = clock
         self._interval = interval
-        self._due: list[Sender] = []
+        self._due: list[Callable[[], None]] = []
 
-    def add(self, sender: "Sender") -> None:
+    def add(self, flush: Callable[[], None]) -> None:
         """
-        Let a sender send when the turn is over.
+        Let somebody send when the turn is over.
         """
         if not self._due:
             self._clock.callLater(self._interval, self._end)
-        self._due.append(sender)
+        self._due.append(flush)
+
+    def later(self, seconds: float, flush: Callable[[], None]) -> IDelayedCall:
+        """
+        Let somebody send after so many seconds.
+        """
+        return self._clock.callLater(seconds, flush)
 
     def _end(self) -> None:
         due, self._due = self._due, []
-        for sender in due:
-            sender.flush()
+        for flush in due:
+            flush()
 
 
 @implementer(IPushProducer)
@@ -127,7 +138,7 @@ class Sender:
             self.flush()
         elif not self._isScheduled:
             self._isScheduled = True
-            self._turns.add(self)
+            self._turns.add(self.flush)
 
     def sendNow(self, data: bytes) -> None:
         """
@@ -150,18 +161,45 @@ class Sender:
         if self._socket is not None and not self._left:
             try:
                 sent = self._socket.send(data)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                # A reset; it is found again behind all that came before it.
-                return
-            if sent == len(data):
-                return
-            data = data[sent:]
+            except OSError as error:
+                self.notSent(data, error)
+            else:
+                if sent != len(data):
+                    self.partlySent(data, sent)
+            return
         self._transport.write(data)
         if self._socket is not None:
             self._left += len(data)
-            self.pauseProducing()
+
+    # For those who send the same to many.
+
+    @property
+    def send(self) -> Callable[[bytes], int] | None:
+        """
+        What sends bytes at once, without looking at what was gathered or is left; for
+        those who have called L{flush} before, and who call L{partlySent} or L{notSent}
+        if not all was sent. C{None} if that cannot be done: with TLS.
+        """
+        return None if self._socket is None else self._socket.send
+
+    def partlySent(self, data: bytes, sent: int) -> None:
+        """
+        The socket has taken the first C{sent} bytes only: Twisted sends the rest.
+        """
+        if self._transport is None:
+            return
+        rest = data[sent:]
+        self._transport.write(rest)
+        self._left += len(rest)
+        self.pauseProducing()
+
+    def notSent(self, data: bytes, error: OSError) -> None:
+        """
+        The socket has taken nothing. If it is not full, it was reset; that is found
+        again behind all that came before it.
+        """
+        if isinstance(error, BlockingIOError):
+            self.partlySent(data, 0)
 
     @property
     def isClogged(self) -> bool:

@@ -5,11 +5,13 @@ Tests of players: from the bytes of a play command to the bytes of its frames.
 import socket
 from typing import Any
 
+from twisted.internet import tcp
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
+from zope.interface.verify import verifyObject
 
 from rtmptw.delivery import Delivery, Policy
 from rtmptw.errors import NotAllowed
@@ -17,12 +19,26 @@ from rtmptw.frames import Frame, FrameKind
 from rtmptw.hub.hub import StreamHub
 from rtmptw.hub.outlet import AWAITING_KEYFRAME, NOT_WANTED
 from rtmptw.hub.stream import SinkReport
-from rtmptw.interfaces import IDemanded, IFrameSource, IStreamAuthorizer, PlayPermit
-from rtmptw.outputs.play import PlaySettings, SharedForm
+from rtmptw.interfaces import (
+    IDemanded,
+    IFrameSource,
+    IMulticastSink,
+    IMulticastTarget,
+    IStreamAuthorizer,
+    PlayPermit,
+)
+from rtmptw.outputs.play import (
+    HOLD,
+    VIEWER,
+    PacingPlaySink,
+    PlayMulticast,
+    PlaySettings,
+    SharedForm,
+)
 from rtmptw.outputs.sending import MAX_JOINED, MAX_UNSENT, Sender, Turns
 from rtmptw.protocol import AllowAll, RTMPFactory
 from rtmptw.session.events import PlayRequested
-from rtmptw.testing import makeFrames, videoFrame
+from rtmptw.testing import audioFrame, makeFrames, videoFrame
 from rtmptw.wire.chunk import encodeMessage
 from tests.test_protocol import Connection
 
@@ -542,6 +558,227 @@ class SlowPlayerTests(PlayTestCase):
         self.assertEqual(self.stream.outlets[0].ledger.delivered, 0)
 
 
+class PlainTransport(tcp.Connection):
+    """
+    A plain socket whose other end the test holds.
+
+    @ivar theirs: the other end.
+    @ivar later: what was left to Twisted.
+    @ivar streaming: how the producer was registered.
+    """
+
+    def __init__(self, case: SynchronousTestCase) -> None:
+        self.socket, self.theirs = socket.socketpair()
+        for end in (self.socket, self.theirs):
+            case.addCleanup(end.close)
+            end.setblocking(False)
+        self.later: list[bytes] = []
+        self.streaming: bool | None = None
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        self.streaming = streaming
+
+    def unregisterProducer(self) -> None:
+        self.streaming = None
+
+    def write(self, data: bytes) -> None:  # type: ignore[override]
+        self.later.append(data)
+
+    def read(self) -> bytes:
+        """
+        All that has come to the other end.
+        """
+        data = b""
+        try:
+            while piece := self.theirs.recv(1 << 20):
+                data += piece
+        except BlockingIOError:
+            pass
+        return data
+
+
+class PlayMulticastTests(SynchronousTestCase):
+    """
+    Viewers that keep pace.
+    """
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.turns = Turns(self.clock)
+        self.form = SharedForm(60000)
+        self.full: list[tuple[int, bool]] = []
+
+    def multicast(self, count: int = 2, hold: float = HOLD) -> PlayMulticast:
+        """
+        One with so many members.
+        """
+        multicast = PlayMulticast(self.turns, self.form, 1, hold)
+        self.sinks: list[PacingPlaySink] = []
+        self.transports: list[PlainTransport] = []
+        for number in range(count):
+            self.transports.append(PlainTransport(self))
+            sender = Sender(
+                self.transports[-1],
+                self.turns,
+                lambda full, number=number: self.full.append((number, full)),
+            )
+            sink = PacingPlaySink(
+                sender, self.form, 1, VIEWER, lambda reason: None, multicast
+            )
+            self.sinks.append(sink)
+            multicast.join(sink)
+        return multicast
+
+    def got(self) -> list[bytes]:
+        """
+        What has come to each viewer since.
+        """
+        return [transport.read() for transport in self.transports]
+
+    def bytesOf(self, *frames: Frame) -> bytes:
+        """
+        What frames look like to a viewer.
+        """
+        return b"".join(self.form.encoded(frame, 1) for frame in frames)
+
+    def test_interfaces(self) -> None:
+        """
+        They are what the hub expects.
+        """
+        self.assertTrue(verifyObject(IMulticastTarget, self.multicast()))
+        self.assertTrue(verifyObject(IMulticastSink, self.sinks[0]))
+
+    def test_allOfATurn(self) -> None:
+        """
+        Every viewer gets all frames of a turn at its end.
+        """
+        multicast = self.multicast(3)
+        frames = [videoFrame(0, True), audioFrame(1), videoFrame(2)]
+        for frame in frames:
+            multicast.frameReceived(frame)
+        self.assertEqual(self.got(), [b""] * 3)
+        self.clock.advance(0)
+        self.assertEqual(self.got(), [self.bytesOf(*frames)] * 3)
+
+    def test_soundWaitsForPictures(self) -> None:
+        """
+        For the next, or until it has waited enough; then, and where there are no
+        pictures, it does not wait.
+        """
+        multicast = self.multicast()
+        picture, sound, next_ = videoFrame(0, True), audioFrame(1), videoFrame(2)
+        multicast.frameReceived(sound)
+        self.clock.advance(0)
+        self.assertEqual(self.got(), [self.bytesOf(sound)] * 2)
+        multicast.frameReceived(picture)
+        self.clock.advance(0)
+        self.got()
+        multicast.frameReceived(sound)
+        self.clock.advance(HOLD / 2)
+        self.assertEqual(self.got(), [b""] * 2)
+        multicast.frameReceived(next_)
+        self.clock.advance(0)
+        self.assertEqual(self.got(), [self.bytesOf(sound, next_)] * 2)
+        multicast.frameReceived(sound)
+        self.clock.advance(HOLD)
+        self.assertEqual(self.got(), [self.bytesOf(sound)] * 2)
+        multicast.frameReceived(sound)
+        self.clock.advance(0)
+        self.assertEqual(self.got(), [self.bytesOf(sound)] * 2)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_lowDelay(self) -> None:
+        """
+        Nothing waits.
+        """
+        multicast = self.multicast(hold=0.0)
+        for frame in (videoFrame(0, True), audioFrame(1)):
+            multicast.frameReceived(frame)
+            self.clock.advance(0)
+            self.assertEqual(self.got(), [self.bytesOf(frame)] * 2)
+
+    def test_muchDoesNotWait(self) -> None:
+        """
+        A large picture leaves at once, and once.
+        """
+        multicast = self.multicast(1)
+        large = videoFrame(0, True, size=MAX_JOINED)
+        multicast.frameReceived(large)
+        transport = self.transports[0]
+        got = transport.read() + b"".join(transport.later)
+        self.clock.advance(0)
+        self.assertEqual(got + transport.read(), self.bytesOf(large))
+
+    def test_comeAndGo(self) -> None:
+        """
+        Who leaves has had what was gathered, who comes has not.
+        """
+        multicast = self.multicast()
+        first, second = videoFrame(0, True), videoFrame(1)
+        multicast.leave(self.sinks[1])
+        multicast.frameReceived(first)
+        multicast.join(self.sinks[1])
+        self.assertEqual(self.got(), [self.bytesOf(first), b""])
+        multicast.frameReceived(second)
+        multicast.leave(self.sinks[0])
+        self.assertEqual(self.got(), [self.bytesOf(second)] * 2)
+        multicast.frameReceived(first)
+        self.clock.advance(0)
+        self.assertEqual(self.got(), [b"", self.bytesOf(first)])
+
+    def test_oneIsFull(self) -> None:
+        """
+        What its socket does not take is left to Twisted; it is told to pause; the
+        others get all. While it is full it does not join again.
+        """
+        multicast = self.multicast()
+        full = self.transports[0]
+        try:
+            while True:
+                full.socket.send(bytes(1 << 16))
+        except BlockingIOError:
+            pass
+        frame = videoFrame(0, True)
+        multicast.frameReceived(frame)
+        self.clock.advance(0)
+        self.assertEqual(self.full, [(0, True)])
+        self.assertEqual(full.later, [self.bytesOf(frame)])
+        self.assertEqual(self.transports[1].read(), self.bytesOf(frame))
+        multicast.leave(self.sinks[0])
+        multicast.join(self.sinks[0])
+        multicast.frameReceived(frame)
+        self.clock.advance(0)
+        self.assertEqual(len(full.later), 1)
+
+    def test_oneIsReset(self) -> None:
+        """
+        The others get all; nothing is left to Twisted, which would end the connection
+        before what it has sent us was read.
+        """
+        multicast = self.multicast()
+        self.transports[0].theirs.close()
+        frame = videoFrame(0, True)
+        multicast.frameReceived(frame)
+        self.clock.advance(0)
+        self.assertEqual(self.transports[1].read(), self.bytesOf(frame))
+        self.assertEqual((self.transports[0].later, self.full), ([], []))
+
+    def test_whatItWasSentAloneComesFirst(self) -> None:
+        """
+        A viewer that joins has frames of its own that wait for the end of the turn.
+        """
+        multicast = self.multicast()
+        multicast.leave(self.sinks[0])
+        first, second = videoFrame(0, True), videoFrame(1)
+        self.sinks[0].frameReceived(first)
+        multicast.join(self.sinks[0])
+        multicast.frameReceived(second)
+        self.clock.advance(0)
+        self.assertEqual(
+            self.got(), [self.bytesOf(first, second), self.bytesOf(second)]
+        )
+
+
 class SenderTests(SynchronousTestCase):
     """
     How bytes leave a connection.
@@ -633,29 +870,8 @@ class SenderTests(SynchronousTestCase):
         It is written to directly; what it does not take goes to Twisted, and
         everything after that too, in order, until Twisted's buffer is empty.
         """
-        from twisted.internet import tcp
-
-        ours, theirs = socket.socketpair()
-        self.addCleanup(ours.close)
-        self.addCleanup(theirs.close)
-        ours.setblocking(False)
-        theirs.setblocking(False)
-
-        class Plain(tcp.Connection):
-            def __init__(self) -> None:
-                self.socket = ours
-                self.later: list[bytes] = []
-
-            def registerProducer(self, producer: Any, streaming: bool) -> None:
-                self.streaming = streaming
-
-            def unregisterProducer(self) -> None:
-                pass
-
-            def write(self, data: bytes) -> None:  # type: ignore[override]
-                self.later.append(data)
-
-        transport = Plain()
+        transport = PlainTransport(self)
+        theirs = transport.theirs
         sender = Sender(transport, Turns(self.clock), self.full.append)
         self.assertFalse(transport.streaming)
         sender.sendNow(b"hello")
