@@ -42,7 +42,8 @@ class Pull:
     """
     A stream to pull: what one option of the command line says.
 
-    @ivar url: where from; for rtmps perhaps with C{#ca=FILE}.
+    @ivar url: where from; for rtmps perhaps with C{#ca=FILE}, for what has an end with
+        C{#loop=1}.
     @ivar app: the application of its name here.
     @ivar name: its name there.
     @ivar onDemand: whether only while somebody wants to see it.
@@ -81,10 +82,11 @@ class Pull:
                 f"{local!r}: URL=APP/NAME, or URL#as=APP/NAME."
             )
         for option in others:
-            if not (option.startswith("ca=") and url.lower().startswith("rtmps:")):
+            isCA = option.startswith("ca=") and url.lower().startswith("rtmps:")
+            if not isCA and (isRTMP or option != "loop=1"):
                 raise UsageError(
                     f"The option {option} is not one of as=APP/NAME and, for rtmps://, "
-                    "ca=FILE."
+                    "ca=FILE, or, for a file, loop=1."
                 )
         if isRTMP:
             _targetOf(url)

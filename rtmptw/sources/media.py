@@ -1,0 +1,434 @@
+"""
+Whatever FFmpeg reads, published here: cameras on RTSP, HLS, files in real time.
+
+FFmpeg runs in a process of its own (L{rtmptw._pyav.demuxing}), which writes FLV: a
+server that does not answer keeps nobody waiting, a decoder that crashes takes nobody
+with it, and what is stuck is killed.
+"""
+
+import json
+import os
+import random
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit, urlunsplit
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ProcessExitedAlready
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+import rtmptw
+from rtmptw.errors import NotAllowed, RemoteProtocolError
+from rtmptw.frames import Frame, FrameKind, publicName
+from rtmptw.hub.hub import StreamHub
+from rtmptw.hub.stream import Stream
+from rtmptw.interfaces import IDemanded, IFrameSource
+from rtmptw.wire.flv import frameFromMessage
+from rtmptw.wire.flvfile import TagReader
+
+#: Seconds until what has ended or failed is tried again: doubled each time.
+FIRST_WAIT = 1.0
+LONGEST_WAIT = 30.0
+#: Up to so much of the wait is added by chance, so that not all come at once.
+JITTER = 0.25
+#: What has gone well for so many seconds is tried again soon.
+GOOD_LIFE = 30.0
+#: A stream on demand is still pulled so many seconds after the last viewer has left.
+LINGER_ON_DEMAND = 5.0
+#: Seconds in which a killed process must be gone; the kernel may keep one for longer
+#: that waits for a dead disk.
+END_TIMEOUT = 2.0
+#: What the process may say of its troubles: bytes of a line, and lines.
+MAX_LINE = 500
+MAX_LINES = 5
+
+#: The exit status of L{rtmptw._pyav.demuxing} for what has come to its end.
+FINISHED = 0
+
+
+@implementer(IFrameSource, IDemanded)
+class MediaPull(Service):
+    """
+    Publishes here what FFmpeg reads, for as long as it runs, or while it is wanted. A
+    file is published in real time, once or again and again; what is live is tried again
+    when it ends.
+
+    @ivar stream: the stream that it gives its frames; C{None} if there is none.
+    @ivar pid: of the process that reads; C{None} if there is none.
+    """
+
+    _log = Logger()
+
+    encoder = "pull"
+
+    def __init__(
+        self,
+        hub: StreamHub,
+        reactor: Any,
+        url: str,
+        app: str,
+        name: str,
+        onDemand: bool = False,
+        random: Callable[[], float] = random.random,
+    ) -> None:
+        """
+        @param url: what PyAV opens: a URL or the path of a file; with C{#loop=1} what
+            has an end begins again there.
+        @param app: the application of its name here.
+        @param name: its name there.
+        @param onDemand: whether to wait until somebody wants to see it.
+        @param random: gives numbers from 0 to 1.
+
+        @raise ValueError: if another option follows the C{#}.
+        """
+        self._url, _, option = url.partition("#")
+        if option not in ("", "loop=1"):
+            raise ValueError(
+                f"the option {option} is not loop=1, which begins a file again at its "
+                "end"
+            )
+        self._loop = option == "loop=1"
+        self._hub = hub
+        self._reactor = reactor
+        self._app = app
+        self._name = name
+        self._onDemand = onDemand
+        self._random = random
+        self.peer = _shown(self._url)
+        self.stream: Stream | None = None
+        self._child: _Child | None = None
+        self._isWanted = False
+        self._paused = False
+        self._lastReceived = 0.0
+        self._wait = FIRST_WAIT
+        self._said: set[str] = set()
+        self._retry: IDelayedCall | None = None
+        self._unwantedTimer: IDelayedCall | None = None
+        self._stopping: Deferred[None] | None = None
+        self._giveUp: IDelayedCall | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """
+        The process that reads.
+        """
+        return None if self._child is None else cast(int, self._child.transport.pid)
+
+    # The service.
+
+    def startService(self) -> None:
+        """
+        Begin, or wait until it is wanted.
+        """
+        cast(Any, super()).startService()
+        if self._onDemand:
+            self._hub.addDemanded(self._app, self._name, self)
+        else:
+            self._begin()
+
+    def stopService(self) -> "Deferred[None]":
+        """
+        End.
+
+        @return: fires when the process is gone.
+        """
+        cast(Any, super()).stopService()
+        if self._onDemand:
+            self._hub.removeDemanded(self._app, self._name)
+        self._lingerNoMore()
+        return self._stop("the pull stops")
+
+    def _begin(self) -> None:
+        self._isWanted = True
+        self._wait = FIRST_WAIT
+        self._said = set()
+        if self._child is None and self._retry is None:
+            self._start()
+
+    def _stop(self, reason: str) -> "Deferred[None]":
+        self._isWanted = False
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        self._lost(reason)
+        if self._child is None:
+            return succeed(None)
+        if self._stopping is None:
+            self._stopping = Deferred()
+            self._giveUp = self._reactor.callLater(END_TIMEOUT, self._stopped)
+            self._child.kill()
+        return self._stopping
+
+    def _stopped(self) -> None:
+        stopping, self._stopping = self._stopping, None
+        giveUp, self._giveUp = self._giveUp, None
+        if giveUp is not None and giveUp.active():
+            giveUp.cancel()
+        if stopping is not None:
+            stopping.callback(None)
+
+    # IDemanded.
+
+    def demandBegun(self) -> None:
+        """
+        Somebody wants to see it.
+        """
+        self._lingerNoMore()
+        self._begin()
+
+    def demandEnded(self) -> None:
+        """
+        Nobody does any more.
+        """
+        self._lingerNoMore()
+        self._unwantedTimer = self._reactor.callLater(LINGER_ON_DEMAND, self._unwanted)
+
+    def _unwanted(self) -> None:
+        self._unwantedTimer = None
+        self._stop("nobody watches it any more")
+
+    def _lingerNoMore(self) -> None:
+        if self._unwantedTimer is not None:
+            self._unwantedTimer.cancel()
+            self._unwantedTimer = None
+
+    # The process.
+
+    def _start(self) -> None:
+        self._retry = None
+        self._paused = False
+        order = json.dumps({"url": self._url, "loop": self._loop})
+        package = str(Path(rtmptw.__file__).parent.parent)
+        path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
+        child = _Child(self, self._reactor.seconds())
+        try:
+            self._reactor.spawnProcess(
+                child,
+                sys.executable,
+                (sys.executable, "-m", "rtmptw._pyav.demuxing"),
+                env={**os.environ, "PYTHONPATH": path},
+            )
+        except OSError as error:
+            self._tryAgain(f"no process could be started: {error.strerror}")
+            return
+        self._child = child
+        # Not in its arguments, which every user of the machine can read.
+        child.transport.write(order.encode() + b"\n")
+        child.transport.closeStdin()
+
+    def childWrote(self, child: "_Child", data: bytes) -> None:
+        """
+        Give the stream the frames.
+        """
+        if child is not self._child or child.isUnwanted:
+            return
+        self._lastReceived = self._reactor.seconds()
+        child.tellTrouble()
+        for tag in child.reader.receive(data):
+            if self.stream is None and not self._publish():
+                return
+            assert self.stream is not None
+            child.frames += 1
+            self.stream.frameReceived(_frame(tag.kind, tag.timestamp, tag.payload))
+
+    def _publish(self) -> bool:
+        try:
+            self.stream = self._hub.publish(self._app, self._name, self)
+        except NotAllowed as refusal:
+            self._tryLater(f"it cannot be published here: {refusal.description}")
+            return False
+        self._said = set()
+        return True
+
+    def _tryLater(self, reason: str) -> None:
+        """
+        The process is of no use now.
+        """
+        if self._child is not None:
+            self._child.trouble = reason
+            self._child.kill()
+
+    def childSaid(self, line: str) -> None:
+        """
+        Log what the process says.
+        """
+        self._say(line)
+
+    def childEnded(self, child: "_Child", reason: Failure) -> None:
+        """
+        The process is gone; all that it wrote has been read.
+        """
+        self._child = None
+        status = getattr(reason.value, "exitCode", None)
+        number = getattr(reason.value, "signal", None)
+        if child.trouble:
+            why = child.trouble
+        elif number is not None:
+            why = f"FFmpeg's process was ended by signal {number}"
+        elif status == FINISHED:
+            why = "it has come to its end"
+        else:
+            why = "it has ended"
+        self._lost(why)
+        wasStopping = self._stopping is not None
+        self._stopped()
+        if not self._isWanted:
+            return
+        if wasStopping:
+            # It was wanted again before the process was gone.
+            self._start()
+        elif status == FINISHED and not child.trouble:
+            self._isWanted = False
+            self._say(f"{why} after {child.frames} messages")
+        else:
+            if self._reactor.seconds() - child.since >= GOOD_LIFE:
+                self._wait = FIRST_WAIT
+            self._tryAgain(why)
+
+    def _tryAgain(self, why: str) -> None:
+        wait = min(self._wait * (1 + JITTER * self._random()), LONGEST_WAIT)
+        self._wait = min(self._wait * 2, LONGEST_WAIT)
+        self._retry = self._reactor.callLater(wait, self._start)
+        self._say(f"{why}; it is tried again, after 1 s at first, then up to 30")
+
+    def _say(self, words: str) -> None:
+        # The same again is no news.
+        if words not in self._said:
+            self._said.add(words)
+            if len(self._said) > MAX_LINES:
+                self._said.clear()
+            self._log.info(
+                "{stream}: pull from {peer}: {words}",
+                stream=publicName(self._app, self._name),
+                peer=self.peer,
+                words=words,
+            )
+
+    def _lost(self, reason: str) -> None:
+        stream, self.stream = self.stream, None
+        if stream is not None:
+            self._hub.sourceLost(stream, self, reason)
+
+    # IFrameSource.
+
+    def pauseSource(self) -> None:
+        """
+        Read no more from the process, which then reads no more either.
+        """
+        self._paused = True
+        if self._child is not None:
+            self._child.transport.pauseProducing()
+
+    def resumeSource(self) -> None:
+        """
+        Read on.
+        """
+        self._paused = False
+        self._lastReceived = self._reactor.seconds()
+        if self._child is not None:
+            self._child.transport.resumeProducing()
+
+    def silentFor(self) -> float:
+        """
+        @return: the seconds since the process wrote; 0 while we do not read.
+        """
+        if self._paused:
+            return 0.0
+        return cast(float, self._reactor.seconds() - self._lastReceived)
+
+    def sourceReplaced(self, reason: str) -> None:
+        """
+        Somebody else publishes it here now: try again later.
+        """
+        self.stream = None
+        self._tryLater(reason)
+
+
+class _Child(ProcessProtocol):
+    """
+    The process that reads.
+    """
+
+    transport: Any
+
+    def __init__(self, pull: MediaPull, since: float) -> None:
+        self.reader = TagReader()
+        self.since = since
+        self.frames = 0
+        #: What it said last, or we say of it.
+        self.trouble = ""
+        self.isUnwanted = False
+        self._pull = pull
+        self._partial = b""
+        self._lines = 0
+
+    def outReceived(self, data: bytes) -> None:
+        """
+        Media.
+        """
+        try:
+            self._pull.childWrote(self, data)
+        except RemoteProtocolError as error:
+            self.trouble = f"FFmpeg wrote no FLV: {error}"
+            self.kill()
+
+    def errReceived(self, data: bytes) -> None:
+        """
+        Troubles.
+        """
+        *lines, rest = (self._partial + data).split(b"\n")
+        self._partial = rest[-MAX_LINE:]
+        for line in lines:
+            self.tellTrouble()
+            self.trouble = line.decode("utf-8", "replace").strip()[-MAX_LINE:]
+
+    def tellTrouble(self) -> None:
+        """
+        What was said was not the last word: the end gets another reason.
+        """
+        trouble, self.trouble = self.trouble, ""
+        if trouble and self._lines < MAX_LINES and not self.isUnwanted:
+            self._lines += 1
+            self._pull.childSaid(trouble)
+
+    def kill(self) -> None:
+        """
+        Let nothing more come of it, and end it.
+        """
+        self.isUnwanted = True
+        with suppress(ProcessExitedAlready):
+            self.transport.signalProcess("KILL")
+        # Else it would not be over before what is in the pipes has been read.
+        self.transport.loseConnection()
+
+    def processEnded(self, reason: Failure) -> None:
+        """
+        It is gone.
+        """
+        self._pull.childEnded(self, reason)
+
+
+def _frame(kind: int, timestamp: int, payload: bytes) -> Frame:
+    return frameFromMessage(FrameKind(kind), timestamp, payload)
+
+
+def _shown(url: str) -> str:
+    """
+    @return: the URL without what may be secret: user, password and query.
+    """
+    if "://" not in url:
+        return url
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url.partition("://")[0] + "://..."
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))

@@ -1,0 +1,498 @@
+"""
+Tests of L{rtmptw.sources.media}, without a process.
+"""
+
+import json
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessDone, ProcessTerminated
+from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.task import Clock
+from twisted.logger import formatEvent, globalLogPublisher
+from twisted.python.failure import Failure
+from twisted.python.usage import UsageError
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from rtmptw._pyav.demuxing import ENDED, FAILED
+from rtmptw.delivery import Delivery, Policy
+from rtmptw.frames import Frame
+from rtmptw.hub.hub import StreamHub
+from rtmptw.interfaces import IDemanded, IFrameSource
+from rtmptw.sources.media import (
+    END_TIMEOUT,
+    LINGER_ON_DEMAND,
+    LONGEST_WAIT,
+    MAX_LINES,
+    MediaPull,
+)
+from rtmptw.sources.pull import Pull
+from rtmptw.testing import RecordingSink, makeFrames
+from rtmptw.wire import flvfile
+from tests.hub.test_hub import SinkFactory, Source
+
+
+class Process:
+    """
+    A process that the reactor was asked for.
+    """
+
+    def __init__(
+        self, protocol: ProcessProtocol, arguments: tuple[str, ...], environment: Any
+    ) -> None:
+        self.protocol: Any = protocol
+        self.arguments = arguments
+        self.environment = environment
+        self.pid = 4711
+        self.order = b""
+        self.calls: list[str] = []
+
+    def write(self, data: bytes) -> None:
+        self.order += data
+
+    def closeStdin(self) -> None:
+        self.calls.append("closeStdin")
+
+    def signalProcess(self, name: str) -> None:
+        self.calls.append(name)
+
+    def loseConnection(self) -> None:
+        self.calls.append("loseConnection")
+
+    def pauseProducing(self) -> None:
+        self.calls.append("pause")
+
+    def resumeProducing(self) -> None:
+        self.calls.append("resume")
+
+    def say(self, frames: list[Frame]) -> None:
+        """
+        Write media.
+        """
+        data = flvfile.fileHeader(True, True)
+        for frame in frames:
+            data += flvfile.tag(frame.kind, frame.timestamp, frame.payload)
+        self.protocol.outReceived(data)
+
+    def complain(self, words: str) -> None:
+        """
+        Write to standard error.
+        """
+        self.protocol.errReceived(words.encode())
+
+    def end(self, status: int = 0, signal: int | None = None) -> None:
+        """
+        Be gone.
+        """
+        reason: Exception = (
+            ProcessDone(0)
+            if status == 0 and signal is None
+            else ProcessTerminated(None if signal else status, signal)
+        )
+        self.protocol.processEnded(Failure(reason))
+
+
+class Reactor(Clock):
+    """
+    Starts processes that are none.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.processes: list[Process] = []
+        self.refuses = False
+
+    def spawnProcess(
+        self, protocol: Any, program: str, args: tuple[str, ...], env: Any
+    ) -> None:
+        if self.refuses:
+            raise OSError(11, "Resource temporarily unavailable")
+        process = Process(protocol, args, env)
+        protocol.transport = process
+        self.processes.append(process)
+
+
+class MediaPullTestCase(SynchronousTestCase):
+    """
+    A hub, and a log.
+    """
+
+    def setUp(self) -> None:
+        self.reactor = Reactor()
+        self.factory = SinkFactory(Delivery(Policy.LOSSLESS, maxFrames=10))
+        self.hub = StreamHub(self.reactor, [("record", self.factory)])
+        self.said: list[str] = []
+        globalLogPublisher.addObserver(self._observe)
+        self.addCleanup(globalLogPublisher.removeObserver, self._observe)
+
+    def _observe(self, event: Any) -> None:
+        if event["log_namespace"].endswith("MediaPull"):
+            self.said.append(formatEvent(event))
+
+    def pull(
+        self, url: str = "rtsp://me:secret@camera/1?key=2", onDemand: bool = False
+    ) -> MediaPull:
+        """
+        @return: a pull that is started.
+        """
+        pull = MediaPull(
+            self.hub, self.reactor, url, "live", "cam", onDemand, random=lambda: 0.0
+        )
+        pull.startService()
+        return pull
+
+    @property
+    def process(self) -> Process:
+        """
+        The last process.
+        """
+        return self.reactor.processes[-1]
+
+    @property
+    def sink(self) -> RecordingSink:
+        """
+        The last stream's.
+        """
+        return self.factory.sinks[-1]
+
+
+class MediaPullTests(MediaPullTestCase):
+    """
+    Always.
+    """
+
+    def test_interfaces(self) -> None:
+        """
+        A source, on demand or not.
+        """
+        pull = self.pull()
+        self.assertTrue(verifyObject(IFrameSource, pull))
+        self.assertTrue(verifyObject(IDemanded, pull))
+
+    def test_secrets(self) -> None:
+        """
+        What is secret in a URL is neither in the process's arguments nor in the log.
+        """
+        pull = self.pull()
+        self.assertNotIn("camera", " ".join(self.process.arguments))
+        self.assertEqual(
+            json.loads(self.process.order),
+            {"url": "rtsp://me:secret@camera/1?key=2", "loop": False},
+        )
+        self.assertEqual(self.process.calls, ["closeStdin"])
+        self.assertEqual(pull.peer, "rtsp://camera/1")
+        self.process.complain("no answer\n")
+        self.process.end(FAILED)
+        self.assertEqual(
+            self.said,
+            [
+                "live/cam: pull from rtsp://camera/1: no answer; it is tried again, "
+                "after 1 s at first, then up to 30"
+            ],
+        )
+
+    def test_options(self) -> None:
+        """
+        One there is; others are none.
+        """
+        self.pull("film.mp4#loop=1")
+        self.assertEqual(
+            json.loads(self.process.order), {"url": "film.mp4", "loop": True}
+        )
+        error = self.assertRaises(ValueError, self.pull, "film.mp4#lop=1")
+        self.assertEqual(
+            str(error),
+            "the option lop=1 is not loop=1, which begins a file again at its end",
+        )
+
+    def test_frames(self) -> None:
+        """
+        All that it writes is published, from the first frame on.
+        """
+        self.pull()
+        self.assertEqual(dict(self.hub.streams), {})
+        frames = makeFrames()
+        self.process.say(frames)
+        self.assertEqual(
+            [(frame.timestamp, frame.payload) for frame in self.sink.frames],
+            [(frame.timestamp, frame.payload) for frame in frames],
+        )
+        self.assertEqual(self.sink.stream.encoder, "pull")
+        self.assertEqual(self.sink.stream.peer, "rtsp://camera/1")
+
+    def test_aFileEnds(self) -> None:
+        """
+        Then the stream does, and it is not begun again.
+        """
+        self.pull("film.mp4")
+        self.process.say(makeFrames())
+        self.process.end()
+        self.assertEqual(self.sink.ended, ["it has come to its end"])
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+        self.assertIn("it has come to its end after", self.said[-1])
+
+    def test_aCameraEnds(self) -> None:
+        """
+        It is tried again, later each time, and that is said once.
+        """
+        self.pull()
+        self.process.say(makeFrames())
+        self.process.end(ENDED)
+        self.assertEqual(self.sink.ended, ["it has ended"])
+        waits = []
+        for count in range(2, 10):
+            (call,) = self.reactor.getDelayedCalls()
+            waits.append(call.getTime() - self.reactor.seconds())
+            self.reactor.advance(waits[-1])
+            self.assertEqual(len(self.reactor.processes), count)
+            self.process.complain("FFmpeg cannot read it: No route to host\n")
+            self.process.end(FAILED)
+        self.assertEqual(waits, [1, 2, 4, 8, 16, LONGEST_WAIT, LONGEST_WAIT, 30])
+        self.assertEqual(len(self.said), len(set(self.said)))
+        self.assertLess(len(self.said), 5)
+
+    def test_afterAGoodLife(self) -> None:
+        """
+        It is tried again soon.
+        """
+        self.pull()
+        for _ in range(3):
+            self.process.end(FAILED)
+            self.reactor.advance(60)
+        self.process.say(makeFrames())
+        self.reactor.advance(60)
+        self.process.end(ENDED)
+        (call,) = self.reactor.getDelayedCalls()
+        self.assertEqual(call.getTime() - self.reactor.seconds(), 1)
+
+    def test_aCrash(self) -> None:
+        """
+        Of FFmpeg harms nobody else.
+        """
+        self.pull()
+        self.process.say(makeFrames())
+        self.process.end(signal=11)
+        self.assertEqual(self.sink.ended, ["FFmpeg's process was ended by signal 11"])
+        self.assertEqual(len(self.reactor.getDelayedCalls()), 1)
+
+    def test_noFLV(self) -> None:
+        """
+        What it writes is checked.
+        """
+        self.pull()
+        self.process.protocol.outReceived(b"Traceback (most recent call last)")
+        self.assertEqual(self.process.calls[-2:], ["KILL", "loseConnection"])
+        self.process.end(signal=9)
+        self.assertIn("FFmpeg wrote no FLV", self.said[-1])
+
+    def test_aTrackIsLeftOut(self) -> None:
+        """
+        It says so, and then there is another reason for its end.
+        """
+        self.pull("film.mkv")
+        self.process.complain("its audio is left out\n")
+        self.process.say(makeFrames())
+        self.assertEqual(
+            self.said, ["live/cam: pull from film.mkv: its audio is left out"]
+        )
+        self.process.end()
+        self.assertEqual(self.sink.ended, ["it has come to its end"])
+
+    def test_manyComplaints(self) -> None:
+        """
+        Are not all logged.
+        """
+        self.pull()
+        for number in range(100):
+            self.process.complain(f"{number}" * 1000 + "\n")
+        self.assertEqual(len(self.said), MAX_LINES)
+        self.assertLess(max(map(len, self.said)), 600)
+
+    def test_noProcess(self) -> None:
+        """
+        The machine has none to give: try again.
+        """
+        self.reactor.refuses = True
+        self.pull()
+        self.assertIn("no process could be started", self.said[-1])
+        self.reactor.refuses = False
+        self.reactor.advance(1)
+        self.assertEqual(len(self.reactor.processes), 1)
+
+    def test_backpressure(self) -> None:
+        """
+        While a sink is full the process is not read from.
+        """
+        pull = self.pull()
+        frames = makeFrames()
+        self.process.say(frames[:1])
+        self.sink.producer.pauseProducing()
+        for frame in frames[1:]:
+            data = flvfile.tag(frame.kind, frame.timestamp, frame.payload)
+            self.process.protocol.outReceived(data)
+        self.assertEqual(self.process.calls[-1], "pause")
+        self.reactor.advance(5)
+        self.assertEqual(pull.silentFor(), 0)
+        self.sink.producer.resumeProducing()
+        self.assertEqual(self.process.calls[-1], "resume")
+        self.assertEqual(len(self.sink.frames), len(frames))
+        self.reactor.advance(5)
+        self.assertEqual(pull.silentFor(), 5)
+
+    def test_stop(self) -> None:
+        """
+        The stream ends, the process is killed and waited for.
+        """
+        pull = self.pull()
+        self.process.say(makeFrames())
+        stopped = pull.stopService()
+        self.assertEqual(self.sink.ended, ["the pull stops"])
+        self.assertEqual(self.process.calls[-2:], ["KILL", "loseConnection"])
+        self.assertNoResult(stopped)
+        self.process.end(signal=9)
+        self.successResultOf(stopped)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+        self.assertIsNone(pull.pid)
+
+    def test_stopWhatCannotBeKilled(self) -> None:
+        """
+        It is not waited for without end.
+        """
+        stopped = self.pull().stopService()
+        self.reactor.advance(END_TIMEOUT)
+        self.successResultOf(stopped)
+        self.process.end(signal=9)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_stopWhileItWaits(self) -> None:
+        """
+        Nothing is left behind.
+        """
+        pull = self.pull()
+        self.process.end(FAILED)
+        self.successResultOf(pull.stopService())
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_nameTaken(self) -> None:
+        """
+        It says so and tries again.
+        """
+        self.hub.publish("live", "cam", Source(self.reactor))
+        self.pull()
+        self.process.say(makeFrames())
+        self.assertEqual(self.process.calls[-2:], ["KILL", "loseConnection"])
+        self.process.say(makeFrames())
+        self.process.end(signal=9)
+        self.assertIn("it cannot be published here: live/cam is", self.said[-1])
+        self.assertEqual(self.sink.frames, [])
+        self.assertEqual(len(self.reactor.getDelayedCalls()), 1)
+
+    def test_takenOver(self) -> None:
+        """
+        Likewise.
+        """
+        self.pull()
+        self.process.say(makeFrames())
+        self.hub.end("live/cam", "ended by hand")
+        self.process.end(signal=9)
+        self.assertIn("ended by hand", self.said[-1])
+        self.reactor.advance(1)
+        self.assertEqual(len(self.reactor.processes), 2)
+
+
+class OnDemandTests(MediaPullTestCase):
+    """
+    While somebody wants to see it.
+    """
+
+    def want(self) -> "Deferred[Any]":
+        """
+        Ask for the stream.
+        """
+        wanted = self.hub.whenPublished("live", "cam")
+        wanted.addErrback(lambda failure: None)
+        return wanted
+
+    def test_demand(self) -> None:
+        """
+        It begins with the first who asks and ends a while after the last has left.
+        """
+        pull = self.pull(onDemand=True)
+        self.assertEqual(self.reactor.processes, [])
+        self.want()
+        self.process.say(makeFrames())
+        viewer = self.hub.streams["live/cam"].attach("player", RecordingSink(), True)
+        self.reactor.advance(60)
+        self.assertEqual(len(self.hub.streams), 1)
+        viewer.detach("gone")
+        self.reactor.advance(LINGER_ON_DEMAND - 1)
+        self.assertEqual(len(self.hub.streams), 1)
+        self.reactor.advance(1)
+        self.assertEqual(dict(self.hub.streams), {})
+        self.assertEqual(self.process.calls[-2:], ["KILL", "loseConnection"])
+        self.process.end(signal=9)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+        # Somebody else comes.
+        self.want()
+        self.assertEqual(len(self.reactor.processes), 2)
+        pull.stopService()
+        self.process.end(signal=9)
+
+    def test_cameBackInTime(self) -> None:
+        """
+        Somebody who only reloads the page sees it go on.
+        """
+        self.pull(onDemand=True)
+        self.want().cancel()
+        self.reactor.advance(LINGER_ON_DEMAND - 1)
+        self.want()
+        self.reactor.advance(60)
+        self.assertEqual(len(self.reactor.processes), 1)
+        self.assertEqual(self.process.calls, ["closeStdin"])
+
+    def test_wantedWhileItEnds(self) -> None:
+        """
+        The next process begins when the last one is gone.
+        """
+        self.pull(onDemand=True)
+        self.want().cancel()
+        self.reactor.advance(LINGER_ON_DEMAND)
+        self.want()
+        self.assertEqual(len(self.reactor.processes), 1)
+        self.process.end(signal=9)
+        self.assertEqual(len(self.reactor.processes), 2)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_aFileForTheNextViewer(self) -> None:
+        """
+        A film that has ended is shown again to who asks for it then.
+        """
+        self.pull("film.mp4", onDemand=True)
+        self.want()
+        self.process.say(makeFrames())
+        self.process.end()
+        self.assertEqual(dict(self.hub.streams), {})
+        self.want()
+        self.assertEqual(len(self.reactor.processes), 2)
+
+
+class PullOptionTests(SynchronousTestCase):
+    """
+    C{--pull=FILE}.
+    """
+
+    def test_loop(self) -> None:
+        """
+        The option reaches whom it is for; RTMP has no such thing.
+        """
+        reactor = Reactor()
+        pull = Pull.fromString("film.mp4=live/film#loop=1")
+        self.assertEqual((pull.app, pull.name), ("live", "film"))
+        service: Any = pull.service(StreamHub(reactor), reactor)
+        self.assertIsInstance(service, MediaPull)
+        service.startService()
+        (process,) = reactor.processes
+        self.assertEqual(json.loads(process.order), {"url": "film.mp4", "loop": True})
+        for wrong in ("rtmp://h/live/film#loop=1", "film.mp4=live/film#loop=yes"):
+            self.assertRaises(UsageError, Pull.fromString, wrong)
