@@ -1,0 +1,314 @@
+"""
+Tables of what was measured: medians, spread and ratios.
+"""
+
+import json
+import re
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.scenarios import Ability
+
+#: From here on the table says that others worked on the server's core.
+_FOREIGN = 0.1
+#: From here on it says that the generators had too little of theirs.
+_GENERATOR = 0.9
+#: Whom ratios are to, the first that took part.
+PEERS = ("nginx", "ffmpeg")
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """
+    A figure in a table.
+
+    @ivar key: its name in a row.
+    @ivar scale: what it is multiplied by.
+    @ivar digits: behind the point.
+    """
+
+    title: str
+    key: str
+    scale: float = 1.0
+    digits: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """
+    A table, as text.
+    """
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+
+
+_GB = Column("CPU s/GB", "cpuPerByte", 1e9)
+_MESSAGE = Column("CPU us/message", "cpuPerMessage", 1e6, 1)
+_SHARE = Column("CPU %", "share", 100, 1)
+_MEMORY = Column("resident MB", "resident", 1e-6, 1)
+_LATENCY = (Column("p50 ms", "p50"), Column("p99 ms", "p99"))
+_LOSS = (Column("delivered %", "delivered", 100, 1), Column("gaps", "gaps", 1, 0))
+_PICTURE = Column("CPU ms/picture", "cpuPerPicture", 1e3)
+_RECORDED = Column("recorded %", "recorded", 100, 1)
+
+_COLUMNS: dict[Ability, tuple[Column, ...]] = {
+    Ability.PLAY: (_GB, _MESSAGE, _SHARE, *_LOSS, *_LATENCY, _MEMORY),
+    Ability.INGEST: (
+        _GB,
+        _MESSAGE,
+        _SHARE,
+        Column("MB/s", "rate", 1e-6, 1),
+        _LOSS[0],
+        _MEMORY,
+    ),
+    Ability.RECORD: (_GB, _MESSAGE, _SHARE, _LOSS[0], _RECORDED, _MEMORY),
+    Ability.REMUX: (_GB, _MESSAGE, _SHARE, _RECORDED, _MEMORY),
+    Ability.DECODE: (
+        _PICTURE,
+        Column("pictures/s", "pictureRate", 1, 0),
+        _SHARE,
+        _MEMORY,
+    ),
+    Ability.IDLE: (
+        Column("kB/connection", "residentEach", 1e-3, 1),
+        _SHARE,
+        Column("MB without any", "residentIdle", 1e-6, 1),
+        _MEMORY,
+    ),
+}
+
+
+def readResults(files: Iterable[Path]) -> tuple[list[Row], list[Row]]:
+    """
+    @return: what was said of the machine at the start of each run, and all rows.
+
+    @raise BenchmarkError: if a file cannot be read, or holds something else.
+    """
+    runs: list[Row] = []
+    rows: list[Row] = []
+    for file in files:
+        try:
+            lines = file.read_text().splitlines()
+        except OSError as error:
+            raise BenchmarkError(f"{file} cannot be read: {error.strerror}") from error
+        for number, line in enumerate(lines, 1):
+            try:
+                value = json.loads(line)
+                (runs if "machine" in value else rows).append(value)
+                if "machine" not in value:
+                    Ability(value["ability"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise BenchmarkError(
+                    f"{file}, line {number}: this was not written by "
+                    "python -m benchmarks run"
+                ) from error
+    return runs, rows
+
+
+def costColumn(scenario: str, ability: Ability) -> Column:
+    """
+    @return: the figure that servers are compared by.
+    """
+    if ability is Ability.IDLE:
+        return _COLUMNS[ability][0]
+    if ability is Ability.DECODE:
+        return _PICTURE
+    if scenario.startswith("grow"):
+        return _MESSAGE
+    if scenario.startswith(("latency", "halfload")):
+        return _LATENCY[0]
+    return _GB
+
+
+def values(rows: Iterable[Row], column: Column) -> list[float]:
+    """
+    @return: a figure of all rows that have it.
+    """
+    return [row[column.key] * column.scale for row in rows if column.key in row]
+
+
+def shown(numbers: Sequence[float], digits: int) -> str:
+    """
+    @return: the median, and the least and the most in parentheses.
+    """
+    if not numbers:
+        return "-"
+    median = f"{statistics.median(numbers):.{digits}f}"
+    if len(numbers) == 1:
+        return median
+    return f"{median} ({min(numbers):.{digits}f}-{max(numbers):.{digits}f})"
+
+
+def ratios(rows: Iterable[Row], peers: Iterable[Row], column: Column) -> list[float]:
+    """
+    @return: how many times as dear it was as the peer, in each round that both took
+        part in. What disturbs a machine for minutes disturbs both alike.
+    """
+    theirs = {(row["run"], row["round"]): row.get(column.key) for row in peers}
+    found = []
+    for row in rows:
+        other = theirs.get((row["run"], row["round"]))
+        if other and column.key in row:
+            found.append(row[column.key] / other)
+    return found
+
+
+def notes(rows: Sequence[Row]) -> str:
+    """
+    @return: what a reader must know of these figures.
+    """
+    said: list[str] = []
+    errors: Counter[str] = Counter()
+    for row in rows:
+        errors.update(row.get("errors", {}))
+        if "failure" in row:
+            errors[row["failure"]] += 1
+    said += [f"{what}: {count}" for what, count in errors.items()]
+    for key, what in (
+        ("dropped", "frames dropped"),
+        ("corrupt", "frames damaged"),
+        ("repeats", "frames twice"),
+    ):
+        count = sum(row.get(key, 0) for row in rows)
+        if count:
+            said.append(f"{what}: {count:.0f}")
+    foreign = [row["foreign"] for row in rows if "foreign" in row]
+    if foreign and statistics.median(foreign) > _FOREIGN:
+        said.append(
+            f"others took {statistics.median(foreign):.0%} of the server's core"
+        )
+    generator = [row["generator"] for row in rows if "generator" in row]
+    if generator and statistics.median(generator) > _GENERATOR:
+        said.append("the load generator was at its limit")
+    return "; ".join(said)
+
+
+def _peerOf(rows: Iterable[Row], against: str) -> str:
+    there = {row["server"] for row in rows}
+    return next((name for name in (against, *PEERS) if name in there), "")
+
+
+def byServer(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """
+    @return: the rows of each server, in a lasting order.
+    """
+    found: dict[str, list[Row]] = {}
+    for row in sorted(rows, key=lambda row: str(row["server"])):
+        found.setdefault(row["server"], []).append(row)
+    return found
+
+
+def _table(scenario: str, rows: Sequence[Row], against: str) -> Table:
+    ability = Ability(rows[0]["ability"])
+    columns = [column for column in _COLUMNS[ability] if values(rows, column)]
+    if len({row.get("players", 0) for row in rows if "players" in row}) > 1:
+        columns.insert(0, Column("players", "players", 1, 0))
+    cost = costColumn(scenario, ability)
+    peer = _peerOf(rows, against)
+    servers = byServer(rows)
+    lines = []
+    for server, mine in servers.items():
+        line = [server, str(len(mine))]
+        line += [shown(values(mine, one), one.digits) for one in columns]
+        if peer:
+            line.append(shown(ratios(mine, servers[peer], cost), 2))
+        lines.append([*line, notes(mine)])
+    header = ["server", "rounds", *(column.title for column in columns)]
+    if peer:
+        header.append(f"{cost.title.partition(' ')[0]} to {peer}'s")
+    seconds = statistics.median([row.get("seconds", 0.0) for row in rows])
+    return Table(
+        f"{scenario}: {rows[0]['what']} ({seconds:.0f} s)", [*header, "notes"], lines
+    )
+
+
+def growth(rows: Iterable[Row], family: str) -> dict[str, dict[int, list[float]]]:
+    """
+    @param family: C{"growplay"} or C{"growpublish"}.
+    @return: microseconds of CPU for each message, by server and number of
+        connections.
+    """
+    found: dict[str, dict[int, list[float]]] = {}
+    for server, mine in byServer(rows).items():
+        for row in mine:
+            number = re.fullmatch(rf"{family}(\d+)", row["scenario"])
+            if number and _MESSAGE.key in row:
+                byNumber = found.setdefault(server, {})
+                cost = row[_MESSAGE.key] * _MESSAGE.scale
+                byNumber.setdefault(int(number[1]), []).append(cost)
+    return found
+
+
+def _growthTable(rows: Iterable[Row], family: str, title: str) -> Table | None:
+    found = growth(rows, family)
+    numbers = sorted({number for mine in found.values() for number in mine})
+    if not numbers:
+        return None
+    return Table(
+        f"{title}: CPU us/message",
+        ["server", *(f"{number} connections" for number in numbers)],
+        [
+            [server, *(shown(mine.get(number, []), 1) for number in numbers)]
+            for server, mine in found.items()
+        ],
+    )
+
+
+def tables(rows: Sequence[Row], against: str) -> list[Table]:
+    """
+    @param against: the server that ratios are to.
+    @return: a table for each scenario, and two for growth.
+    """
+    found = []
+    for scenario in dict.fromkeys(row["scenario"] for row in rows):
+        mine = [row for row in rows if row["scenario"] == scenario]
+        found.append(_table(scenario, mine, against))
+    for family, title in (
+        ("growplay", "Growth with the players"),
+        ("growpublish", "Growth with the publishers"),
+    ):
+        table = _growthTable(rows, family, title)
+        if table is not None:
+            found.append(table)
+    return found
+
+
+def machineLines(runs: Iterable[Row]) -> list[str]:
+    """
+    @return: what was measured on and with, a line for each run.
+    """
+    return [
+        f"{run['began']}: {run['machine']['processor']}, {run['machine']['system']}, "
+        + (
+            "server and load on cores "
+            f"{' and '.join(map(str, run['machine']['cores']))}"
+            if run["machine"]["cores"]
+            else "server and load on one core"
+        )
+        + "; "
+        + ", ".join(f"{name} {of}" for name, of in run["machine"]["versions"].items())
+        for run in runs
+    ]
+
+
+def markdown(runs: Iterable[Row], found: Iterable[Table]) -> str:
+    """
+    @return: the report.
+    """
+    lines = [f"{line}\n" for line in machineLines(runs)]
+    lines.append("Medians, and the least and the most in parentheses.")
+    for table in found:
+        lines.append(f"\n### {table.title}\n")
+        lines.append(f"| {' | '.join(table.header)} |")
+        lines.append("|" + " --- |" * len(table.header))
+        lines += [f"| {' | '.join(row)} |".replace("|  |", "| |") for row in table.rows]
+    return "\n".join(lines) + "\n"

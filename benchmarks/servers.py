@@ -1,0 +1,442 @@
+"""
+What is measured against what: rtmptw, other servers and the floor.
+"""
+
+import importlib.util
+import json
+import os
+import shlex
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.build import SOURCES, cache, compiler, program
+from benchmarks.errors import BenchmarkError
+from benchmarks.media import media
+from benchmarks.scenarios import Ability, Scenario
+
+_ROOT = SOURCES.parent
+_PEERS = SOURCES / "peers"
+_NGINX_RTMP = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
+_LIVE = frozenset({Ability.PLAY, Ability.INGEST, Ability.IDLE})
+#: Idle connections must stay for as long as they are measured.
+_PATIENT = "--request-timeout=600"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """
+    Where a server works during one measurement.
+
+    @ivar port: what it listens to, on 127.0.0.1.
+    @ivar folder: its own, to be thrown away.
+    @ivar scenario: what it is measured with.
+    """
+
+    port: int
+    folder: Path
+    scenario: Scenario
+
+    @property
+    def recordings(self) -> Path:
+        """
+        Where it records to.
+        """
+        return self.folder / "recordings"
+
+    @property
+    def ledger(self) -> Path:
+        """
+        Where rtmptw writes its books.
+        """
+        return self.folder / "ledger.jsonl"
+
+    @property
+    def progress(self) -> Path:
+        """
+        Where a program without a port says how far it is.
+        """
+        return self.folder / "progress"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """
+    A server that can be started.
+
+    @ivar what: what it is, in a line.
+    @ivar command: makes its command line.
+    @ivar missing: says why it cannot do something; empty if it can.
+    @ivar abilities: what it can do if nothing is missing.
+    @ivar isRaw: whether it moves bytes and knows nothing of RTMP.
+    @ivar hasPort: whether it is a server; if not, it is a program that reads the file.
+    @ivar port: the only port that its command line is good for; 0 is any.
+    @ivar environment: what is added to ours.
+    """
+
+    name: str
+    what: str
+    command: Callable[[Place], list[str]]
+    missing: Callable[[Ability], str]
+    abilities: frozenset[Ability]
+    isRaw: bool = False
+    hasPort: bool = True
+    port: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def whyNot(self, ability: Ability) -> str:
+        """
+        @return: why it takes no part in scenarios of this kind; empty if it does.
+        """
+        if ability not in self.abilities:
+            return f"cannot {ability.value}"
+        return self.missing(ability)
+
+
+def freePort() -> int:
+    """
+    @return: a port of 127.0.0.1 that nobody listens to.
+    """
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+# rtmptw.
+
+
+def twistd() -> Path:
+    """
+    @return: the C{twistd} of the Python that runs this.
+    """
+    return Path(sys.executable).parent / "twistd"
+
+
+def _argument(path: Path) -> str:
+    return str(path).replace("\\", "\\\\").replace(":", "\\:")
+
+
+def _sink(place: Place) -> str:
+    folder = _argument(place.recordings)
+    return {
+        Ability.RECORD: f"file:{folder}",
+        Ability.REMUX: f"record:{folder}:format=mp4",
+        Ability.DECODE: "decode:benchmarks.pictures.look:media=both",
+    }.get(place.scenario.ability, "null")
+
+
+def _rtmptw(
+    name: str, what: str, abilities: frozenset[Ability], *options: str
+) -> Server:
+    def command(place: Place) -> list[str]:
+        more = [_PATIENT] if place.scenario.ability is Ability.IDLE else []
+        if not place.scenario.players:
+            # With players there would be a line for each of them.
+            more.append(f"--ledger={place.ledger}")
+        return [
+            str(twistd()),
+            "-n",
+            "--pidfile=",
+            "rtmp",
+            f"--port=tcp:{place.port}:interface=127.0.0.1",
+            f"--sink={_sink(place)}",
+            *options,
+            *more,
+        ]
+
+    def missing(ability: Ability) -> str:
+        if not twistd().exists():
+            return f"there is no twistd beside {sys.executable}: install rtmptw there"
+        module = {
+            Ability.REMUX: "rtmptw.sinks.remux",
+            Ability.DECODE: "rtmptw.sinks.decode",
+        }.get(ability, "rtmptw.tap")
+        if importlib.util.find_spec(module) is None:
+            return f"this rtmptw has no {module}"
+        return ""
+
+    paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH", "")])]
+    return Server(
+        name,
+        what,
+        command,
+        missing,
+        abilities,
+        environment={"PYTHONPATH": os.pathsep.join(paths)},
+    )
+
+
+# nginx with libnginx-mod-rtmp.
+
+
+def nginxProgram() -> str | None:
+    """
+    @return: nginx, which Debian puts where only root looks.
+    """
+    return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+
+
+def _nginxMissing(ability: Ability) -> str:
+    if nginxProgram() is None or not _NGINX_RTMP.exists():
+        return "nginx or libnginx-mod-rtmp is not installed"
+    return ""
+
+
+def nginxConfiguration(place: Place, options: str, asRoot: bool) -> str:
+    """
+    @param options: directives for the C{server} block.
+    @param asRoot: whether nginx runs as root; its worker would be nobody, and could
+        not write.
+    """
+    folder = place.folder
+    record = ""
+    if place.scenario.ability is Ability.RECORD:
+        record = f"record all; record_path {place.recordings}; record_unique on;"
+    return f"""load_module {_NGINX_RTMP};
+{"user root;" if asRoot else ""}
+daemon off; worker_processes 1; worker_rlimit_nofile 16384;
+pid {folder}/pid; error_log {folder}/error.log error;
+events {{ worker_connections 8192; use epoll; }}
+rtmp {{
+  access_log off;
+  server {{
+    listen 127.0.0.1:{place.port}; {options}
+    application live {{ live on; {record} }}
+  }}
+}}
+"""
+
+
+def _nginx(name: str, what: str, options: str) -> Server:
+    def command(place: Place) -> list[str]:
+        folder = place.folder
+        file = folder / "nginx.conf"
+        file.write_text(nginxConfiguration(place, options, os.geteuid() == 0))
+        return [
+            nginxProgram() or "nginx",
+            "-c",
+            str(file),
+            "-p",
+            str(folder),
+            "-e",
+            str(folder / "error.log"),
+        ]
+
+    return Server(name, what, command, _nginxMissing, _LIVE | {Ability.RECORD})
+
+
+# Node-Media-Server, pyrtmp and rtmplite3, where "install" puts them.
+
+
+def nmsFolder(major: int) -> Path:
+    """
+    @return: where npm installs a Node-Media-Server.
+    """
+    return cache() / "peers" / f"nms{major}"
+
+
+def peersPython() -> Path:
+    """
+    @return: the Python of the peers that are written in Python.
+    """
+    return cache() / "peers" / "python" / "bin" / "python"
+
+
+def _nms(major: int) -> Server:
+    package = nmsFolder(major) / "node_modules" / "node-media-server"
+
+    def command(place: Place) -> list[str]:
+        configuration: dict[str, object] = {
+            "bind": "127.0.0.1",
+            "logType": 0,
+            "rtmp": {"port": place.port, "chunk_size": 60000, "gop_cache": True},
+            "auth": {"play": False, "publish": False},
+            "store": {"path": str(place.folder / "store")},
+        }
+        if place.scenario.ability is Ability.RECORD:
+            configuration["record"] = {"auto": True, "path": str(place.recordings)}
+        return [
+            shutil.which("node") or "node",
+            str(_PEERS / "nms.js"),
+            str(package),
+            json.dumps(configuration),
+        ]
+
+    def missing(ability: Ability) -> str:
+        if shutil.which("node") is None:
+            return "node is not installed"
+        if not package.exists():
+            return "it is not installed: python -m benchmarks install"
+        return ""
+
+    return Server(
+        f"nms{major}",
+        f"Node-Media-Server {major}",
+        command,
+        missing,
+        _LIVE | {Ability.RECORD} if major >= 4 else _LIVE,
+    )
+
+
+def _pythonPeer(package: str) -> Callable[[Ability], str]:
+    def missing(ability: Ability) -> str:
+        folders = peersPython().parents[1].glob(f"lib/python3*/site-packages/{package}")
+        if not any(folders):
+            return "it is not installed: python -m benchmarks install"
+        return ""
+
+    return missing
+
+
+def _pyrtmpCommand(place: Place) -> list[str]:
+    command = [str(peersPython()), str(_PEERS / "pyrtmp_server.py"), str(place.port)]
+    if place.scenario.ability is Ability.RECORD:
+        command.append(str(place.recordings))
+    return command
+
+
+def _rtmpliteCommand(place: Place) -> list[str]:
+    return [
+        *(str(peersPython()), "-m", "rtmplite3.rtmp", "-i", "127.0.0.1"),
+        *("-p", str(place.port), "-r", f"{place.folder}/"),
+    ]
+
+
+# The floor.
+
+
+def _floor(name: str, what: str, *options: str) -> Server:
+    def command(place: Place) -> list[str]:
+        return [str(program("relay")), str(place.port), *options]
+
+    def missing(ability: Ability) -> str:
+        return "" if compiler() else "there is no C compiler"
+
+    return Server(
+        name,
+        what,
+        command,
+        missing,
+        frozenset({Ability.PLAY, Ability.INGEST}),
+        isRaw=True,
+    )
+
+
+def _ffmpegCommand(place: Place) -> list[str]:
+    path = str(media().path)
+    command = [
+        *(shutil.which("ffmpeg") or "ffmpeg", "-hide_banner", "-loglevel", "error"),
+        *("-nostdin", "-nostats", "-stats_period", "0.1"),
+        *("-progress", str(place.progress), "-stream_loop", "-1"),
+    ]
+    if place.scenario.ability is Ability.DECODE:
+        return [*command, "-i", path, "-f", "null", "-"]
+    # As much as the publishers send, so that the disk is not filled.
+    return [
+        *(*command, "-readrate", str(place.scenario.publishers), "-i", path),
+        *("-c", "copy", "-f", "mp4", "-movflags", "frag_keyframe+empty_moov"),
+        str(place.recordings / "copy.mp4"),
+    ]
+
+
+def _ffmpegMissing(ability: Ability) -> str:
+    return "" if shutil.which("ffmpeg") else "ffmpeg is not installed"
+
+
+_OURS = _LIVE | {Ability.RECORD, Ability.REMUX, Ability.DECODE}
+_PLAY = frozenset({Ability.PLAY})
+
+#: All servers that have a name, by it.
+SERVERS: dict[str, Server] = {
+    server.name: server
+    for server in (
+        _rtmptw("rtmptw", "rtmptw as it is", _OURS),
+        _rtmptw("rtmptw-merge50", "rtmptw, 50 ms a write", _PLAY, "--merge=50"),
+        _rtmptw("rtmptw-merge350", "rtmptw, 350 ms a write", _PLAY, "--merge=350"),
+        _nginx("nginx", "nginx-rtmp as it is", ""),
+        _nginx("nginx-chunk65536", "nginx-rtmp, chunk size 65536", "chunk_size 65536;"),
+        _nginx(
+            "nginx-tuned",
+            "nginx-rtmp, chunk size 65536, pictures held back until the next sound or "
+            "key frame",
+            "chunk_size 65536; buffer 1s;",
+        ),
+        _nms(2),
+        _nms(4),
+        Server(
+            "pyrtmp",
+            "pyrtmp's simple server",
+            _pyrtmpCommand,
+            _pythonPeer("pyrtmp"),
+            frozenset({Ability.INGEST, Ability.RECORD, Ability.IDLE}),
+        ),
+        Server(
+            "rtmplite3",
+            "rtmplite3",
+            _rtmpliteCommand,
+            _pythonPeer("rtmplite3"),
+            _LIVE,
+        ),
+        _floor("floor", "moves bytes, parses nothing"),
+        _floor("floor-merge20", "the floor, 20 ms a write", "20"),
+        _floor("floor-tick20", "the floor, looks every 20 ms", "0", "20"),
+        Server(
+            "ffmpeg",
+            "ffmpeg reading the same file",
+            _ffmpegCommand,
+            _ffmpegMissing,
+            frozenset({Ability.REMUX, Ability.DECODE}),
+            hasPort=False,
+        ),
+    )
+}
+
+#: What C{--quick} measures.
+QUICK = ("rtmptw", "nginx", "floor")
+
+
+def customServer(text: str) -> Server:
+    """
+    A server that is given as C{NAME=COMMAND@PORT}. It plays, takes in and holds idle
+    connections; where it records to is not known.
+
+    @raise BenchmarkError: if the text is something else.
+    """
+    name, equals, rest = text.partition("=")
+    command, at, port = rest.rpartition("@")
+    words = shlex.split(command) if command else []
+    if (
+        not (name and equals and words and at)
+        or not port.isdecimal()
+        or not 0 < int(port) < 65536
+    ):
+        raise BenchmarkError(
+            f"--server={text}: a server is NAME=COMMAND@PORT, such as "
+            "'srs=objs/srs -c srs.conf@1935'"
+        )
+
+    def missing(ability: Ability) -> str:
+        return "" if shutil.which(words[0]) else f"there is no program {words[0]}"
+
+    return Server(name, command, lambda place: words, missing, _LIVE, port=int(port))
+
+
+def chooseServers(names: Iterable[str], custom: Iterable[str]) -> list[Server]:
+    """
+    @param names: of servers that have one.
+    @param custom: servers as C{NAME=COMMAND@PORT}.
+
+    @raise BenchmarkError: if there is no such server.
+    """
+    servers = []
+    for name in names:
+        if name not in SERVERS:
+            raise BenchmarkError(
+                f"there is no server {name!r}; there are: {', '.join(SERVERS)}"
+            )
+        servers.append(SERVERS[name])
+    servers += map(customServer, custom)
+    return servers

@@ -1,0 +1,683 @@
+"""
+Tests of the benchmarks: their accounting, their tables, and one tiny real run.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree
+from contextlib import redirect_stdout
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+from typing import Any
+from unittest import skipUnless
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from benchmarks.__main__ import main
+from benchmarks.accounting import (
+    Process,
+    Usage,
+    isRunning,
+    processTree,
+    queuedIn,
+    usage,
+)
+from benchmarks.build import compiler
+from benchmarks.errors import BenchmarkError
+from benchmarks.generator import Result, Target, publishArguments
+from benchmarks.measure import Sample, Setup, droppedFrames, figures, halfLoad
+from benchmarks.media import readMedia
+from benchmarks.micro import compared, measureSubject, subjects
+from benchmarks.page import BEGIN, END, bars, between, draw, writePage
+from benchmarks.process import ServerProcess
+from benchmarks.report import (
+    Row,
+    costColumn,
+    growth,
+    markdown,
+    notes,
+    ratios,
+    readResults,
+    shown,
+    tables,
+)
+from benchmarks.runner import Run, Terminal, absences, plan, shownTime
+from benchmarks.scenarios import SCENARIOS, Ability, chooseScenarios
+from benchmarks.servers import (
+    SERVERS,
+    Place,
+    Server,
+    chooseServers,
+    customServer,
+    freePort,
+)
+
+#: What the kernel says of three sockets of port 1935 (0x078F): one that listens, a
+#: server's with 16 bytes to read, a client's with 32 to send; and of another port.
+_TABLE = """  sl  local_address rem_address   st tx_queue:rx_queue tr tm->when retrnsmt
+   0: 0100007F:078F 00000000:0000 0A 00000000:00000005 00:00000000 00000000 0
+   1: 0100007F:078F 0100007F:9C40 01 00000000:00000010 00:00000000 00000000 0
+   2: 0100007F:9C40 0100007F:078F 01 00000020:00000000 00:00000000 00000000 0
+   3: 0100007F:0790 0100007F:9C41 01 00000400:00000400 00:00000000 00000000 0
+"""
+
+
+def published(messages: int, payload: int, wire: int, **more: float) -> Result:
+    """
+    @return: what a generator counts.
+    """
+    counts = {"messages": messages, "payload_bytes": payload, "wire_bytes": wire}
+    return Result({**counts, **more})
+
+
+def row(server: str, number: int, cost: float, **more: Any) -> Row:
+    """
+    @return: a row of results.
+    """
+    return {
+        "run": "1",
+        "round": number,
+        "server": server,
+        "scenario": "fanout200",
+        "ability": "play",
+        "what": "1 x 4 Mbit/s to 200 players",
+        "seconds": 10.0,
+        "cpuPerByte": cost / 1e9,
+        "errors": {},
+        **more,
+    }
+
+
+class AccountingTests(SynchronousTestCase):
+    """
+    L{benchmarks.accounting}.
+    """
+
+    def test_aTreeIsAllItsProcesses(self) -> None:
+        """
+        A child's work counts while it runs, and when it has ended.
+        """
+        work = (
+            "import subprocess, sys, time\n"
+            "burn = 'import time\\nwhile time.process_time() < 0.2: pass\\n'\n"
+            "subprocess.run([sys.executable, '-c', burn])\n"
+            "child = subprocess.Popen([sys.executable, '-c', burn + 'input()'],\n"
+            "                         stdin=subprocess.PIPE)\n"
+            "print('ready', flush=True)\n"
+            "input()\n"
+            "child.communicate(b'x')\n"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", work], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as parent:
+            assert parent.stdout is not None
+            parent.stdout.readline()
+            until = time.monotonic() + 60
+            while usage(processTree(parent.pid)).cpu < 0.4:
+                self.assertLess(time.monotonic(), until)
+            tree = processTree(parent.pid)
+            self.assertEqual(tree[0].pid, parent.pid)
+            self.assertEqual(len(tree), 2)
+            self.assertTrue(all(isRunning(process) for process in tree))
+            self.assertGreater(usage(tree).resident, usage(tree[:1]).resident)
+            self.assertGreaterEqual(usage(tree[:1]).cpu, 0.19)
+            parent.communicate(b"\n", timeout=60)
+        self.assertFalse(any(isRunning(process) for process in tree))
+        self.assertEqual(usage(tree), Usage(0.0, 0))
+
+    def test_aNumberThatIsUsedAgainIsAnotherProcess(self) -> None:
+        """
+        A process is its number and the time of its start.
+        """
+        (me, *_others) = processTree(os.getpid())
+        self.assertTrue(isRunning(me))
+        self.assertFalse(isRunning(Process(me.pid, me.started + 1)))
+        self.assertEqual(usage([Process(me.pid, me.started + 1)]), Usage(0.0, 0))
+
+    def test_bytesOnTheirWay(self) -> None:
+        """
+        Those of the port only, and not the listener's queue of connections.
+        """
+        self.assertEqual(queuedIn(_TABLE, 1935), 48)
+        self.assertEqual(queuedIn(_TABLE, 1937), 0)
+
+
+class FigureTests(SynchronousTestCase):
+    """
+    L{benchmarks.measure.figures}: what is made of what was counted.
+    """
+
+    def found(
+        self,
+        scenario: str,
+        publish: Result,
+        play: Result | None = None,
+        queued: int = 0,
+        **last: int,
+    ) -> dict[str, Any]:
+        """
+        @return: the figures of ten seconds in which the server worked for two, and
+            others for one.
+        """
+        return figures(
+            SCENARIOS[scenario],
+            Usage(0.5, 10_000_000),
+            Sample(100.0, Usage(1.0, 20_000_000), 50.0, 1000),
+            Sample(110.0, Usage(3.0, 30_000_000), 53.0, 1000 + queued, **last),
+            publish,
+            play or Result(),
+        )
+
+    def test_whatPlayersGet(self) -> None:
+        """
+        Costs are per byte that has arrived; what is missing is told.
+        """
+        found = self.found(
+            "fanout50",
+            published(700, 5_000_000, 5_100_000, cpu_user=1.0, ready=1),
+            published(
+                34_300,
+                245_000_000,
+                0,
+                gaps=3,
+                lat_p50_us=900.0,
+                lat_p99_us=4000.0,
+                ready=50,
+            ),
+        )
+        self.assertAlmostEqual(found["share"], 0.2)
+        self.assertAlmostEqual(found["foreign"], 0.1)
+        self.assertAlmostEqual(found["generator"], 0.1)
+        self.assertAlmostEqual(found["delivered"], 0.98)
+        self.assertEqual(found["gaps"], 3)
+        self.assertAlmostEqual(found["p50"], 0.9)
+        self.assertAlmostEqual(found["p99"], 4.0)
+        self.assertAlmostEqual(found["cpuPerByte"], 2 / 245e6)
+        self.assertAlmostEqual(found["cpuPerMessage"], 2 / 34_300)
+        self.assertAlmostEqual(found["residentEach"], 20e6 / 51)
+
+    def test_whatIsQueuedWasNotTaken(self) -> None:
+        """
+        A server that is flooded is charged for what it has read.
+        """
+        payload = 4096 * 1000
+        wire = payload + 1000 * 8 + 1000
+        whole = self.found("fast4096", published(1000, payload, wire))
+        self.assertAlmostEqual(whole["bytes"], payload)
+        self.assertNotIn("delivered", whole)
+        half = self.found("fast4096", published(1000, payload, wire), queued=wire // 2)
+        self.assertAlmostEqual(half["bytes"], payload / 2, delta=2)
+        self.assertAlmostEqual(half["messages"], 500, delta=1)
+
+    def test_whoComesTooLate(self) -> None:
+        """
+        A server that takes half of what publishers send in real time is told so.
+        """
+        messages = round(50 * 10 * (30 + 44100 / 1024) / 2)
+        payload = messages * 4096
+        wire = payload + messages * 9
+        found = self.found("ingest50", published(messages, payload, wire))
+        self.assertAlmostEqual(found["delivered"], 0.5, places=3)
+
+    def test_whatIsRecorded(self) -> None:
+        """
+        The files' growth, as a share of what came in.
+        """
+        publish = published(100, 409_600, 410_500)
+        found = self.found("record20", publish, recorded=204_800)
+        self.assertAlmostEqual(found["recorded"], 0.5)
+
+    def test_idleConnections(self) -> None:
+        """
+        Nothing but memory and time, and for those that are there.
+        """
+        found = self.found("idle2000", Result({"ready": 1000}))
+        self.assertAlmostEqual(found["residentEach"], 20_000)
+        self.assertNotIn("cpuPerByte", found)
+
+    def test_errorsOfBothGenerators(self) -> None:
+        """
+        They are kept, and nothing that was counted is nothing that is told.
+        """
+        found = self.found("fanout50", Result(errors={"a": 1}), Result(errors={"b": 2}))
+        self.assertEqual(found["errors"], {"a": 1, "b": 2})
+        self.assertNotIn("cpuPerByte", found)
+
+    def test_halfLoad(self) -> None:
+        """
+        As many as take half of a core, and not more than are allowed.
+        """
+        self.assertEqual(halfLoad(100, 0.2, 500), 250)
+        self.assertEqual(halfLoad(100, 0.01, 500), 500)
+        self.assertEqual(halfLoad(100, 100.0, 500), 1)
+        self.assertEqual(halfLoad(100, 0.0, 500), 500)
+
+    def test_whatTheBooksSay(self) -> None:
+        """
+        Dropped frames of all sinks; no books say nothing.
+        """
+        ledger = Path(self.mktemp())
+        self.assertIsNone(droppedFrames(ledger))
+        books = [{"dropped": {}}, {"dropped": {"too-slow": 3, "detached": 1}}]
+        ledger.write_text("".join(json.dumps(book) + "\n" for book in books))
+        self.assertEqual(droppedFrames(ledger), 4)
+
+    def test_whatIsInAFile(self) -> None:
+        """
+        Audio and video count, script data does not.
+        """
+        path = Path(self.mktemp())
+        tags = b"".join(
+            bytes([kind]) + size.to_bytes(3, "big") + bytes(7 + size + 4)
+            for kind, size in ((18, 100), (9, 50), (8, 7))
+        )
+        path.write_bytes(b"FLV\1\5\0\0\0\11" + bytes(4) + tags)
+        media = readMedia(path)
+        self.assertEqual((media.payloadBytes, media.messages), (57, 2))
+
+
+class ServerTests(SynchronousTestCase):
+    """
+    Who is measured, with what.
+    """
+
+    def test_aServerOfYourOwn(self) -> None:
+        """
+        A name, a command, and the port that it listens to.
+        """
+        server = customServer("mine=sh -c 'exec serve @home'@1940")
+        self.assertEqual((server.name, server.port), ("mine", 1940))
+        place = Place(1940, Path(), SCENARIOS["fanout50"])
+        self.assertEqual(server.command(place), ["sh", "-c", "exec serve @home"])
+        self.assertEqual(server.whyNot(Ability.PLAY), "")
+        self.assertIn("record", server.whyNot(Ability.RECORD))
+        nobody = customServer("mine=/there/is/no/such-server@1940")
+        self.assertIn("no program", nobody.whyNot(Ability.PLAY))
+
+    def test_whatIsNoServer(self) -> None:
+        """
+        It is said how one is given.
+        """
+        for text in ("mine", "mine=serve", "=serve@1", "a=b@0", "a=b@x", "a=@1"):
+            error = self.assertRaises(BenchmarkError, customServer, text)
+            self.assertIn("NAME=COMMAND@PORT", str(error))
+
+    def test_unknownNames(self) -> None:
+        """
+        What there is is told.
+        """
+        error = self.assertRaises(BenchmarkError, chooseServers, ["srs"], [])
+        self.assertIn("rtmptw, ", str(error))
+        error = self.assertRaises(BenchmarkError, chooseScenarios, ["fanout3"])
+        self.assertIn("fanout50, ", str(error))
+
+    def test_theVariantsOfRtmptw(self) -> None:
+        """
+        They listen on loopback; what is asked decides on the sink.
+        """
+        folder = Path("/tmp/a:b")
+        for scenario, option in (
+            ("fanout50", "--sink=null"),
+            ("record20", "--sink=file:/tmp/a\\:b/recordings"),
+            ("remux20", "--sink=record:/tmp/a\\:b/recordings:format=mp4"),
+            ("idle2000", "--request-timeout=600"),
+        ):
+            place = Place(1940, folder, SCENARIOS[scenario])
+            command = SERVERS["rtmptw"].command(place)
+            self.assertIn("--port=tcp:1940:interface=127.0.0.1", command)
+            self.assertIn(option, command)
+        place = Place(1940, folder, SCENARIOS["fanout50"])
+        self.assertIn("--merge=50", SERVERS["rtmptw-merge50"].command(place))
+        self.assertIn("--merge=350", SERVERS["rtmptw-merge350"].command(place))
+
+    def test_theLoad(self) -> None:
+        """
+        A scenario becomes the generator's arguments, on loopback only.
+        """
+        target = Target(1940, "x")
+        for name, words in (
+            ("ingest200", "--conns 200"),
+            ("fanout50", "--bitrate 4000000"),
+            ("fast128", "--chunk 128 --speed 0"),
+            ("split50", "--write-size 700 --write-rand"),
+            ("growpublish10", "--audio-size 0"),
+        ):
+            said = " ".join(publishArguments(SCENARIOS[name], target))
+            self.assertIn(words, said)
+            self.assertIn("--url rtmp://127.0.0.1:1940/live/x", said)
+            self.assertNotIn("--raw", said)
+        raw = Target(1940, "x", isRaw=True)
+        self.assertIn("--raw", publishArguments(SCENARIOS["fanout50"], raw))
+
+    def test_aServerThatEndsAtOnce(self) -> None:
+        """
+        What it said is told.
+        """
+        server = customServer("mine=sh -c 'echo no such licence; exit 3'@1")
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        place = Place(freePort(), folder, SCENARIOS["fanout50"])
+        error = self.assertRaises(BenchmarkError, ServerProcess, server, place, None)
+        self.assertIn("status 3: no such licence", str(error))
+
+
+class PlanTests(SynchronousTestCase):
+    """
+    L{benchmarks.runner}.
+    """
+
+    def server(self, name: str, *abilities: Ability, missing: str = "") -> Server:
+        """
+        @return: one that can do this.
+        """
+        return Server(
+            name,
+            name,
+            lambda place: [],
+            lambda ability: missing,
+            frozenset(abilities),
+        )
+
+    def test_serversTakeTurns(self) -> None:
+        """
+        All that can follow one another in each round and scenario.
+        """
+        servers = [
+            self.server("a", Ability.PLAY, Ability.INGEST),
+            self.server("b", Ability.PLAY),
+            self.server("c", Ability.PLAY, missing="it is not installed"),
+        ]
+        loads = chooseScenarios(["fanout50", "ingest50"])
+        steps = plan(servers, loads, 3)
+        self.assertEqual(len(steps), 9)
+        for number in range(3):
+            three = steps[number * 3 : number * 3 + 3]
+            self.assertEqual({step.round for step in three}, {number + 1})
+            self.assertEqual({step.server.name for step in three[:2]}, {"a", "b"})
+            self.assertEqual(three[2].scenario.name, "ingest50")
+        self.assertEqual(
+            absences(servers, loads),
+            ["c takes no part in fanout50: it is not installed"],
+        )
+
+    def test_timesForPeople(self) -> None:
+        """
+        Seconds, minutes, hours.
+        """
+        self.assertEqual(
+            [shownTime(seconds) for seconds in (45, 600, 7200)],
+            ["45 s", "10 min", "2.0 h"],
+        )
+
+    def test_whatCannotStartIsToldAndTheRunGoesOn(self) -> None:
+        """
+        And no time that is up begins anything.
+        """
+        out = Path(self.mktemp())
+        said = StringIO()
+        broken = customServer(f"broken={sys.executable} -c 'exit(3)'@{freePort()}")
+        steps = plan([broken], chooseScenarios(["fanout50"]), 2)
+        run = Run(steps, Setup(None), out, Terminal(said, StringIO()))
+        run.carryOut()
+        _runs, rows = readResults([out])
+        self.assertEqual([row["round"] for row in rows], [1, 2])
+        self.assertIn("status 3", rows[0]["failure"])
+        self.assertIn("status 3", said.getvalue())
+        run.carryOut(budget=-1.0)
+        self.assertIn("0 of 2", said.getvalue())
+        self.assertIn("status 3", markdown(*_reported(out)))
+
+
+def _reported(out: Path) -> tuple[list[Row], Any]:
+    runs, rows = readResults([out])
+    return runs, tables(rows, "nginx")
+
+
+class ReportTests(SynchronousTestCase):
+    """
+    L{benchmarks.report}.
+    """
+
+    rows = [
+        row("nginx", 1, 2.0, p50=1.0),
+        row("nginx", 2, 4.0),
+        row("nginx", 3, 3.0),
+        row("rtmptw", 1, 1.0, p50=2.0),
+        row("rtmptw", 2, 3.0),
+        row("rtmptw", 3, 3.0),
+    ]
+
+    def test_medianAndSpread(self) -> None:
+        """
+        One figure has no spread, none is a dash.
+        """
+        self.assertEqual(shown([3.0, 1.0, 2.0], 2), "2.00 (1.00-3.00)")
+        self.assertEqual(shown([3.0], 1), "3.0")
+        self.assertEqual(shown([], 1), "-")
+
+    def test_ratiosAreOfOneRound(self) -> None:
+        """
+        A round in which the machine was slow for both is no difference.
+        """
+        column = costColumn("fanout200", Ability.PLAY)
+        found = ratios(self.rows[3:], self.rows[:3], column)
+        self.assertEqual(found, [0.5, 0.75, 1.0])
+        elsewhere = [{**mine, "run": "2"} for mine in self.rows[3:]]
+        self.assertEqual(ratios(elsewhere, self.rows[:3], column), [])
+
+    def test_whatServersAreComparedBy(self) -> None:
+        """
+        By latency, by memory, by message or by byte.
+        """
+        for name, key in (
+            ("latency5", "p50"),
+            ("idle2000", "residentEach"),
+            ("decode1", "cpuPerPicture"),
+            ("growplay10", "cpuPerMessage"),
+            ("ingest50", "cpuPerByte"),
+        ):
+            self.assertEqual(costColumn(name, SCENARIOS[name].ability).key, key)
+
+    def test_theTable(self) -> None:
+        """
+        A row for each server, and the ratio to the one that was named.
+        """
+        (table,) = tables(self.rows, "nginx")
+        self.assertEqual(
+            table.header,
+            ["server", "rounds", "CPU s/GB", "p50 ms", "CPU to nginx's", "notes"],
+        )
+        self.assertEqual(
+            table.rows,
+            [
+                ["nginx", "3", "3.00 (2.00-4.00)", "1.00", "1.00 (1.00-1.00)", ""],
+                ["rtmptw", "3", "3.00 (1.00-3.00)", "2.00", "0.75 (0.50-1.00)", ""],
+            ],
+        )
+        (table,) = tables(self.rows, "rtmptw")
+        self.assertIn("CPU to rtmptw's", table.header)
+        text = markdown([], [table])
+        self.assertIn("### fanout200: 1 x 4 Mbit/s to 200 players (10 s)", text)
+        self.assertIn("| nginx | 3 | 3.00 (2.00-4.00) |", text)
+
+    def test_whatAReaderMustKnow(self) -> None:
+        """
+        Losses, errors, and a machine that others use.
+        """
+        found = notes(
+            [
+                row("a", 1, 1.0, errors={"reset": 2}, foreign=0.3, dropped=5),
+                row("a", 2, 1.0, failure="it died", foreign=0.2, generator=0.95),
+            ]
+        )
+        for words in (
+            "reset: 2",
+            "it died: 1",
+            "frames dropped: 5",
+            "others took 25% of the server's core",
+            "the load generator was at its limit",
+        ):
+            self.assertIn(words, found)
+        self.assertEqual(notes([row("a", 1, 1.0, foreign=0.01, generator=0.5)]), "")
+
+    def test_growth(self) -> None:
+        """
+        A line for each server, a point for each number of connections.
+        """
+        rows = [
+            row("a", 1, 1.0, scenario=f"growplay{number}", cpuPerMessage=cost / 1e6)
+            for number, cost in ((1, 20.0), (10, 10.0), (1000, 5.0))
+        ]
+        (points,) = growth(rows, "growplay").values()
+        self.assertEqual(sorted(points), [1, 10, 1000])
+        self.assertAlmostEqual(points[1000][0], 5.0)
+        table = tables(rows, "nginx")[-1]
+        self.assertEqual(table.rows, [["a", "20.0", "10.0", "5.0"]])
+
+    def test_whatIsNoResult(self) -> None:
+        """
+        A file that is missing or something else.
+        """
+        path = Path(self.mktemp())
+        error = self.assertRaises(BenchmarkError, readResults, [path])
+        self.assertIn("cannot be read", str(error))
+        for text in ("no JSON\n", "[]\n", "{}\n", '{"ability": "dance"}\n'):
+            path.write_text(text)
+            error = self.assertRaises(BenchmarkError, readResults, [path])
+            self.assertIn("line 1", str(error))
+
+
+class PageTests(SynchronousTestCase):
+    """
+    L{benchmarks.page}.
+    """
+
+    def test_theProseStays(self) -> None:
+        """
+        What lies between the markers is replaced, each time anew.
+        """
+        page = f"Before\n\n{BEGIN}\n\nold\n\n{END}\n\nAfter\n"
+        once = between(page, ["new"])
+        self.assertEqual(once, f"Before\n\n{BEGIN}\n\nnew\n\n{END}\n\nAfter\n")
+        self.assertEqual(between(once, ["new"]), once)
+        error = self.assertRaises(BenchmarkError, between, "Before", ["new"])
+        self.assertIn(BEGIN, str(error))
+
+    def test_theyAreWritten(self) -> None:
+        """
+        The tables with the markup that they need, and a picture that is XML.
+        """
+        docs = Path(self.mktemp())
+        docs.mkdir()
+        rows = [*ReportTests.rows, row("a*b", 1, 9.0)]
+        page, picture = writePage(docs, [], rows, "nginx")
+        text = page.read_text()
+        self.assertIn(".. list-table:: fanout200", text)
+        self.assertIn("   * - rtmptw\n     - 3\n", text)
+        self.assertIn("   * - a\\*b\n", text)
+        root = xml.etree.ElementTree.fromstring(picture.read_text())
+        words = [one.text for one in root.iter("{http://www.w3.org/2000/svg}text")]
+        self.assertIn("rtmptw", words)
+        page.write_text(text.replace("Performance", "What it costs", 1))
+        writePage(docs, [], rows, "nginx")
+        self.assertIn("What it costs", page.read_text())
+        error = self.assertRaises(BenchmarkError, writePage, docs, [], [], "nginx")
+        self.assertIn("nothing was measured", str(error))
+
+    def test_bars(self) -> None:
+        """
+        From the best to the worst.
+        """
+        title, found = bars(ReportTests.rows, "fanout200")
+        self.assertIn("CPU s/GB", title)
+        self.assertEqual([bar.name for bar in found], ["nginx", "rtmptw"])
+        self.assertEqual([bar.least for bar in found], [2.0, 1.0])
+
+    def test_growthIsDrawn(self) -> None:
+        """
+        A line for each server, even where all are as good.
+        """
+        rows = [
+            row(name, 1, 1.0, scenario=f"growplay{number}", cpuPerMessage=1e-5)
+            for name in ("a", "b")
+            for number in (1, 10)
+        ]
+        root = xml.etree.ElementTree.fromstring(draw(rows))
+        words = [one.text for one in root.iter("{http://www.w3.org/2000/svg}text")]
+        for word in ("a", "b", "1", "10"):
+            self.assertIn(word, words)
+
+
+class MicroTests(SynchronousTestCase):
+    """
+    L{benchmarks.micro}.
+    """
+
+    def test_eachDoesItsWork(self) -> None:
+        """
+        They check it themselves.
+        """
+        for subject in subjects():
+            subject.work()
+
+    def test_ratios(self) -> None:
+        """
+        What costs a message more costs more turns.
+        """
+        found = {subject.name: subject for subject in subjects()}
+        (small,) = measureSubject(found["ledger"], runs=1)
+        (large,) = measureSubject(found["chunk reader, chunk size 128"], runs=1)
+        self.assertGreater(large, small)
+        self.assertGreater(small, 0)
+
+    def test_comparedWithBefore(self) -> None:
+        """
+        It is said what has become slower.
+        """
+        self.assertEqual(compared(2.0, None), "new")
+        self.assertEqual(compared(2.0, 2.0), "1.00x")
+        self.assertEqual(compared(3.0, 2.0), "1.50x slower")
+
+
+@skipUnless(compiler(), "there is no C compiler")
+class LiveTests(SynchronousTestCase):
+    """
+    One tiny run, with all that belongs to it.
+    """
+
+    def test_allMessagesArrive(self) -> None:
+        """
+        Two players get every message, byte for byte, and every figure is there.
+        """
+        out = Path(self.mktemp())
+        tiny = replace(SCENARIOS["latency5"], players=2, seconds=1.0)
+        setup = Setup(None, settle=0.0, warmup=0.3, verify=True)
+        said = StringIO()
+        steps = plan([SERVERS["rtmptw"]], [tiny], 1)
+        Run(steps, setup, out, Terminal(said, StringIO())).carryOut()
+        runs, (found,) = readResults([out])
+        self.assertNotIn("failure", found)
+        self.assertEqual(found["errors"], {})
+        self.assertEqual((found["gaps"], found["repeats"], found["corrupt"]), (0, 0, 0))
+        self.assertEqual(found["players"], 2)
+        self.assertGreater(found["fewest"], 20)
+        for name in ("cpuPerByte", "cpuPerMessage", "share", "p50", "p99", "resident"):
+            self.assertGreater(found[name], 0, name)
+        text = markdown(runs, tables([found], "nginx"))
+        self.assertIn("| rtmptw | 1 | ", text)
+        self.assertIn("latency5, rtmptw:  CPU s/GB", said.getvalue())
+
+    def test_theCommandLine(self) -> None:
+        """
+        What it lists, and what it says of a mistake.
+        """
+        said = StringIO()
+        with redirect_stdout(said):
+            self.assertEqual(main(["list"]), 0)
+        for name in (*SERVERS, *SCENARIOS):
+            self.assertIn(name, said.getvalue())
+        self.assertEqual(main(["run", "--scenarios", "nothing"]), 1)
