@@ -150,6 +150,13 @@ class IFrameSource(Interface):
 
     encoder: str = Attribute("What it calls itself.")
 
+    isFed: bool = Attribute(
+        """
+        Whether a Python program feeds it, perhaps from another stream here. When the
+        server stops, its stream ends after those.
+        """
+    )
+
     def pauseSource() -> None:
         """
         A lossless sink is full: read nothing more from the peer.

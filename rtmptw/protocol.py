@@ -83,6 +83,8 @@ class _Publication:
     One published message stream, as the hub sees it.
     """
 
+    isFed = False
+
     def __init__(self, protocol: "RTMPProtocol", encoder: str) -> None:
         self.peer = protocol.peer
         self.encoder = encoder or "unknown encoder"

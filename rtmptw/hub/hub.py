@@ -20,6 +20,9 @@ from rtmptw.interfaces import IDemanded, IFrameSinkFactory, IFrameSource
 #: A publisher that has sent nothing for so long gives way to a new one of the same
 #: name. Encoders send at least audio every few tens of milliseconds.
 STALE_SECONDS = 3.0
+#: When the server stops, streams that Python programs feed end so many seconds after the
+#: others at the latest.
+FEED_PATIENCE = 3.0
 
 
 @dataclass(slots=True)
@@ -346,7 +349,8 @@ class StreamHub:
 
     def shutdown(self, reason: str) -> "Deferred[Any]":
         """
-        End all streams and accept no more.
+        End all streams and accept no more. Streams that Python programs feed, perhaps
+        from others, end after those: what is on its way comes through.
 
         @return: fires when all sinks have put everything away.
         """
@@ -354,9 +358,25 @@ class StreamHub:
         for waiters in list(self._waiters.values()):
             for waiter in list(waiters):
                 waiter.cancel()
-        for name in list(self._streams):
-            self.end(name, reason)
-        return DeferredList(list(self._ending))
+        for name, stream in list(self._streams.items()):
+            if stream.source is None or not stream.source.isFed:
+                self.end(name, reason)
+        over: Deferred[Any] = DeferredList(list(self._ending))
+        if not self._streams:
+            return over
+        patience = Deferred[Any]()
+        timer = self.clock.callLater(FEED_PATIENCE, patience.callback, None)
+
+        def endTheRest(result: object) -> "Deferred[Any]":
+            if timer.active():
+                timer.cancel()
+            for name in list(self._streams):
+                self.end(name, reason)
+            return DeferredList(list(self._ending))
+
+        return DeferredList([over, patience], fireOnOneCallback=True).addCallback(
+            endTheRest
+        )
 
 
 def _extra(stream: Stream) -> str:

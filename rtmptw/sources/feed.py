@@ -123,6 +123,7 @@ class Feed:
 
     peer: Final = "this process"
     encoder: Final = _ENCODER
+    isFed: Final = True
 
     def __init__(
         self, hub: StreamHub, reactor: Any, video: Encoder, audio: Encoder

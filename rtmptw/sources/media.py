@@ -68,6 +68,7 @@ class MediaPull(Service):
     _log = Logger()
 
     encoder = "pull"
+    isFed = False
 
     def __init__(
         self,

@@ -144,6 +144,7 @@ class RTMPPull(Service):
 
     done = "received"
     encoder = "pull"
+    isFed = False
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ from rtmptw.delivery import TO_KEYFRAME, Delivery, Policy
 from rtmptw.errors import NotAllowed
 from rtmptw.frames import Frame, FrameKind, Role, StreamInfo
 from rtmptw.hub import gop
-from rtmptw.hub.hub import STALE_SECONDS, StreamHub
+from rtmptw.hub.hub import FEED_PATIENCE, STALE_SECONDS, StreamHub
 from rtmptw.hub.stream import SinkReport
 from rtmptw.interfaces import IFrameSink, IFrameSource
 from rtmptw.sinkplugin import FrameSinkFactory
@@ -31,6 +31,7 @@ class Source:
     def __init__(self, clock: Clock, peer: str = "127.0.0.1:1000") -> None:
         self.peer = peer
         self.encoder = "test"
+        self.isFed = False
         self.calls: list[str] = []
         self._clock = clock
         self.lastReceived = clock.seconds()
@@ -296,6 +297,33 @@ class HubTests(SynchronousTestCase):
             sink.finished.callback(None)
         self.successResultOf(done)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_feedsEndAfterWhatTheyAreFedFrom(self) -> None:
+        """
+        A program that makes one stream of another has time for what is on its way;
+        one that never ends is ended.
+        """
+        for inTime in (True, False):
+            hub = self.newHub()
+            feed = Source(self.clock)
+            feed.isFed = True
+            out = hub.publish("out", "cam", feed)
+            hub.publish("live", "cam", Source(self.clock))
+            fed, live = self.sinks.sinks[-2:]
+            live.finished = Deferred()
+            done = hub.shutdown("the server stops")
+            self.assertEqual((live.ended, fed.ended), (["the server stops"], []))
+            self.assertNoResult(done)
+            if inTime:
+                out.frameReceived(videoFrame(0, True))
+                hub.sourceLost(out, feed, "closed")
+                self.assertEqual((len(fed.frames), fed.ended), (1, ["closed"]))
+            else:
+                self.clock.advance(FEED_PATIENCE)
+                self.assertEqual(fed.ended, ["the server stops"])
+            live.finished.callback(None)
+            self.successResultOf(done)
+            self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_theLedgerOfASinkThatLeft(self) -> None:
         """

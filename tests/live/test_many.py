@@ -40,6 +40,7 @@ class Camera:
 
     peer = "127.0.0.1:1"
     encoder = "camera"
+    isFed = False
 
     def pauseSource(self) -> None:
         raise AssertionError("no viewer pauses a publisher")

@@ -53,6 +53,7 @@ class Source:
 
     peer = "127.0.0.1:1"
     encoder = "test"
+    isFed = False
 
     def pauseSource(self) -> None:
         raise AssertionError("a player never pauses a publisher")
