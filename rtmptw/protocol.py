@@ -23,6 +23,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from rtmptw._reading import Readers
 from rtmptw.errors import NotAllowed
 from rtmptw.frames import Frame, publicName
 from rtmptw.hub.hub import StreamHub
@@ -120,6 +121,7 @@ class RTMPProtocol(Protocol):
         settings: ServerSettings,
         authorizer: IStreamAuthorizer,
         viewing: Viewing,
+        readers: Readers | None,
         connectionEnded: Callable[["RTMPProtocol"], None],
     ) -> None:
         self.peer = "unknown"
@@ -128,6 +130,7 @@ class RTMPProtocol(Protocol):
         self._settings = settings
         self._authorizer = authorizer
         self._viewing = viewing
+        self._readers = readers
         self._connectionEnded = connectionEnded
         self._publications: dict[int, _Publication] = {}
         self._receivers: dict[int, Callable[[Frame], None]] = {}
@@ -159,6 +162,7 @@ class RTMPProtocol(Protocol):
         self._begun = self._clock.seconds()
         self._session = ServerSession(self._begun, os.urandom, self._settings)
         self._sender = Sender(transport, self._viewing.turns, self._fullChanged)
+        self._startReading()
         self._arm()
 
     def dataReceived(self, data: bytes) -> None:
@@ -174,6 +178,8 @@ class RTMPProtocol(Protocol):
         The end: nothing already received is lost by it.
         """
         self._lost = True
+        if self._readers is not None:
+            self._readers.remove(self.transport)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -221,7 +227,7 @@ class RTMPProtocol(Protocol):
         Read nothing from the peer until C{reason} is over.
         """
         if not self._pausedFor and not self._closing:
-            _producer(self.transport).pauseProducing()
+            self._stopReading()
             self._session.readingPaused()
         self._pausedFor.add(reason)
 
@@ -235,7 +241,20 @@ class RTMPProtocol(Protocol):
         if not self._pausedFor and not self._closing:
             self._session.readingResumed(self._clock.seconds())
             _producer(self.transport).resumeProducing()
+            self._startReading()
             self._arm()
+
+    def _startReading(self) -> None:
+        """
+        Leave it to the readers, if they can.
+        """
+        if self._readers is not None:
+            self._readers.add(self.transport, self.dataReceived)
+
+    def _stopReading(self) -> None:
+        if self._readers is not None:
+            self._readers.remove(self.transport)
+        _producer(self.transport).pauseProducing()
 
     @property
     def _closing(self) -> bool:
@@ -474,6 +493,8 @@ class RTMPProtocol(Protocol):
         transport = self.transport
         assert transport is not None
         self._sender.close()
+        if self._readers is not None:
+            self._readers.remove(transport)
         transport.loseConnection()
         if self._timer is not None:
             self._timer.cancel()
@@ -569,16 +590,20 @@ class RTMPFactory(Factory):
         settings: ServerSettings | None = None,
         authorizer: IStreamAuthorizer | None = None,
         play: PlaySettings | None = None,
+        isPaced: bool = True,
     ) -> None:
         """
         @param settings: towards all clients.
         @param authorizer: decides who may publish and play; everybody if not given.
         @param play: towards viewers.
+        @param isPaced: whether sockets are read only every few milliseconds when
+            there is much to do.
         """
         self.hub = hub
         self.connections: set[RTMPProtocol] = set()
         self._settings = settings or ServerSettings()
         self._authorizer = authorizer or AllowAll()
+        self._readers = Readers.forReactor(hub.clock, isPaced)
         self._viewing = Viewing(
             hub.clock, play or PlaySettings(), self._settings.chunkSize
         )
@@ -592,6 +617,7 @@ class RTMPFactory(Factory):
             self._settings,
             self._authorizer,
             self._viewing,
+            self._readers,
             self.connections.discard,
         )
         protocol.factory = self

@@ -42,6 +42,8 @@ class Config:
     @ivar graceTime: how long a stream waits for its publisher, in seconds.
     @ivar gopCache: whether late sinks get the frames since the last key frame.
     @ivar play: towards viewers.
+    @ivar isPaced: whether sockets are read only every few milliseconds when there is
+        much to do.
     @ivar ledger: the path of the ledger file; empty for none.
     @ivar manhole: the endpoint description of a Python prompt over SSH; empty for
         none.
@@ -54,6 +56,7 @@ class Config:
     graceTime: float = 0.0
     gopCache: bool = True
     play: PlaySettings = field(default_factory=PlaySettings)
+    isPaced: bool = True
     ledger: str = ""
     manhole: str = ""
     pulls: tuple[Pull, ...] = ()
@@ -88,7 +91,9 @@ class RTMPService(MultiService):
             gopCache=config.gopCache,
             sinkEnded=self._sinkEnded,
         )
-        self.factory = RTMPFactory(self.hub, config.settings, authorizer, config.play)
+        self.factory = RTMPFactory(
+            self.hub, config.settings, authorizer, config.play, config.isPaced
+        )
         self.server = Server(self.hub, self.factory, reactor)
         for description in config.ports:
             _PortService(reactor, description, self.factory).setServiceParent(self)

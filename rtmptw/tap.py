@@ -185,7 +185,7 @@ _SETTINGS = (
         "low-delay",
         _switch,
         False,
-        "on or off: sound does not wait for the next picture on its way to players",
+        "on or off: nothing waits on its way, neither to be read nor to be sent",
     ),
     _Setting(
         "ledger",
@@ -395,6 +395,7 @@ def _configFrom(values: Mapping[str, Any]) -> Config:
             merge=converted["merge"] / 1000,
             hold=0.0 if converted["low-delay"] else HOLD,
         ),
+        isPaced=not converted["low-delay"],
         ledger=converted["ledger"],
         manhole=converted["manhole"] and _endpoint("manhole", converted["manhole"]),
         pulls=_pulls(values),

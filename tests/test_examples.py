@@ -322,6 +322,7 @@ class ReadmeTests(SynchronousTestCase):
         self.assertEqual(
             shown,
             [
+                (EXAMPLES / "mine.py").read_text("utf-8"),
                 (COUNT / "rtmptw_count" / "__init__.py").read_text("utf-8"),
                 (COUNT / "twisted/plugins/rtmptw_count_plugin.py").read_text("utf-8"),
                 embedding.partition("# begin\n")[2].partition("# end\n")[0],

@@ -20,8 +20,8 @@ from rtmptw.interfaces import IDemanded, IFrameSinkFactory, IFrameSource
 #: A publisher that has sent nothing for so long gives way to a new one of the same
 #: name. Encoders send at least audio every few tens of milliseconds.
 STALE_SECONDS = 3.0
-#: When the server stops, streams that Python programs feed end so many seconds after the
-#: others at the latest.
+#: When the server stops, streams that Python programs feed end so many seconds after
+#: the others at the latest.
 FEED_PATIENCE = 3.0
 
 
