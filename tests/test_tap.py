@@ -129,7 +129,10 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(
             config.play,
             PlaySettings(
-                Delivery(Policy.TO_KEYFRAME, 7500, 80000, patience=9.5), False, 0.05, 0.0
+                Delivery(Policy.TO_KEYFRAME, 7500, 80000, patience=9.5),
+                False,
+                0.05,
+                0.0,
             ),
         )
         self.assertEqual(config.settings.chunkSize, 4096)
