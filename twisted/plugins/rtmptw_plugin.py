@@ -46,3 +46,17 @@ pipeSink = SinkPlugin(
     ":COMMAND LINE[ #OPTIONS]",
     "rtmptw.sinks.pipe.PipeSinkFactory.fromString",
 )
+
+decodeSink = SinkPlugin(
+    "decode",
+    ":CALLABLE[:format=native|rgb24|bgr24|gray][:policy=lossless|latest|to-keyframe]"
+    "[:size=WxH][:fps=N][:keyframes=1][:media=video|audio|both][:track=N]"
+    "[:onError=continue|detach]",
+    "rtmptw.sinks.decode.DecodeSinkFactory.fromString",
+)
+
+snapshotSink = SinkPlugin(
+    "snapshot",
+    "[:DIRECTORY][:every=SECONDS][:format=jpg|png][:name=TEMPLATE][:size=WxH]",
+    "rtmptw.sinks.snapshot.SnapshotSinkFactory.fromString",
+)

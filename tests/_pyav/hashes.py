@@ -1,0 +1,58 @@
+"""
+What FFmpeg decodes, as hashes: the measure of decoders.
+"""
+
+import functools
+import hashlib
+from typing import Any
+
+import av
+
+from rtmptw.frames import FrameKind
+
+_KINDS = {"video": FrameKind.VIDEO, "audio": FrameKind.AUDIO}
+
+#: By kind, the hash of each picture or block of samples.
+Hashes = dict[FrameKind, list[str]]
+
+
+def hashOf(frame: Any) -> str:
+    """
+    @param frame: PyAV's.
+    @return: the hash of what is in it, without the padding of rows.
+    """
+    return hashlib.md5(frame.to_ndarray().tobytes()).hexdigest()
+
+
+@functools.cache
+def decodedByFFmpeg(path: str) -> Hashes:
+    """
+    @return: what FFmpeg makes of a file by itself: demuxed and decoded.
+    """
+    hashes: Hashes = {FrameKind.VIDEO: [], FrameKind.AUDIO: []}
+    with av.open(path) as container:
+        for packet in container.demux():
+            # What is empty is the end; FFmpeg's parsers make some more of these.
+            if packet.size:
+                for frame in packet.decode():
+                    hashes[_KINDS[packet.stream.type]].append(hashOf(frame))
+        for stream in container.streams:
+            for frame in stream.codec_context.decode(None):
+                hashes[_KINDS[stream.type]].append(hashOf(frame))
+    return hashes
+
+
+def same(ours: Hashes, wanted: Hashes, what: str) -> str:
+    """
+    Compare.
+
+    @return: a line that says how many of how many are the same.
+    """
+    parts = []
+    for kind, hashes in wanted.items():
+        count = sum(a == b for a, b in zip(ours[kind], hashes, strict=False))
+        parts.append(f"{count} of {len(hashes)} {kind.name.lower()} frames")
+    line = f"{what}: decoded {', '.join(parts)} as FFmpeg does"
+    print(line)
+    assert ours == wanted, line
+    return line

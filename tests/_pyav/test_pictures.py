@@ -1,0 +1,231 @@
+"""
+Tests for L{rtmptw._pyav.pictures}.
+"""
+
+import io
+import sys
+from typing import Any
+
+import av
+import numpy
+from twisted.trial.unittest import SynchronousTestCase
+
+from rtmptw._pyav.pictures import (
+    ARRAYS,
+    IMAGES,
+    PictureForm,
+    checkFormat,
+    encodeImage,
+    parseSize,
+)
+from tests.live.media import H264_AAC, VP9_FLAC, encode
+
+
+def firstFrame(path: str, kind: str) -> Any:
+    """
+    @return: PyAV's frame.
+    """
+    with av.open(path) as container:
+        return next(container.decode(**{kind: 0}))
+
+
+class PictureFormTests(SynchronousTestCase):
+    """
+    Pictures and samples as they are wanted.
+    """
+
+    def setUp(self) -> None:
+        self.picture = firstFrame(encode(H264_AAC), "video")
+
+    def test_native(self) -> None:
+        """
+        Is what PyAV gives.
+        """
+        form = PictureForm("native", None)
+        self.assertIs(form.picture(self.picture), self.picture)
+        sound = firstFrame(encode(H264_AAC), "audio")
+        self.assertIs(form.samples(sound), sound)
+
+    def test_arrays(self) -> None:
+        """
+        Have the values that PyAV gives, and what numpy users expect as a shape.
+        """
+        shapes = {"rgb24": (64, 96, 3), "bgr24": (64, 96, 3), "gray": (64, 96)}
+        self.assertEqual(set(shapes), set(ARRAYS))
+        for format, shape in shapes.items():
+            array = PictureForm(format, None).picture(self.picture)
+            self.assertEqual((array.shape, array.dtype), (shape, numpy.uint8))
+            wanted = self.picture.to_ndarray(format=format)
+            self.assertTrue(numpy.array_equal(array, wanted))
+
+    def test_arraysAreYours(self) -> None:
+        """
+        They can be drawn on: the decoder does not see it, even if its pictures are of
+        this form already. Their rows follow on each other, whatever the width.
+        """
+        gray = av.VideoFrame(50, 30, "gray")
+        gray.planes[0].update(bytes(gray.planes[0].buffer_size))
+        array = PictureForm("gray", None).picture(gray)
+        array[:] = 255
+        self.assertEqual(gray.to_ndarray().max(), 0)
+        for format in ARRAYS:
+            array = PictureForm(format, (50, 31)).picture(self.picture)
+            self.assertTrue(array.flags.writeable and array.flags.c_contiguous)
+
+    def test_blueGreenRed(self) -> None:
+        """
+        Is red, green, blue the other way round.
+        """
+        rgb = PictureForm("rgb24", None).picture(self.picture)
+        bgr = PictureForm("bgr24", None).picture(self.picture)
+        self.assertTrue(numpy.array_equal(rgb[:, :, ::-1], bgr))
+        self.assertFalse(numpy.array_equal(rgb, bgr))
+
+    def test_size(self) -> None:
+        """
+        Scales, arrays and frames.
+        """
+        array = PictureForm("bgr24", (50, 31)).picture(self.picture)
+        self.assertEqual(array.shape, (31, 50, 3))
+        frame = PictureForm("native", (50, 30)).picture(self.picture)
+        self.assertEqual((frame.width, frame.height), (50, 30))
+        self.assertEqual(frame.format.name, "yuv420p")
+        self.assertEqual(self.picture.width, 96)
+
+    def test_aFormKeepsUpWithChanges(self) -> None:
+        """
+        Pictures may change their size in the middle.
+        """
+        form = PictureForm("gray", (20, 10))
+        for size in ((96, 64), (48, 32), (96, 64)):
+            picture = av.VideoFrame(*size, "yuv420p")
+            self.assertEqual(form.picture(picture).shape, (10, 20))
+
+    def test_samples(self) -> None:
+        """
+        Are channels by samples, whether FFmpeg has the channels one after the other
+        (AAC) or mixed.
+        """
+        form = PictureForm("bgr24", None)
+        sound = firstFrame(encode(H264_AAC), "audio")
+        array = form.samples(sound)
+        self.assertEqual((array.shape, array.dtype), ((1, 1024), numpy.float32))
+        sound = firstFrame(encode(VP9_FLAC), "audio")
+        self.assertEqual(form.samples(sound).dtype, numpy.int16)
+        mixed = av.AudioFrame("s16", "stereo", 4)
+        mixed.planes[0].update(numpy.arange(8, dtype=numpy.int16).tobytes())
+        self.assertEqual(form.samples(mixed).tolist(), [[0, 2, 4, 6], [1, 3, 5, 7]])
+
+
+class CheckTests(SynchronousTestCase):
+    """
+    What is refused.
+    """
+
+    def test_formats(self) -> None:
+        """
+        Those that there are, are named.
+        """
+        for format in ("native", *ARRAYS):
+            checkFormat(format)
+        error = self.assertRaises(ValueError, checkFormat, "yuv")
+        self.assertEqual(
+            str(error), "The format 'yuv' is none of native, rgb24, bgr24, gray."
+        )
+
+    def test_withoutNumpy(self) -> None:
+        """
+        There are no arrays, and a sentence says so; PyAV's frames are there.
+        """
+        self.patch(sys, "modules", {**sys.modules, "numpy": None})
+        checkFormat("native")
+        error = self.assertRaises(ValueError, checkFormat, "bgr24")
+        self.assertIn("numpy is not installed", str(error))
+
+    def test_sizes(self) -> None:
+        """
+        Width, x, height.
+        """
+        self.assertEqual(parseSize("640x360"), (640, 360))
+        for text in (
+            "640",
+            "640x",
+            "x360",
+            "0x5",
+            "5x0",
+            "-5x5",
+            "70000x1",
+            "4x4x4",
+            "",
+        ):
+            error = self.assertRaises(ValueError, parseSize, text)
+            self.assertEqual(str(error), f"The size {text!r} is not like 640x360.")
+
+
+class ImageTests(SynchronousTestCase):
+    """
+    JPEG and PNG.
+    """
+
+    def decoded(self, data: bytes) -> Any:
+        """
+        @return: the one picture of an image file.
+        """
+        with av.open(io.BytesIO(data)) as container:
+            (picture,) = container.decode()
+        return picture
+
+    def test_PNG(self) -> None:
+        """
+        Loses nothing but what the colours lose.
+        """
+        picture = firstFrame(encode(H264_AAC), "video")
+        data = encodeImage(picture, "png")
+        self.assertEqual(data[:8], b"\x89PNG\r\n\x1a\n")
+        got = self.decoded(data).to_ndarray(format="rgb24")
+        self.assertTrue(numpy.array_equal(got, picture.to_ndarray(format="rgb24")))
+
+    def test_JPEG(self) -> None:
+        """
+        Is as bright as the picture, black and white included: JPEG has other limits
+        than video.
+        """
+        for level in (16, 128, 235):
+            picture = av.VideoFrame(96, 64, "yuv420p")
+            for plane, value in zip(picture.planes, (level, 128, 128), strict=True):
+                plane.update(bytes([value]) * plane.buffer_size)
+            data = encodeImage(picture, "jpg")
+            self.assertEqual((data[:3], data[-2:]), (b"\xff\xd8\xff", b"\xff\xd9"))
+            got = self.decoded(data)
+            self.assertEqual(got.format.name, "yuvj420p")
+            wanted = round((level - 16) * 255 / 219)
+            self.assertLess(abs(got.to_ndarray()[:64].mean() - wanted), 2)
+
+    def test_aJPEGIsNear(self) -> None:
+        """
+        A picture with detail comes out with it.
+        """
+        picture = firstFrame(encode(H264_AAC), "video")
+        got = self.decoded(encodeImage(picture, "jpg")).to_ndarray(format="gray")
+        wanted = picture.to_ndarray(format="gray")
+        self.assertLess(abs(got.astype(int) - wanted).mean(), 3)
+
+    def test_size(self) -> None:
+        """
+        Scales; an odd size too.
+        """
+        picture = firstFrame(encode(H264_AAC), "video")
+        for kind in IMAGES:
+            for size in ((48, 32), (33, 17)):
+                got = self.decoded(encodeImage(picture, kind, size))
+                self.assertEqual((got.width, got.height), size)
+
+    def test_tenBits(self) -> None:
+        """
+        Pictures of more than eight bits are taken too.
+        """
+        picture = av.VideoFrame(96, 64, "yuv420p10le")
+        for plane in picture.planes:
+            plane.update(b"\x00\x02" * (plane.buffer_size // 2))
+        for kind in IMAGES:
+            self.assertEqual(self.decoded(encodeImage(picture, kind)).width, 96)

@@ -1,0 +1,440 @@
+"""
+Tests for L{rtmptw.sinks.snapshot}.
+"""
+
+import io
+import os
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import av
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
+from twisted.python.usage import UsageError
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from rtmptw._blocking import Lane
+from rtmptw.errors import SinkError
+from rtmptw.frames import Frame, FrameKind
+from rtmptw.interfaces import IFrameSink, IFrameSinkFactory
+from rtmptw.sinks import snapshot
+from rtmptw.sinks._naming import Template
+from rtmptw.sinks.snapshot import (
+    MAX_WAITING,
+    Snapshots,
+    SnapshotSink,
+    SnapshotSinkFactory,
+    parseSnapshots,
+)
+from rtmptw.testing import FrameSinkTestsMixin, RecordingProducer, makeStreamInfo
+from rtmptw.wire.flv import frameFromMessage
+from tests._pyav.test_decoding import framesOf, smallPictures
+from tests.live.media import H264_AAC, VIDEO_ONLY, encode
+from tests.sinks.test_file import HeldLane, ImmediateLane
+from tests.test_blocking import ThreadClock
+
+STREAM = makeStreamInfo("live", "cam")
+NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
+PNG = Template("{stream}-{part}", ".png")
+
+
+def pixels(image: bytes) -> bytes:
+    """
+    @return: the picture in an image file.
+    """
+    with av.open(io.BytesIO(image)) as container:
+        (picture,) = container.decode()
+    return picture.to_ndarray(format="rgb24").tobytes()
+
+
+def keyPictures(path: str) -> list[bytes]:
+    """
+    @return: the key frames of a file, as FFmpeg decodes them.
+    """
+    with av.open(path) as container:
+        return [
+            frame.to_ndarray(format="rgb24").tobytes()
+            for frame in container.decode(video=0)
+            if frame.key_frame
+        ]
+
+
+class SnapshotCase(SynchronousTestCase):
+    """
+    Makes sinks that work at once.
+    """
+
+    def setUp(self) -> None:
+        self.folder = self.mktemp()
+        self.producer = RecordingProducer()
+
+    def sink(self, lane: Any = ImmediateLane, **options: Any) -> SnapshotSink:
+        """
+        @return: a sink that is started.
+        """
+        snapshots = Snapshots(self.folder, **options)
+        sink = SnapshotSink(Clock(), snapshots, lane, lambda: NOW)
+        sink.streamStarted(STREAM, self.producer)
+        return sink
+
+    def feed(self, sink: SnapshotSink, frames: list[Frame]) -> None:
+        """
+        Give it frames.
+        """
+        for frame in frames:
+            sink.frameReceived(frame)
+
+    def end(self, sink: SnapshotSink) -> str:
+        """
+        @return: what it logs at its end.
+        """
+        with capturedLogs() as events:
+            finished = sink.streamEnded("over")
+        self.successResultOf(finished)
+        return formatEvent(events[-1])
+
+    def names(self) -> list[str]:
+        """
+        @return: the files that there are.
+        """
+        return sorted(
+            os.path.relpath(os.path.join(folder, name), self.folder)
+            for folder, _folders, names in os.walk(self.folder)
+            for name in names
+        )
+
+
+class FileTests(SnapshotCase):
+    """
+    Files.
+    """
+
+    def test_everyKeyFrame(self) -> None:
+        """
+        Each picture is what FFmpeg decodes there.
+        """
+        path = encode(H264_AAC)
+        sink = self.sink(template=PNG, every=0)
+        self.feed(sink, framesOf(path))
+        self.assertEqual(
+            self.end(sink), "live/cam: 3 snapshots; over", "the line at the end"
+        )
+        self.assertEqual(self.names(), ["cam-1.png", "cam-2.png", "cam-3.png"])
+        got = [pixels(Path(self.folder, name).read_bytes()) for name in self.names()]
+        wanted = keyPictures(path)
+        count = sum(a == b for a, b in zip(got, wanted, strict=True))
+        print(f"snapshots: {count} of {len(wanted)} key frames")
+        self.assertEqual(got, wanted)
+
+    def test_theFirstComesAtOnce(self) -> None:
+        """
+        With the first key frame, before any other frame.
+        """
+        frames = framesOf(encode(H264_AAC))
+        first = next(index for index, frame in enumerate(frames) if frame.isKey)
+        sink = self.sink()
+        self.feed(sink, frames[:first])
+        self.assertEqual(self.names(), [])
+        self.feed(sink, frames[first : first + 1])
+        self.assertEqual(self.names(), ["live/cam.jpg"])
+
+    def test_every(self) -> None:
+        """
+        Seconds of media: key frames are at 0, 1 and 2.
+        """
+        for every, count in ((0, 3), (999, 3), (1000, 3), (1500, 2), (5000, 1)):
+            sink = self.sink(every=every)
+            self.feed(sink, framesOf(encode(VIDEO_ONLY)))
+            self.assertEqual(sink.written, count, every)
+
+    def test_aClockThatStepsBack(self) -> None:
+        """
+        Is no reason to wait for it.
+        """
+        sink = self.sink(every=1500)
+        frames = framesOf(encode(VIDEO_ONLY))
+        for frame in frames:
+            frame.timestamp += 100_000
+        self.feed(sink, frames)
+        self.feed(sink, framesOf(encode(VIDEO_ONLY)))
+        self.assertEqual(sink.written, 4)
+
+    def test_aFileIsReplacedWhole(self) -> None:
+        """
+        Who has the old one open keeps it; others find the new one; nothing else is
+        left. It is as readable as any file.
+        """
+        sink = self.sink(every=0)
+        frames = framesOf(encode(VIDEO_ONLY))
+        second = [i for i, frame in enumerate(frames) if frame.isKey][1]
+        self.feed(sink, frames[:second])
+        (name,) = self.names()
+        path = Path(self.folder, name)
+        before = path.read_bytes()
+        with open(path, "rb") as file:
+            self.feed(sink, frames[second:])
+            self.assertEqual(file.read(), before)
+        self.assertNotEqual(path.read_bytes(), before)
+        self.assertEqual(self.names(), [name])
+        umask = os.umask(0)
+        os.umask(umask)
+        self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o666 & ~umask)
+
+    def test_names(self) -> None:
+        """
+        What a publisher calls itself leads nowhere else.
+        """
+        snapshots = Snapshots(self.folder)
+        sink = SnapshotSink(Clock(), snapshots, ImmediateLane, lambda: NOW)
+        sink.streamStarted(makeStreamInfo("..", "../x"), self.producer)
+        self.feed(sink, framesOf(encode(VIDEO_ONLY)))
+        self.assertEqual(self.names(), ["%2E./%2E.%2Fx.jpg"])
+
+    def test_size(self) -> None:
+        """
+        Scales.
+        """
+        sink = self.sink(size=(48, 32))
+        self.feed(sink, framesOf(encode(VIDEO_ONLY)))
+        with av.open(os.path.join(self.folder, "live/cam.jpg")) as container:
+            (picture,) = container.decode()
+        self.assertEqual((picture.width, picture.height), (48, 32))
+
+    def test_aStreamThatChanges(self) -> None:
+        """
+        Another configuration, another size.
+        """
+        sink = self.sink(template=PNG, every=0)
+        self.feed(sink, framesOf(encode(VIDEO_ONLY)) + framesOf(smallPictures()))
+        path = encode(VIDEO_ONLY)
+        wanted = keyPictures(path) + keyPictures(smallPictures())
+        got = [
+            pixels(Path(self.folder, f"cam-{number + 1}.png").read_bytes())
+            for number in range(len(wanted))
+        ]
+        self.assertEqual(got, wanted)
+
+    def test_aSlowDisk(self) -> None:
+        """
+        Holds nobody up, and nothing piles up: the next picture is the newest.
+        """
+        lanes: list[HeldLane] = []
+
+        def held(reactor: Any, name: str) -> HeldLane:
+            lanes.append(HeldLane(reactor, name))
+            return lanes[-1]
+
+        sink = self.sink(held, template=PNG, every=0)
+        path = encode(VIDEO_ONLY)
+        self.feed(sink, framesOf(path))
+        (lane,) = lanes
+        self.assertEqual(len(lane.held), 1)
+        finished = sink.streamEnded("over")
+        self.assertNoResult(finished)
+        while lane.held:
+            lane.letGo()
+        self.successResultOf(finished)
+        self.assertTrue(lane.closed)
+        self.assertEqual(self.producer.calls, [])
+        got = [pixels(Path(self.folder, name).read_bytes()) for name in self.names()]
+        wanted = keyPictures(path)
+        self.assertEqual(got, [wanted[0], wanted[2]])
+
+
+class TakeTests(SnapshotCase):
+    """
+    Pictures on demand.
+    """
+
+    def test_theNewest(self) -> None:
+        """
+        Now, if there is one; else as soon as there is.
+        """
+        path = encode(H264_AAC)
+        frames = framesOf(path)
+        sink = self.sink(template=PNG, every=None)
+        early = sink.take()
+        self.assertNoResult(early)
+        second = [i for i, frame in enumerate(frames) if frame.isKey][1]
+        self.feed(sink, frames[:second])
+        wanted = keyPictures(path)
+        self.assertEqual(pixels(self.successResultOf(early)), wanted[0])
+        self.feed(sink, frames[second:])
+        self.assertEqual(pixels(self.successResultOf(sink.take())), wanted[2])
+        # And no files.
+        self.assertEqual(self.names(), [])
+        self.assertIn("0 snapshots", self.end(sink))
+
+    def test_besideFiles(self) -> None:
+        """
+        What is taken and what is written is the same image.
+        """
+        sink = self.sink()
+        taken = sink.take()
+        self.feed(sink, framesOf(encode(VIDEO_ONLY)))
+        written = Path(self.folder, "live/cam.jpg").read_bytes()
+        self.assertEqual(self.successResultOf(taken), written)
+
+    def test_theEnd(self) -> None:
+        """
+        Is the end of waiting, and of asking.
+        """
+        sink = self.sink()
+        waiting = sink.take()
+        self.end(sink)
+        for taken in (waiting, sink.take()):
+            failure = self.failureResultOf(taken, SinkError)
+            self.assertEqual(str(failure.value), "the stream has ended: over")
+
+    def test_tooMany(self) -> None:
+        """
+        Who asks without end is told so.
+        """
+        sink = self.sink()
+        waiting = [sink.take() for _ in range(MAX_WAITING)]
+        self.failureResultOf(sink.take(), SinkError)
+        self.feed(sink, framesOf(encode(VIDEO_ONLY)))
+        for taken in waiting:
+            self.successResultOf(taken)
+
+    def test_inAThread(self) -> None:
+        """
+        A real lane.
+        """
+        clock = ThreadClock()
+        sink = SnapshotSink(clock, Snapshots(self.folder, every=None), Lane)
+        sink.streamStarted(STREAM, self.producer)
+        self.feed(sink, framesOf(encode(VIDEO_ONLY)))
+        taken = self.successResultOf(clock.waitFor(sink.take()))
+        self.assertEqual(taken[:3], b"\xff\xd8\xff")
+        self.successResultOf(clock.waitFor(sink.streamEnded("over")))
+
+
+class TroubleTests(SnapshotCase):
+    """
+    What goes wrong.
+    """
+
+    def test_theDisk(self) -> None:
+        """
+        Is told of once, and tried again: the stream goes on. Who asks for a picture is
+        told, too.
+        """
+        Path(self.folder).write_bytes(b"in the way")
+        sink = self.sink(every=0)
+        taken = sink.take()
+        frames = framesOf(encode(VIDEO_ONLY))
+        _second, third = (i for i, frame in enumerate(frames) if frame.isKey and i > 3)
+        with capturedLogs() as events:
+            self.feed(sink, frames[:third])
+        (said,) = map(formatEvent, events)
+        self.assertEqual(
+            said, f"live/cam: no snapshot {self.folder}/live/cam.jpg: Not a directory"
+        )
+        self.failureResultOf(taken, SinkError)
+        os.unlink(self.folder)
+        self.feed(sink, frames[third:])
+        self.assertEqual(self.names(), ["live/cam.jpg"])
+        self.assertEqual(self.end(sink), "live/cam: 1 snapshots, 2 failed; over")
+        self.assertEqual(self.producer.calls, [])
+
+    def test_noDecoder(self) -> None:
+        """
+        Is told of once.
+        """
+        sink = self.sink(every=0)
+        with capturedLogs() as events:
+            for number in range(3):
+                body = b"\x14" + bytes(20)
+                sink.frameReceived(frameFromMessage(FrameKind.VIDEO, number, body))
+        (said,) = map(formatEvent, events)
+        self.assertEqual(
+            said,
+            f"live/cam: no snapshot {self.folder}/live/cam.jpg: "
+            "there is no decoder for VP6",
+        )
+        self.assertEqual(sink.failures, 3)
+
+    def test_aBug(self) -> None:
+        """
+        Has a traceback in the log.
+        """
+
+        def broken(*arguments: Any) -> bytes:
+            raise KeyError("bug")
+
+        self.patch(snapshot, "encodeImage", broken)
+        sink = self.sink()
+        self.feed(sink, framesOf(encode(VIDEO_ONLY)))
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+        self.end(sink)
+
+
+class OptionTests(SynchronousTestCase):
+    """
+    What C{--sink=snapshot:} takes.
+    """
+
+    def test_defaults(self) -> None:
+        """
+        One JPEG a stream, every ten seconds.
+        """
+        snapshots = parseSnapshots("")
+        self.assertEqual((snapshots.directory, snapshots.every), ("snapshots", 10_000))
+        path = snapshots.template.path("live", "cam", NOW, 1)
+        self.assertEqual((path, snapshots.size), ("live/cam.jpg", None))
+
+    def test_all(self) -> None:
+        """
+        Each says something.
+        """
+        snapshots = parseSnapshots(
+            "/srv/a\\:b:every=2.5:format=png:name={stream}-{part}:size=320x180"
+        )
+        self.assertEqual((snapshots.directory, snapshots.every), ("/srv/a:b", 2500))
+        self.assertEqual(snapshots.template.path("live", "cam", NOW, 7), "cam-7.png")
+        self.assertEqual(snapshots.size, (320, 180))
+        self.assertEqual(parseSnapshots("x:name=a.jpg").template.suffix, ".jpg")
+        self.assertEqual(parseSnapshots("x:every=0").every, 0)
+
+    def test_refused(self) -> None:
+        """
+        With a sentence.
+        """
+        for text, said in (
+            ("x:y", "does not understand 'y'"),
+            ("x:speed=5", "has no option 'speed'"),
+            ("x:every=1:every=2", "got every= twice"),
+            ("x:every=often", "no number from 0 on"),
+            ("x:format=gif", "none of jpg, png"),
+            ("x:size=huge", "not like 640x360"),
+            ("x:name=../y", "'..' component"),
+            ("a\0b", "NUL"),
+        ):
+            error = self.assertRaises(UsageError, parseSnapshots, text)
+            self.assertIn(said, str(error))
+
+    def test_theFactory(self) -> None:
+        """
+        Looks at the directory before the server starts.
+        """
+        folder = self.mktemp()
+        factory = SnapshotSinkFactory.fromString(folder)
+        self.assertTrue(verifyObject(IFrameSinkFactory, factory))
+        factory.startFactory(Clock())
+        sink = factory.buildSink(STREAM)
+        self.assertTrue(verifyObject(IFrameSink, sink))
+        Path(folder).write_bytes(b"in the way")
+        self.assertRaises(SinkError, factory.startFactory, Clock())
+
+
+class ContractTests(FrameSinkTestsMixin, SynchronousTestCase):
+    """
+    The sink stands what the contract asks for; what it sends is no video.
+    """
+
+    def makeSink(self) -> IFrameSink:
+        return SnapshotSink(Clock(), Snapshots(self.mktemp()), ImmediateLane)
