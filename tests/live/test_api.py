@@ -1,0 +1,99 @@
+"""
+A server as Python programs use it, with FFmpeg as the publisher.
+"""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import pytest_twisted
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+
+from rtmptw.api import LiveStream, Server
+from tests.live.harness import ROOT, LiveServer, Publisher
+from tests.live.media import H264_AAC, VIDEO, Mux, encode, isHeader, mediaTags
+from tests.live.programs import Program
+
+Serve = Callable[..., Awaitable[LiveServer]]
+ServerProcess = Callable[..., Awaitable[tuple[Program, int]]]
+
+
+@pytest_twisted.ensureDeferred
+async def test_framesInALoop(serve: Serve) -> None:
+    """
+    All decoded pictures of a stream, in a coroutine and in a thread beside it.
+    """
+    pytest.importorskip("numpy")
+    live = await serve()
+    server = Server(live.hub, live.factory, live.reactor)
+    waiting: Deferred[LiveStream] = server.whenPublished("live/cam")
+    threads: list[Deferred[int]] = []
+    streams: list[LiveStream] = []
+
+    def begin(stream: LiveStream) -> LiveStream:
+        streams.append(stream)
+        frames = stream.frames(format="gray", policy="lossless")
+        threads.append(deferToThread(lambda: sum(1 for _ in frames.iterate())))
+        return stream
+
+    waiting.addCallback(begin)
+    publisher = Publisher(live.reactor, Mux(encode(H264_AAC), live.url()))
+    stream = await waiting
+    count = 0
+    async for frame in stream.frames(format="bgr24", policy="lossless"):
+        assert frame.image.shape == (64, 96, 3)
+        count += 1
+    await publisher.done
+    assert (count, await threads[0]) == (H264_AAC.frames, H264_AAC.frames)
+    print(f"frames(): {count} of {H264_AAC.frames} pictures, twice")
+
+
+@pytest_twisted.ensureDeferred
+async def test_publishWhatIsDecoded(serve: Serve) -> None:
+    """
+    One stream becomes another within the program: as many pictures.
+    """
+    live = await serve()
+    server = Server(live.hub, live.factory, live.reactor)
+    waiting = server.whenPublished("live/cam")
+    publisher = Publisher(live.reactor, Mux(encode(H264_AAC), live.url(), paced=True))
+    stream = await waiting
+    feed = server.publish("live/out", video="libx264:preset=ultrafast:tune=zerolatency")
+    frames = stream.frames(format="native", policy="lossless")
+
+    def turn() -> None:
+        for frame in frames.iterate():
+            feed.video(frame.image, at=frame.pts)
+        feed.close("the camera has gone")
+
+    await deferToThread(turn)
+    await publisher.done
+    report = await live.ended("live/out")
+    assert report.ended == "the camera has gone" and not report.ledger.dropped
+    (path,) = live.files("live/out")
+    pictures = [t for t in mediaTags(path) if t.kind == VIDEO and not isHeader(t)]
+    print(f"publish(): {len(pictures)} of {H264_AAC.frames} pictures")
+    assert len(pictures) == H264_AAC.frames
+
+
+@pytest_twisted.ensureDeferred
+async def test_theReadmesExample(
+    serverProcess: ServerProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The sink of the README, by its command.
+    """
+    from twisted.internet import reactor
+
+    pytest.importorskip("numpy")
+    readme = (ROOT / "README.md").read_text("utf-8")
+    sink = "--sink=decode:mine.show:format=bgr24:policy=latest"
+    assert sink in readme
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "docs" / "examples"))
+    server, port = await serverProcess(sink)
+    url = f"rtmp://127.0.0.1:{port}/live/cam"
+    await Publisher(reactor, Mux(encode(H264_AAC), url, paced=True)).done
+    await server.says(r"live/cam 2\.36 s: \d+")
+    server.signal("TERM")
+    assert await server.done == 0
