@@ -23,23 +23,18 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from rtmptw._clientendpoint import checkTLS, clientEndpoint, trustRootFrom
 from rtmptw.client import (
     LINGER,
-    LONGEST_WAIT,
-    STABLE_TIME,
     STALL_TIMEOUT,
     Ending,
-    IReconnectorUser,
     IRTMPClientUser,
-    Reconnector,
     RTMPClientFactory,
     RTMPClientProtocol,
-    checkTLS,
-    clientEndpoint,
-    trustRootFrom,
 )
 from rtmptw.errors import SinkError
 from rtmptw.frames import Frame
+from rtmptw.reconnector import LONGEST_WAIT, STABLE_TIME, IReconnectorUser, Reconnector
 from rtmptw.session.client import SILENCE_TIMEOUT, STEP_TIMEOUT
 from rtmptw.session.target import RTMPTarget
 from rtmptw.testing import makeFrames, videoFrame

@@ -19,19 +19,13 @@ from twisted.internet.interfaces import (
 from twisted.python.usage import UsageError
 from zope.interface import implementer
 
-from rtmptw.client import (
-    LONGEST_WAIT,
-    IReconnectorUser,
-    Reconnector,
-    RTMPClientProtocol,
-    checkTLS,
-    clientEndpoint,
-    trustRootFrom,
-)
+from rtmptw._clientendpoint import checkTLS, clientEndpoint, trustRootFrom
+from rtmptw.client import RTMPClientProtocol
 from rtmptw.delivery import Delivery, Policy
 from rtmptw.frames import CodecHeaders, Frame, FrameKind, Role, StreamInfo
 from rtmptw.hub.gop import GroupOfPictures
 from rtmptw.interfaces import IFrameSink
+from rtmptw.reconnector import LONGEST_WAIT, IReconnectorUser, Reconnector
 from rtmptw.session.target import RTMPTarget
 from rtmptw.sinkplugin import FrameSinkFactory
 

@@ -15,19 +15,14 @@ from twisted.python.reflect import namedAny
 from twisted.python.usage import UsageError
 from zope.interface import implementer
 
-from rtmptw.client import (
-    IReconnectorUser,
-    Reconnector,
-    RTMPClientProtocol,
-    checkTLS,
-    clientEndpoint,
-    trustRootFrom,
-)
+from rtmptw._clientendpoint import checkTLS, clientEndpoint, trustRootFrom
+from rtmptw.client import RTMPClientProtocol
 from rtmptw.errors import NotAllowed
 from rtmptw.frames import Frame, publicName
 from rtmptw.hub.hub import StreamHub
 from rtmptw.hub.stream import Stream
 from rtmptw.interfaces import IDemanded, IFrameSource
+from rtmptw.reconnector import IReconnectorUser, Reconnector
 from rtmptw.session.target import DEFAULT_PORTS, RTMPTarget
 
 #: A stream on demand is still pulled so many seconds after the last viewer has left:

@@ -16,11 +16,11 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from rtmptw.client import IReconnectorUser
 from rtmptw.delivery import Delivery, Policy
 from rtmptw.errors import SinkError
 from rtmptw.hub.hub import STALE_SECONDS, StreamHub
 from rtmptw.interfaces import IDemanded, IFrameSource
+from rtmptw.reconnector import IReconnectorUser
 from rtmptw.service import RTMPService
 from rtmptw.session.client import SILENCE_TIMEOUT
 from rtmptw.sources.pull import END_TIMEOUT, LINGER_ON_DEMAND, Pull, RTMPPull
