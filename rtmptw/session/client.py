@@ -25,6 +25,7 @@ from rtmptw.session.events import (
     StreamRefused,
 )
 from rtmptw.session.naming import printable
+from rtmptw.session.speaker import CAN_FORWARD, CAPABILITIES, CONTROL, Speaker
 from rtmptw.session.state import (
     CLIENT_TRANSITIONS,
     ClientConversation,
@@ -34,7 +35,7 @@ from rtmptw.session.state import (
 from rtmptw.session.target import RTMPTarget
 from rtmptw.wire import amf0
 from rtmptw.wire.amf import AMFObject, ECMAArray, Value
-from rtmptw.wire.chunk import ChunkReader, ChunkWriter, Limits
+from rtmptw.wire.chunk import ChunkReader, Limits
 from rtmptw.wire.flv import dataMessage, frameFromMessage
 from rtmptw.wire.handshake import Await, ClientHandshake
 from rtmptw.wire.message import (
@@ -51,10 +52,8 @@ from rtmptw.wire.message import (
     parse,
 )
 
-#: Where our messages go: protocol control, commands, those of a stream, and media
-#: (FFmpeg's numbers; some servers look at types only, none minds these).
-_CONTROL = 2
-_COMMANDS = 3
+#: Where commands of a stream and media go (FFmpeg's numbers; some servers look at types
+#: only, none minds these).
 _STREAM_COMMANDS = 8
 _CHUNK_STREAMS = {FrameKind.AUDIO: 4, FrameKind.VIDEO: 6, FrameKind.DATA: 5}
 
@@ -96,11 +95,6 @@ _FOUR_CCS: list[Value] = [
     "mp4a",
     "Opus",
 ]
-#: With any codec we can do one thing: forward it (CanForward).
-_CAN_FORWARD = 4.0
-#: capsEx: multitrack, ModEx and its nanosecond offset pass through.
-_CAPABILITIES = 2.0 + 4.0 + 8.0
-
 #: Last words of codes that mean a refusal, whatever the level says (librtmp decides
 #: by the code, FFmpeg by the level).
 _REFUSALS = frozenset(
@@ -134,7 +128,7 @@ _ENDS = frozenset(
 _NOT_OF_THE_STREAM = frozenset({"onStatus", "|RtmpSampleAccess"})
 
 
-class ClientSession:
+class ClientSession(Speaker):
     """
     One conversation with a server.
 
@@ -155,6 +149,7 @@ class ClientSession:
         @param publishes: whether to publish; if not, to play.
         @param limits: what the server may make us hold.
         """
+        super().__init__()
         self._target = target
         self._publishes = publishes
         self._state = ClientConversation.HANDSHAKE
@@ -162,8 +157,7 @@ class ClientSession:
             int(now * 1000), randomBytes
         )
         self._reader = ChunkReader(self._messageReceived, limits)
-        self._writer = ChunkWriter()
-        self._out: list[bytes] = [self._handshake.begin()]
+        self._out.append(self._handshake.begin())
         self._events: list[ClientEvent] = []
         self._now = now
         self._waitingSince = now
@@ -207,16 +201,6 @@ class ClientSession:
             if self.state is not ClientConversation.NOTHING:
                 self._control(Acknowledgement(self.bytesReceived))
         return self._takeEvents()
-
-    def dataToSend(self) -> bytes:
-        """
-        @return: the bytes to send to the server, and forgets them.
-        """
-        if not self._out:
-            return b""
-        data = b"".join(self._out)
-        self._out.clear()
-        return data
 
     def deadline(self) -> float | None:
         """
@@ -555,9 +539,9 @@ class ClientSession:
             ]
         properties += [
             ("fourCcList", _FOUR_CCS),
-            ("videoFourCcInfoMap", AMFObject([("*", _CAN_FORWARD)])),
-            ("audioFourCcInfoMap", AMFObject([("*", _CAN_FORWARD)])),
-            ("capsEx", _CAPABILITIES),
+            ("videoFourCcInfoMap", AMFObject([("*", CAN_FORWARD)])),
+            ("audioFourCcInfoMap", AMFObject([("*", CAN_FORWARD)])),
+            ("capsEx", CAPABILITIES),
         ]
         self._command("connect", _CONNECT, AMFObject(properties))
         # Behind connect, not before: FFmpeg as a server takes nothing else first.
@@ -584,22 +568,8 @@ class ClientSession:
             + BUFFER_LENGTH.to_bytes(4, "big")
         )
         self._out.append(
-            self._writer.write(_CONTROL, MessageType.USER_CONTROL, 0, 0, payload)
+            self._writer.write(CONTROL, MessageType.USER_CONTROL, 0, 0, payload)
         )
-
-    def _control(
-        self,
-        message: Acknowledgement
-        | SetChunkSize
-        | UserControl
-        | WindowAcknowledgementSize,
-    ) -> None:
-        messageType, payload = message.encode()
-        self._out.append(self._writer.write(_CONTROL, messageType, 0, 0, payload))
-
-    def _command(self, name: str, transactionID: float, *values: Value) -> None:
-        messageType, payload = Command(name, transactionID, values).encode()
-        self._out.append(self._writer.write(_COMMANDS, messageType, 0, 0, payload))
 
     def _streamCommand(self, name: str, *values: Value) -> None:
         messageType, payload = Command(name, _START, (None, *values)).encode()

@@ -34,6 +34,7 @@ from rtmptw.session.naming import (
     splitApplication,
     splitStream,
 )
+from rtmptw.session.speaker import CAN_FORWARD, CAPABILITIES, Speaker
 from rtmptw.session.state import (
     STREAM_TRANSITIONS,
     TRANSITIONS,
@@ -45,7 +46,7 @@ from rtmptw.session.state import (
 )
 from rtmptw.wire import amf0
 from rtmptw.wire.amf import UNDEFINED, AMFObject, Value
-from rtmptw.wire.chunk import ChunkReader, ChunkWriter, Limits
+from rtmptw.wire.chunk import ChunkReader, Limits
 from rtmptw.wire.flv import dataMessage, frameFromMessage
 from rtmptw.wire.handshake import Expect, ServerHandshake
 from rtmptw.wire.message import (
@@ -62,10 +63,7 @@ from rtmptw.wire.message import (
     parse,
 )
 
-#: Where our messages go: protocol control, commands, status (nginx-rtmp's numbers;
-#: OBS, FFmpeg and GStreamer look at types only).
-_CONTROL = 2
-_COMMANDS = 3
+#: Where status messages go (nginx-rtmp has the same number).
 _STATUS = 5
 
 #: A player that has sent nothing for so many seconds is asked for a sign of life, and
@@ -80,11 +78,6 @@ EOF_AFTER = 0.5
 
 #: Message streams on one connection. Everybody uses one.
 MAX_STREAMS = 16
-
-#: What we say we can do with any codec: forward it (Enhanced RTMP v2, CanForward).
-_CAN_FORWARD = 4.0
-#: Enhanced RTMP v2 capsEx: multitrack, ModEx and its nanosecond offset pass through.
-_CAPABILITIES = 2.0 + 4.0 + 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +131,7 @@ class _Request:
     since: float
 
 
-class ServerSession:
+class ServerSession(Speaker):
     """
     One client's conversation.
 
@@ -153,14 +146,13 @@ class ServerSession:
         randomBytes: Callable[[int], bytes],
         settings: ServerSettings | None = None,
     ) -> None:
+        super().__init__()
         self._settings = settings or ServerSettings()
         self._state = Conversation.HANDSHAKE
         self._handshake: ServerHandshake | None = ServerHandshake(
             int(now * 1000), randomBytes
         )
         self._reader = ChunkReader(self._messageReceived, self._settings.limits)
-        self._writer = ChunkWriter()
-        self._out: list[bytes] = []
         self._events: list[Event] = []
         self._now = now
         self._waitingSince = now
@@ -218,16 +210,6 @@ class ServerSession:
         if self.bytesReceived - self._acknowledged >= self._window:
             self._acknowledge()
         return self._takeEvents()
-
-    def dataToSend(self) -> bytes:
-        """
-        @return: the bytes to send to the peer, and forgets them.
-        """
-        if not self._out:
-            return b""
-        data = b"".join(self._out)
-        self._out.clear()
-        return data
 
     def deadline(self) -> float | None:
         """
@@ -624,12 +606,12 @@ class ServerSession:
             self._properties.get(name) is not None
             for name in ("fourCcList", "capsEx", "videoFourCcInfoMap")
         ):
-            any4 = AMFObject([("*", _CAN_FORWARD)])
+            any4 = AMFObject([("*", CAN_FORWARD)])
             information.properties += [
                 ("fourCcList", ["*"]),
                 ("videoFourCcInfoMap", any4),
                 ("audioFourCcInfoMap", any4),
-                ("capsEx", _CAPABILITIES),
+                ("capsEx", CAPABILITIES),
             ]
         self._command(
             "_result",
@@ -899,21 +881,6 @@ class ServerSession:
         # Before connect is answered nobody expects one.
         if self._state is Conversation.COMMANDS:
             self._control(Acknowledgement(self.bytesReceived))
-
-    def _control(
-        self,
-        message: Acknowledgement
-        | SetChunkSize
-        | SetPeerBandwidth
-        | UserControl
-        | WindowAcknowledgementSize,
-    ) -> None:
-        messageType, payload = message.encode()
-        self._out.append(self._writer.write(_CONTROL, messageType, 0, 0, payload))
-
-    def _command(self, name: str, transactionID: float, *values: Value) -> None:
-        messageType, payload = Command(name, transactionID, values).encode()
-        self._out.append(self._writer.write(_COMMANDS, messageType, 0, 0, payload))
 
     def _status(self, streamID: int, level: str, code: str, description: str) -> None:
         """
