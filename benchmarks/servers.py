@@ -356,6 +356,7 @@ SERVERS: dict[str, Server] = {
         _rtmptw("rtmptw", "rtmptw as it is", _OURS),
         _rtmptw("rtmptw-merge50", "rtmptw, 50 ms a write", _PLAY, "--merge=50"),
         _rtmptw("rtmptw-merge350", "rtmptw, 350 ms a write", _PLAY, "--merge=350"),
+        _rtmptw("rtmptw-low-delay", "rtmptw, nothing waits", _OURS, "--low-delay=on"),
         _nginx("nginx", "nginx-rtmp as it is", ""),
         _nginx("nginx-chunk65536", "nginx-rtmp, chunk size 65536", "chunk_size 65536;"),
         _nginx(

@@ -332,6 +332,7 @@ class ServerTests(SynchronousTestCase):
             self.assertIn(option, command)
         place = Place(1940, folder, SCENARIOS["fanout50"])
         self.assertIn("--merge=50", SERVERS["rtmptw-merge50"].command(place))
+        self.assertIn("--low-delay=on", SERVERS["rtmptw-low-delay"].command(place))
         self.assertIn("--merge=350", SERVERS["rtmptw-merge350"].command(place))
 
     def test_theLoad(self) -> None:
