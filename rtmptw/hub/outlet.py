@@ -10,6 +10,7 @@ from typing import cast
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from rtmptw.delivery import Policy
@@ -394,13 +395,12 @@ class Outlet:
             result = None
         if result is None:
             result = succeed(None)
-        result.addErrback(
-            lambda failure: self._log.failure(
-                "{sink}: an error at its end", failure, sink=self.name
-            )
-        )
+        result.addErrback(self._endFailed)
         result.addCallback(self._tell, finished)
         return finished
+
+    def _endFailed(self, failure: Failure) -> None:
+        self._log.failure("{sink}: an error at its end", failure, sink=self.name)
 
     def _tell(self, result: object, finished: "Deferred[None]") -> None:
         self._isFinished = True

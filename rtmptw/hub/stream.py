@@ -54,6 +54,7 @@ class Stream:
     @ivar publishers: how many sources it has had.
     @ivar pauses: how often its source was paused for a sink that was full.
     @ivar viewers: how many of the sinks serve somebody who watches.
+    @ivar shared: what sinks of this stream share among themselves, by keys of theirs.
     """
 
     _log = Logger()
@@ -91,6 +92,7 @@ class Stream:
         self._separate: tuple[Outlet, ...] = ()
         self._multicasts: tuple[Multicast, ...] = ()
         self.viewers = 0
+        self.shared: dict[object, object] = {}
         self._full: set[Outlet] = set()
         self._ending: list[Deferred[None]] = []
 

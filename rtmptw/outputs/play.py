@@ -4,10 +4,10 @@ Playing: a viewer of a live stream is one more sink of it.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -259,9 +259,6 @@ class Viewing:
         self.settings = settings
         self.turns = Turns(clock, settings.merge)
         self._form = SharedForm(chunkSize)
-        self._multicasts: WeakKeyDictionary[Stream, dict[int, PlayMulticast]] = (
-            WeakKeyDictionary()
-        )
 
     def makeSink(
         self,
@@ -278,14 +275,13 @@ class Viewing:
         delivery = self.settings.delivery
         if sender.send is None:
             return PlaySink(sender, self._form, streamID, delivery, ended)
-        multicasts = self._multicasts.setdefault(stream, {})
-        if streamID not in multicasts:
-            multicasts[streamID] = PlayMulticast(
+        multicast = stream.shared.get((self, streamID))
+        if multicast is None:
+            multicast = stream.shared[self, streamID] = PlayMulticast(
                 self.turns, self._form, streamID, self.settings.hold
             )
-        return PacingPlaySink(
-            sender, self._form, streamID, delivery, ended, multicasts[streamID]
-        )
+        assert isinstance(multicast, PlayMulticast)
+        return PacingPlaySink(sender, self._form, streamID, delivery, ended, multicast)
 
 
 class Playback:
@@ -293,6 +289,8 @@ class Playback:
     What a viewer plays on one message stream: it waits for a publisher if there is
     none, then it is attached to the stream.
     """
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -323,10 +321,15 @@ class Playback:
         Play the stream, now or when it is published.
         """
         self._waiting.addCallbacks(self._attach, self._cancelled)
+        self._waiting.addErrback(self._failed)
 
     def _cancelled(self, failure: Failure) -> None:
         failure.trap(CancelledError)
         self._sinkEnded("the server stops")
+
+    def _failed(self, failure: Failure) -> None:
+        self._log.failure("{viewer}: an error in playing", failure, viewer=self._viewer)
+        self._ended(self, "an error in the server", False)
 
     def _attach(self, stream: Stream) -> None:
         if self._isOver:

@@ -205,8 +205,8 @@ class ServerSession(Speaker):
                 self._reader.receive(data)
         except RemoteProtocolError as fault:
             self._end(fault.label, str(fault))
-        except OutOfOrder as fault:
-            self._end("out-of-order", str(fault))
+        except OutOfOrder as disorder:
+            self._end("out-of-order", str(disorder))
         if self.bytesReceived - self._acknowledged >= self._window:
             self._acknowledge()
         return self._takeEvents()
@@ -403,8 +403,8 @@ class ServerSession(Speaker):
             self._reader.release()
         except RemoteProtocolError as fault:
             self._end(fault.label, str(fault))
-        except OutOfOrder as fault:
-            self._end("out-of-order", str(fault))
+        except OutOfOrder as disorder:
+            self._end("out-of-order", str(disorder))
         return self._takeEvents()
 
     def endPlay(self, streamID: int, now: float) -> None:

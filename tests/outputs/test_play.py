@@ -302,6 +302,16 @@ class PlayTests(PlayTestCase):
             ("error", "NetStream.Play.Failed", "the server stops"),
         )
 
+    def test_anErrorOfOurs(self) -> None:
+        """
+        It is logged, and the viewer does not wait for ever.
+        """
+        self.publish()
+        self.patch(self.stream, "attach", lambda *a, **k: 1 // 0)
+        connection = self.play()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertTrue(connection.transport.disconnecting)
+
     def test_severalOnOneConnection(self) -> None:
         """
         Each on its message stream.
