@@ -24,8 +24,9 @@ from zope.interface import implementer
 #: publisher is read with fewer calls.
 READ_SIZE = 256 * 1024
 #: Reads a second, and how many seconds to wait between two looks when there are more.
-#: Below the first nothing waits: light load keeps its latency.
-PACES = ((8000.0, 0.020), (2500.0, 0.010), (800.0, 0.005))
+#: Below the last nothing waits: light load keeps its latency. Waiting makes fewer reads
+#: of the same load, so the steps are far apart.
+PACES = ((5000.0, 0.020), (2000.0, 0.010), (700.0, 0.005))
 #: Over so many seconds the reads are averaged.
 AVERAGED = 0.25
 

@@ -21,6 +21,9 @@ class FrameKind(IntEnum):
     VIDEO = 9
     DATA = 18
 
+    # One look-up for each frame; the hash of enum is a function in Python.
+    __hash__ = int.__hash__
+
 
 class Role(Enum):
     """
@@ -123,6 +126,9 @@ class Frame:
         Whether a decoder needs this before anything else: metadata, codec
         headers, colour information. Headers are never dropped.
         """
+        if self.role is Role.CODED:
+            # Nearly all are.
+            return False
         return self.role in _HEADER_ROLES or self.name == "onMetaData"
 
 

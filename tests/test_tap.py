@@ -2,6 +2,7 @@
 Tests of the command line and the configuration file.
 """
 
+import gc
 import io
 import tempfile
 from contextlib import redirect_stdout
@@ -16,7 +17,7 @@ from rtmptw.service import Config
 from rtmptw.sinkregistry import sinkFactory, sinkNames, sinkPlugins
 from rtmptw.sinks.file import FileSinkFactory
 from rtmptw.sinks.null import NullSinkFactory
-from rtmptw.tap import Options
+from rtmptw.tap import Options, spareFrames
 
 
 def configured(*arguments: str) -> Config:
@@ -254,6 +255,23 @@ class OptionsTests(SynchronousTestCase):
             self.assertEqual(caught.exception.code, 0)
             self.assertIn(word, printed.getvalue())
         self.refused("--help-sink-type=nope")
+
+
+class GarbageTests(SynchronousTestCase):
+    """
+    The process of the command line.
+    """
+
+    def test_framesAreSpared(self) -> None:
+        """
+        What is there at the start is not looked at any more, and new objects later.
+        """
+        before = gc.get_threshold()
+        self.addCleanup(gc.set_threshold, *before)
+        self.addCleanup(gc.unfreeze)
+        spareFrames()
+        self.assertGreater(gc.get_freeze_count(), 1000)
+        self.assertGreater(gc.get_threshold()[0], before[0])
 
 
 class RegistryTests(SynchronousTestCase):
