@@ -16,21 +16,18 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
-from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 import rtmptw
 from rtmptw.errors import NotAllowed, RemoteProtocolError
 from rtmptw.frames import Frame, FrameKind, publicName
 from rtmptw.hub.hub import StreamHub
-from rtmptw.hub.stream import Stream
-from rtmptw.interfaces import IDemanded, IFrameSource
+from rtmptw.sources._pulling import Pulling
 from rtmptw.wire.flv import frameFromMessage
 from rtmptw.wire.flvfile import TagReader
 
@@ -41,8 +38,6 @@ LONGEST_WAIT = 30.0
 JITTER = 0.25
 #: What has gone well for so many seconds is tried again soon.
 GOOD_LIFE = 30.0
-#: A stream on demand is still pulled so many seconds after the last viewer has left.
-LINGER_ON_DEMAND = 5.0
 #: Seconds in which a killed process must be gone; the kernel may keep one for longer
 #: that waits for a dead disk.
 END_TIMEOUT = 2.0
@@ -54,21 +49,16 @@ MAX_LINES = 5
 FINISHED = 0
 
 
-@implementer(IFrameSource, IDemanded)
-class MediaPull(Service):
+class MediaPull(Pulling):
     """
     Publishes here what FFmpeg reads, for as long as it runs, or while it is wanted. A
     file is published in real time, once or again and again; what is live is tried again
     when it ends.
 
-    @ivar stream: the stream that it gives its frames; C{None} if there is none.
     @ivar pid: of the process that reads; C{None} if there is none.
     """
 
     _log = Logger()
-
-    encoder = "pull"
-    isFed = False
 
     def __init__(
         self,
@@ -97,22 +87,14 @@ class MediaPull(Service):
                 "end"
             )
         self._loop = option == "loop=1"
-        self._hub = hub
-        self._reactor = reactor
-        self._app = app
-        self._name = name
-        self._onDemand = onDemand
+        super().__init__(hub, reactor, app, name, onDemand)
         self._random = random
         self.peer = _shown(self._url)
-        self.stream: Stream | None = None
         self._child: _Child | None = None
         self._isWanted = False
-        self._paused = False
-        self._lastReceived = 0.0
         self._wait = FIRST_WAIT
         self._said: set[str] = set()
         self._retry: IDelayedCall | None = None
-        self._unwantedTimer: IDelayedCall | None = None
         self._stopping: Deferred[None] | None = None
         self._giveUp: IDelayedCall | None = None
 
@@ -123,29 +105,7 @@ class MediaPull(Service):
         """
         return None if self._child is None else cast(int, self._child.transport.pid)
 
-    # The service.
-
-    def startService(self) -> None:
-        """
-        Begin, or wait until it is wanted.
-        """
-        cast(Any, super()).startService()
-        if self._onDemand:
-            self._hub.addDemanded(self._app, self._name, self)
-        else:
-            self._begin()
-
-    def stopService(self) -> "Deferred[None]":
-        """
-        End.
-
-        @return: fires when the process is gone.
-        """
-        cast(Any, super()).stopService()
-        if self._onDemand:
-            self._hub.removeDemanded(self._app, self._name)
-        self._lingerNoMore()
-        return self._stop("the pull stops")
+    # As a pull.
 
     def _begin(self) -> None:
         self._isWanted = True
@@ -176,30 +136,15 @@ class MediaPull(Service):
         if stopping is not None:
             stopping.callback(None)
 
-    # IDemanded.
-
-    def demandBegun(self) -> None:
+    def _setReading(self, isReading: bool) -> None:
         """
-        Somebody wants to see it.
+        The process, when it is not read from, reads no more either.
         """
-        self._lingerNoMore()
-        self._begin()
-
-    def demandEnded(self) -> None:
-        """
-        Nobody does any more.
-        """
-        self._lingerNoMore()
-        self._unwantedTimer = self._reactor.callLater(LINGER_ON_DEMAND, self._unwanted)
-
-    def _unwanted(self) -> None:
-        self._unwantedTimer = None
-        self._stop("nobody watches it any more")
-
-    def _lingerNoMore(self) -> None:
-        if self._unwantedTimer is not None:
-            self._unwantedTimer.cancel()
-            self._unwantedTimer = None
+        if self._child is not None:
+            if isReading:
+                self._child.transport.resumeProducing()
+            else:
+                self._child.transport.pauseProducing()
 
     # The process.
 
@@ -312,45 +257,6 @@ class MediaPull(Service):
                 peer=self.peer,
                 words=words,
             )
-
-    def _lost(self, reason: str) -> None:
-        stream, self.stream = self.stream, None
-        if stream is not None:
-            self._hub.sourceLost(stream, self, reason)
-
-    # IFrameSource.
-
-    def pauseSource(self) -> None:
-        """
-        Read no more from the process, which then reads no more either.
-        """
-        self._paused = True
-        if self._child is not None:
-            self._child.transport.pauseProducing()
-
-    def resumeSource(self) -> None:
-        """
-        Read on.
-        """
-        self._paused = False
-        self._lastReceived = self._reactor.seconds()
-        if self._child is not None:
-            self._child.transport.resumeProducing()
-
-    def silentFor(self) -> float:
-        """
-        @return: the seconds since the process wrote; 0 while we do not read.
-        """
-        if self._paused:
-            return 0.0
-        return cast(float, self._reactor.seconds() - self._lastReceived)
-
-    def sourceReplaced(self, reason: str) -> None:
-        """
-        Somebody else publishes it here now: try again later.
-        """
-        self.stream = None
-        self._tryLater(reason)
 
 
 class _Child(ProcessProtocol):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from twisted.application.service import IService, Service
+from twisted.application.service import IService
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
 from twisted.python.reflect import namedAny
 from twisted.python.usage import UsageError
@@ -21,13 +21,10 @@ from rtmptw.errors import NotAllowed
 from rtmptw.frames import Frame, publicName
 from rtmptw.hub.hub import StreamHub
 from rtmptw.hub.stream import Stream
-from rtmptw.interfaces import IDemanded, IFrameSource
 from rtmptw.reconnector import IReconnectorUser, Reconnector
 from rtmptw.session.target import DEFAULT_PORTS, RTMPTarget
+from rtmptw.sources._pulling import Pulling
 
-#: A stream on demand is still pulled so many seconds after the last viewer has left:
-#: somebody who only reloads the page need not wait for it anew.
-LINGER_ON_DEMAND = 5.0
 #: Seconds for our farewell at the end.
 END_TIMEOUT = 2.0
 
@@ -126,20 +123,16 @@ def _targetOf(url: str) -> RTMPTarget:
         raise UsageError(f"A stream to pull needs a URL: {error}.") from error
 
 
-@implementer(IFrameSource, IDemanded, IReconnectorUser)
-class RTMPPull(Service):
+@implementer(IReconnectorUser)
+class RTMPPull(Pulling):
     """
     Plays one stream from a server and publishes it here, for as long as it runs, or
     while it is wanted. When the stream ends there, it ends here, and is tried again.
-
-    @ivar stream: the stream that it gives its frames; C{None} if there is none.
     """
 
     _log = Logger()
 
     done = "received"
-    encoder = "pull"
-    isFed = False
 
     def __init__(
         self,
@@ -166,20 +159,12 @@ class RTMPPull(Service):
         url, _, option = url.partition("#")
         self._target = RTMPTarget.fromURL(url)
         self._ca = option.removeprefix("ca=")
-        self._hub = hub
-        self._reactor = reactor
-        self._app = app
-        self._name = name
-        self._onDemand = onDemand
+        super().__init__(hub, reactor, app, name, onDemand)
         self._endpointFor = endpointFor
         self._trustRoot: Any = None
         self.what = f"{publicName(app, name)}: pull from"
         self.peer = self._target.shown
-        self.stream: Stream | None = None
         self._protocol: RTMPClientProtocol | None = None
-        self._lastReceived = 0.0
-        self._paused = False
-        self._unwantedTimer: IDelayedCall | None = None
         self._reconnector = Reconnector(
             reactor,
             self._target,
@@ -203,29 +188,14 @@ class RTMPPull(Service):
 
         @raise SinkError: if TLS or the certificates cannot be had.
         """
-        cast(Any, super()).startService()
         if self._ca:
             self._trustRoot = trustRootFrom(self._ca)
         elif self._target.scheme == "rtmps":
             checkTLS()
-        if self._onDemand:
-            self._hub.addDemanded(self._app, self._name, self)
-        else:
-            self._reconnector.start()
+        super().startService()
 
-    def stopService(self) -> "Deferred[None]":
-        """
-        End.
-
-        @return: fires when the connection is closed.
-        """
-        cast(Any, super()).stopService()
-        if self._onDemand:
-            self._hub.removeDemanded(self._app, self._name)
-        if self._unwantedTimer is not None:
-            self._unwantedTimer.cancel()
-            self._unwantedTimer = None
-        return self._stop("the pull stops")
+    def _begin(self) -> None:
+        self._reconnector.start()
 
     def _stop(self, reason: str) -> "Deferred[None]":
         self._protocol = None
@@ -233,61 +203,15 @@ class RTMPPull(Service):
         self._lost(reason)
         return stopped
 
-    # IDemanded.
-
-    def demandBegun(self) -> None:
-        """
-        Somebody wants to see it.
-        """
-        if self._unwantedTimer is not None:
-            self._unwantedTimer.cancel()
-            self._unwantedTimer = None
-        else:
-            self._reconnector.start()
-
-    def demandEnded(self) -> None:
-        """
-        Nobody does any more.
-        """
-        self._unwantedTimer = self._reactor.callLater(LINGER_ON_DEMAND, self._unwanted)
-
-    def _unwanted(self) -> None:
-        self._unwantedTimer = None
-        self._stop("nobody watches it any more")
-
-    # IFrameSource.
-
-    def pauseSource(self) -> None:
-        """
-        Read nothing more.
-        """
-        self._paused = True
-        if self._protocol is not None:
-            self._protocol.pauseReading()
-
-    def resumeSource(self) -> None:
-        """
-        Read on.
-        """
-        self._paused = False
-        self._lastReceived = self._reactor.seconds()
-        if self._protocol is not None:
-            self._protocol.resumeReading()
-
-    def silentFor(self) -> float:
-        """
-        @return: the seconds since the last frame; 0 while we do not read.
-        """
-        if self._paused:
-            return 0.0
-        return cast(float, self._reactor.seconds() - self._lastReceived)
-
-    def sourceReplaced(self, reason: str) -> None:
-        """
-        Somebody else publishes it here now: try again later.
-        """
-        self.stream = None
+    def _tryLater(self, reason: str) -> None:
         self._reconnector.tryLater(reason)
+
+    def _setReading(self, isReading: bool) -> None:
+        if self._protocol is not None:
+            if isReading:
+                self._protocol.resumeReading()
+            else:
+                self._protocol.pauseReading()
 
     # IReconnectorUser.
 
@@ -305,11 +229,6 @@ class RTMPPull(Service):
         """
         self._protocol = None
         self._lost(self._reconnector.trouble)
-
-    def _lost(self, reason: str) -> None:
-        stream, self.stream = self.stream, None
-        if stream is not None:
-            self._hub.sourceLost(stream, self, reason)
 
     def frameReceived(self, frame: Frame) -> None:
         """

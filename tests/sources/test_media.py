@@ -20,13 +20,8 @@ from rtmptw.delivery import Delivery, Policy
 from rtmptw.frames import Frame
 from rtmptw.hub.hub import StreamHub
 from rtmptw.interfaces import IDemanded, IFrameSource
-from rtmptw.sources.media import (
-    END_TIMEOUT,
-    LINGER_ON_DEMAND,
-    LONGEST_WAIT,
-    MAX_LINES,
-    MediaPull,
-)
+from rtmptw.sources._pulling import LINGER_ON_DEMAND
+from rtmptw.sources.media import END_TIMEOUT, LONGEST_WAIT, MAX_LINES, MediaPull
 from rtmptw.sources.pull import Pull
 from rtmptw.testing import RecordingSink, makeFrames
 from rtmptw.wire import flvfile

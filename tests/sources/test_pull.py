@@ -23,7 +23,8 @@ from rtmptw.interfaces import IDemanded, IFrameSource
 from rtmptw.reconnector import IReconnectorUser
 from rtmptw.service import RTMPService
 from rtmptw.session.client import SILENCE_TIMEOUT
-from rtmptw.sources.pull import END_TIMEOUT, LINGER_ON_DEMAND, Pull, RTMPPull
+from rtmptw.sources._pulling import LINGER_ON_DEMAND
+from rtmptw.sources.pull import END_TIMEOUT, Pull, RTMPPull
 from rtmptw.tap import Options
 from rtmptw.testing import RecordingSink, makeFrames, videoFrame
 from tests.hub.test_hub import SinkFactory, Source
