@@ -159,9 +159,9 @@ async def test_losslessPausesThePublisher(serve: Serve) -> None:
     factory = DecodeSinkFactory(UserCode.fromObject("gate", gate), Wanted())
     server = await serve(others=[("decode", factory)])
     source = encode(Media(audio="", frames=4000))
+    published = server.hub.whenPublished("live", "cam")
     publisher = Publisher(server.reactor, Mux(source, server.url()))
-    await server.until(lambda: bool(server.hub.streams))
-    stream = server.stream()
+    stream = await published
     await server.until(lambda: stream.pauses > 0)
     paused = stream.counts[FrameKind.VIDEO]
     gate.mayReturn.set()
@@ -184,9 +184,9 @@ async def test_latestEndsWithTheNewest(serve: Serve) -> None:
     )
     server = await serve(others=[("decode", factory)])
     source = encode(VIDEO_ONLY)
+    published = server.hub.whenPublished("live", "cam")
     publisher = Publisher(server.reactor, Mux(source, server.url()))
-    await server.until(lambda: bool(server.hub.streams))
-    stream = server.stream()
+    stream = await published
     await publisher.done
     await server.until(lambda: stream.counts[FrameKind.VIDEO] > VIDEO_ONLY.frames)
     await server.until(lambda: bool(gate.times))
