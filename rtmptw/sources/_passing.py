@@ -4,7 +4,7 @@ What a feed takes from another stream, unchanged.
 
 from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
@@ -14,13 +14,28 @@ from rtmptw.frames import Frame, FrameKind, Role, StreamInfo
 from rtmptw.hub.stream import Stream
 from rtmptw.interfaces import IFrameSink
 
-if TYPE_CHECKING:
-    from rtmptw.sources.feed import Feed
-
 #: A frame waits while it is so many ms ahead of the pictures that are made here, ...
 MAX_AHEAD = 500
 #: ... but not more than so many: ten seconds of AAC. The pictures may have stopped.
 MAX_HELD = 512
+
+
+class Fed(Protocol):
+    """
+    What is fed.
+    """
+
+    @property
+    def stream(self) -> Stream | None:
+        """
+        The stream, while there is one.
+        """
+
+    @property
+    def isPaused(self) -> bool:
+        """
+        Whether it takes nothing now.
+        """
 
 
 def copyOf(frame: Frame) -> Frame:
@@ -42,7 +57,7 @@ class Passing:
 
     delivery = LOSSLESS
 
-    def __init__(self, feed: "Feed", kinds: frozenset[FrameKind]) -> None:
+    def __init__(self, feed: Fed, kinds: frozenset[FrameKind]) -> None:
         self._feed = feed
         self._kinds = kinds
         self._held: deque[Frame] = deque()
