@@ -21,7 +21,32 @@ def pseudoRandom(count: int) -> bytes:
     return (b"not random " * (count // 11 + 1))[:count]
 
 
-class ScriptedClient:
+class Listener:
+    """
+    Reads what a session has to send: what follows its part of the handshake.
+    """
+
+    def __init__(
+        self,
+        dataToSend: Callable[[], bytes],
+        messageReceived: Callable[[int, int, int, bytes, int], None],
+    ) -> None:
+        self._dataToSend = dataToSend
+        self._reader = ChunkReader(messageReceived)
+        self._handshake = 1 + 2 * SIZE
+
+    def hear(self) -> None:
+        """
+        Read what there is by now.
+        """
+        data = self._dataToSend()
+        skipped = min(self._handshake, len(data))
+        self._handshake -= skipped
+        if data[skipped:]:
+            self._reader.receive(data[skipped:])
+
+
+class ScriptedClient(Listener):
     """
     Speaks the bytes of a client.
 
@@ -35,16 +60,15 @@ class ScriptedClient:
         dataToSend: Callable[[], bytes],
     ) -> None:
         self._receive = receive
-        self._dataToSend = dataToSend
         self.writer = ChunkWriter()
         self.events: list[Event] = []
         self.answers: list[tuple[int, int, bytes]] = []
-        self._reader = ChunkReader(
+        super().__init__(
+            dataToSend,
             lambda kind, time, stream, payload, chunkStream: self.answers.append(
                 (kind, stream, payload)
-            )
+            ),
         )
-        self._handshake = 1 + 2 * SIZE
 
     @classmethod
     def ofSession(cls, session: ServerSession, now: float = 0.0) -> "ScriptedClient":
@@ -63,16 +87,6 @@ class ScriptedClient:
         self.events += events
         self.hear()
         return events
-
-    def hear(self) -> None:
-        """
-        Read what the server has to send.
-        """
-        data = self._dataToSend()
-        skipped = min(self._handshake, len(data))
-        self._handshake -= skipped
-        if data[skipped:]:
-            self._reader.receive(data[skipped:])
 
     def shakeHands(self) -> None:
         """
@@ -141,7 +155,7 @@ class ScriptedClient:
         raise AssertionError("no status was sent")
 
 
-class ScriptedServer:
+class ScriptedServer(Listener):
     """
     Says what a test wants a server to say, to a client of ours.
 
@@ -156,15 +170,14 @@ class ScriptedServer:
         @param dataToSend: the client's bytes.
         """
         self._receive = receive
-        self._dataToSend = dataToSend
         self.heard: list[tuple[int, int, bytes, int]] = []
         self._writer = ChunkWriter()
-        self._reader = ChunkReader(
+        super().__init__(
+            dataToSend,
             lambda kind, time, stream, payload, chunkStream: self.heard.append(
                 (kind, stream, payload, time)
-            )
+            ),
         )
-        self._handshake = 1 + 2 * SIZE
 
     def send(self, data: bytes) -> Any:
         """
@@ -173,16 +186,6 @@ class ScriptedServer:
         result = self._receive(data)
         self.hear()
         return result
-
-    def hear(self) -> None:
-        """
-        Read what the client has to send.
-        """
-        data = self._dataToSend()
-        skipped = min(self._handshake, len(data))
-        self._handshake -= skipped
-        if data[skipped:]:
-            self._reader.receive(data[skipped:])
 
     def shakeHands(self) -> None:
         """
