@@ -18,7 +18,7 @@ from twisted.internet.interfaces import (
 )
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 #: So much is read from a socket at once, four times as much as Twisted does: a fast
 #: publisher is read with fewer calls.
@@ -39,7 +39,7 @@ class _Member:
     __slots__ = ("readInto", "receive", "transport")
 
     def __init__(
-        self, transport: tcp.Connection, receive: Callable[[bytes], object]
+        self, transport: tcp.Connection, receive: Callable[[bytes, float], object]
     ) -> None:
         self.transport = transport
         self.receive = receive
@@ -47,7 +47,6 @@ class _Member:
         self.readInto = handle.recv_into
 
 
-@implementer(IReadDescriptor)
 class Readers:
     """
     Reads plain sockets in place of the reactor, which sees one descriptor for all of
@@ -71,6 +70,8 @@ class Readers:
         self._buffer = bytearray(READ_SIZE)
         self._view = memoryview(self._buffer)
         self.pace = 0.0
+        # Whether the reactor looks for us; else a timer does.
+        self._isWatched = False
         self._waiting: IDelayedCall | None = None
         self._reads = 0
         self._since = reactor.seconds()
@@ -88,11 +89,11 @@ class Readers:
             return cls(reactor, isPaced)
         return None
 
-    def add(self, transport: Any, receive: Callable[[bytes], object]) -> bool:
+    def add(self, transport: Any, receive: Callable[[bytes, float], object]) -> bool:
         """
         Read a connection from now on.
 
-        @param receive: gets its bytes.
+        @param receive: gets its bytes, and the time of the clock in seconds.
         @return: whether that can be done: for plain sockets.
         """
         if not isinstance(transport, tcp.Connection) or transport.TLS:
@@ -127,14 +128,25 @@ class Readers:
     def _begin(self) -> None:
         self._reads = 0
         self._since = self._reactor.seconds()
-        self._reactor.addReader(self)
+        self._watch()
 
     def _stop(self) -> None:
         self.pace = 0.0
         if self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None
-        self._reactor.removeReader(self)
+        self._watch(False)
+
+    def _watch(self, isWatched: bool = True) -> None:
+        """
+        Let the reactor look, or not.
+        """
+        if isWatched != self._isWatched:
+            self._isWatched = isWatched
+            if isWatched:
+                self._reactor.addReader(self)
+            else:
+                self._reactor.removeReader(self)
 
     # What the reactor calls.
 
@@ -159,22 +171,26 @@ class Readers:
         """
         Read all sockets that have something.
         """
-        isBehind = self._readAll()
+        now: float = self._reactor.seconds()
+        isBehind = self._readAll(now)
         if not self._isPaced:
             return
-        self._measure()
+        self._measure(now)
+        if not self._members:
+            return
         # Nobody waits for one that sends faster than it is read.
-        if self.pace and self._members and not isBehind:
-            self._reactor.removeReader(self)
+        isWaiting = self.pace > 0.0 and not isBehind
+        self._watch(not isWaiting)
+        if isWaiting and self._waiting is None:
             self._waiting = self._reactor.callLater(self.pace, self._look)
 
     def _look(self) -> None:
         self._waiting = None
-        self._reactor.addReader(self)
         self.doRead()
 
-    def _readAll(self) -> bool:
+    def _readAll(self, now: float) -> bool:
         """
+        @param now: when all this counts as received.
         @return: whether some socket has more than was read.
         """
         members = self._members
@@ -199,7 +215,7 @@ class Readers:
                 continue
             isBehind = isBehind or size == READ_SIZE
             try:
-                member.receive(bytes(view[:size]))
+                member.receive(bytes(view[:size]), now)
             except Exception:
                 # As the reactor does: an error ends this connection and no other.
                 self._log.failure("an error in {member}", member=member.transport)
@@ -207,8 +223,7 @@ class Readers:
                 member.transport.abortConnection()
         return isBehind
 
-    def _measure(self) -> None:
-        now = self._reactor.seconds()
+    def _measure(self, now: float) -> None:
         passed = now - self._since
         if passed < AVERAGED:
             return
@@ -216,3 +231,7 @@ class Readers:
         self._reads = 0
         self._since = now
         self.pace = next((pace for least, pace in PACES if rate >= least), 0.0)
+
+
+# Not as a decorator: mypyc makes a plain class of one that has any.
+classImplements(Readers, IReadDescriptor)

@@ -9,6 +9,9 @@ parsed once, by L{rtmptw.wire.flv}, and kept beside it.
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, IntEnum
+from typing import Final
+
+from rtmptw._native import mypyc_attr
 
 
 class FrameKind(IntEnum):
@@ -84,18 +87,22 @@ class Codec(Enum):
     DEVICE = "device"
 
 
+# To look a member up in its class costs more than to compare it.
+_CODED: Final = Role.CODED
+
 #: The tracks of every frame that is not Enhanced RTMP multitrack.
 DEFAULT_TRACKS: tuple[int, ...] = (0,)
 
 
-@dataclass(slots=True, eq=False)
+@mypyc_attr(acyclic=True)
 class Frame:
     """
     One audio, video or data message of a stream.
 
-    Not frozen: one is made for each message that arrives (a frozen dataclass
-    costs three times as much), and the stream repairs its timestamp once. After
-    that, treat it as a value: every sink of the stream gets the same object.
+    A plain class: one is made for each message that arrives, and what writes the
+    C{__init__} of a class at run time costs more. The stream repairs the timestamp
+    once; after that, treat it as a value: every sink of the stream gets the same
+    object.
 
     @ivar kind: audio, video or data.
     @ivar timestamp: decoding time in milliseconds on the stream's own unbroken
@@ -110,15 +117,62 @@ class Frame:
     @ivar name: for data the name of the message, C{"onMetaData"} for example.
     """
 
-    kind: FrameKind
-    timestamp: int
-    payload: bytes
-    role: Role
-    codec: Codec | None = None
-    isKey: bool = False
-    compositionTime: int = 0
-    tracks: tuple[int, ...] = DEFAULT_TRACKS
-    name: str = ""
+    __slots__ = (
+        "codec",
+        "compositionTime",
+        "isKey",
+        "kind",
+        "name",
+        "payload",
+        "role",
+        "timestamp",
+        "tracks",
+    )
+
+    def __init__(
+        self,
+        kind: FrameKind,
+        timestamp: int,
+        payload: bytes,
+        role: Role,
+        codec: Codec | None = None,
+        isKey: bool = False,
+        compositionTime: int = 0,
+        tracks: tuple[int, ...] = DEFAULT_TRACKS,
+        name: str = "",
+    ) -> None:
+        self.kind = kind
+        self.timestamp = timestamp
+        self.payload = payload
+        self.role = role
+        self.codec = codec
+        self.isKey = isKey
+        self.compositionTime = compositionTime
+        self.tracks = tracks
+        self.name = name
+
+    def __repr__(self) -> str:
+        return (
+            f"<Frame {self.kind.name} {self.role.name} at {self.timestamp} ms, "
+            f"{len(self.payload)} bytes>"
+        )
+
+    def retimed(self, timestamp: int) -> "Frame":
+        """
+        @param timestamp: in ms.
+        @return: the same frame at another time.
+        """
+        return Frame(
+            self.kind,
+            timestamp,
+            self.payload,
+            self.role,
+            self.codec,
+            self.isKey,
+            self.compositionTime,
+            self.tracks,
+            self.name,
+        )
 
     @property
     def isHeader(self) -> bool:
@@ -126,7 +180,7 @@ class Frame:
         Whether a decoder needs this before anything else: metadata, codec
         headers, colour information. Headers are never dropped.
         """
-        if self.role is Role.CODED:
+        if self.role is _CODED:
             # Nearly all are.
             return False
         return self.role in _HEADER_ROLES or self.name == "onMetaData"

@@ -23,9 +23,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from rtmptw._dispatch import Dispatch
 from rtmptw._reading import Readers
 from rtmptw.errors import NotAllowed
-from rtmptw.frames import Frame, publicName
+from rtmptw.frames import publicName
 from rtmptw.hub.hub import StreamHub
 from rtmptw.hub.stream import Stream
 from rtmptw.interfaces import (
@@ -39,7 +40,6 @@ from rtmptw.outputs.sending import MAX_UNSENT, Sender, socketOf
 from rtmptw.session.events import (
     ConnectRequested,
     Event,
-    FrameReceived,
     HeaderCleared,
     MediumSelected,
     PauseRequested,
@@ -133,11 +133,9 @@ class RTMPProtocol(Protocol):
         self._readers = readers
         self._connectionEnded = connectionEnded
         self._publications: dict[int, _Publication] = {}
-        self._receivers: dict[int, Callable[[Frame], None]] = {}
         self._playbacks: dict[int, Playback] = {}
         self._pausedFor: set[object] = set()
         self._timer: IDelayedCall | None = None
-        self._outgoing = b""
         self._lost = False
         self._lingering = False
         self._endReason = ""
@@ -161,6 +159,7 @@ class RTMPProtocol(Protocol):
         self._socket = socketOf(transport)
         self._begun = self._clock.seconds()
         self._session = ServerSession(self._begun, os.urandom, self._settings)
+        self._dispatch = Dispatch(self._session, self._react, self._settle)
         self._sender = Sender(transport, self._viewing.turns, self._fullChanged)
         self._startReading()
         self._arm()
@@ -169,9 +168,7 @@ class RTMPProtocol(Protocol):
         """
         Give bytes to the session and do what it says.
         """
-        self._do(self._session.receive(data, self._clock.seconds()))
-        if not self._publications:
-            self._arm()
+        self._dispatch.receive(data, self._clock.seconds())
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
@@ -249,7 +246,7 @@ class RTMPProtocol(Protocol):
         Leave it to the readers, if they can.
         """
         if self._readers is not None:
-            self._readers.add(self.transport, self.dataReceived)
+            self._readers.add(self.transport, self._dispatch.receive)
 
     def _stopReading(self) -> None:
         if self._readers is not None:
@@ -278,15 +275,25 @@ class RTMPProtocol(Protocol):
         """
         Do what the events say, then send what there is to send.
         """
-        for event in events:
-            if type(event) is FrameReceived:
-                receive = self._receivers.get(event.streamID)
-                if receive is not None:
-                    receive(event.frame)
-            else:
-                _REACTIONS[type(event)](self, event)
-        self._outgoing += self._session.dataToSend()
-        if self._outgoing and not self._closing:
+        self._dispatch.give(events)
+        self._finish()
+
+    def _react(self, event: Event) -> None:
+        _REACTIONS[type(event)](self, event)
+
+    def _settle(self) -> None:
+        """
+        What came was more than frames.
+        """
+        self._finish()
+        if not self._publications:
+            self._arm()
+
+    def _finish(self) -> None:
+        """
+        Send what there is to send, and close if the session is over.
+        """
+        if self._session.unsaid and not self._closing:
             self._send()
         if self._endReason and not self._lost:
             self._hangUp()
@@ -301,19 +308,17 @@ class RTMPProtocol(Protocol):
         needs an acknowledgement to go on stops sending, and gets it then. For the
         same reason a write that fails must not end the connection (L{Sender}).
         """
-        data = self._outgoing
         socket = self._socket
         if (
             socket is not None
             and self._published
             and not self._endReason
-            and len(data) <= MAX_UNSENT
+            and self._session.unsaid <= MAX_UNSENT
             and not self._playbacks
             and _hasMore(socket)
         ):
             return
-        self._outgoing = b""
-        self._sender.sendNow(data)
+        self._sender.sendNow(self._session.dataToSend())
         if self._sender.isClogged and not self._playbacks:
             self.pauseReading(self._sender)
 
@@ -365,7 +370,7 @@ class RTMPProtocol(Protocol):
             return
         publication.stream = stream
         self._publications[event.streamID] = publication
-        self._receivers[event.streamID] = stream.frameReceived
+        self._dispatch.streams[event.streamID] = stream
         if stream.name not in self._published and len(self._published) < MAX_NAMES:
             self._published.append(stream.name)
         self._accept(event.requestID)
@@ -475,7 +480,7 @@ class RTMPProtocol(Protocol):
 
     def _unpublish(self, streamID: int, reason: str) -> None:
         publication = self._publications.pop(streamID)
-        del self._receivers[streamID]
+        del self._dispatch.streams[streamID]
         self.resumeReading(publication)
         if publication.stream is not None:
             self._hub.sourceLost(publication.stream, publication, reason)

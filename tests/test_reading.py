@@ -51,6 +51,9 @@ class ReadersTests(SynchronousTestCase):
         self.readers = Readers(self.reactor)
         self.got: list[bytes] = []
 
+    def receive(self, data: bytes, now: float) -> None:
+        self.got.append(data)
+
     def connection(self) -> tuple[tcp.Connection, socket.socket]:
         """
         One end for the readers, and the other for the test.
@@ -69,7 +72,7 @@ class ReadersTests(SynchronousTestCase):
         One that is read.
         """
         transport, theirs = self.connection()
-        self.assertTrue(self.readers.add(transport, self.got.append))
+        self.assertTrue(self.readers.add(transport, self.receive))
         return transport, theirs
 
     def test_readsAll(self) -> None:
@@ -112,8 +115,8 @@ class ReadersTests(SynchronousTestCase):
         self.assertTrue(self.readers.remove(two))
         self.assertEqual(self.reactor.readers, set())
         self.assertFalse(self.readers.remove(StringTransport()))
-        self.assertFalse(self.readers.add(StringTransport(), self.got.append))
-        self.assertTrue(self.readers.add(one, self.got.append))
+        self.assertFalse(self.readers.add(StringTransport(), self.receive))
+        self.assertTrue(self.readers.add(one, self.receive))
         self.reactor.turn()
         self.assertEqual(self.got, [b"x"])
 
@@ -138,7 +141,7 @@ class ReadersTests(SynchronousTestCase):
         for transport, theirs in pair:
             theirs.send(b"x")
 
-            def receive(data: bytes, mine: Any = transport) -> None:
+            def receive(data: bytes, now: float, mine: Any = transport) -> None:
                 self.got.append(data)
                 for other, _ in pair:
                     if other is not mine:
@@ -153,7 +156,7 @@ class ReadersTests(SynchronousTestCase):
         It is logged, its connection is ended, the others are read.
         """
         bad, theirs = self.connection()
-        self.readers.add(bad, lambda data: 1 // 0)
+        self.readers.add(bad, lambda data, now: 1 // 0)
         theirs.send(b"x")
         _good, others = self.member()
         others.send(b"good")
@@ -173,7 +176,7 @@ class ReadersTests(SynchronousTestCase):
             self.reactor.turn()
             self.reactor.advance(1 / rate)
             # What was not read yet.
-            self.readers._readAll()
+            self.readers._readAll(self.reactor.seconds())
 
     def test_thePaceOfTheLoad(self) -> None:
         """

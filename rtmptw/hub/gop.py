@@ -3,14 +3,16 @@ The frames since the last key frame: what a late sink needs to show a picture at
 once.
 """
 
+from typing import Final
+
 from rtmptw.frames import Frame, FrameKind, Role
 
 #: A longer group is not kept: whoever joins would lag by as much.
-MAX_MILLISECONDS = 10_000
+MAX_MILLISECONDS: Final = 10_000
 #: Bounds the overhead of tiny frames (SRS has the same number).
-MAX_FRAMES = 2500
+MAX_FRAMES: Final = 2500
 #: Ten seconds of 13 Mbit/s.
-MAX_BYTES = 16 * 1024 * 1024
+MAX_BYTES: Final = 16 * 1024 * 1024
 
 
 class GroupOfPictures:
@@ -22,6 +24,7 @@ class GroupOfPictures:
     def __init__(self) -> None:
         self._frames: list[Frame] = []
         self._bytes = 0
+        self._since = 0
         self._track: int | None = None
 
     def add(self, frame: Frame) -> None:
@@ -31,15 +34,17 @@ class GroupOfPictures:
         if frame.isKey and self._begins(frame):
             self._frames = [frame]
             self._bytes = len(frame.payload)
+            self._since = frame.timestamp
             return
-        if not self._frames:
+        frames = self._frames
+        if not frames:
             return
-        self._frames.append(frame)
+        frames.append(frame)
         self._bytes += len(frame.payload)
         if (
-            len(self._frames) > MAX_FRAMES
-            or self._bytes > MAX_BYTES
-            or frame.timestamp - self._frames[0].timestamp > MAX_MILLISECONDS
+            self._bytes > MAX_BYTES
+            or frame.timestamp - self._since > MAX_MILLISECONDS
+            or len(frames) > MAX_FRAMES
         ):
             self.clear()
 

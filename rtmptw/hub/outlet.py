@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from rtmptw.delivery import Policy
 from rtmptw.frames import Frame, FrameKind, Role, StreamInfo
@@ -52,7 +52,6 @@ class _Lag:
     bytes: int = 0
 
 
-@implementer(IPushProducer)
 class Outlet:
     """
     Joins a stream to one sink. To the sink this is the producer of its frames.
@@ -132,7 +131,7 @@ class Outlet:
         """
         self._streamName = stream.name
         try:
-            self.sink.streamStarted(stream, self)
+            self.sink.streamStarted(stream, cast(IPushProducer, self))
         except Exception:
             # A sink is anybody's code: what goes wrong in it ends it alone.
             self._sinkFailed()
@@ -646,3 +645,7 @@ class Outlet:
         self._queue.clear()
         self._since.clear()
         self._queuedBytes = 0
+
+
+# Not as a decorator: mypyc makes a plain class of one that has any.
+classImplements(Outlet, IPushProducer)

@@ -4,7 +4,7 @@ A stream: one source, many sinks, and every frame accounted for at each.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
@@ -16,6 +16,11 @@ from rtmptw.hub.multicast import Multicast
 from rtmptw.hub.outlet import Outlet
 from rtmptw.hub.timeline import Timeline
 from rtmptw.interfaces import IFrameSink, IFrameSource, IMulticastTarget
+
+# To look a member up in its class costs more than to compare it.
+_VIDEO: Final = FrameKind.VIDEO
+_AUDIO: Final = FrameKind.AUDIO
+_UNKNOWN: Final = Role.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,6 @@ class Stream:
     @ivar credentials: what its publisher showed.
     @ivar headers: metadata and codec headers so far.
     @ivar timeline: its clock, with the repairs.
-    @ivar counts: frames received, by kind.
     @ivar bytes: payload bytes received.
     @ivar malformed: bodies that no codec explains, passed on as they are.
     @ivar publishers: how many sources it has had.
@@ -76,7 +80,9 @@ class Stream:
         self.credentials: str | None = None
         self.headers = CodecHeaders()
         self.timeline = Timeline()
-        self.counts = dict.fromkeys(FrameKind, 0)
+        self._video = 0
+        self._audio = 0
+        self._data = 0
         self.bytes = 0
         self.malformed = 0
         self.publishers = 0
@@ -102,6 +108,17 @@ class Stream:
         The public name.
         """
         return self.info.name
+
+    @property
+    def counts(self) -> dict[FrameKind, int]:
+        """
+        The frames received, by kind.
+        """
+        return {
+            FrameKind.AUDIO: self._audio,
+            FrameKind.VIDEO: self._video,
+            FrameKind.DATA: self._data,
+        }
 
     @property
     def outlets(self) -> tuple[Outlet, ...]:
@@ -163,16 +180,22 @@ class Stream:
             clock here.
         """
         self.timeline.repair(frame)
-        self.counts[frame.kind] += 1
+        kind = frame.kind
+        isHeader = frame.isHeader
         self.bytes += len(frame.payload)
-        if frame.isHeader:
+        if kind is _VIDEO:
+            self._video += 1
+            self._hasVideo = self._hasVideo or not isHeader
+        elif kind is _AUDIO:
+            self._audio += 1
+        else:
+            self._data += 1
+        if isHeader:
             self.headers.remember(frame)
         else:
             if self._gop is not None:
                 self._gop.add(frame)
-            if frame.kind is FrameKind.VIDEO:
-                self._hasVideo = True
-            if frame.role is Role.UNKNOWN:
+            if frame.role is _UNKNOWN:
                 self.malformed += 1
         # Taken now: who joins or leaves a multicast meanwhile has had this frame.
         separate = self._separate

@@ -9,15 +9,22 @@ Audio and video have correctors of their own that share one offset: a corrector
 common to both takes one track's jump for the other's (ossrs/srs#2776).
 """
 
-from rtmptw.frames import Frame, FrameKind, Role
+from typing import Final
+
+from rtmptw.frames import DEFAULT_TRACKS, Frame, FrameKind, Role
 
 #: A step back of less than this is an encoder's own unevenness and is passed on.
-MAX_BACK = 1000
+MAX_BACK: Final = 1000
 #: A step forward of more than this is a new clock and no pause: no publisher may be
 #: silent for so long, and no unpaced file shows a picture for so long.
-MAX_FORWARD = 60_000
+MAX_FORWARD: Final = 60_000
 #: What a track steps when nothing is known of it: a video frame at 30 a second.
-DEFAULT_STEP = 33
+DEFAULT_STEP: Final = 33
+
+# To look a member up in its class costs more than to compare it.
+_CODED: Final = Role.CODED
+_VIDEO: Final = FrameKind.VIDEO
+_AUDIO: Final = FrameKind.AUDIO
 
 #: Roles whose timestamps mean little: they follow the media.
 _FOLLOWERS = frozenset(
@@ -55,6 +62,9 @@ class Timeline:
 
     def __init__(self) -> None:
         self._tracks: dict[tuple[FrameKind, int], _Track] = {}
+        # Those of nearly all frames.
+        self._video: _Track | None = None
+        self._audio: _Track | None = None
         self._offset = 0
         self._reference: int | None = None
         self._continuing = False
@@ -67,6 +77,7 @@ class Timeline:
         last one of the old source.
         """
         self._tracks.clear()
+        self._video = self._audio = None
         self._continuing = self._reference is not None
         self._reference = None
 
@@ -86,13 +97,18 @@ class Timeline:
             wire = reference + (
                 ((timestamp - reference + 0x80000000) & 0xFFFFFFFF) - 0x80000000
             )
-        if frame.role in _FOLLOWERS:
-            frame.timestamp = self._follow(wire)
-            return
-        key = (frame.kind, frame.tracks[0])
-        track = self._tracks.get(key)
+        kind = frame.kind
+        track: _Track | None = None
+        if frame.role is not _CODED:
+            if frame.role in _FOLLOWERS:
+                frame.timestamp = self._follow(wire)
+                return
+        elif frame.tracks is DEFAULT_TRACKS:
+            track = self._video if kind is _VIDEO else self._audio
         if track is None:
-            track = self._firstFrame(key, wire)
+            track = self._tracks.get((kind, frame.tracks[0]))
+        if track is None:
+            track = self._firstFrame(kind, frame.tracks[0], wire)
         else:
             step = wire - track.wire
             if step <= -MAX_BACK or step > MAX_FORWARD:
@@ -118,7 +134,7 @@ class Timeline:
             return self.position
         return timestamp
 
-    def _firstFrame(self, key: tuple[FrameKind, int], wire: int) -> _Track:
+    def _firstFrame(self, kind: FrameKind, number: int, wire: int) -> _Track:
         if self._continuing:
             self._continuing = False
             self._offset = self.position + DEFAULT_STEP - wire
@@ -129,7 +145,12 @@ class Timeline:
             # A second track on a clock of its own.
             self._offset = self.position - wire
             self._count("forward" if wire + self._offset > self.position else "back")
-        track = self._tracks[key] = _Track(self._offset, wire)
+        track = self._tracks[kind, number] = _Track(self._offset, wire)
+        if number == DEFAULT_TRACKS[0]:
+            if kind is _VIDEO:
+                self._video = track
+            elif kind is _AUDIO:
+                self._audio = track
         return track
 
     def _jump(self, track: _Track, wire: int, kind: str) -> None:

@@ -157,7 +157,7 @@ class ClientSession(Speaker):
             int(now * 1000), randomBytes
         )
         self._reader = ChunkReader(self._messageReceived, limits)
-        self._out.append(self._handshake.begin())
+        self._say(self._handshake.begin())
         self._events: list[ClientEvent] = []
         self._now = now
         self._waitingSince = now
@@ -296,7 +296,7 @@ class ClientSession(Speaker):
         if frame.name == "onMetaData":
             payload = _setDataFrame(payload)
         self.frames += 1
-        self._out.append(
+        self._say(
             self._writer.write(
                 _CHUNK_STREAMS[frame.kind],
                 frame.kind,
@@ -311,7 +311,7 @@ class ClientSession(Speaker):
     def _shakeHands(self, handshake: ClientHandshake, data: bytes) -> None:
         answer = handshake.receive(data)
         if answer:
-            self._out.append(answer)
+            self._say(answer)
         if handshake.awaiting is Await.CHUNKS:
             self._handshake = None
             self._step(Step.HANDSHAKE_DONE)
@@ -567,13 +567,11 @@ class ClientSession(Speaker):
             + self.streamID.to_bytes(4, "big")
             + BUFFER_LENGTH.to_bytes(4, "big")
         )
-        self._out.append(
-            self._writer.write(CONTROL, MessageType.USER_CONTROL, 0, 0, payload)
-        )
+        self._say(self._writer.write(CONTROL, MessageType.USER_CONTROL, 0, 0, payload))
 
     def _streamCommand(self, name: str, *values: Value) -> None:
         messageType, payload = Command(name, _START, (None, *values)).encode()
-        self._out.append(
+        self._say(
             self._writer.write(_STREAM_COMMANDS, messageType, 0, self.streamID, payload)
         )
 

@@ -4,6 +4,7 @@ What a session tells: one small class for each thing that can happen.
 
 from dataclasses import dataclass
 
+from rtmptw._native import mypyc_attr
 from rtmptw.frames import Frame, FrameKind
 from rtmptw.wire.amf import AMFObject
 
@@ -102,14 +103,19 @@ class MediumSelected:
     isWanted: bool
 
 
-@dataclass(slots=True)
+@mypyc_attr(acyclic=True)
 class FrameReceived:
     """
-    A frame of a stream that was accepted. (Not frozen: one for each message.)
+    A frame of a stream that was accepted.
+
+    A plain class, as L{Frame} is: there is one for each message.
     """
 
-    streamID: int
-    frame: Frame
+    __slots__ = ("frame", "streamID")
+
+    def __init__(self, streamID: int, frame: Frame) -> None:
+        self.streamID = streamID
+        self.frame = frame
 
 
 @dataclass(frozen=True, slots=True)

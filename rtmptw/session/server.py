@@ -12,6 +12,7 @@ Time is an argument: C{now} is a monotonic clock in seconds.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from rtmptw.errors import LocalProtocolError, RemoteProtocolError
 from rtmptw.frames import FrameKind
@@ -46,7 +47,7 @@ from rtmptw.session.state import (
 )
 from rtmptw.wire import amf0
 from rtmptw.wire.amf import UNDEFINED, AMFObject, Value
-from rtmptw.wire.chunk import ChunkReader, Limits
+from rtmptw.wire.chunk import AUDIO, VIDEO, ChunkReader, Limits
 from rtmptw.wire.flv import dataMessage, frameFromMessage
 from rtmptw.wire.handshake import Expect, ServerHandshake
 from rtmptw.wire.message import (
@@ -62,6 +63,11 @@ from rtmptw.wire.message import (
     expandAggregate,
     parse,
 )
+
+# To look a member up in its class costs more than to compare it.
+_AUDIO: Final = FrameKind.AUDIO
+_VIDEO: Final = FrameKind.VIDEO
+_NOTHING: Final = Conversation.NOTHING
 
 #: Where status messages go (nginx-rtmp has the same number).
 _STATUS = 5
@@ -196,7 +202,7 @@ class ServerSession(Speaker):
         self.lastReceived = now
         self._pingedAt = None
         self.bytesReceived += len(data)
-        if self._state is Conversation.NOTHING:
+        if self._state is _NOTHING:
             return []
         try:
             if self._handshake is not None:
@@ -458,7 +464,7 @@ class ServerSession(Speaker):
     def _shakeHands(self, handshake: ServerHandshake, data: bytes) -> None:
         answer = handshake.receive(data)
         if answer:
-            self._out.append(answer)
+            self._say(answer)
         if handshake.expecting is Expect.CHUNKS:
             self._state = advance(TRANSITIONS, self._state, Step.HANDSHAKE_DONE)
             self._waitingSince = self._now
@@ -476,7 +482,7 @@ class ServerSession(Speaker):
         """
         The chunk reader has a whole message.
         """
-        if messageType == MessageType.AUDIO or messageType == MessageType.VIDEO:
+        if messageType in (VIDEO, AUDIO):
             if streamID not in self._publishing:
                 streamID = self._publisherFor(streamID)
                 if not streamID:
@@ -485,9 +491,7 @@ class ServerSession(Speaker):
                 FrameReceived(
                     streamID,
                     frameFromMessage(
-                        FrameKind.VIDEO
-                        if messageType == MessageType.VIDEO
-                        else FrameKind.AUDIO,
+                        _VIDEO if messageType == VIDEO else _AUDIO,
                         timestamp,
                         payload,
                     ),
@@ -890,10 +894,10 @@ class ServerSession(Speaker):
         messageType, payload = Command(
             "onStatus", 0.0, (None, _information(level, code, description))
         ).encode()
-        self._out.append(self._writer.write(_STATUS, messageType, 0, streamID, payload))
+        self._say(self._writer.write(_STATUS, messageType, 0, streamID, payload))
 
     def _data(self, streamID: int, *values: Value) -> None:
-        self._out.append(
+        self._say(
             self._writer.write(
                 _STATUS, MessageType.DATA_AMF0, 0, streamID, amf0.encode(*values)
             )

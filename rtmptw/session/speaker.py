@@ -27,11 +27,14 @@ CAPABILITIES = 2.0 + 4.0 + 8.0
 class Speaker:
     """
     One side of a conversation: gathers what it says.
+
+    @ivar unsaid: how many bytes L{dataToSend} has.
     """
 
     def __init__(self) -> None:
         self._writer = ChunkWriter()
         self._out: list[bytes] = []
+        self.unsaid = 0
 
     def dataToSend(self) -> bytes:
         """
@@ -41,7 +44,12 @@ class Speaker:
             return b""
         data = b"".join(self._out)
         self._out.clear()
+        self.unsaid = 0
         return data
+
+    def _say(self, data: bytes) -> None:
+        self._out.append(data)
+        self.unsaid += len(data)
 
     def _control(
         self,
@@ -52,8 +60,8 @@ class Speaker:
         | WindowAcknowledgementSize,
     ) -> None:
         messageType, payload = message.encode()
-        self._out.append(self._writer.write(CONTROL, messageType, 0, 0, payload))
+        self._say(self._writer.write(CONTROL, messageType, 0, 0, payload))
 
     def _command(self, name: str, transactionID: float, *values: Value) -> None:
         messageType, payload = Command(name, transactionID, values).encode()
-        self._out.append(self._writer.write(COMMANDS, messageType, 0, 0, payload))
+        self._say(self._writer.write(COMMANDS, messageType, 0, 0, payload))

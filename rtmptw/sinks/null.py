@@ -19,7 +19,7 @@ class NullSink:
     Counts the frames of a stream and forgets them.
 
     @ivar frames: how many came, by kind.
-    @ivar bytes: the bytes of their payloads, by kind.
+    @ivar bytes: the bytes of their payloads.
     """
 
     _log = Logger()
@@ -28,7 +28,7 @@ class NullSink:
 
     def __init__(self) -> None:
         self.frames: dict[FrameKind, int] = dict.fromkeys(FrameKind, 0)
-        self.bytes: dict[FrameKind, int] = dict.fromkeys(FrameKind, 0)
+        self.bytes = 0
         self._name = ""
 
     def streamStarted(self, stream: StreamInfo, producer: IPushProducer) -> None:
@@ -42,7 +42,7 @@ class NullSink:
         Count it.
         """
         self.frames[frame.kind] += 1
-        self.bytes[frame.kind] += len(frame.payload)
+        self.bytes += len(frame.payload)
 
     def streamEnded(self, reason: str) -> None:
         """
@@ -55,7 +55,7 @@ class NullSink:
             video=self.frames[FrameKind.VIDEO],
             audio=self.frames[FrameKind.AUDIO],
             data=self.frames[FrameKind.DATA],
-            bytes=sum(self.bytes.values()),
+            bytes=self.bytes,
             reason=reason,
         )
 

@@ -3,7 +3,6 @@ What a feed takes from another stream, unchanged.
 """
 
 from collections import deque
-from dataclasses import replace
 from typing import Protocol
 
 from twisted.internet.interfaces import IPushProducer
@@ -42,7 +41,7 @@ def copyOf(frame: Frame) -> Frame:
     """
     @return: a frame for another stream: each puts its own on its own clock.
     """
-    return replace(frame, timestamp=frame.timestamp & 0xFFFFFFFF)
+    return frame.retimed(frame.timestamp & 0xFFFFFFFF)
 
 
 @implementer(IFrameSink)

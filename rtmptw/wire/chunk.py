@@ -13,6 +13,7 @@ put aside untouched and read again with the bytes that follow.
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 from rtmptw.errors import LocalProtocolError, RemoteProtocolError
 
@@ -22,33 +23,33 @@ DEFAULT_CHUNK_SIZE = 128
 #: same (RTMP 1.0, section 5.4.1) and is taken as this one.
 MAX_CHUNK_SIZE = 0xFFFFFF
 #: In a 24-bit timestamp field: a 32-bit one follows the message header.
-EXTENDED_MARKER = 0xFFFFFF
+EXTENDED_MARKER: Final = 0xFFFFFF
 #: The longest header: 3 basic, 11 message, 4 extended timestamp.
 MAX_HEADER = 18
 
-SET_CHUNK_SIZE = 1
-ABORT = 2
-AUDIO = 8
-VIDEO = 9
-DATA_AMF3 = 15
-DATA_AMF0 = 18
-AGGREGATE = 22
+SET_CHUNK_SIZE: Final = 1
+ABORT: Final = 2
+AUDIO: Final = 8
+VIDEO: Final = 9
+DATA_AMF3: Final = 15
+DATA_AMF0: Final = 18
+AGGREGATE: Final = 22
 
 #: Message types that carry media, with the larger bound.
 _MEDIA = frozenset({AUDIO, VIDEO, DATA_AMF3, DATA_AMF0, AGGREGATE})
 
 #: Length of the message header of each format.
-_HEADER_LENGTH = (11, 7, 3, 0)
+_HEADER_LENGTH: Final = (11, 7, 3, 0)
 
 #: Chunks taken out of a run in one go. Bounds what a run that breaks off early
 #: costs; 512 chunks of 128 bytes are one 64 KiB read.
-_MAX_RUN = 512
+_MAX_RUN: Final = 512
 #: So many whole chunks must follow for a run to be worth its while.
-_MIN_RUN = 3
+_MIN_RUN: Final = 3
 #: So many pieces of one message are joined on the way if they are small: a peer
 #: that sends a byte at a time would cost forty bytes of memory for each.
-_MANY_PIECES = 1024
-_SMALL_PIECES = 1024 * 1024
+_MANY_PIECES: Final = 1024
+_SMALL_PIECES: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,11 @@ class Expect(IntEnum):
     MESSAGE_HEADER = 1
     EXTENDED_TIMESTAMP = 2
     PAYLOAD = 3
+
+
+# To look a member up in its class costs as much as to read a header.
+_BASIC_HEADER: Final = Expect.BASIC_HEADER
+_PAYLOAD: Final = Expect.PAYLOAD
 
 
 class _ChunkStream:
@@ -156,6 +162,7 @@ class ChunkReader:
     def __init__(self, deliver: Deliver, limits: Limits | None = None) -> None:
         self._deliver = deliver
         self._limits = limits or Limits()
+        self._maxMedia: int = self._limits.maxMedia
         self.chunkSize: int = DEFAULT_CHUNK_SIZE
         self.expecting: Expect = Expect.BASIC_HEADER
         self._streams: dict[int, _ChunkStream] = {}
@@ -294,7 +301,12 @@ class ChunkReader:
             )
             messageType = data[position + 6]
             if chunkFormat == 0:
-                streamID = int.from_bytes(data[position + 7 : position + 11], "little")
+                streamID = (
+                    data[position + 7]
+                    | data[position + 8] << 8
+                    | data[position + 9] << 16
+                    | data[position + 10] << 24
+                )
         if stream.pending:
             # 5.3.1.2.4: a continuation SHOULD be of type 3. FFmpeg and GStreamer
             # take others too; without Abort it cannot be another message.
@@ -312,14 +324,8 @@ class ChunkReader:
                 )
             stream.extended = extended
         else:
-            limits = self._limits
-            bound = limits.maxMedia if messageType in _MEDIA else limits.maxCommand
-            if length > bound:
-                raise RemoteProtocolError(
-                    "message-too-large",
-                    f"message of type {messageType} with {length} bytes, "
-                    f"at most {bound}",
-                )
+            if length > self._maxMedia or messageType not in (VIDEO, AUDIO):
+                self._checkLength(messageType, length)
             stream.extended = extended
             stream.wireTimestamp = field
             stream.timestamp = (
@@ -331,6 +337,15 @@ class ChunkReader:
             self._begin(stream)
         self._current = stream
         return after
+
+    def _checkLength(self, messageType: int, length: int) -> None:
+        limits = self._limits
+        bound = limits.maxMedia if messageType in _MEDIA else limits.maxCommand
+        if length > bound:
+            raise RemoteProtocolError(
+                "message-too-large",
+                f"message of type {messageType} with {length} bytes, at most {bound}",
+            )
 
     def _begin(self, stream: _ChunkStream) -> None:
         stream.pending = stream.length
@@ -351,7 +366,7 @@ class ChunkReader:
         pending = stream.pending
         if pending:
             self._left = pending if pending < self.chunkSize else self.chunkSize
-            self.expecting = Expect.PAYLOAD
+            self.expecting = _PAYLOAD
         else:
             # A message without payload is whole with its header.
             self._finish(stream, b"")
@@ -433,7 +448,7 @@ class ChunkReader:
             return self._readRun(stream, left, data, position, end)
         self._keep(stream, data[position:stop])
         stream.pending -= left
-        self.expecting = Expect.BASIC_HEADER
+        self.expecting = _BASIC_HEADER
         return stop
 
     def _readRun(
@@ -459,7 +474,7 @@ class ChunkReader:
         stream.pending = rest
         if rest:
             self._keep(stream, piece)
-            self.expecting = Expect.BASIC_HEADER
+            self.expecting = _BASIC_HEADER
         else:
             stream.pieces.append(piece)
             self._finish(stream, self._join(stream))
@@ -488,7 +503,7 @@ class ChunkReader:
         return payload
 
     def _finish(self, stream: _ChunkStream, payload: bytes) -> None:
-        self.expecting = Expect.BASIC_HEADER
+        self.expecting = _BASIC_HEADER
         if stream.promised:
             self._promised -= stream.promised
             stream.promised = 0

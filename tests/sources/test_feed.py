@@ -5,7 +5,6 @@ Tests of L{rtmptw.sources.feed}: a stream that Python feeds.
 import itertools
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -574,7 +573,7 @@ class PassOnTests(FeedTestCase):
         given = [
             first,
             *rest[:10],
-            replace(first, payload=b"\xaf\0\x11\x90"),
+            Frame(first.kind, 0, b"\xaf\0\x11\x90", first.role, first.codec),
             *rest[10:],
         ]
         for frame in given:
