@@ -91,7 +91,7 @@ class Codec(Enum):
 _CODED: Final = Role.CODED
 
 #: The tracks of every frame that is not Enhanced RTMP multitrack.
-DEFAULT_TRACKS: tuple[int, ...] = (0,)
+DEFAULT_TRACKS: Final[tuple[int, ...]] = (0,)
 
 
 @mypyc_attr(acyclic=True)
@@ -186,7 +186,7 @@ class Frame:
         return self.role in _HEADER_ROLES or self.name == "onMetaData"
 
 
-_HEADER_ROLES = frozenset({Role.CONFIG, Role.METADATA, Role.CHANNELS})
+_HEADER_ROLES: Final = frozenset({Role.CONFIG, Role.METADATA, Role.CHANNELS})
 
 
 class CodecHeaders:

@@ -27,7 +27,7 @@ _VIDEO: Final = FrameKind.VIDEO
 _AUDIO: Final = FrameKind.AUDIO
 
 #: Roles whose timestamps mean little: they follow the media.
-_FOLLOWERS = frozenset(
+_FOLLOWERS: Final = frozenset(
     {Role.CONFIG, Role.METADATA, Role.CHANNELS, Role.END, Role.DATA, Role.COMMAND}
 )
 

@@ -9,7 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from rtmptw.delivery import Delivery, Policy
 from rtmptw.frames import Frame, FrameKind, StreamInfo
@@ -82,7 +82,6 @@ class SharedForm:
         return self._data
 
 
-@implementer(IMulticastTarget)
 class PlayMulticast:
     """
     Sends a stream's frames to all its viewers that keep pace: joined once, written to
@@ -177,7 +176,6 @@ class PlayMulticast:
         self._members.pop(sink.sender, None)
 
 
-@implementer(IFrameSink)
 class PlaySink:
     """
     Sends a stream's frames to a viewer.
@@ -221,7 +219,6 @@ class PlaySink:
         self._ended(reason)
 
 
-@implementer(IMulticastSink)
 class PacingPlaySink(PlaySink):
     """
     A viewer that may get its frames together with others, which plain sockets can.
@@ -240,6 +237,12 @@ class PacingPlaySink(PlaySink):
     ) -> None:
         super().__init__(sender, form, streamID, delivery, ended)
         self.multicast = multicast
+
+
+# Not as decorators: mypyc makes a plain class of one that has any.
+classImplements(PlayMulticast, IMulticastTarget)
+classImplements(PlaySink, IFrameSink)
+classImplements(PacingPlaySink, IMulticastSink)
 
 
 class Viewing:

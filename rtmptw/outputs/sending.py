@@ -5,7 +5,7 @@ given to the socket directly, and only what it does not take to Twisted.
 
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet import tcp
 from twisted.internet.interfaces import (
@@ -14,7 +14,7 @@ from twisted.internet.interfaces import (
     IPushProducer,
     IReactorTime,
 )
-from zope.interface import implementer
+from zope.interface import classImplements
 
 #: So much is joined at most before it is sent: more in one piece saves nothing, and a
 #: receiver that is full is found out earlier.
@@ -71,7 +71,6 @@ class Turns:
             flush()
 
 
-@implementer(IPushProducer)
 class Sender:
     """
     Sends the bytes of one connection. It is the producer of its transport.
@@ -117,7 +116,7 @@ class Sender:
         if IConsumer.providedBy(transport):
             # A pull producer is told each time the buffer has run empty. TLS asks
             # pull producers for ever, whether it has anything to send or not.
-            transport.registerProducer(self, self._socket is None)
+            transport.registerProducer(cast(IPushProducer, self), self._socket is None)
 
     def keepShort(self) -> None:
         """
@@ -243,3 +242,7 @@ class Sender:
         """
         self._transport = None
         self._pieces = []
+
+
+# Not as a decorator: mypyc makes a plain class of one that has any.
+classImplements(Sender, IPushProducer)

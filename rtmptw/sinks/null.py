@@ -5,7 +5,7 @@ The sink that keeps nothing.
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from twisted.python.usage import UsageError
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from rtmptw.delivery import LOSSLESS, Delivery
 from rtmptw.frames import Frame, FrameKind, StreamInfo
@@ -13,7 +13,6 @@ from rtmptw.interfaces import IFrameSink
 from rtmptw.sinkplugin import FrameSinkFactory
 
 
-@implementer(IFrameSink)
 class NullSink:
     """
     Counts the frames of a stream and forgets them.
@@ -58,6 +57,10 @@ class NullSink:
             bytes=self.bytes,
             reason=reason,
         )
+
+
+# Not as a decorator: mypyc makes a plain class of one that has any.
+classImplements(NullSink, IFrameSink)
 
 
 class NullSinkFactory(FrameSinkFactory):

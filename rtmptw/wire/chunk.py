@@ -36,7 +36,7 @@ DATA_AMF0: Final = 18
 AGGREGATE: Final = 22
 
 #: Message types that carry media, with the larger bound.
-_MEDIA = frozenset({AUDIO, VIDEO, DATA_AMF3, DATA_AMF0, AGGREGATE})
+_MEDIA: Final = frozenset({AUDIO, VIDEO, DATA_AMF3, DATA_AMF0, AGGREGATE})
 
 #: Length of the message header of each format.
 _HEADER_LENGTH: Final = (11, 7, 3, 0)
@@ -165,7 +165,10 @@ class ChunkReader:
         self._maxMedia: int = self._limits.maxMedia
         self.chunkSize: int = DEFAULT_CHUNK_SIZE
         self.expecting: Expect = Expect.BASIC_HEADER
-        self._streams: dict[int, _ChunkStream] = {}
+        # By id: those with a short one, which are nearly all, and the others.
+        self._near: list[_ChunkStream | None] = [None] * 64
+        self._far: dict[int, _ChunkStream] = {}
+        self._count: int = 0
         self._current: _ChunkStream | None = None
         self._left: int = 0
         self._tail: bytes = b""
@@ -245,8 +248,11 @@ class ChunkReader:
         first: int = data[position]
         chunkFormat: int = first >> 6
         chunkStreamID: int = first & 63
+        stream: _ChunkStream | None = None
         position += 1
-        if chunkStreamID < 2:
+        if chunkStreamID >= 2:
+            stream = self._near[chunkStreamID]
+        else:
             # RTMP 1.0, 5.3.1.1: one more byte, or two with the high one last.
             if end - position <= chunkStreamID:
                 return self._notYet(data, start, Expect.BASIC_HEADER)
@@ -255,7 +261,7 @@ class ChunkReader:
                 more += data[position + 1] << 8
             position += 1 + chunkStreamID
             chunkStreamID = 64 + more
-        stream = self._streams.get(chunkStreamID)
+            stream = self._far.get(chunkStreamID)
         if chunkFormat == 3:
             if stream is None:
                 raise self._withoutHeader(chunkFormat, chunkStreamID)
@@ -285,13 +291,18 @@ class ChunkReader:
             if chunkFormat == 2:
                 raise self._withoutHeader(chunkFormat, chunkStreamID)
             # librtmp begins chunk stream 2 with type 1: from timestamp 0, stream 0.
-            if len(self._streams) >= self._limits.maxChunkStreams:
+            if self._count >= self._limits.maxChunkStreams:
                 raise RemoteProtocolError(
                     "too-many-chunk-streams",
                     f"chunk stream {chunkStreamID} is one more than the "
                     f"{self._limits.maxChunkStreams} allowed",
                 )
-            stream = self._streams[chunkStreamID] = _ChunkStream(chunkStreamID)
+            self._count += 1
+            stream = _ChunkStream(chunkStreamID)
+            if chunkStreamID < 64:
+                self._near[chunkStreamID] = stream
+            else:
+                self._far[chunkStreamID] = stream
         length: int = stream.length
         messageType: int = stream.type
         streamID: int = stream.streamID
@@ -438,14 +449,27 @@ class ChunkReader:
             stream.pending = 0
             self._finish(stream, piece)
             return stop
-        if (
-            not stream.extended
-            and stream.marker
-            and stream.pending - left >= self.chunkSize * _MIN_RUN
-            and end - stop > self.chunkSize * _MIN_RUN
-            and data[stop] == stream.marker[0]
-        ):
-            return self._readRun(stream, left, data, position, end)
+        if not stream.extended and stream.marker and stop < end:
+            size: int = self.chunkSize
+            rest: int = stream.pending - left
+            if rest <= size:
+                if (
+                    end - stop > rest
+                    and data[stop] == stream.marker[0]
+                    and not stream.pieces
+                ):
+                    # Two chunks, both here: with chunks of 4096 bytes that is what
+                    # most pictures are.
+                    position, begin = stop + 1 + rest, position
+                    stream.pending = 0
+                    self._finish(stream, data[begin:stop] + data[stop + 1 : position])
+                    return position
+            elif (
+                rest >= size * _MIN_RUN
+                and end - stop > size * _MIN_RUN
+                and data[stop] == stream.marker[0]
+            ):
+                return self._readRun(stream, left, data, position, end)
         self._keep(stream, data[position:stop])
         stream.pending -= left
         self.expecting = _BASIC_HEADER
@@ -543,7 +567,10 @@ class ChunkReader:
         Forget an unfinished message. Its header stays known: a type 3 chunk after
         this begins a new message (RTMP 1.0, section 5.4.2).
         """
-        stream = self._streams.get(chunkStreamID)
+        if chunkStreamID < 64:
+            stream = self._near[chunkStreamID]
+        else:
+            stream = self._far.get(chunkStreamID)
         if stream is not None and stream.pending:
             stream.pending = 0
             stream.pieces = []

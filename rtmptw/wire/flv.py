@@ -178,7 +178,7 @@ class AudioTag:
 
 
 _COMMAND_FRAME = 5
-_AAC = 10
+_AAC: Final = 10
 _ENHANCED_AUDIO = 9
 _MOD_EX = 7
 _VIDEO_MULTITRACK = 6
@@ -212,7 +212,7 @@ _PLAIN_AUDIO = {
     15: Codec.DEVICE,
 }
 
-_VIDEO_CODECS = {
+_VIDEO_CODECS: Final = {
     codec.value.encode(): codec
     for codec in (
         Codec.H264,
@@ -223,7 +223,7 @@ _VIDEO_CODECS = {
         Codec.VP9,
     )
 }
-_AUDIO_CODECS = {
+_AUDIO_CODECS: Final = {
     codec.value.encode(): codec
     for codec in (
         Codec.AAC,
@@ -235,7 +235,7 @@ _AUDIO_CODECS = {
     )
 }
 #: The codecs whose CodedFrames begin with a composition time.
-_TIMED = frozenset({b"avc1", b"hvc1", b"vvc1"})
+_TIMED: Final = frozenset({b"avc1", b"hvc1", b"vvc1"})
 
 #: A track id is a byte: more tracks would be the same ones again.
 MAX_TRACKS = 256
@@ -601,16 +601,16 @@ def _isKey(first: int) -> bool:
     return first >> 4 in (0x1, 0x4, 0x9)
 
 
-_AVC_LIKE_BY_BYTE = tuple(_avcLikeOf(first) for first in range(256))
-_ENHANCED_VIDEO_BY_BYTE = tuple(_enhancedVideoOf(first) for first in range(256))
-_KEY_BY_BYTE = tuple(_isKey(first) for first in range(256))
-_AUDIO_BY_BYTE = tuple(_LEGACY_AUDIO.get(first >> 4) for first in range(256))
-_ENHANCED_AUDIO_BY_BYTE = tuple(_enhancedAudioOf(first) for first in range(256))
-_AVC_LIKE_ROLES = tuple(
+_AVC_LIKE_BY_BYTE: Final = tuple(_avcLikeOf(first) for first in range(256))
+_ENHANCED_VIDEO_BY_BYTE: Final = tuple(_enhancedVideoOf(first) for first in range(256))
+_KEY_BY_BYTE: Final = tuple(_isKey(first) for first in range(256))
+_AUDIO_BY_BYTE: Final = tuple(_LEGACY_AUDIO.get(first >> 4) for first in range(256))
+_ENHANCED_AUDIO_BY_BYTE: Final = tuple(_enhancedAudioOf(first) for first in range(256))
+_AVC_LIKE_ROLES: Final = tuple(
     _ROLES[_LEGACY_VIDEO_PACKETS.get(packetType, PacketType.UNKNOWN)]
     for packetType in range(256)
 )
-_AAC_ROLES = tuple(
+_AAC_ROLES: Final = tuple(
     _ROLES[_AAC_PACKETS.get(packetType, PacketType.UNKNOWN)]
     for packetType in range(256)
 )

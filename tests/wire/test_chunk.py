@@ -271,7 +271,7 @@ class ChunkReaderTests(SynchronousTestCase):
         for start in range(0, len(data), 2):
             reader.receive(data[start : start + 2])
             if start == len(data) - 4:
-                pieces = reader._streams[6].pieces
+                pieces = reader._near[6].pieces
                 self.assertLess(len(pieces), 2048)
         self.assertEqual(found[1], payload)
 
