@@ -6,7 +6,7 @@ import socket
 from typing import Any
 
 from twisted.internet import tcp
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
@@ -31,6 +31,7 @@ from rtmptw.outputs.play import (
     HOLD,
     VIEWER,
     PacingPlaySink,
+    Playback,
     PlayMulticast,
     PlaySettings,
     SharedForm,
@@ -304,13 +305,19 @@ class PlayTests(PlayTestCase):
 
     def test_anErrorOfOurs(self) -> None:
         """
-        It is logged, and the viewer does not wait for ever.
+        It is logged, and the viewer is sent away.
         """
         self.publish()
-        self.patch(self.stream, "attach", lambda *a, **k: 1 // 0)
-        connection = self.play()
+        told: list[object] = []
+        playback = Playback(
+            succeed(self.stream),
+            lambda stream, ended: 1 // 0,
+            "viewer",
+            lambda *what: told.extend(what),
+        )
+        playback.start()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
-        self.assertTrue(connection.transport.disconnecting)
+        self.assertEqual(told, [playback, "an error in the server", False])
 
     def test_severalOnOneConnection(self) -> None:
         """
