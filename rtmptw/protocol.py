@@ -608,10 +608,13 @@ class RTMPFactory(Factory):
         self.connections: set[RTMPProtocol] = set()
         self._settings = settings or ServerSettings()
         self._authorizer = authorizer or AllowAll()
-        self._readers = Readers.forReactor(hub.clock, isPaced)
+        self._readers = Readers.forReactor(hub.clock, isPaced, self._isWatched)
         self._viewing = Viewing(
             hub.clock, play or PlaySettings(), self._settings.chunkSize
         )
+
+    def _isWatched(self) -> bool:
+        return any(stream.viewers for stream in self.hub.streams.values())
 
     def buildProtocol(self, addr: IAddress | None) -> RTMPProtocol:
         """

@@ -12,7 +12,7 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from rtmptw import _reading
-from rtmptw._reading import AVERAGED, PACES, Readers
+from rtmptw._reading import AVERAGED, PACES, STAYS, UNWATCHED_PACES, Readers
 
 
 class Reactor(Clock):
@@ -194,6 +194,38 @@ class ReadersTests(SynchronousTestCase):
             self.load(rate)
             self.assertEqual(self.readers.pace, pace, rate)
         self.assertEqual(len(self.got), len(b"".join(self.got)))
+
+    def test_aPaceStays(self) -> None:
+        """
+        It makes fewer reads itself; that does not end it.
+        """
+        self.members = [self.member()]
+        least, wait = PACES[-1]
+        for rate, pace in (
+            (least * 0.9, 0.0),
+            (least * 1.2, wait),
+            (least * STAYS * 1.2, wait),
+            (least * STAYS * 0.8, 0.0),
+        ):
+            self.load(rate, 2 * AVERAGED)
+            self.assertEqual(self.readers.pace, pace, rate)
+
+    def test_nobodyWatches(self) -> None:
+        """
+        Then it waits earlier, and longer.
+        """
+        watched = [False]
+        self.readers = Readers(self.reactor, True, lambda: watched[0])
+        self.members = [self.member()]
+        least, wait = UNWATCHED_PACES[-1]
+        for isWatched, rate, pace in (
+            (False, least * 0.9, 0.0),
+            (False, least * 1.2, wait),
+            (True, least * 1.2, 0.0),
+        ):
+            watched[0] = isWatched
+            self.load(rate, 3 * AVERAGED)
+            self.assertEqual(self.readers.pace, pace, rate)
 
     def test_waits(self) -> None:
         """

@@ -3,12 +3,16 @@ What a recording holds, and the metadata tag at its head that says so.
 """
 
 from array import array
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from rtmptw.errors import ProtocolError
 from rtmptw.frames import Frame, FrameKind, Role
 from rtmptw.wire import amf0, flvfile
 from rtmptw.wire.amf import AMFObject, AMFReference, ECMAArray, Value
+
+# To look a member up in its class costs more than to compare it.
+_VIDEO: Final = FrameKind.VIDEO
+_CODED: Final = Role.CODED
 
 #: Names and values, in order.
 Properties: TypeAlias = list[tuple[str, Value]]
@@ -99,7 +103,7 @@ class Contents:
         """
         kind = frame.kind
         self.frames += 1
-        if kind is FrameKind.VIDEO:
+        if kind is _VIDEO:
             self.hasVideo = True
             if frame.isKey:
                 self._addKey(timestamp, position)
@@ -186,7 +190,7 @@ def isMedia(frame: Frame) -> bool:
     @return: whether it is audio or video that must not be lost: coded, or of a kind
         nobody has told us about. An empty body is nothing.
     """
-    return frame.role is Role.CODED or (
+    return frame.role is _CODED or (
         frame.role is Role.UNKNOWN
         and frame.kind is not FrameKind.DATA
         and len(frame.payload) > 1

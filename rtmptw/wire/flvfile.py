@@ -8,6 +8,7 @@ for what is in it.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from struct import Struct
 
 from rtmptw.errors import LocalProtocolError, RemoteProtocolError
 
@@ -28,6 +29,8 @@ MAX_HEADER = 4096
 FLAGS_OFFSET = 4
 
 _SIGNATURE = b"FLV\x01"
+# One call for each tag of a recording.
+_packTagHeader = Struct(">II3x").pack
 _AUDIO = 0x04
 _VIDEO = 0x01
 _FILTER = 0x20
@@ -65,10 +68,8 @@ def tagHeader(kind: int, timestamp: int, size: int) -> bytes:
         raise LocalProtocolError(f"tag body {size} bytes, at most {MAX_BODY}")
     # The low 24 bits come first, then the high byte: the drawing in E.4.1 has the
     # fields in this order, and every implementation agrees.
-    return (
-        (kind << 24 | size).to_bytes(4, "big")
-        + (timestamp & 0xFFFFFF).to_bytes(3, "big")
-        + bytes([timestamp >> 24 & 0xFF, 0, 0, 0])
+    return _packTagHeader(
+        kind << 24 | size, (timestamp & 0xFFFFFF) << 8 | timestamp >> 24 & 0xFF
     )
 
 

@@ -37,7 +37,7 @@ from rtmptw.errors import SinkError
 from rtmptw.frames import Frame, FrameKind, Role, StreamInfo
 from rtmptw.interfaces import IFrameSink, IFrameSinkFactory, IFrameSinkPlugin
 from rtmptw.sinkplugin import SinkPlugin
-from rtmptw.sinks import _contents, _flvwriter, _naming, _recovery, file
+from rtmptw.sinks import _contents, _filesink, _flvwriter, _naming, _recovery
 from rtmptw.sinks._contents import Contents, metadataTag, reserveFor
 from rtmptw.sinks._naming import Recording, Template, escape, parseRecording
 from rtmptw.sinks._recovery import Progress, Verdict, recoverPart
@@ -606,7 +606,7 @@ class FileTests(RecordingTestCase):
             self.record([*many, audio(0)])
         self.assertEqual(
             [tag.payload for tag in self.tags() if tag.kind == 18][1:],
-            [each.payload for each in many[-file.MAX_EARLY_FRAMES :]],
+            [each.payload for each in many[-_filesink.MAX_EARLY_FRAMES :]],
         )
         self.assertEqual(len(said(events, LogLevel.warn)), 1)
         sink = self.makeSink()
@@ -805,7 +805,7 @@ class RotationTests(RecordingTestCase):
         """
         frames = [video(0, True), video(3_600_000), audio(0), video(3_700_000, True)]
         self.record(frames, ":name={part}.flv:rotate=2")
-        self.assertEqual(coded(self.tags("2.flv"))[0].timestamp, file.MAX_LAG)
+        self.assertEqual(coded(self.tags("2.flv"))[0].timestamp, _filesink.MAX_LAG)
 
     def test_soundAloneRotatesAtAnyFrame(self) -> None:
         """
@@ -939,7 +939,7 @@ class FlushTests(RecordingTestCase):
         """
         sink = self.makeSink()
         sink.frameReceived(video(0, True))
-        size = file.FLUSH_BYTES // 3
+        size = _filesink.FLUSH_BYTES // 3
         for ms in (40, 80):
             sink.frameReceived(video(ms, size=size // 8))
         self.assertEqual(self.written(), [0])
