@@ -20,6 +20,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import classImplements
 
+from rtmptw._turns import Turns
+
 #: So much is read from a socket at once, four times as much as Twisted does: a fast
 #: publisher is read with fewer calls.
 READ_SIZE = 256 * 1024
@@ -65,14 +67,17 @@ class Readers:
     def __init__(
         self,
         reactor: Any,
+        turns: Turns,
         isPaced: bool = True,
         isWatched: Callable[[], bool] = lambda: True,
     ) -> None:
         """
+        @param turns: told when sockets are read, and when they have been.
         @param isPaced: whether to wait between two looks when there is much to do.
         @param isWatched: says whether somebody watches what comes in.
         """
         self._reactor = reactor
+        self._turns = turns
         self._isPaced = isPaced
         self._hasViewers = isWatched
         self._epoll = select.epoll()
@@ -91,6 +96,7 @@ class Readers:
     def forReactor(
         cls,
         reactor: Any,
+        turns: Turns,
         isPaced: bool = True,
         isWatched: Callable[[], bool] = lambda: True,
     ) -> "Readers | None":
@@ -102,7 +108,7 @@ class Readers:
             and IReactorFDSet.providedBy(reactor)
             and IReactorTime.providedBy(reactor)
         ):
-            return cls(reactor, isPaced, isWatched)
+            return cls(reactor, turns, isPaced, isWatched)
         return None
 
     def add(self, transport: Any, receive: Callable[[bytes, float], object]) -> bool:
@@ -188,7 +194,9 @@ class Readers:
         Read all sockets that have something.
         """
         now: float = self._reactor.seconds()
+        self._turns.readingBegins()
         isBehind = self._readAll(now)
+        self._turns.readingEnds()
         if not self._isPaced:
             return
         self._measure(now)

@@ -608,9 +608,11 @@ class RTMPFactory(Factory):
         self.connections: set[RTMPProtocol] = set()
         self._settings = settings or ServerSettings()
         self._authorizer = authorizer or AllowAll()
-        self._readers = Readers.forReactor(hub.clock, isPaced, self._isWatched)
         self._viewing = Viewing(
             hub.clock, play or PlaySettings(), self._settings.chunkSize
+        )
+        self._readers = Readers.forReactor(
+            hub.clock, self._viewing.turns, isPaced, self._isWatched
         )
 
     def _isWatched(self) -> bool:

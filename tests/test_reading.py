@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from rtmptw import _reading
 from rtmptw._reading import AVERAGED, PACES, STAYS, UNWATCHED_PACES, Readers
+from rtmptw._turns import Turns
 
 
 class Reactor(Clock):
@@ -48,7 +49,7 @@ class ReadersTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.reactor = Reactor()
-        self.readers = Readers(self.reactor)
+        self.readers = Readers(self.reactor, Turns(self.reactor))
         self.got: list[bytes] = []
 
     def receive(self, data: bytes, now: float) -> None:
@@ -87,6 +88,53 @@ class ReadersTests(SynchronousTestCase):
         self.assertEqual(sorted(self.got), [b"0", b"1"])
         self.reactor.turn()
         self.assertEqual(len(self.got), 2)
+
+    def test_sendsWhenAllAreRead(self) -> None:
+        """
+        Not before, and without another turn of the reactor; an error in sending is
+        logged, and the others send.
+        """
+        turns = Turns(self.reactor)
+        self.readers = Readers(self.reactor, turns)
+        sent: list[int] = []
+
+        def receive(data: bytes, now: float) -> None:
+            self.got.append(data)
+            turns.add(lambda: 1 // 0)
+            turns.add(lambda: sent.append(len(self.got)))
+
+        for _ in range(2):
+            transport, theirs = self.connection()
+            self.readers.add(transport, receive)
+            theirs.send(b"x")
+        self.reactor.turn()
+        self.assertEqual(sent, [2, 2])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+        turns.add(lambda: sent.append(0))
+        self.assertEqual(sent, [2, 2])
+        self.reactor.advance(0)
+        self.assertEqual(sent, [2, 2, 0])
+
+    def test_mergingWaits(self) -> None:
+        """
+        What is gathered over some time does not leave because sockets were read.
+        """
+        turns = Turns(self.reactor, 0.05)
+        self.readers = Readers(self.reactor, turns)
+        transport, theirs = self.connection()
+        sent: list[bytes] = []
+
+        def receive(data: bytes, now: float) -> None:
+            turns.add(lambda: sent.append(data))
+
+        self.readers.add(transport, receive)
+        theirs.send(b"x")
+        self.reactor.turn()
+        self.reactor.advance(0.04)
+        self.assertEqual(sent, [])
+        self.reactor.advance(0.01)
+        self.assertEqual(sent, [b"x"])
 
     def test_theEndIsTwisteds(self) -> None:
         """
@@ -215,7 +263,9 @@ class ReadersTests(SynchronousTestCase):
         Then it waits earlier, and longer.
         """
         watched = [False]
-        self.readers = Readers(self.reactor, True, lambda: watched[0])
+        self.readers = Readers(
+            self.reactor, Turns(self.reactor), True, lambda: watched[0]
+        )
         self.members = [self.member()]
         least, wait = UNWATCHED_PACES[-1]
         for isWatched, rate, pace in (
@@ -248,7 +298,7 @@ class ReadersTests(SynchronousTestCase):
         While a socket has more than is read at once, it is read again at once.
         """
         self.patch(_reading, "READ_SIZE", 1000)
-        self.readers = Readers(self.reactor)
+        self.readers = Readers(self.reactor, Turns(self.reactor))
         _transport, theirs = self.member()
         self.readers.pace = 0.01
         theirs.send(bytes(1500))
@@ -262,7 +312,7 @@ class ReadersTests(SynchronousTestCase):
         """
         With low delay it never waits.
         """
-        self.readers = Readers(self.reactor, isPaced=False)
+        self.readers = Readers(self.reactor, Turns(self.reactor), isPaced=False)
         self.members = [self.member()]
         self.load(20_000, 0.5)
         self.assertEqual(self.readers.pace, 0.0)
@@ -273,5 +323,5 @@ class ReadersTests(SynchronousTestCase):
         """
         from twisted.internet import reactor
 
-        self.assertIsNone(Readers.forReactor(Clock()))
-        self.assertIsNotNone(Readers.forReactor(reactor))
+        self.assertIsNone(Readers.forReactor(Clock(), Turns(Clock())))
+        self.assertIsNotNone(Readers.forReactor(reactor, Turns(reactor)))

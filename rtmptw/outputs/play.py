@@ -11,12 +11,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import classImplements
 
+from rtmptw._turns import Turns
 from rtmptw.delivery import Delivery, Policy
 from rtmptw.frames import Frame, FrameKind, StreamInfo
 from rtmptw.hub.outlet import Outlet
 from rtmptw.hub.stream import Stream
 from rtmptw.interfaces import IFrameSink, IMulticastSink, IMulticastTarget
-from rtmptw.outputs.sending import MAX_JOINED, Sender, Turns
+from rtmptw.outputs.sending import MAX_JOINED, Sender
 from rtmptw.wire.chunk import encodeMessage
 
 #: Where media goes: chunk streams that nothing else is sent on.

@@ -8,13 +8,10 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from twisted.internet import tcp
-from twisted.internet.interfaces import (
-    IConsumer,
-    IDelayedCall,
-    IPushProducer,
-    IReactorTime,
-)
+from twisted.internet.interfaces import IConsumer, IPushProducer
 from zope.interface import classImplements
+
+from rtmptw._turns import Turns
 
 #: So much is joined at most before it is sent: more in one piece saves nothing, and a
 #: receiver that is full is found out earlier.
@@ -34,41 +31,6 @@ def socketOf(transport: Any) -> socket.socket | None:
     while transport is not None and not isinstance(transport, tcp.Connection):
         transport = getattr(transport, "transport", None)
     return None if transport is None else transport.getHandle()
-
-
-class Turns:
-    """
-    Sends what all connections of a server have gathered, at the end of each turn of
-    the reactor or every so many seconds.
-    """
-
-    def __init__(self, clock: IReactorTime, interval: float = 0.0) -> None:
-        """
-        @param interval: in seconds; 0 is each turn. More makes fewer and larger
-            writes for many viewers, and is added to their delay.
-        """
-        self._clock = clock
-        self._interval = interval
-        self._due: list[Callable[[], None]] = []
-
-    def add(self, flush: Callable[[], None]) -> None:
-        """
-        Let somebody send when the turn is over.
-        """
-        if not self._due:
-            self._clock.callLater(self._interval, self._end)
-        self._due.append(flush)
-
-    def later(self, seconds: float, flush: Callable[[], None]) -> IDelayedCall:
-        """
-        Let somebody send after so many seconds.
-        """
-        return self._clock.callLater(seconds, flush)
-
-    def _end(self) -> None:
-        due, self._due = self._due, []
-        for flush in due:
-            flush()
 
 
 class Sender:

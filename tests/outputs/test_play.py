@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from rtmptw._turns import Turns
 from rtmptw.delivery import Delivery, Policy
 from rtmptw.errors import NotAllowed
 from rtmptw.frames import Frame, FrameKind
@@ -36,7 +37,7 @@ from rtmptw.outputs.play import (
     PlaySettings,
     SharedForm,
 )
-from rtmptw.outputs.sending import MAX_JOINED, MAX_UNSENT, Sender, Turns
+from rtmptw.outputs.sending import MAX_JOINED, MAX_UNSENT, Sender
 from rtmptw.protocol import AllowAll, RTMPFactory
 from rtmptw.session.events import PlayRequested
 from rtmptw.testing import audioFrame, makeFrames, videoFrame
