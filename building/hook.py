@@ -1,0 +1,141 @@
+"""
+Puts compiled modules into the wheel, if they can be made. If not, the wheel is one of
+pure Python: that is no reason for an install to fail.
+"""
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+#: Seconds that compiling may take; it takes one minute.
+PATIENCE = 900.0
+#: The name of what all compiled modules share: a file beside the package.
+GROUP = "rtmptw"
+
+_SETUP = """
+import sys
+from mypyc.build import mypycify
+from setuptools import setup
+
+group, *modules = sys.argv[1:]
+sys.argv[1:] = ["-q", "build_ext", "--build-lib", "out", "--build-temp", "temp"]
+setup(
+    name="rtmptw",
+    packages=[],
+    py_modules=[],
+    ext_modules=mypycify(
+        ["--config-file", "mypy.ini", *modules],
+        opt_level="3",
+        debug_level="0",
+        group_name=group,
+    ),
+)
+"""
+# The types are checked elsewhere.
+_CONFIGURATION = """
+[mypy]
+plugins = mypy_zope:plugin
+follow_imports = silent
+ignore_missing_imports = True
+"""
+
+
+class CannotCompile(Exception):
+    """
+    Nothing was compiled. The text says why.
+    """
+
+
+def run(command: list[str], folder: Path, patience: float) -> None:
+    """
+    @raise CannotCompile: if a program fails, or takes longer than C{patience} seconds.
+    """
+    # An extension is built as for every other user of this compiler; a group of its
+    # own, so that a compiler does not outlive it.
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        said, _ = process.communicate(timeout=patience)
+    except subprocess.TimeoutExpired as slow:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise CannotCompile(f"it took longer than {patience:g} s") from slow
+    if process.returncode:
+        lines = said.strip().splitlines() or [f"status {process.returncode}"]
+        raise CannotCompile(lines[-1])
+
+
+def compileModules(root: Path, modules: list[str], folder: Path) -> list[Path]:
+    """
+    @param root: where the package is.
+    @param modules: the files to compile, below it.
+    @param folder: an empty one to work in.
+    @return: what was made, below C{folder / "out"}.
+
+    @raise CannotCompile: if that cannot be done.
+    """
+    if importlib.util.find_spec("mypyc") is None:
+        raise CannotCompile("there is no C compiler, or no mypyc")
+    shutil.copytree(
+        root / "rtmptw", folder / "rtmptw", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    (folder / "setup.py").write_text(_SETUP)
+    (folder / "mypy.ini").write_text(_CONFIGURATION)
+    run([sys.executable, "setup.py", GROUP, *modules], folder, PATIENCE)
+    made = [path for path in (folder / "out").rglob("*") if path.is_file()]
+    if len(made) != len(modules) + 1:
+        raise CannotCompile(
+            f"{len(made)} files were made for {len(modules)} modules and what they "
+            "share"
+        )
+    return made
+
+
+class CompiledModules(BuildHookInterface[Any]):
+    """
+    The hook.
+    """
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """
+        Compile.
+        """
+        self._folder = ""
+        if version == "editable" or os.environ.get("RTMPTW_PURE"):
+            return
+        self._folder = tempfile.mkdtemp(prefix="rtmptw-compile-")
+        folder = Path(self._folder)
+        try:
+            made = compileModules(Path(self.root), self.config["modules"], folder)
+        except (CannotCompile, OSError) as reason:
+            self.app.display_warning(f"rtmptw is not compiled: {reason}")
+            return
+        for path in made:
+            where = path.relative_to(folder / "out").as_posix()
+            build_data["force_include"][str(path)] = where
+        build_data["pure_python"] = False
+        build_data["infer_tag"] = True
+
+    def finalize(
+        self, version: str, build_data: dict[str, Any], artifact_path: str
+    ) -> None:
+        """
+        Leave nothing behind.
+        """
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
