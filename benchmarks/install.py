@@ -8,10 +8,17 @@ import subprocess
 import venv
 from collections.abc import Callable, Sequence
 
-from benchmarks.build import compiler, program
+from benchmarks.build import SOURCES, compiler, program
 from benchmarks.errors import BenchmarkError
 from benchmarks.scenarios import Ability
-from benchmarks.servers import SERVERS, nmsFolder, peersPython
+from benchmarks.servers import (
+    SERVERS,
+    compiledFolder,
+    linkBenchmarks,
+    nmsFolder,
+    notCompiled,
+    peersPython,
+)
 
 #: What Debian calls what we need, and how to tell that it is there.
 _PACKAGES: tuple[tuple[str, Callable[[], object]], ...] = (
@@ -84,6 +91,23 @@ def _python() -> None:
     _run([str(python), "-m", "pip", "install", "--quiet", *_PYTHON])
 
 
+def _compiled() -> None:
+    """
+    @raise BenchmarkError: if this checkout cannot be compiled.
+    """
+    if not notCompiled():
+        return
+    folder = compiledFolder()
+    python = folder / "bin" / "python"
+    if not python.exists():
+        venv.create(folder, with_pip=True)
+    _run([str(python), "-m", "pip", "install", "--quiet", str(SOURCES.parent)])
+    linkBenchmarks()
+    reason = notCompiled()
+    if reason:
+        raise BenchmarkError(reason)
+
+
 def install() -> int:
     """
     Install what is missing, and say what could not be.
@@ -96,6 +120,7 @@ def install() -> int:
         ("Node-Media-Server 2", lambda: _nms(2)),
         ("Node-Media-Server 4", lambda: _nms(4)),
         ("pyrtmp and rtmplite3", _python),
+        ("rtmptw, compiled", _compiled),
         ("the load generator", lambda: program("rtmpload")),
         ("the floor", lambda: program("relay")),
     ):

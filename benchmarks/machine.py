@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.build import SOURCES
-from benchmarks.servers import nginxProgram, nmsFolder, peersPython
+from benchmarks.servers import nginxProgram, nmsFolder, notCompiled, peersPython
 
 
 def _said(command: Sequence[str | None], pattern: str) -> str:
@@ -75,6 +75,7 @@ def describeMachine(cores: tuple[int, int] | None) -> dict[str, Any]:
             r"(\S+)",
         )
         or _package("rtmptw"),
+        "its compiled build": "" if notCompiled() else "of the same sources",
         "nginx": _said([nginx, "-v"], r"nginx/(\S+)"),
         "libnginx-mod-rtmp": _said(
             [

@@ -2,6 +2,7 @@
 Writes the figures into docs/performance.rst, between two marker lines, and draws them.
 """
 
+import json
 import math
 import statistics
 from collections.abc import Iterable, Sequence
@@ -21,10 +22,12 @@ from benchmarks.report import (
     values,
 )
 from benchmarks.scenarios import Ability
+from benchmarks.targets import meansTable, targetTable
 
 BEGIN = ".. Written by python -m benchmarks page; it leaves all else as it is."
 END = ".. End of what it writes."
 PICTURE = "performance.svg"
+RAW = "performance.jsonl"
 SKELETON = f"""Performance
 ===========
 
@@ -227,16 +230,23 @@ def writePage(
     page = docs / "performance.rst"
     picture = docs / PICTURE
     lines = [*(f"* {line}" for line in machineLines(runs)), ""]
-    lines += ["Medians, and the least and the most in parentheses.", ""]
+    lines += [
+        f"All that was measured: :download:`{RAW}`. Here: medians, and the least and "
+        "the most in parentheses.",
+        "",
+    ]
     lines += [f".. image:: {PICTURE}", "   :alt: the same figures, drawn", ""]
-    for table in tables(rows, against):
-        lines += rstTable(table)
+    for table in (targetTable(rows), meansTable(rows), *tables(rows, against)):
+        if table is not None:
+            lines += rstTable(table)
+    raw = docs / RAW
     try:
         text = page.read_text() if page.exists() else SKELETON
         page.write_text(between(text, lines[:-1]))
         picture.write_text(draw(rows))
+        raw.write_text("".join(f"{json.dumps(line)}\n" for line in (*runs, *rows)))
     except OSError as error:
         raise BenchmarkError(
             f"{error.filename} cannot be written: {error.strerror}"
         ) from error
-    return [page, picture]
+    return [page, picture, raw]

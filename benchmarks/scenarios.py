@@ -157,6 +157,7 @@ SCENARIOS: dict[str, Scenario] = {
         _fanOut(50),
         _fanOut(200),
         _fanOut(500),
+        _fanOut(1000),
         _ingest(50),
         _ingest(200),
         _fast(4096),

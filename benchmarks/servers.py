@@ -2,7 +2,6 @@
 What is measured against what: rtmptw, other servers and the floor.
 """
 
-import importlib.util
 import json
 import os
 import shlex
@@ -17,11 +16,13 @@ from benchmarks.build import SOURCES, cache, compiler, program
 from benchmarks.errors import BenchmarkError
 from benchmarks.media import media
 from benchmarks.scenarios import Ability, Scenario
+from benchmarks.without import MEANS
 
 _ROOT = SOURCES.parent
 _PEERS = SOURCES / "peers"
 _NGINX_RTMP = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
 _LIVE = frozenset({Ability.PLAY, Ability.INGEST, Ability.IDLE})
+_OURS = _LIVE | {Ability.RECORD, Ability.REMUX, Ability.DECODE}
 #: Idle connections must stay for as long as they are measured.
 _PATIENT = "--request-timeout=600"
 
@@ -108,11 +109,39 @@ def freePort() -> int:
 # rtmptw.
 
 
-def twistd() -> Path:
+def compiledFolder() -> Path:
     """
-    @return: the C{twistd} of the Python that runs this.
+    @return: the environment that has the compiled build of this checkout.
     """
-    return Path(sys.executable).parent / "twistd"
+    return cache() / "peers" / "rtmptw"
+
+
+def _site() -> Path | None:
+    return next(compiledFolder().glob("lib/python3*/site-packages"), None)
+
+
+def notCompiled() -> str:
+    """
+    @return: why there is no compiled build of this checkout; empty if there is.
+    """
+    install = "python -m benchmarks install"
+    site = _site()
+    if site is None or not any(site.glob("rtmptw__mypyc.*")):
+        return f"there is no compiled build: {install}"
+    for ours in (_ROOT / "rtmptw").rglob("*.py"):
+        theirs = site / ours.relative_to(_ROOT)
+        if not theirs.exists() or theirs.read_bytes() != ours.read_bytes():
+            return f"the compiled build is not of this checkout: {install}"
+    return ""
+
+
+def linkBenchmarks() -> None:
+    """
+    Let the compiled build see this package, and not the sources beside it.
+    """
+    site = _site()
+    if site is not None and not (site / SOURCES.name).exists():
+        (site / SOURCES.name).symlink_to(SOURCES)
 
 
 def _argument(path: Path) -> str:
@@ -128,43 +157,74 @@ def _sink(place: Place) -> str:
     }.get(place.scenario.ability, "null")
 
 
+def _arguments(place: Place, options: Iterable[str]) -> list[str]:
+    more = [_PATIENT] if place.scenario.ability is Ability.IDLE else []
+    if not place.scenario.players:
+        # With players there would be a line for each of them.
+        more.append(f"--ledger={place.ledger}")
+    return [
+        "-n",
+        "--pidfile=",
+        "rtmp",
+        f"--port=tcp:{place.port}:interface=127.0.0.1",
+        f"--sink={_sink(place)}",
+        *options,
+        *more,
+    ]
+
+
 def _rtmptw(
     name: str, what: str, abilities: frozenset[Ability], *options: str
 ) -> Server:
-    def command(place: Place) -> list[str]:
-        more = [_PATIENT] if place.scenario.ability is Ability.IDLE else []
-        if not place.scenario.players:
-            # With players there would be a line for each of them.
-            more.append(f"--ledger={place.ledger}")
-        return [
-            str(twistd()),
-            "-n",
-            "--pidfile=",
-            "rtmp",
-            f"--port=tcp:{place.port}:interface=127.0.0.1",
-            f"--sink={_sink(place)}",
-            *options,
-            *more,
-        ]
+    """
+    The compiled build of this checkout.
+    """
+    return Server(
+        name,
+        what,
+        lambda place: [
+            str(compiledFolder() / "bin" / "twistd"),
+            *_arguments(place, options),
+        ],
+        lambda ability: notCompiled(),
+        abilities,
+        environment={"PYTHONPATH": ""},
+    )
+
+
+def _without(mean: str) -> Server:
+    return Server(
+        f"rtmptw-without-{mean}",
+        f"rtmptw without this: {MEANS[mean][1]}",
+        lambda place: [
+            str(compiledFolder() / "bin" / "python"),
+            *("-m", "benchmarks.without", mean),
+            *_arguments(place, ()),
+        ],
+        lambda ability: notCompiled(),
+        _LIVE,
+        environment={"PYTHONPATH": ""},
+    )
+
+
+def _pure() -> Server:
+    """
+    The checkout with the Python that runs this.
+    """
+    twistd = Path(sys.executable).parent / "twistd"
 
     def missing(ability: Ability) -> str:
-        if not twistd().exists():
+        if not twistd.exists():
             return f"there is no twistd beside {sys.executable}: install rtmptw there"
-        module = {
-            Ability.REMUX: "rtmptw.sinks.remux",
-            Ability.DECODE: "rtmptw.sinks.decode",
-        }.get(ability, "rtmptw.tap")
-        if importlib.util.find_spec(module) is None:
-            return f"this rtmptw has no {module}"
         return ""
 
     paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH", "")])]
     return Server(
-        name,
-        what,
-        command,
+        "rtmptw-pure",
+        "rtmptw without a compiler: pure Python",
+        lambda place: [str(twistd), *_arguments(place, ())],
         missing,
-        abilities,
+        _OURS,
         environment={"PYTHONPATH": os.pathsep.join(paths)},
     )
 
@@ -346,7 +406,6 @@ def _ffmpegMissing(ability: Ability) -> str:
     return "" if shutil.which("ffmpeg") else "ffmpeg is not installed"
 
 
-_OURS = _LIVE | {Ability.RECORD, Ability.REMUX, Ability.DECODE}
 _PLAY = frozenset({Ability.PLAY})
 
 #: All servers that have a name, by it.
@@ -357,6 +416,8 @@ SERVERS: dict[str, Server] = {
         _rtmptw("rtmptw-merge50", "rtmptw, 50 ms a write", _PLAY, "--merge=50"),
         _rtmptw("rtmptw-merge350", "rtmptw, 350 ms a write", _PLAY, "--merge=350"),
         _rtmptw("rtmptw-low-delay", "rtmptw, nothing waits", _OURS, "--low-delay=on"),
+        _pure(),
+        *map(_without, MEANS),
         _nginx("nginx", "nginx-rtmp as it is", ""),
         _nginx("nginx-chunk65536", "nginx-rtmp, chunk size 65536", "chunk_size 65536;"),
         _nginx(
@@ -396,7 +457,7 @@ SERVERS: dict[str, Server] = {
 }
 
 #: What C{--quick} measures.
-QUICK = ("rtmptw", "nginx", "floor")
+QUICK = ("rtmptw", "rtmptw-pure", "nginx", "floor")
 
 
 def customServer(text: str) -> Server:

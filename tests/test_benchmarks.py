@@ -575,7 +575,7 @@ class PageTests(SynchronousTestCase):
         docs = Path(self.mktemp())
         docs.mkdir()
         rows = [*ReportTests.rows, row("a*b", 1, 9.0)]
-        page, picture = writePage(docs, [], rows, "nginx")
+        page, picture, raw = writePage(docs, [], rows, "nginx")
         text = page.read_text()
         self.assertIn(".. list-table:: fanout200", text)
         self.assertIn("   * - rtmptw\n     - 3\n", text)
@@ -658,7 +658,7 @@ class LiveTests(SynchronousTestCase):
         tiny = replace(SCENARIOS["latency5"], players=2, seconds=1.0)
         setup = Setup(None, settle=0.0, warmup=0.3, verify=True)
         said = StringIO()
-        steps = plan([SERVERS["rtmptw"]], [tiny], 1)
+        steps = plan([SERVERS["rtmptw-pure"]], [tiny], 1)
         Run(steps, setup, out, Terminal(said, StringIO())).carryOut()
         runs, (found,) = readResults([out])
         self.assertNotIn("failure", found)
