@@ -58,8 +58,7 @@ def run(command: list[str], folder: Path, patience: float) -> None:
     """
     @raise CannotCompile: if a program fails, or takes longer than C{patience} seconds.
     """
-    # An extension is built as for every other user of this compiler; a group of its
-    # own, so that a compiler does not outlive it.
+    # In a group of its own, so that no compiler outlives it.
     process = subprocess.Popen(
         command,
         cwd=folder,
@@ -67,14 +66,18 @@ def run(command: list[str], folder: Path, patience: float) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        errors="replace",
         start_new_session=True,
     )
     try:
         said, _ = process.communicate(timeout=patience)
-    except subprocess.TimeoutExpired as slow:
+    except BaseException as reason:
+        # Control-C reaches this process only.
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        raise CannotCompile(f"it took longer than {patience:g} s") from slow
+        if isinstance(reason, subprocess.TimeoutExpired):
+            raise CannotCompile(f"it took longer than {patience:g} s") from reason
+        raise
     if process.returncode:
         lines = said.strip().splitlines() or [f"status {process.returncode}"]
         raise CannotCompile(lines[-1])

@@ -55,6 +55,8 @@ from benchmarks.servers import (
     customServer,
     freePort,
 )
+from benchmarks.targets import TARGETS, meansTable, targetTable
+from benchmarks.without import MEANS
 
 #: What the kernel says of three sockets of port 1935 (0x078F): one that listens, a
 #: server's with 16 bytes to read, a client's with 32 to send; and of another port.
@@ -438,6 +440,127 @@ def _reported(out: Path) -> tuple[list[Row], Any]:
     return runs, tables(rows, "nginx")
 
 
+class TargetTests(SynchronousTestCase):
+    """
+    L{benchmarks.targets} and L{benchmarks.without}.
+    """
+
+    rows = [
+        row("nginx", 1, 2.0, p50=1.0),
+        row("nginx", 2, 4.0),
+        row("rtmptw", 1, 1.0, p50=9.0),
+        row("rtmptw", 2, 3.0),
+        row("rtmptw-pure", 1, 1.5),
+        row("rtmptw-without-hold", 1, 2.5),
+    ]
+
+    def test_reachedAndMissed(self) -> None:
+        """
+        Each with its figures, and by how much it was missed; what was not measured is
+        not there.
+        """
+        table = targetTable(self.rows)
+        assert table is not None
+        self.assertEqual(
+            table.rows,
+            [
+                [
+                    "fanout200: CPU of rtmptw to nginx's",
+                    "0.65",
+                    "0.62 (0.50-0.75)",
+                    "yes",
+                ],
+                ["fanout200: p50 of rtmptw", "8.00 ms", "9.00", "no: 12% more"],
+                [
+                    "fanout200: CPU of rtmptw-pure to rtmptw's",
+                    "1.60",
+                    "1.50",
+                    "yes",
+                ],
+            ],
+        )
+        self.assertIsNone(targetTable([]))
+        self.assertEqual(len({target.what for target in TARGETS}), len(TARGETS))
+
+    def test_memoryOfAPlayer(self) -> None:
+        """
+        Between few and many.
+        """
+        table = targetTable(
+            [
+                {**row("rtmptw", 1, 1.0), "scenario": scenario, "resident": resident}
+                for scenario, resident in (
+                    ("fanout50", 50e6),
+                    ("fanout1000", 50e6 + 950 * 32 * 1024),
+                )
+            ]
+        )
+        assert table is not None
+        self.assertIn(
+            ["fanout1000: memory for each player", "64.00 KiB", "32.00", "yes"],
+            table.rows,
+        )
+
+    def test_whatAMeanBuys(self) -> None:
+        """
+        How many times as much it costs without.
+        """
+        table = meansTable(self.rows)
+        assert table is not None
+        self.assertEqual(
+            table.rows,
+            [
+                ["sound waits for the next picture", "fanout200", "2.50"],
+                ["the compiler", "fanout200", "1.50"],
+            ],
+        )
+        self.assertIsNone(meansTable(self.rows[:3]))
+
+    def test_eachIsTakenAway(self) -> None:
+        """
+        In a process of its own, where it is not there any more.
+        """
+        gone = {
+            "hold": "from rtmptw import tap; assert tap.HOLD == 0",
+            "multicast": "from rtmptw.outputs.play import PacingPlaySink as P; "
+            "from rtmptw.interfaces import IMulticastSink as M, IFrameSink as F; "
+            "assert F.implementedBy(P) and not M.implementedBy(P)",
+            "pacing": "from rtmptw import _reading as r; "
+            "assert r.PACES == r.UNWATCHED_PACES == ()",
+            "readers": "from rtmptw._reading import Readers; "
+            "from twisted.internet import epollreactor as e; "
+            "assert Readers.forReactor(e.EPollReactor(), None) is None",
+            "large-reads": "from rtmptw import _reading as r; "
+            "assert r.READ_SIZE == 65536",
+            "gc": "import gc; from rtmptw import tap; before = gc.get_threshold(); "
+            "tap.spareFrames(); assert gc.get_threshold() == before",
+        }
+        self.assertEqual(gone.keys(), MEANS.keys())
+        program = "".join(
+            f"MEANS[{name!r}][0]()\n{proof}\n" for name, proof in gone.items()
+        )
+        program = f"from benchmarks.without import MEANS\n{program}"
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            capture_output=True,
+            text=True,
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_withoutIsTwistd(self) -> None:
+        """
+        It goes on as twistd.
+        """
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.without", "gc", "--version"],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            capture_output=True,
+            text=True,
+        )
+        self.assertIn("twistd", done.stdout, done.stderr)
+
+
 class ReportTests(SynchronousTestCase):
     """
     L{benchmarks.report}.
@@ -576,6 +699,7 @@ class PageTests(SynchronousTestCase):
         docs.mkdir()
         rows = [*ReportTests.rows, row("a*b", 1, 9.0)]
         page, picture, raw = writePage(docs, [], rows, "nginx")
+        self.assertEqual(readResults([raw])[1], rows)
         text = page.read_text()
         self.assertIn(".. list-table:: fanout200", text)
         self.assertIn("   * - rtmptw\n     - 3\n", text)
@@ -669,8 +793,8 @@ class LiveTests(SynchronousTestCase):
         for name in ("cpuPerByte", "cpuPerMessage", "share", "p50", "p99", "resident"):
             self.assertGreater(found[name], 0, name)
         text = markdown(runs, tables([found], "nginx"))
-        self.assertIn("| rtmptw | 1 | ", text)
-        self.assertIn("latency5, rtmptw:  CPU s/GB", said.getvalue())
+        self.assertIn("| rtmptw-pure | 1 | ", text)
+        self.assertIn("latency5, rtmptw-pure:  CPU s/GB", said.getvalue())
 
     def test_theCommandLine(self) -> None:
         """

@@ -1,0 +1,212 @@
+"""
+Tests of how a wheel is built: with compiled modules, or without.
+"""
+
+import importlib.util
+import os
+import sys
+import tomllib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+ROOT = Path(__file__).parents[1]
+
+
+def load(name: str) -> ModuleType:
+    """
+    A module of the folder that only pip looks into.
+    """
+    spec = importlib.util.spec_from_file_location(
+        name, ROOT / "building" / f"{name}.py"
+    )
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class BackendTests(SynchronousTestCase):
+    """
+    What pip is told that a build needs.
+    """
+
+    def setUp(self) -> None:
+        self.backend = load("backend")
+        # Where pip calls it.
+        self.addCleanup(os.chdir, Path.cwd())
+        os.chdir(ROOT)
+
+    def test_withACompiler(self) -> None:
+        """
+        A wheel needs mypyc; an editable install does not, and all else is hatchling's.
+        """
+        self.patch(self.backend, "canCompile", lambda: True)
+        needed = self.backend.get_requires_for_build_wheel()
+        self.assertTrue(any(one.startswith("mypy>=") for one in needed), needed)
+        self.assertFalse(
+            any("mypy" in one for one in self.backend.get_requires_for_build_editable())
+        )
+        for name in ("build_wheel", "build_sdist", "build_editable"):
+            self.assertTrue(hasattr(self.backend, name), name)
+        self.assertFalse(hasattr(self.backend, "build_nothing"))
+
+    def test_withoutACompiler(self) -> None:
+        """
+        A wheel needs nothing more: a compiler that fails or is not there is none, and
+        the user may not want one.
+        """
+        for variable, value in (
+            ("CC", "false"),
+            ("CC", "/nowhere/cc"),
+            ("RTMPTW_PURE", "1"),
+        ):
+            before = os.environ.get(variable)
+            os.environ[variable] = value
+            try:
+                self.assertFalse(self.backend.canCompile(), value)
+                needed = self.backend.get_requires_for_build_wheel()
+            finally:
+                del os.environ[variable]
+                if before is not None:
+                    os.environ[variable] = before
+            self.assertFalse(any("mypy" in one for one in needed), needed)
+
+
+class Application:
+    """
+    Where hatchling shows warnings.
+    """
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def display_warning(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+class HookTests(SynchronousTestCase):
+    """
+    What goes into the wheel.
+    """
+
+    def setUp(self) -> None:
+        self.hook = load("hook")
+        self.application = Application()
+
+    def build(self, version: str = "standard") -> dict[str, Any]:
+        """
+        @return: what the hook asks hatchling to put into the wheel.
+        """
+        hook = self.hook.CompiledModules(
+            str(ROOT),
+            {"modules": ["rtmptw/errors.py"]},
+            None,
+            None,
+            "",
+            "wheel",
+            self.application,
+        )
+        data: dict[str, Any] = {"force_include": {}}
+        hook.initialize(version, data)
+        self.addCleanup(hook.finalize, version, data, "")
+        return data
+
+    def test_compiled(self) -> None:
+        """
+        What was made lies where it is imported from, in a wheel for this machine.
+        """
+
+        def run(command: list[str], folder: Path, patience: float) -> None:
+            self.assertEqual(command[0], sys.executable)
+            self.assertTrue((folder / "rtmptw" / "frames.py").exists())
+            (folder / "out" / "rtmptw").mkdir(parents=True)
+            for made in ("rtmptw__mypyc.so", "rtmptw/errors.so"):
+                (folder / "out" / made).touch()
+
+        self.patch(self.hook.importlib.util, "find_spec", lambda name: object())
+        self.patch(self.hook, "run", run)
+        data = self.build()
+        self.assertEqual(
+            sorted(data.pop("force_include").values()),
+            ["rtmptw/errors.so", "rtmptw__mypyc.so"],
+        )
+        self.assertEqual(data, {"pure_python": False, "infer_tag": True})
+        self.assertEqual(self.application.warnings, [])
+
+    def test_notCompiled(self) -> None:
+        """
+        Whatever goes wrong is one warning, and the wheel is pure Python.
+        """
+
+        def broken(*arguments: object) -> None:
+            raise self.hook.CannotCompile("the compiler has crashed")
+
+        def full(*arguments: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        def nothing(*arguments: object) -> None:
+            pass
+
+        self.patch(self.hook.importlib.util, "find_spec", lambda name: object())
+        for fault, words in (
+            (broken, "the compiler has crashed"),
+            (full, "No space left on device"),
+            (nothing, "0 files were made"),
+        ):
+            self.patch(self.hook, "run", fault)
+            self.application.warnings.clear()
+            self.assertEqual(self.build(), {"force_include": {}})
+            (warning,) = self.application.warnings
+            self.assertIn(words, warning)
+        self.patch(self.hook.importlib.util, "find_spec", lambda name: None)
+        self.application.warnings.clear()
+        self.assertEqual(self.build(), {"force_include": {}})
+        self.assertIn("no mypyc", self.application.warnings[0])
+
+    def test_notWanted(self) -> None:
+        """
+        An editable install is of the sources, and a user may want pure Python.
+        """
+        self.assertEqual(self.build("editable"), {"force_include": {}})
+        os.environ["RTMPTW_PURE"] = "1"
+        self.addCleanup(os.environ.pop, "RTMPTW_PURE")
+        self.assertEqual(self.build(), {"force_include": {}})
+        self.assertEqual(self.application.warnings, [])
+
+    def test_programs(self) -> None:
+        """
+        One that fails is quoted; one that takes too long is ended, with its children.
+        """
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        for program, patience, words in (
+            (
+                "print('one'); print('the reason'); raise SystemExit(1)",
+                60.0,
+                "the reason",
+            ),
+            ("import signal; signal.pause()", 0.2, "longer than 0.2 s"),
+        ):
+            error = self.assertRaises(
+                self.hook.CannotCompile,
+                self.hook.run,
+                [sys.executable, "-c", program],
+                folder,
+                patience,
+            )
+            self.assertIn(words, str(error))
+
+    def test_theModulesAreThere(self) -> None:
+        """
+        Every file that is to be compiled exists.
+        """
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+        wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+        modules = wheel["hooks"]["custom"]["modules"]
+        self.assertIn("rtmptw/wire/chunk.py", modules)
+        package = Path(importlib.util.find_spec("rtmptw").origin).parents[1]  # type: ignore[union-attr,arg-type]
+        missing = [name for name in modules if not (package / name).exists()]
+        self.assertEqual(missing, [])
