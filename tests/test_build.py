@@ -15,6 +15,15 @@ from twisted.trial.unittest import SynchronousTestCase
 ROOT = Path(__file__).parents[1]
 
 
+def sources() -> Path:
+    """
+    Where the package is: in the checkout, or where the wheel was installed.
+    """
+    spec = importlib.util.find_spec("rtmptw")
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin).parents[1]
+
+
 def load(name: str) -> ModuleType:
     """
     A module of the folder that only pip looks into.
@@ -101,7 +110,7 @@ class HookTests(SynchronousTestCase):
         @return: what the hook asks hatchling to put into the wheel.
         """
         hook = self.hook.CompiledModules(
-            str(ROOT),
+            str(sources()),
             {"modules": ["rtmptw/errors.py"]},
             None,
             None,
@@ -207,6 +216,5 @@ class HookTests(SynchronousTestCase):
         wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
         modules = wheel["hooks"]["custom"]["modules"]
         self.assertIn("rtmptw/wire/chunk.py", modules)
-        package = Path(importlib.util.find_spec("rtmptw").origin).parents[1]  # type: ignore[union-attr,arg-type]
-        missing = [name for name in modules if not (package / name).exists()]
+        missing = [name for name in modules if not (sources() / name).exists()]
         self.assertEqual(missing, [])
