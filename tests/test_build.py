@@ -12,16 +12,13 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+import rtmptw
+
 ROOT = Path(__file__).parents[1]
 
 
-def sources() -> Path:
-    """
-    Where the package is: in the checkout, or where the wheel was installed.
-    """
-    spec = importlib.util.find_spec("rtmptw")
-    assert spec is not None and spec.origin is not None
-    return Path(spec.origin).parents[1]
+#: Where the package is: in the checkout, or where the wheel was installed.
+SOURCES = Path(rtmptw.__file__).parents[1]
 
 
 def load(name: str) -> ModuleType:
@@ -110,7 +107,7 @@ class HookTests(SynchronousTestCase):
         @return: what the hook asks hatchling to put into the wheel.
         """
         hook = self.hook.CompiledModules(
-            str(sources()),
+            str(SOURCES),
             {"modules": ["rtmptw/errors.py"]},
             None,
             None,
@@ -216,5 +213,5 @@ class HookTests(SynchronousTestCase):
         wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
         modules = wheel["hooks"]["custom"]["modules"]
         self.assertIn("rtmptw/wire/chunk.py", modules)
-        missing = [name for name in modules if not (sources() / name).exists()]
+        missing = [name for name in modules if not (SOURCES / name).exists()]
         self.assertEqual(missing, [])

@@ -5,6 +5,7 @@ Tests of the server as a service.
 import json
 import os
 import tempfile
+from queue import Queue
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
@@ -199,10 +200,17 @@ class ThreadlessReactor(MemoryReactorClock):
 
     def __init__(self) -> None:
         super().__init__()
-        self.waiting: list[Any] = []
+        self._waiting: Queue[tuple[Any, Any, Any]] = Queue()
 
     def callFromThread(self, function: Any, *args: Any, **kwargs: Any) -> None:
-        self.waiting.append((function, args, kwargs))
+        self._waiting.put((function, args, kwargs))
+
+    def turn(self) -> None:
+        """
+        Wait for the next, and run it.
+        """
+        function, args, kwargs = self._waiting.get(timeout=60)
+        function(*args, **kwargs)
 
 
 class LedgerFileTests(SynchronousTestCase):
@@ -258,9 +266,7 @@ class LedgerFileTests(SynchronousTestCase):
                     file.add(self.report(f"live/{turn}{number}"))
                 done = Deferred.fromCoroutine(file.close())
                 while not done.called:
-                    while reactor.waiting:
-                        function, args, kwargs = reactor.waiting.pop(0)
-                        function(*args, **kwargs)
+                    reactor.turn()
                 self.successResultOf(done)
             with open(path) as lines:
                 names = [json.loads(line)["stream"] for line in lines]
