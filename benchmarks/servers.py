@@ -457,7 +457,7 @@ SERVERS: dict[str, Server] = {
 }
 
 #: What C{--quick} measures.
-QUICK = ("rtmptw", "rtmptw-pure", "nginx", "floor")
+QUICK = ("rtmptw", "rtmptw-pure", "nginx")
 
 
 def customServer(text: str) -> Server:

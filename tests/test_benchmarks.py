@@ -528,8 +528,9 @@ class TargetTests(SynchronousTestCase):
             "pacing": "from rtmptw import _reading as r; "
             "assert r.PACES == r.UNWATCHED_PACES == ()",
             "readers": "from rtmptw._reading import Readers; "
-            "from twisted.internet import epollreactor as e; "
-            "assert Readers.forReactor(e.EPollReactor(), None) is None",
+            "from rtmptw._turns import Turns; "
+            "from twisted.internet import epollreactor as e; r = e.EPollReactor(); "
+            "assert Readers.forReactor(r, Turns(r)) is None",
             "large-reads": "from rtmptw import _reading as r; "
             "assert r.READ_SIZE == 65536",
             "gc": "import gc; from rtmptw import tap; before = gc.get_threshold(); "

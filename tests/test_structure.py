@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 from runpy import run_path
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from rtmptw.session.state import (
     STREAM_TRANSITIONS,
@@ -79,6 +79,8 @@ class PluginFolderTests(SynchronousTestCase):
         """
         An C{__init__.py} in one of them would hide Twisted.
         """
+        if not (ROOT / "rtmptw").exists():
+            raise SkipTest("an installed rtmptw is tested: here are no sources")
         for folder in (ROOT, ROOT / "docs" / "examples" / "rtmptw-count"):
             for package in ("twisted", "twisted/plugins"):
                 self.assertTrue((folder / package).is_dir(), folder)
