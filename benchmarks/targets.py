@@ -106,7 +106,10 @@ TARGETS: tuple[Target, ...] = (
     _figure("idle2000", "rtmptw", _EACH, 25.0, "KiB"),
     Target("fanout1000: memory for each player", 64.0, _perPlayer, "KiB"),
     _ratio("decode1", "rtmptw", "ffmpeg", 1.1, _PICTURE),
-    _ratio("ingest50", "rtmptw", "pyrtmp", 1 / 30),
+    *(
+        _ratio(scenario, "rtmptw", "pyrtmp", 1 / 30)
+        for scenario in ("ingest50", "ingest200", "fast4096")
+    ),
     *(
         _ratio(scenario, "rtmptw-pure", "rtmptw", 1.6)
         for scenario in ("fanout200", "ingest200", "record20", "fast4096")

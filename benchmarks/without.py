@@ -33,12 +33,15 @@ def _multicast() -> None:
     classImplementsOnly(PacingPlaySink, IFrameSink)
 
 
+_NEVER = (float("inf"), 0.0)
+
 #: By name: what takes it away, and what it is.
 MEANS: dict[str, tuple[Callable[[], None], str]] = {
     "hold": (lambda: _set("rtmptw.tap", HOLD=0.0), "sound waits for the next picture"),
     "multicast": (_multicast, "one call for all viewers that keep pace"),
     "pacing": (
-        lambda: _set("rtmptw._reading", PACES=(), UNWATCHED_PACES=()),
+        # As many as there are: the compiled build has counted them.
+        lambda: _set("rtmptw._reading", PACES=(_NEVER,) * 3, UNWATCHED_PACES=(_NEVER,)),
         "sockets are read every few ms under load",
     ),
     "readers": (_readers, "sockets are read together, not by the reactor"),

@@ -526,7 +526,7 @@ class TargetTests(SynchronousTestCase):
             "from rtmptw.interfaces import IMulticastSink as M, IFrameSink as F; "
             "assert F.implementedBy(P) and not M.implementedBy(P)",
             "pacing": "from rtmptw import _reading as r; "
-            "assert r.PACES == r.UNWATCHED_PACES == ()",
+            "assert {pace for _, pace in (*r.PACES, *r.UNWATCHED_PACES)} == {0.0}",
             "readers": "from rtmptw._reading import Readers; "
             "from rtmptw._turns import Turns; "
             "from twisted.internet import epollreactor as e; r = e.EPollReactor(); "
