@@ -5,6 +5,7 @@ Nothing here knows Twisted; everything here blocks, and runs in a lane. FFmpeg d
 with the GIL released.
 """
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,7 +19,8 @@ from av.codec.context import Flags, ThreadType
 from rtmptw._pyav.samples import Sample, samplesOf
 from rtmptw.frames import Codec, Frame, FrameKind
 
-#: Threads of one video decoder. FFmpeg would take one for each core, for each stream.
+#: Threads of one video decoder, if there are so many cores. FFmpeg would take one for
+#: each core, for each stream; more than there are cost a sixth more.
 MAX_THREADS = 4
 #: Pictures that a decoder may hold back to put them in order: 16 by H.264 and HEVC, and
 #: one for each thread; twice that for packets of which nothing comes out.
@@ -65,6 +67,16 @@ _FIXED_RATES = {
 _MONO = {Codec.NELLYMOSER_8K, Codec.NELLYMOSER_16K, Codec.SPEEX}
 _HEADED = {Codec.PCM, Codec.PCM_LE, Codec.ADPCM, Codec.NELLYMOSER, *_FIXED_RATES}
 _RATES = (5512, 11025, 22050, 44100)
+
+
+def _availableCores() -> int:
+    """
+    @return: how many cores this process may use, where the system says so; else how
+        many there are.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @dataclass(slots=True)
@@ -230,7 +242,7 @@ class _Track:
                 isMono = codec in _MONO or not self._head & 1
                 context.layout = "mono" if isMono else "stereo"
             if sample.kind is FrameKind.VIDEO:
-                context.thread_count = MAX_THREADS
+                context.thread_count = min(MAX_THREADS, _availableCores())
                 # Threads that decode several pictures at a time hold each back until
                 # the others are done.
                 several = not (self._eager or self._keyframesOnly)

@@ -22,9 +22,12 @@ from rtmptw.frames import Frame, FrameKind, StreamInfo
 #: the policy says what becomes of them; goes on at half.
 MAX_CODED = 64
 MAX_CODED_BYTES = 4 * 1024 * 1024
-#: Pictures and blocks of samples that wait to be taken, and coded frames that are
-#: decoded at once. A picture of 3840x2160 has 12 MB.
-MAX_DECODED = 4
+#: Pictures that wait to be taken, and that are decoded at once. One of 3840x2160 has
+#: 12 MB.
+MAX_PICTURES = 4
+#: The same for blocks of samples, of some KB: more than come with so many pictures, so
+#: that it is these which end a batch. Each batch costs two changes of threads.
+MAX_SOUND = 16
 
 #: Who wants the newest picture is not served with what is older than this, in ms.
 MAX_AGE = 1000
@@ -194,8 +197,8 @@ class Decoding:
     taken. Everything here is called in the reactor's thread.
 
     At most L{MAX_CODED} coded frames are taken from the producer at a time. At most
-    L{MAX_DECODED} pictures wait, and what the decoder gives at its end; with the policy
-    C{latest}, one of each kind.
+    L{MAX_PICTURES} pictures and L{MAX_SOUND} blocks of samples wait, and what the
+    decoder gives at its end; with the policy C{latest}, one of each kind.
 
     @ivar skipped: how many decoded pictures a newer one has replaced.
     @ivar failure: what is wrong with the decoder; empty while nothing is.
@@ -290,7 +293,7 @@ class Decoding:
         self._codedBytes = 0
         self._step()
 
-    def take(self, most: int = MAX_DECODED) -> list[Decoded]:
+    def take(self, most: int = MAX_PICTURES + MAX_SOUND) -> list[Decoded]:
         """
         @return: what is decoded, the oldest first, and at most so many; the decoder
             goes on.
@@ -320,23 +323,38 @@ class Decoding:
         """
         if self._isBusy or self._isFlushed:
             return
-        room = MAX_DECODED if self._isLatest else MAX_DECODED - len(self._decoded)
-        if room <= 0:
-            return
-        if self._coded:
-            count = min(room, len(self._coded))
-            batch = [self._coded.popleft() for _count in range(count)]
-            self._flying = count
+        batch = self._nextBatch()
+        if batch:
+            self._flying = len(batch)
             self._flyingBytes = sum(len(frame.payload) for frame, _ in batch)
             self._codedBytes -= self._flyingBytes
             self._run(self._decode, batch)
-        elif self._isEnding:
+        elif self._isEnding and not self._coded:
             self._isFlushed = True
             if self._lane is None:
                 # Nothing was ever decoded.
                 self._changed()
             else:
                 self._run(self._flush)
+
+    def _nextBatch(self) -> list[tuple[Frame, datetime]]:
+        """
+        @return: the next coded frames, as many as there is room for.
+        """
+        pictures = sound = 0
+        if not self._isLatest:
+            pictures = sum(one.kind is FrameKind.VIDEO for one in self._decoded)
+            sound = len(self._decoded) - pictures
+        batch = []
+        while self._coded:
+            if self._coded[0][0].kind is FrameKind.VIDEO:
+                pictures += 1
+            else:
+                sound += 1
+            if pictures > MAX_PICTURES or sound > MAX_SOUND:
+                break
+            batch.append(self._coded.popleft())
+        return batch
 
     def _run(self, work: Callable[..., _Batch], *arguments: Any) -> None:
         self._isBusy = True

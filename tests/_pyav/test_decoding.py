@@ -438,18 +438,35 @@ class ChoiceTests(SynchronousTestCase):
         """
         No more than B-frames need.
         """
-        most = {}
-        for eager in (False, True):
-            decoder = Decoder([FrameKind.VIDEO], eager=eager)
-            coded = out = 0
-            most[eager] = 0
-            for frame in framesOf(encode(AV1_OPUS)):
-                coded += frame.kind is FrameKind.VIDEO and frame.role is Role.CODED
-                out += len(decoder.decode(frame, NOW))
-                most[eager] = max(most[eager], coded - out)
-            decoder.finish()
+        self.patch(os, "sched_getaffinity", lambda process: range(4))
+        most = {
+            eager: self.heldBack(Decoder([FrameKind.VIDEO], eager=eager), AV1_OPUS)
+            for eager in (False, True)
+        }
         self.assertEqual(most[True], 0)
         self.assertGreater(most[False], 0)
+
+    def heldBack(self, decoder: Decoder, media: Media) -> int:
+        """
+        @return: the most pictures that were in the decoder.
+        """
+        coded = out = most = 0
+        for frame in framesOf(encode(media)):
+            coded += frame.kind is FrameKind.VIDEO and frame.role is Role.CODED
+            out += len(decoder.decode(frame, NOW))
+            most = max(most, coded - out)
+        decoder.finish()
+        return most
+
+    def test_threads(self) -> None:
+        """
+        Four at most, and no more than there are cores: each holds a picture back.
+        """
+        held = []
+        for cores in (1, 2, 4, 64):
+            self.patch(os, "sched_getaffinity", lambda process, n=cores: range(n))
+            held.append(self.heldBack(Decoder([FrameKind.VIDEO]), VIDEO_ONLY))
+        self.assertEqual([more - held[0] for more in held], [0, 1, 3, 3])
 
     def test_fps(self) -> None:
         """

@@ -20,7 +20,7 @@ from rtmptw.delivery import Policy
 from rtmptw.frames import Frame, FrameKind
 from rtmptw.interfaces import IFrameSink, IFrameSinkFactory, IHubUser
 from rtmptw.sinks import _decoding
-from rtmptw.sinks._decoding import MAX_CODED, MAX_DECODED, Wanted
+from rtmptw.sinks._decoding import MAX_CODED, MAX_PICTURES, MAX_SOUND, Wanted
 from rtmptw.sinks._iteration import END_PATIENCE
 from rtmptw.sinks.decode import (
     DecodedFrame,
@@ -406,6 +406,43 @@ class PolicyTests(SinkCase):
             sink.frameReceived(frame)
         return sink, got
 
+    def playSlowly(self, media: str) -> tuple[int, int, list[FrameKind]]:
+        """
+        Give pictures and sound to code that does not return, and let it go on.
+
+        @return: how many blocks of sound were decoded by then, how many calls it was
+            in the end, and what the code got.
+        """
+        self.lanes = Lanes("call")
+        got: list[FrameKind] = []
+        sink = self.sink(lambda frame, stream: got.append(frame.kind), media=media)
+        self.lanes.held.letGo()
+        for frame in framesOf(encode(H264_AAC)):
+            sink.frameReceived(frame)
+        decoded = sink._decoding.counts.decoded[FrameKind.AUDIO]
+        finished = sink.streamEnded("over")
+        calls = self.drain()
+        self.successResultOf(finished)
+        return decoded, calls, got
+
+    def test_sound(self) -> None:
+        """
+        More of it waits than of pictures, and all comes in the end.
+        """
+        decoded, _calls, got = self.playSlowly("audio")
+        self.assertTrue(MAX_SOUND < decoded <= 2 * MAX_SOUND, decoded)
+        self.assertEqual(got, [FrameKind.AUDIO] * 113)
+
+    def test_soundAndPictures(self) -> None:
+        """
+        Sound does not make the batches of pictures smaller.
+        """
+        _decoded, calls, got = self.playSlowly("both")
+        self.assertLessEqual(calls, 60 / MAX_PICTURES + 5)
+        self.assertEqual(
+            (got.count(FrameKind.VIDEO), got.count(FrameKind.AUDIO)), (60, 113)
+        )
+
     def drain(self) -> int:
         """
         @return: how many calls were waiting, one after the other.
@@ -426,7 +463,7 @@ class PolicyTests(SinkCase):
         self.assertEqual(self.producer.calls, ["pause"])
         # Those with the code, and those that wait.
         decoded = sink._decoding.counts.decoded[FrameKind.VIDEO]
-        self.assertLessEqual(decoded, 2 * MAX_DECODED + 1)
+        self.assertLessEqual(decoded, 2 * MAX_PICTURES + 1)
         finished = sink.streamEnded("over")
         self.drain()
         self.successResultOf(finished)
@@ -787,7 +824,7 @@ class IterationTests(IterationCase):
         frames = self.frames()
         self.feed(frames, encode(VIDEO_ONLY), end=False)
         decoded = frames._decoding.counts.decoded[FrameKind.VIDEO]
-        self.assertLessEqual(decoded, MAX_DECODED)
+        self.assertLessEqual(decoded, MAX_PICTURES)
         finished = frames.streamEnded("over")
         self.assertNoResult(finished)
         self.assertEqual(len(self.successResultOf(self.loop(frames))), 60)
