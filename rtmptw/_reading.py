@@ -42,7 +42,7 @@ class _Member:
     One connection.
     """
 
-    __slots__ = ("readInto", "receive", "transport")
+    __slots__ = ("read", "receive", "transport")
 
     def __init__(
         self, transport: tcp.Connection, receive: Callable[[bytes, float], object]
@@ -50,7 +50,7 @@ class _Member:
         self.transport = transport
         self.receive = receive
         handle: socket.socket = transport.getHandle()
-        self.readInto = handle.recv_into
+        self.read = handle.recv
 
 
 class Readers:
@@ -83,8 +83,6 @@ class Readers:
         self._epoll = select.epoll()
         self._members: dict[int, _Member] = {}
         self._numbers: dict[tcp.Connection, int] = {}
-        self._buffer = bytearray(READ_SIZE)
-        self._view = memoryview(self._buffer)
         self.pace = 0.0
         # Whether the reactor looks for us; else a timer does.
         self._isRegistered = False
@@ -218,7 +216,6 @@ class Readers:
         @return: whether some socket has more than was read.
         """
         members = self._members
-        view = self._view
         isBehind = False
         for number, _events in self._epoll.poll(0):
             member = members.get(number)
@@ -227,19 +224,19 @@ class Readers:
                 continue
             self._reads += 1
             try:
-                size = member.readInto(view)
+                data = member.read(READ_SIZE)
             except BlockingIOError:
                 continue
             except OSError:
-                size = 0
-            if not size:
+                data = b""
+            if not data:
                 # Twisted finds the end again, and says so.
                 self.remove(member.transport)
                 member.transport.startReading()
                 continue
-            isBehind = isBehind or size == READ_SIZE
+            isBehind = isBehind or len(data) == READ_SIZE
             try:
-                member.receive(bytes(view[:size]), now)
+                member.receive(data, now)
             except Exception:
                 # As the reactor does: an error ends this connection and no other.
                 self._log.failure("an error in {member}", member=member.transport)

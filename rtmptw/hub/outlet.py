@@ -198,7 +198,8 @@ class Outlet:
             if self._queue and not self._paused:
                 # A frame that came while the sink was busy with this one.
                 self._drain(regardless=False)
-            self._keepPace()
+            if self._target is not None:
+                self._keepPace()
 
     def end(self, reason: str) -> "Deferred[None]":
         """

@@ -233,7 +233,17 @@ class ChunkReader:
             position = self._readHeader(data, position, end)
             if position < 0:
                 return
-            self._endOfHeader()
+            stream = self._current
+            assert stream is not None
+            stop: int = position + stream.pending
+            if position < stop <= end and not stream.promised:
+                # A message of one chunk which is all here, as most are: read in
+                # place. A longer one is promised until it is whole.
+                stream.pending = 0
+                self._finish(stream, data[position:stop])
+                position = stop
+            else:
+                self._endOfHeader()
         if position < end:
             self._heldBytes = data[position:]
 
@@ -273,7 +283,9 @@ class ChunkReader:
                 stream.timestamp = (
                     stream.timestamp + stream.wireTimestamp
                 ) & 0xFFFFFFFF
-                self._begin(stream)
+                stream.pending = stream.length
+                if stream.length > self.chunkSize:
+                    self._promise(stream)
             self._current = stream
             return position
         size: int = _HEADER_LENGTH[chunkFormat]
@@ -345,7 +357,9 @@ class ChunkReader:
             stream.length = length
             stream.type = messageType
             stream.streamID = streamID
-            self._begin(stream)
+            stream.pending = length
+            if length > self.chunkSize:
+                self._promise(stream)
         self._current = stream
         return after
 
@@ -358,18 +372,19 @@ class ChunkReader:
                 f"message of type {messageType} with {length} bytes, at most {bound}",
             )
 
-    def _begin(self, stream: _ChunkStream) -> None:
-        stream.pending = stream.length
-        if stream.length > self.chunkSize:
-            # Only messages of several chunks can lie unfinished beside others.
-            stream.promised = stream.length
-            self._promised += stream.length
-            if self._promised > self._limits.maxPartial:
-                raise RemoteProtocolError(
-                    "too-much-partial-data",
-                    f"unfinished messages of {self._promised} bytes in all, "
-                    f"at most {self._limits.maxPartial}",
-                )
+    def _promise(self, stream: _ChunkStream) -> None:
+        """
+        Count a message of several chunks: only these can lie unfinished beside
+        others.
+        """
+        stream.promised = stream.length
+        self._promised += stream.length
+        if self._promised > self._limits.maxPartial:
+            raise RemoteProtocolError(
+                "too-much-partial-data",
+                f"unfinished messages of {self._promised} bytes in all, "
+                f"at most {self._limits.maxPartial}",
+            )
 
     def _endOfHeader(self) -> None:
         stream = self._current
