@@ -3,6 +3,7 @@ Measures single functions: how many turns of a plain Python loop a message costs
 are measured in turn, in CPU time, so that a slow or busy machine changes little.
 """
 
+import gc
 import json
 import statistics
 import time
@@ -192,6 +193,22 @@ def _booking() -> Subject:
     return Subject("ledger", work, len(frames))
 
 
+def _collecting(isFrozen: bool) -> Subject:
+    """
+    A full collection of garbage, in which nothing is served, as the server has
+    it or as Python does.
+    """
+
+    def work() -> None:
+        if isFrozen:
+            gc.freeze()
+        gc.collect()
+        gc.unfreeze()
+
+    name = "what is there frozen" if isFrozen else "all of it looked at"
+    return Subject(f"full collection of garbage, {name}", work, 1)
+
+
 def subjects() -> list[Subject]:
     """
     @return: all that is measured.
@@ -207,6 +224,8 @@ def subjects() -> list[Subject]:
         _handing(isPaused=False),
         _handing(isPaused=True),
         _booking(),
+        _collecting(isFrozen=False),
+        _collecting(isFrozen=True),
     ]
 
 
@@ -277,7 +296,7 @@ def runMicro(save: Path | None, against: Path | None) -> None:
     """
     before = {} if against is None else _readRatios(against)
     ratios: dict[str, float] = {}
-    print("| one message | turns of a plain loop | least - most | before |")
+    print("| one message, or as said | turns of a plain loop | least - most | before |")
     print("| --- | --- | --- | --- |")
     for subject in subjects():
         found = measureSubject(subject)

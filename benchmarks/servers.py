@@ -16,7 +16,7 @@ from benchmarks.build import SOURCES, cache, compiler, program
 from benchmarks.errors import BenchmarkError
 from benchmarks.media import media
 from benchmarks.scenarios import Ability, Scenario
-from benchmarks.without import MEANS
+from benchmarks.without import MEANS, Mean
 
 _ROOT = SOURCES.parent
 _PEERS = SOURCES / "peers"
@@ -192,13 +192,19 @@ def _rtmptw(
     )
 
 
-def _without(mean: str) -> Server:
+def _without(name: str, mean: Mean) -> Server:
+    """
+    The same without a mean.
+    """
+    what = f"rtmptw without this: {mean.what}"
+    if not mean.isCompiled:
+        return _pure(f"rtmptw-without-{name}", f"{what} (pure Python)", name)
     return Server(
-        f"rtmptw-without-{mean}",
-        f"rtmptw without this: {MEANS[mean][1]}",
+        f"rtmptw-without-{name}",
+        what,
         lambda place: [
             str(compiledFolder() / "bin" / "python"),
-            *("-m", "benchmarks.without", mean),
+            *("-m", "benchmarks.without", name),
             *_arguments(place, ()),
         ],
         lambda ability: notCompiled(),
@@ -207,11 +213,14 @@ def _without(mean: str) -> Server:
     )
 
 
-def _pure() -> Server:
+def _pure(name: str, what: str, without: str = "") -> Server:
     """
     The checkout with the Python that runs this.
+
+    @param without: the mean it is to lack.
     """
     twistd = Path(sys.executable).parent / "twistd"
+    program = [sys.executable, "-m", "benchmarks.without", without]
 
     def missing(ability: Ability) -> str:
         if not twistd.exists():
@@ -220,11 +229,14 @@ def _pure() -> Server:
 
     paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH", "")])]
     return Server(
-        "rtmptw-pure",
-        "rtmptw without a compiler: pure Python",
-        lambda place: [str(twistd), *_arguments(place, ())],
+        name,
+        what,
+        lambda place: [
+            *(program if without else [str(twistd)]),
+            *_arguments(place, ()),
+        ],
         missing,
-        _OURS,
+        _LIVE if without else _OURS,
         environment={"PYTHONPATH": os.pathsep.join(paths)},
     )
 
@@ -416,8 +428,8 @@ SERVERS: dict[str, Server] = {
         _rtmptw("rtmptw-merge50", "rtmptw, 50 ms a write", _PLAY, "--merge=50"),
         _rtmptw("rtmptw-merge350", "rtmptw, 350 ms a write", _PLAY, "--merge=350"),
         _rtmptw("rtmptw-low-delay", "rtmptw, nothing waits", _OURS, "--low-delay=on"),
-        _pure(),
-        *map(_without, MEANS),
+        _pure("rtmptw-pure", "rtmptw without a compiler: pure Python"),
+        *(_without(name, mean) for name, mean in MEANS.items()),
         _nginx("nginx", "nginx-rtmp as it is", ""),
         _nginx("nginx-chunk65536", "nginx-rtmp, chunk size 65536", "chunk_size 65536;"),
         _nginx(

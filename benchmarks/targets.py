@@ -116,16 +116,6 @@ TARGETS: tuple[Target, ...] = (
     ),
 )
 
-#: Where to see what a mean buys.
-_SEEN = {
-    "hold": "fanout200",
-    "multicast": "fanout200",
-    "pacing": "ingest200",
-    "readers": "ingest200",
-    "large-reads": "fast4096",
-    "gc": "ingest200",
-}
-
 
 def targetTable(rows: Sequence[Row]) -> Table | None:
     """
@@ -160,14 +150,15 @@ def meansTable(rows: Sequence[Row]) -> Table | None:
     @return: how many times as much it costs without each of the means.
     """
     lines = []
-    for mean, scenario in _SEEN.items():
+    for name, mean in MEANS.items():
         numbers = ratios(
-            _of(rows, scenario, f"rtmptw-without-{mean}"),
-            _of(rows, scenario, "rtmptw"),
+            _of(rows, mean.scenario, f"rtmptw-without-{name}"),
+            _of(rows, mean.scenario, "rtmptw" if mean.isCompiled else "rtmptw-pure"),
             _COST,
         )
         if numbers:
-            lines.append([MEANS[mean][1], scenario, shown(numbers, 2)])
+            build = "" if mean.isCompiled else " (pure Python)"
+            lines.append([mean.what + build, mean.scenario, shown(numbers, 2)])
     for scenario in ("fanout200", "ingest200", "record20", "fast4096", "split50"):
         numbers = ratios(
             _of(rows, scenario, "rtmptw-pure"), _of(rows, scenario, "rtmptw"), _COST

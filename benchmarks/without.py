@@ -11,6 +11,8 @@ import importlib
 import select
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
 
 from zope.interface import classImplementsOnly
 
@@ -33,25 +35,90 @@ def _multicast() -> None:
     classImplementsOnly(PacingPlaySink, IFrameSink)
 
 
+def _slots() -> None:
+    # Before others have taken them by name.
+    for module, name in (
+        ("rtmptw.frames", "Frame"),
+        ("rtmptw.session.events", "FrameReceived"),
+    ):
+        slotted: type = getattr(importlib.import_module(module), name)
+        left = {"__slots__", *vars(slotted)["__slots__"]}
+        body = {key: value for key, value in vars(slotted).items() if key not in left}
+        _set(module, **{name: type(name, slotted.__bases__, body)})
+
+
+def _direct() -> None:
+    # No connection is one.
+    _set("rtmptw.outputs.sending", tcp=SimpleNamespace(Connection=()))
+
+
+def _turns() -> None:
+    from rtmptw._turns import Turns
+
+    Turns.readingBegins = lambda self: None  # type: ignore[method-assign]
+
+
 _NEVER = (float("inf"), 0.0)
 
-#: By name: what takes it away, and what it is.
-MEANS: dict[str, tuple[Callable[[], None], str]] = {
-    "hold": (lambda: _set("rtmptw.tap", HOLD=0.0), "sound waits for the next picture"),
-    "multicast": (_multicast, "one call for all viewers that keep pace"),
-    "pacing": (
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """
+    One of the means.
+
+    @ivar what: in words.
+    @ivar scenario: where to see what it buys.
+    @ivar remove: takes it away, before anything else is imported.
+    @ivar isCompiled: whether it can be taken from the compiled build too. Else it is
+        taken from pure Python, and compared with that.
+    """
+
+    what: str
+    scenario: str
+    remove: Callable[[], None]
+    isCompiled: bool = True
+
+
+#: By name.
+MEANS: dict[str, Mean] = {
+    "hold": Mean(
+        "sound waits for the next picture",
+        "fanout200",
+        lambda: _set("rtmptw.tap", HOLD=0.0),
+    ),
+    "multicast": Mean(
+        "one call for all viewers that keep pace", "fanout200", _multicast
+    ),
+    "direct": Mean(
+        "bytes go to the socket directly", "fanout200", _direct, isCompiled=False
+    ),
+    "turns": Mean(
+        "what viewers get leaves when all sockets have been read",
+        "fanout200",
+        _turns,
+        isCompiled=False,
+    ),
+    "pacing": Mean(
+        "sockets are read every few ms under load",
+        "ingest200",
         # As many as there are: the compiled build has counted them.
         lambda: _set("rtmptw._reading", PACES=(_NEVER,) * 3, UNWATCHED_PACES=(_NEVER,)),
-        "sockets are read every few ms under load",
     ),
-    "readers": (_readers, "sockets are read together, not by the reactor"),
-    "large-reads": (
-        lambda: _set("rtmptw._reading", READ_SIZE=65536),
+    "readers": Mean(
+        "sockets are read together, not by the reactor", "ingest200", _readers
+    ),
+    "large-reads": Mean(
         "256 KiB a read instead of 64",
+        "fast60000",
+        lambda: _set("rtmptw._reading", READ_SIZE=65536),
     ),
-    "gc": (
-        lambda: _set("rtmptw.tap", spareFrames=lambda: None),
+    "slots": Mean(
+        "frames and their events have slots", "fast4096", _slots, isCompiled=False
+    ),
+    "gc": Mean(
         "the garbage collector is kept off frames",
+        "ingest200",
+        lambda: _set("rtmptw.tap", spareFrames=lambda: None),
     ),
 }
 
@@ -61,7 +128,7 @@ def main() -> None:
     Take it away, and go on as twistd.
     """
     mean, *arguments = sys.argv[1:]
-    MEANS[mean][0]()
+    MEANS[mean].remove()
     sys.argv[:] = ["twistd", *arguments]
     from twisted.scripts.twistd import run
 
