@@ -115,11 +115,14 @@ class Frame:
     @ivar tracks: the Enhanced RTMP track ids in this message; C{(0,)} when there
         is one track.
     @ivar name: for data the name of the message, C{"onMetaData"} for example.
+    @ivar isHeader: whether a decoder needs this before anything else: metadata, codec
+        headers, colour information. Headers are never dropped.
     """
 
     __slots__ = (
         "codec",
         "compositionTime",
+        "isHeader",
         "isKey",
         "kind",
         "name",
@@ -150,6 +153,10 @@ class Frame:
         self.compositionTime = compositionTime
         self.tracks = tracks
         self.name = name
+        # Nearly all are coded.
+        self.isHeader = role is not _CODED and (
+            role in _HEADER_ROLES or name == "onMetaData"
+        )
 
     def __repr__(self) -> str:
         return (
@@ -173,17 +180,6 @@ class Frame:
             self.tracks,
             self.name,
         )
-
-    @property
-    def isHeader(self) -> bool:
-        """
-        Whether a decoder needs this before anything else: metadata, codec
-        headers, colour information. Headers are never dropped.
-        """
-        if self.role is _CODED:
-            # Nearly all are.
-            return False
-        return self.role in _HEADER_ROLES or self.name == "onMetaData"
 
 
 _HEADER_ROLES: Final = frozenset({Role.CONFIG, Role.METADATA, Role.CHANNELS})
