@@ -94,7 +94,7 @@ MEANS: dict[str, Mean] = {
     ),
     "turns": Mean(
         "what viewers get leaves when all sockets have been read",
-        "fanout200",
+        "latency5",
         _turns,
         isCompiled=False,
     ),
