@@ -7,7 +7,7 @@ What each of them buys is the difference. There are no options for this: nobody 
 want it.
 """
 
-import importlib
+import importlib.util
 import select
 import sys
 from collections.abc import Callable
@@ -123,12 +123,26 @@ MEANS: dict[str, Mean] = {
 }
 
 
+def isCompiled() -> bool:
+    """
+    @return: whether the rtmptw that is imported here is the compiled one.
+    """
+    spec = importlib.util.find_spec("rtmptw.frames")
+    return spec is not None and not str(spec.origin).endswith(".py")
+
+
 def main() -> None:
     """
     Take it away, and go on as twistd.
     """
-    mean, *arguments = sys.argv[1:]
-    MEANS[mean].remove()
+    name, *arguments = sys.argv[1:]
+    mean = MEANS[name]
+    if isCompiled() and not mean.isCompiled:
+        sys.exit(
+            f"{name} is compiled into this rtmptw and cannot be taken from it: "
+            "run this where the sources are"
+        )
+    mean.remove()
     sys.argv[:] = ["twistd", *arguments]
     from twisted.scripts.twistd import run
 

@@ -56,7 +56,7 @@ from benchmarks.servers import (
     freePort,
 )
 from benchmarks.targets import TARGETS, meansTable, targetTable
-from benchmarks.without import MEANS
+from benchmarks.without import MEANS, isCompiled
 
 #: What the kernel says of three sockets of port 1935 (0x078F): one that listens, a
 #: server's with 16 bytes to read, a client's with 32 to send; and of another port.
@@ -556,7 +556,9 @@ class TargetTests(SynchronousTestCase):
         }
         self.assertEqual(gone.keys(), MEANS.keys())
         program = "".join(
-            f"MEANS[{name!r}].remove()\n{proof}\n" for name, proof in gone.items()
+            f"MEANS[{name!r}].remove()\n{proof}\n"
+            for name, proof in gone.items()
+            if MEANS[name].isCompiled or not isCompiled()
         )
         program = f"from benchmarks.without import MEANS\n{program}"
         done = subprocess.run(
@@ -566,6 +568,28 @@ class TargetTests(SynchronousTestCase):
             text=True,
         )
         self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_someAreOfPurePythonOnly(self) -> None:
+        """
+        The compiled build has them inside: who wants it without is told where to go.
+        """
+        program = (
+            "import sys; from benchmarks import without; "
+            "without.isCompiled = lambda: True; "
+            "sys.argv[1:] = ['slots', '--version']; without.main()"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            capture_output=True,
+            text=True,
+        )
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(
+            done.stderr,
+            "slots is compiled into this rtmptw and cannot be taken from it: run this "
+            "where the sources are\n",
+        )
 
     def test_withoutIsTwistd(self) -> None:
         """
