@@ -284,20 +284,29 @@ def tables(rows: Sequence[Row], against: str) -> list[Table]:
 
 def machineLines(runs: Iterable[Row]) -> list[str]:
     """
-    @return: what was measured on and with, a line for each run.
+    @return: what was measured on and with: a line for each machine and set of versions,
+        with when the first and the last run on it began.
     """
-    return [
-        f"{run['began']}: {run['machine']['processor']}, {run['machine']['system']}, "
-        + (
-            "server and load on cores "
-            f"{' and '.join(map(str, run['machine']['cores']))}"
-            if run["machine"]["cores"]
-            else "server and load on one core"
-        )
-        + "; "
-        + ", ".join(f"{name} {of}" for name, of in run["machine"]["versions"].items())
-        for run in runs
-    ]
+    began: dict[str, list[str]] = {}
+    for run in runs:
+        machine = run["machine"]
+        cores = machine["cores"]
+        said = [
+            machine["processor"],
+            machine["system"],
+            f"server and load on cores {' and '.join(map(str, cores))}"
+            if cores
+            else "server and load on one core",
+        ]
+        versions = [f"{name} {of}" for name, of in machine["versions"].items()]
+        line = f"{', '.join(said)}; {', '.join(versions)}"
+        began.setdefault(line, []).append(run["began"])
+    found = []
+    for line, times in began.items():
+        first, last = min(times), max(times)
+        count = f"{len(times)} runs from {first} to {last}" if times[1:] else first
+        found.append(f"{count}: {line}")
+    return found
 
 
 def markdown(runs: Iterable[Row], found: Iterable[Table]) -> str:

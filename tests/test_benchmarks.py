@@ -38,6 +38,7 @@ from benchmarks.report import (
     Row,
     costColumn,
     growth,
+    machineLines,
     markdown,
     notes,
     ratios,
@@ -648,6 +649,33 @@ class ReportTests(SynchronousTestCase):
             ("ingest50", "cpuPerByte"),
         ):
             self.assertEqual(costColumn(name, SCENARIOS[name].ability).key, key)
+
+    def test_onWhat(self) -> None:
+        """
+        One line for all runs on the same machine with the same versions.
+        """
+
+        def run(hour: int, version: str, cores: list[int]) -> dict[str, Any]:
+            return {
+                "began": f"2026-11-23T{hour:02}:00:00+00:00",
+                "machine": {
+                    "processor": "P",
+                    "system": "S",
+                    "cores": cores,
+                    "versions": {"rtmptw": version, "nginx": "1.22"},
+                },
+            }
+
+        runs = [run(9, "b", [0, 1]), run(8, "b", [0, 1]), run(7, "a", [])]
+        self.assertEqual(
+            machineLines(runs),
+            [
+                "2 runs from 2026-11-23T08:00:00+00:00 to 2026-11-23T09:00:00+00:00: "
+                "P, S, server and load on cores 0 and 1; rtmptw b, nginx 1.22",
+                "2026-11-23T07:00:00+00:00: "
+                "P, S, server and load on one core; rtmptw a, nginx 1.22",
+            ],
+        )
 
     def test_theTable(self) -> None:
         """
