@@ -86,6 +86,12 @@ MEANS: dict[str, Mean] = {
         "fanout200",
         lambda: _set("rtmptw.tap", HOLD=0.0),
     ),
+    "waiting": Mean(
+        "publishers' sockets wait for the next picture",
+        "fanout200",
+        # The kernel refuses it.
+        lambda: _set("rtmptw._reading", ACKNOWLEDGE_WITHIN=0),
+    ),
     "multicast": Mean(
         "one call for all viewers that keep pace", "fanout200", _multicast
     ),

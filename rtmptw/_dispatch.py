@@ -4,10 +4,17 @@ protocol, which has many attributes: compiled, this one has them at hand.
 """
 
 from collections.abc import Callable
+from typing import Final
 
+from rtmptw._pictures import PictureSizes
+from rtmptw.frames import FrameKind
 from rtmptw.hub.stream import Stream
 from rtmptw.session.events import Event, FrameReceived
 from rtmptw.session.server import ServerSession
+
+#: Who has sent so many bytes since the last look sends as fast as it can.
+FAST: Final = 65536
+_VIDEO: Final = FrameKind.VIDEO
 
 
 class Dispatch:
@@ -17,7 +24,7 @@ class Dispatch:
     @ivar streams: those that are published, by message stream.
     """
 
-    __slots__ = ("_react", "_session", "_settle", "streams")
+    __slots__ = ("_now", "_pictures", "_react", "_session", "_settle", "streams")
 
     def __init__(
         self,
@@ -33,18 +40,30 @@ class Dispatch:
         self._session = session
         self._react = react
         self._settle = settle
+        self._now: float = 0.0
+        self._pictures = PictureSizes()
         self.streams: dict[int, Stream] = {}
 
-    def receive(self, data: bytes, now: float) -> None:
+    def receive(self, data: bytes, now: float) -> int:
         """
         Take bytes from the peer.
 
         @param now: by the clock of the session, in seconds.
+        @return: for how many bytes it is worth waiting before the next are taken, as
+            less is no picture if these go on as they come; 1 is for any.
         """
         session = self._session
+        self._now = now
         isPlain = self.give(session.receive(data, now))
         if not isPlain or session.unsaid or not self.streams:
             self._settle()
+            return 1
+        if len(data) >= FAST:
+            return 1
+        if session.isWithin:
+            # The rest of it may wait for us to acknowledge what has come.
+            return 1
+        return self._pictures.expected(now)
 
     def give(self, events: list[Event]) -> bool:
         """
@@ -57,7 +76,10 @@ class Dispatch:
             if isinstance(event, FrameReceived):
                 stream = self.streams.get(event.streamID)
                 if stream is not None:
-                    stream.frameReceived(event.frame)
+                    frame = event.frame
+                    if frame.kind is _VIDEO and not frame.isHeader:
+                        self._pictures.received(len(frame.payload), self._now)
+                    stream.frameReceived(frame)
             else:
                 isPlain = False
                 self._react(event)

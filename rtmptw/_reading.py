@@ -1,7 +1,8 @@
 """
 How bytes come in on a server with many connections: all sockets that have something
 are read at one call of the reactor, and, when there is much to do, only every few
-milliseconds, as network cards moderate their interrupts. What costs is waking up.
+milliseconds, as network cards moderate their interrupts. What costs is waking up, so
+the kernel is also told which sockets can wait for more.
 """
 
 import select
@@ -35,22 +36,48 @@ UNWATCHED_PACES = ((200.0, 0.020),)
 STAYS = 1 / 3
 #: Over so many seconds the reads are averaged.
 AVERAGED = 0.25
+#: Seconds without a read after which a socket need not wait for more.
+PATIENCE = 0.1
+#: What nobody reads is acknowledged late: the kernel hopes for an answer to send with
+#: it, for 40 ms. A publisher that has not asked for TCP_NODELAY, as FFmpeg, would hold
+#: its next picture back until then. This option of Linux 6.15 and later makes it less,
+#: in microseconds; Python has no name for it. No socket waits where it is missing.
+TCP_DELACK_MAX_US = 46
+ACKNOWLEDGE_WITHIN = 5000
+
+#: Gets bytes and the time of the clock in seconds; returns how many bytes there should
+#: be before it is called again, if that does not take too long. 1 is for any.
+Receive = Callable[[bytes, float], int]
 
 
 class _Member:
     """
     One connection.
+
+    @ivar mark: how many bytes the kernel waits for before it says that there is
+        something.
+    @ivar canWait: whether it can be told to; C{None} if it has not been asked.
+    @ivar last: when there was something.
     """
 
-    __slots__ = ("read", "receive", "transport")
+    __slots__ = (
+        "canWait",
+        "handle",
+        "last",
+        "mark",
+        "read",
+        "receive",
+        "transport",
+    )
 
-    def __init__(
-        self, transport: tcp.Connection, receive: Callable[[bytes, float], object]
-    ) -> None:
+    def __init__(self, transport: tcp.Connection, receive: Receive) -> None:
         self.transport = transport
         self.receive = receive
-        handle: socket.socket = transport.getHandle()
-        self.read = handle.recv
+        self.handle: socket.socket = transport.getHandle()
+        self.read = self.handle.recv
+        self.mark = 1
+        self.canWait: bool | None = None
+        self.last = 0.0
 
 
 class Readers:
@@ -70,19 +97,25 @@ class Readers:
         turns: Turns,
         isPaced: bool = True,
         isWatched: Callable[[], bool] = lambda: True,
+        isPatient: bool = True,
     ) -> None:
         """
         @param turns: told when sockets are read, and when they have been.
         @param isPaced: whether to wait between two looks when there is much to do.
         @param isWatched: says whether somebody watches what comes in.
+        @param isPatient: whether a socket may wait for as much as is wanted of it.
         """
         self._reactor = reactor
         self._turns = turns
         self._isPaced = isPaced
         self._hasViewers = isWatched
+        self._isPatient = isPatient
         self._epoll = select.epoll()
         self._members: dict[int, _Member] = {}
         self._numbers: dict[tcp.Connection, int] = {}
+        # Those that wait for more than one byte, and when to look after them.
+        self._marked: dict[int, _Member] = {}
+        self._check: IDelayedCall | None = None
         self.pace = 0.0
         # Whether the reactor looks for us; else a timer does.
         self._isRegistered = False
@@ -97,6 +130,7 @@ class Readers:
         turns: Turns,
         isPaced: bool = True,
         isWatched: Callable[[], bool] = lambda: True,
+        isPatient: bool = True,
     ) -> "Readers | None":
         """
         @return: readers, or C{None} if the reactor or the system cannot have them.
@@ -106,14 +140,13 @@ class Readers:
             and IReactorFDSet.providedBy(reactor)
             and IReactorTime.providedBy(reactor)
         ):
-            return cls(reactor, turns, isPaced, isWatched)
+            return cls(reactor, turns, isPaced, isWatched, isPatient)
         return None
 
-    def add(self, transport: Any, receive: Callable[[bytes, float], object]) -> bool:
+    def add(self, transport: Any, receive: Receive) -> bool:
         """
         Read a connection from now on.
 
-        @param receive: gets its bytes, and the time of the clock in seconds.
         @return: whether that can be done: for plain sockets.
         """
         if not isinstance(transport, tcp.Connection) or transport.TLS:
@@ -136,11 +169,16 @@ class Readers:
         number = self._numbers.pop(transport, None)
         if number is None:
             return False
+        member = self._members[number]
         if transport.fileno() == number:
             self._epoll.unregister(number)
+            if member.mark > 1:
+                # Twisted reads what there is.
+                self._await(number, member, 1)
         # Else it is closed, the epoll has forgotten it; the number may be another's.
-        if self._members[number].transport is transport:
+        if member.transport is transport:
             del self._members[number]
+            self._marked.pop(number, None)
         if not self._members:
             self._stop()
         return True
@@ -155,6 +193,9 @@ class Readers:
         if self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None
+        if self._check is not None:
+            self._check.cancel()
+            self._check = None
         self._register(False)
 
     def _register(self, isRegistered: bool = True) -> None:
@@ -235,14 +276,57 @@ class Readers:
                 member.transport.startReading()
                 continue
             isBehind = isBehind or len(data) == READ_SIZE
+            member.last = now
             try:
-                member.receive(data, now)
+                wanted = member.receive(data, now)
             except Exception:
                 # As the reactor does: an error ends this connection and no other.
                 self._log.failure("an error in {member}", member=member.transport)
                 self.remove(member.transport)
                 member.transport.abortConnection()
+                continue
+            if (
+                wanted != member.mark
+                and self._isPatient
+                # It may be over by what was received.
+                and members.get(number) is member
+            ):
+                self._await(number, member, wanted)
         return isBehind
+
+    def _await(self, number: int, member: _Member, wanted: int) -> None:
+        """
+        Let the kernel wait for so many bytes. It does not wait for them once the peer
+        has ended, or when it has no room for more.
+        """
+        if member.canWait is None:
+            member.canWait = canWait(member.handle)
+        if not member.canWait:
+            return
+        member.handle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, wanted)
+        member.mark = wanted
+        if wanted == 1:
+            self._marked.pop(number, None)
+            return
+        self._marked[number] = member
+        if self._check is None:
+            self._check = self._reactor.callLater(PATIENCE, self._looseMarks)
+
+    def _looseMarks(self) -> None:
+        """
+        Who has waited in vain takes what there is.
+        """
+        self._check = None
+        now: float = self._reactor.seconds()
+        oldest = now
+        for number, member in list(self._marked.items()):
+            if now - member.last >= PATIENCE:
+                self._await(number, member, 1)
+            elif member.last < oldest:
+                oldest = member.last
+        if self._marked:
+            delay = oldest + PATIENCE - now
+            self._check = self._reactor.callLater(delay, self._looseMarks)
 
     def _measure(self, now: float) -> None:
         passed = now - self._since
@@ -256,6 +340,19 @@ class Readers:
             if rate >= (least * STAYS if pace == before else least):
                 self.pace = pace
                 break
+
+
+def canWait(handle: socket.socket) -> bool:
+    """
+    Have a socket acknowledge soon what nobody has read.
+
+    @return: whether it does, and so can wait for more.
+    """
+    try:
+        handle.setsockopt(socket.IPPROTO_TCP, TCP_DELACK_MAX_US, ACKNOWLEDGE_WITHIN)
+    except OSError:
+        return False
+    return True
 
 
 # Not as a decorator: mypyc makes a plain class of one that has any.

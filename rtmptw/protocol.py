@@ -602,7 +602,7 @@ class RTMPFactory(Factory):
         @param authorizer: decides who may publish and play; everybody if not given.
         @param play: towards viewers.
         @param isPaced: whether sockets are read only every few milliseconds when
-            there is much to do.
+            there is much to do, and those of publishers when a picture may be there.
         """
         self.hub = hub
         self.connections: set[RTMPProtocol] = set()
@@ -612,7 +612,12 @@ class RTMPFactory(Factory):
             hub.clock, play or PlaySettings(), self._settings.chunkSize
         )
         self._readers = Readers.forReactor(
-            hub.clock, self._viewing.turns, isPaced, self._isWatched
+            hub.clock,
+            self._viewing.turns,
+            isPaced,
+            self._isWatched,
+            # Sound waits in the kernel then, where it would have waited for a picture.
+            isPatient=isPaced and self._viewing.settings.hold > 0,
         )
 
     def _isWatched(self) -> bool:

@@ -533,6 +533,8 @@ class TargetTests(SynchronousTestCase):
             "from rtmptw.session.server import FrameReceived as R; "
             "assert vars(R(1, f(9, 0, b'')))['frame'].__dict__['timestamp'] == 0",
             "hold": "from rtmptw import tap; assert tap.HOLD == 0",
+            "waiting": "import socket; from rtmptw._reading import canWait; "
+            "assert not canWait(socket.socket())",
             "multicast": "from rtmptw.outputs.play import PacingPlaySink as P; "
             "from rtmptw.interfaces import IMulticastSink as M, IFrameSink as F; "
             "assert F.implementedBy(P) and not M.implementedBy(P)",

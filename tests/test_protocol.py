@@ -18,6 +18,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from rtmptw._dispatch import FAST
+from rtmptw._pictures import WINDOW
 from rtmptw.delivery import Delivery, Policy
 from rtmptw.errors import NotAllowed
 from rtmptw.frames import StreamInfo
@@ -42,6 +44,7 @@ from rtmptw.sinks._naming import parseRecording
 from rtmptw.sinks.file import FileSinkFactory
 from rtmptw.testing import RecordingSink
 from rtmptw.wire.amf import AMFObject
+from rtmptw.wire.message import Command
 from tests.session.scripted import ScriptedClient, data
 from tests.sinks.test_file import ImmediateLane
 from tests.test_blocking import ThreadClock
@@ -463,6 +466,82 @@ class ProtocolTests(SynchronousTestCase):
             self.assertTrue(connection.transport.disconnecting)
             connection.lose()
         self.assertEqual(self.sinks.sinks[0].ended, ["the server stops"])
+
+
+class WorthWaitingForTests(SynchronousTestCase):
+    """
+    How much more a publisher is expected to send.
+    """
+
+    #: An inter frame.
+    PICTURE = b"\x27\1\0\0\0" + bytes(4995)
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.sinks = SinkFactory()
+        self.factory = RTMPFactory(StreamHub(self.clock, [("test", self.sinks)]))
+        self.connection = Connection(self.factory)
+        self.connection.publish()
+        self.addCleanup(self.connection.lose)
+
+    def receive(self, data: bytes) -> int:
+        """
+        @return: what is expected after it.
+        """
+        return self.connection.protocol._dispatch.receive(data, self.clock.seconds())
+
+    def picture(self, payload: bytes = PICTURE) -> bytes:
+        self.clock.advance(0.04)
+        return self.connection.client.message(9, payload)
+
+    def sound(self) -> bytes:
+        return self.connection.client.message(8, b"\xaf\1" + bytes(300))
+
+    def test_aPicture(self) -> None:
+        """
+        When they come regularly, and only then.
+        """
+        expected = [self.receive(self.picture()) for _ in range(WINDOW)]
+        self.assertEqual(expected, [1] * (WINDOW - 1) + [2048])
+        self.assertEqual(self.receive(self.sound()), 2048)
+        # A codec's header is a small thing in the place of a picture.
+        self.assertEqual(self.receive(self.picture(b"\x17\0\0\0\0avcC")), 2048)
+        self.assertEqual(self.receive(self.picture(KEYFRAME)), 1)
+        self.assertEqual(self.receive(self.sound()), 1)
+
+    def test_theRestOfOne(self) -> None:
+        """
+        Is taken as it comes.
+        """
+        self.receive(b"".join(self.picture() for _ in range(WINDOW)))
+        picture = self.picture()
+        self.assertEqual(self.receive(picture[:-3000]), 1)
+        self.assertEqual(self.receive(picture[-3000:-1]), 1)
+        self.assertEqual(self.receive(picture[-1:]), 2048)
+
+    def test_asFastAsPossible(self) -> None:
+        """
+        Who sends faster than is read need not be waited for.
+        """
+        whole = b"".join(self.picture() for _ in range(WINDOW))
+        self.assertGreater(len(whole), FAST)
+        self.assertEqual(self.receive(whole), 1)
+        self.assertEqual(self.receive(self.picture()), 2048)
+
+    def test_whoTalks(self) -> None:
+        """
+        A command is answered at once, and what may follow it is waited for with
+        nothing else; who does not publish is not waited for.
+        """
+        self.receive(b"".join(self.picture() for _ in range(WINDOW)))
+        self.assertEqual(self.receive(self.picture()), 2048)
+        client = self.connection.client
+        kind, payload = Command("getStreamLength", 7.0, (None, "cam")).encode()
+        self.assertEqual(self.receive(client.message(kind, payload, 0)), 1)
+        self.assertEqual(self.receive(self.picture()), 2048)
+        kind, payload = Command("deleteStream", 8.0, (None, 1.0)).encode()
+        self.assertEqual(self.receive(client.message(kind, payload, 0)), 1)
+        self.assertEqual(self.receive(self.sound()), 1)
 
 
 class AnyMessagesTests(SynchronousTestCase):

@@ -4,6 +4,7 @@ still.
 """
 
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import tcp
@@ -12,7 +13,17 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from rtmptw import _reading
-from rtmptw._reading import AVERAGED, PACES, STAYS, UNWATCHED_PACES, Readers
+from rtmptw._reading import (
+    ACKNOWLEDGE_WITHIN,
+    AVERAGED,
+    PACES,
+    PATIENCE,
+    STAYS,
+    TCP_DELACK_MAX_US,
+    UNWATCHED_PACES,
+    Readers,
+    canWait,
+)
 from rtmptw._turns import Turns
 
 
@@ -42,9 +53,9 @@ class Reactor(Clock):
             reader.doRead()
 
 
-class ReadersTests(SynchronousTestCase):
+class ReadingTestCase(SynchronousTestCase):
     """
-    All bytes to their connections, few calls, and the end left to Twisted.
+    Readers, and sockets for them.
     """
 
     def setUp(self) -> None:
@@ -52,14 +63,18 @@ class ReadersTests(SynchronousTestCase):
         self.readers = Readers(self.reactor, Turns(self.reactor))
         self.got: list[bytes] = []
 
-    def receive(self, data: bytes, now: float) -> None:
+    def receive(self, data: bytes, now: float) -> int:
         self.got.append(data)
+        return 1
 
-    def connection(self) -> tuple[tcp.Connection, socket.socket]:
+    def connection(
+        self,
+        pair: Callable[[], tuple[socket.socket, socket.socket]] = socket.socketpair,
+    ) -> tuple[tcp.Connection, socket.socket]:
         """
         One end for the readers, and the other for the test.
         """
-        ours, theirs = socket.socketpair()
+        ours, theirs = pair()
         for end in (ours, theirs):
             self.addCleanup(end.close)
             end.setblocking(False)
@@ -75,6 +90,12 @@ class ReadersTests(SynchronousTestCase):
         transport, theirs = self.connection()
         self.assertTrue(self.readers.add(transport, self.receive))
         return transport, theirs
+
+
+class ReadersTests(ReadingTestCase):
+    """
+    All bytes to their connections, few calls, and the end left to Twisted.
+    """
 
     def test_readsAll(self) -> None:
         """
@@ -98,10 +119,11 @@ class ReadersTests(SynchronousTestCase):
         self.readers = Readers(self.reactor, turns)
         sent: list[int] = []
 
-        def receive(data: bytes, now: float) -> None:
+        def receive(data: bytes, now: float) -> int:
             self.got.append(data)
             turns.add(lambda: 1 // 0)
             turns.add(lambda: sent.append(len(self.got)))
+            return 1
 
         for _ in range(2):
             transport, theirs = self.connection()
@@ -125,8 +147,9 @@ class ReadersTests(SynchronousTestCase):
         transport, theirs = self.connection()
         sent: list[bytes] = []
 
-        def receive(data: bytes, now: float) -> None:
+        def receive(data: bytes, now: float) -> int:
             turns.add(lambda: sent.append(data))
+            return 1
 
         self.readers.add(transport, receive)
         theirs.send(b"x")
@@ -189,11 +212,12 @@ class ReadersTests(SynchronousTestCase):
         for transport, theirs in pair:
             theirs.send(b"x")
 
-            def receive(data: bytes, now: float, mine: Any = transport) -> None:
+            def receive(data: bytes, now: float, mine: Any = transport) -> int:
                 self.got.append(data)
                 for other, _ in pair:
                     if other is not mine:
                         self.readers.remove(other)
+                return 1
 
             self.readers.add(transport, receive)
         self.reactor.turn()
@@ -325,3 +349,197 @@ class ReadersTests(SynchronousTestCase):
 
         self.assertIsNone(Readers.forReactor(Clock(), Turns(Clock())))
         self.assertIsNotNone(Readers.forReactor(reactor, Turns(reactor)))
+
+
+def tcpPair() -> tuple[socket.socket, socket.socket]:
+    """
+    Two ends of a TCP connection.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        theirs = socket.create_connection(server.getsockname())
+        ours, _ = server.accept()
+    return ours, theirs
+
+
+def kernelCan() -> bool:
+    """
+    @return: whether this kernel lets sockets wait.
+    """
+    ours, theirs = tcpPair()
+    with ours, theirs:
+        return canWait(ours)
+
+
+class WaitingTests(ReadingTestCase):
+    """
+    The kernel waits for as many bytes as are wanted.
+    """
+
+    if not kernelCan():
+        skip = "this kernel has no TCP_DELACK_MAX_US"
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.wanted = 1000
+
+    def receive(self, data: bytes, now: float) -> int:
+        super().receive(data, now)
+        return self.wanted
+
+    def send(self, pair: tuple[tcp.Connection, socket.socket], data: bytes) -> None:
+        """
+        Send, and let the readers look when all has arrived.
+        """
+        transport, theirs = pair
+        there = len(self.unread(transport))
+        theirs.send(data)
+        while len(self.unread(transport)) < there + len(data):
+            pass
+        self.reactor.turn()
+
+    def unread(self, transport: tcp.Connection) -> bytes:
+        """
+        @return: what has arrived and was not read.
+        """
+        try:
+            data: bytes = transport.getHandle().recv(65536, socket.MSG_PEEK)
+        except BlockingIOError:
+            return b""
+        return data
+
+    def waiting(self) -> tuple[tcp.Connection, socket.socket]:
+        """
+        A connection that waits.
+        """
+        transport, theirs = self.connection(tcpPair)
+        theirs.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.assertTrue(self.readers.add(transport, self.receive))
+        self.send((transport, theirs), b"first")
+        self.assertEqual(self.got.pop(), b"first")
+        return transport, theirs
+
+    def test_waitsForEnough(self) -> None:
+        """
+        Less than is wanted is not read, and then all at once.
+        """
+        one = self.waiting()
+        self.send(one, bytes(999))
+        self.assertEqual(self.got, [])
+        self.send(one, b"x")
+        self.assertEqual(list(map(len, self.got)), [1000])
+        self.readers.remove(one[0])
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_wantsAnother(self) -> None:
+        """
+        More or less than before.
+        """
+        one = self.waiting()
+        self.wanted = 10
+        self.send(one, bytes(1000))
+        self.send(one, bytes(9))
+        self.wanted = 1
+        self.send(one, bytes(1))
+        self.send(one, b"x")
+        self.assertEqual(list(map(len, self.got)), [1000, 10, 1])
+
+    def test_notForLong(self) -> None:
+        """
+        What there is is read after a while, which begins with the last that was read
+        from the same socket.
+        """
+        one, two = self.waiting(), self.waiting()
+        self.reactor.advance(PATIENCE * 0.8)
+        self.send(one, bytes(1000))
+        self.send(one, b"one")
+        self.send(two, b"two")
+        self.reactor.advance(PATIENCE * 0.3)
+        self.reactor.turn()
+        self.assertEqual(self.got[1:], [b"two"])
+        self.reactor.advance(PATIENCE * 0.8)
+        self.reactor.turn()
+        self.assertEqual(self.got[1:], [b"two", b"one"])
+
+    def test_theEndDoesNotWait(self) -> None:
+        """
+        Nor what was sent before it.
+        """
+        transport, theirs = one = self.waiting()
+        self.send(one, b"last")
+        self.assertEqual(self.got, [])
+        theirs.close()
+        while not self.got:
+            self.reactor.turn()
+        self.assertEqual(self.got, [b"last"])
+        self.reactor.turn()
+        self.assertEqual(self.reactor.readers, {transport})
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_twistedDoesNotWait(self) -> None:
+        """
+        A socket that is removed is as it was; one that comes back may wait again.
+        """
+        one = self.waiting()
+        handle = one[0].getHandle()
+        for mark in (1000, 1):
+            found = handle.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT)
+            self.assertEqual(found, mark)
+            self.readers.remove(one[0])
+        self.readers.add(one[0], self.receive)
+        self.send(one, b"again")
+        self.send(one, b"x")
+        self.assertEqual(self.got, [b"again"])
+
+    def test_isAcknowledgedSoon(self) -> None:
+        """
+        What waits. A peer that has not asked for TCP_NODELAY sends on only then.
+        """
+        ours, theirs = tcpPair()
+        with ours, theirs:
+            usual = ours.getsockopt(socket.IPPROTO_TCP, TCP_DELACK_MAX_US)
+        handle = self.waiting()[0].getHandle()
+        found = handle.getsockopt(socket.IPPROTO_TCP, TCP_DELACK_MAX_US)
+        # The kernel counts in ticks of its own.
+        self.assertLess(found, 4 * ACKNOWLEDGE_WITHIN)
+        self.assertLess(found, usual)
+
+    def test_impatient(self) -> None:
+        """
+        Where nothing may wait, nothing does.
+        """
+        self.readers = Readers(self.reactor, Turns(self.reactor), isPatient=False)
+        self.send(self.waiting(), b"x")
+        self.assertEqual(self.got, [b"x"])
+
+    def test_aKernelThatCannot(self) -> None:
+        """
+        Does not wait either.
+        """
+        self.patch(_reading, "ACKNOWLEDGE_WITHIN", 0)
+        self.send(self.waiting(), b"x")
+        self.assertEqual(self.got, [b"x"])
+
+    def test_aUnixSocketCannot(self) -> None:
+        """
+        Nor does one of these.
+        """
+        one = self.member()
+        for _ in range(2):
+            self.send(one, b"x")
+        self.assertEqual(self.got, [b"x", b"x"])
+
+    def test_overByWhatCame(self) -> None:
+        """
+        A connection that what it sent has ended is not told to wait.
+        """
+        transport, theirs = self.connection(tcpPair)
+
+        def receive(data: bytes, now: float) -> int:
+            self.readers.remove(transport)
+            return 1000
+
+        self.readers.add(transport, receive)
+        self.send((transport, theirs), b"x")
+        handle = transport.getHandle()
+        self.assertEqual(handle.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT), 1)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])

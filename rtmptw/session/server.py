@@ -190,6 +190,13 @@ class ServerSession(Speaker):
         """
         return self._state
 
+    @property
+    def isWithin(self) -> bool:
+        """
+        Whether a message has begun and is not whole yet.
+        """
+        return self._reader.isWithin
+
     def receive(self, data: bytes, now: float) -> list[Event]:
         """
         Take bytes from the peer, cut anywhere.

@@ -178,6 +178,14 @@ class ChunkReader:
         self._heldBytes: bytes = b""
         self._budget: int = 0
 
+    @property
+    def isWithin(self) -> bool:
+        """
+        Whether a message has begun and is not delivered yet.
+        """
+        # The last is of messages whose chunks lie on both sides of another one.
+        return bool(self._left or self._tail or self._held or self._promised)
+
     def hold(self) -> None:
         """
         Deliver nothing more until L{release}: called from within C{deliver} when

@@ -4,18 +4,22 @@ frame that its muxer wrote is in the recording, in order, with its time.
 """
 
 import itertools
+import socket
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import av
 import pytest
 import pytest_twisted
-from twisted.internet.defer import gatherResults
+from twisted.internet.defer import ensureDeferred, gatherResults
 from twisted.internet.interfaces import IPushProducer
 
+from rtmptw._reading import canWait
 from rtmptw.delivery import Delivery, Policy
 from rtmptw.frames import Frame, StreamInfo
 from rtmptw.interfaces import IFrameSink
+from rtmptw.outputs.play import PlaySettings
 from rtmptw.sinkplugin import FrameSinkFactory
 from rtmptw.testing import RecordingSink
 from tests.live.harness import LiveServer, Publisher, PublisherFailed
@@ -24,6 +28,7 @@ from tests.live.media import (
     AV1_OPUS,
     H264_AAC,
     HEVC_AAC,
+    VIDEO,
     VIDEO_ONLY,
     VP9_FLAC,
     Media,
@@ -80,6 +85,35 @@ async def test_paced(serve: Serve) -> None:
     """
     server = await serve()
     await capture(server, Mux(encode(H264_AAC), server.url(), paced=True))
+
+
+@pytest.mark.parametrize("isHeld", [True, False], ids=["held", "not held"])
+@pytest_twisted.ensureDeferred
+async def test_soundWaitsInTheKernel(serve: Serve, isHeld: bool) -> None:
+    """
+    The socket of a publisher whose pictures come regularly waits for the next one, and
+    nothing is lost by it; where sound is not to wait, it does not.
+    """
+    server = await serve(play=PlaySettings() if isHeld else PlaySettings(hold=0.0))
+    # Large pictures: all are key frames. They last 4.8 s.
+    options = (("preset", "ultrafast"), ("g", "1"), ("qp", "4"))
+    source = encode(Media(frames=120, options=options))
+    sizes = [len(t.payload) for t in mediaTags(Path(source)) if t.kind == VIDEO]
+    # Two are the codec's header and the mark of the end.
+    assert sorted(sizes)[2] > 3000
+    marks: set[int] = set()
+
+    def received() -> int:
+        for protocol in server.factory.connections:
+            handle: socket.socket = protocol.transport.getHandle()  # type: ignore[union-attr]
+            marks.add(handle.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT))
+        return server.received()
+
+    captured = ensureDeferred(capture(server, Mux(source, server.url(), paced=True)))
+    await server.until(lambda: received() > 300)
+    await captured
+    with socket.socket() as probe:
+        assert (max(marks) > 1) == (isHeld and canWait(probe))
 
 
 @pytest_twisted.ensureDeferred

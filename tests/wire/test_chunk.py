@@ -364,6 +364,46 @@ class RoundTripTests(SynchronousTestCase):
         self.assertIsNone(error)
         self.assertEqual(found[1:], sent)
 
+    def within(self, wire: bytes, size: int) -> tuple[list[int], list[int]]:
+        """
+        @return: the bytes after which a message has begun and is not delivered, and
+            those after which one was delivered.
+        """
+        ends: list[int] = []
+        within: list[int] = []
+        reader = ChunkReader(lambda *message: ends.append(position))
+        reader.chunkSize = size
+        for position in range(len(wire)):
+            reader.receive(wire[position : position + 1])
+            if reader.isWithin:
+                within.append(position)
+        return within, ends
+
+    @settings(deadline=None)
+    @given(messages, st.sampled_from([1, 7, 128, 4096]))
+    def test_isWithin(self, sent: list[Message], chunkSize: int) -> None:
+        """
+        A message from its first byte until it is delivered.
+        """
+        wire = b"".join(
+            encodeMessage(chunkStream, kind, time, stream, payload, chunkSize)
+            for kind, time, stream, payload, chunkStream in sent
+        )
+        within, ends = self.within(wire, chunkSize)
+        self.assertEqual(len(ends), len(sent))
+        self.assertEqual(sorted(within + ends), list(range(len(wire))))
+
+    def test_isWithinOneBehindAnother(self) -> None:
+        """
+        A message between the chunks of another one does not end that.
+        """
+        long = encodeMessage(6, 9, 0, 1, bytes(200), 128)
+        short = encodeMessage(4, 8, 0, 1, bytes(10), 128)
+        wire = long[: 12 + 128] + short + long[12 + 128 :]
+        within, ends = self.within(wire, 128)
+        self.assertEqual(within, list(range(len(wire) - 1)))
+        self.assertEqual(len(ends), 2)
+
     @settings(deadline=None)
     @given(messages, st.sampled_from([1, 5, 128, 4096]))
     def test_selfContained(self, sent: list[Message], chunkSize: int) -> None:
