@@ -117,6 +117,14 @@ TARGETS: tuple[Target, ...] = (
 )
 
 
+def _percent(missed: float) -> str:
+    """
+    @param missed: more than nothing.
+    @return: with a decimal if it would look like nothing without.
+    """
+    return f"{missed:.0%}" if missed >= 0.005 else f"{max(missed, 0.001):.1%}"
+
+
 def targetTable(rows: Sequence[Row]) -> Table | None:
     """
     @return: what was to be reached, what was, and by how much it was missed.
@@ -135,7 +143,7 @@ def targetTable(rows: Sequence[Row]) -> Table | None:
                 target.what,
                 f"{target.bound:.{digits}f}{unit}",
                 shown(numbers, digits),
-                "yes" if missed <= 0 else f"no: {missed:.0%} more",
+                "yes" if missed <= 0 else f"no: {_percent(missed)} more",
             ]
         )
     if not lines:

@@ -88,12 +88,12 @@ MEANS: dict[str, Mean] = {
     ),
     "waiting": Mean(
         "publishers' sockets wait for the next picture",
-        "fanout200",
+        "ingest200",
         # The kernel refuses it.
         lambda: _set("rtmptw._reading", ACKNOWLEDGE_WITHIN=0),
     ),
     "multicast": Mean(
-        "one call for all viewers that keep pace", "fanout200", _multicast
+        "one call for all viewers that keep pace", "fanout500", _multicast
     ),
     "direct": Mean(
         "bytes go to the socket directly", "fanout200", _direct, isCompiled=False

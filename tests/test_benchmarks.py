@@ -482,6 +482,25 @@ class TargetTests(SynchronousTestCase):
             ],
         )
         self.assertIsNone(targetTable([]))
+
+    def test_missedByLittle(self) -> None:
+        """
+        What is missed by less than half a percent does not look like nothing.
+        """
+        for median, said in (
+            (8.0, "yes"),
+            (8.0001, "no: 0.1% more"),
+            (8.03, "no: 0.4% more"),
+            (8.1, "no: 1% more"),
+        ):
+            table = targetTable([row("rtmptw", 1, 1.0, p50=median)])
+            assert table is not None
+            self.assertEqual([line[3] for line in table.rows], [said])
+
+    def test_targetsDiffer(self) -> None:
+        """
+        No two have the same name.
+        """
         self.assertEqual(len({target.what for target in TARGETS}), len(TARGETS))
 
     def test_memoryOfAPlayer(self) -> None:
