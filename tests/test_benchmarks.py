@@ -572,7 +572,7 @@ class TargetTests(SynchronousTestCase):
             "t.readingBegins(); t.add(list); t.readingEnds(); "
             "assert len(c.getDelayedCalls()) == 1",
             "large-reads": "from rtmptw import _reading as r; "
-            "assert r.READ_SIZE == 65536",
+            "assert r.LARGE_READ_SIZE == r.READ_SIZE",
             "gc": "import gc; from rtmptw import tap; before = gc.get_threshold(); "
             "tap.spareFrames(); assert gc.get_threshold() == before",
         }

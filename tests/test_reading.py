@@ -3,8 +3,12 @@ Tests of how many sockets are read at once: with real sockets and a clock that s
 still.
 """
 
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from twisted.internet import tcp
@@ -331,6 +335,81 @@ class ReadersTests(ReadingTestCase):
         self.reactor.turn()
         self.assertEqual(list(map(len, self.got)), [1000, 500])
         self.assertEqual(len(self.reactor.getDelayedCalls()), 1)
+
+    def test_largeReads(self) -> None:
+        """
+        Who had as much as is read gets larger reads, until it has little again.
+        """
+        self.patch(_reading, "READ_SIZE", 1000)
+        self.patch(_reading, "LARGE_READ_SIZE", 3000)
+        _transport, theirs = self.member()
+        _other, others = self.member()
+        theirs.send(bytes(8400))
+        others.send(bytes(700))
+        for _ in range(4):
+            self.reactor.turn()
+        self.assertEqual(
+            sorted(map(len, self.got)), sorted([1000, 700, 3000, 3000, 1400])
+        )
+        # 1,400 were not little.
+        theirs.send(bytes(5400))
+        others.send(bytes(2000))
+        del self.got[:]
+        for _ in range(2):
+            self.reactor.turn()
+        self.assertEqual(sorted(map(len, self.got)), [1000, 1000, 2400, 3000])
+        theirs.send(bytes(499))
+        self.reactor.turn()
+        theirs.send(bytes(2000))
+        del self.got[:]
+        for _ in range(2):
+            self.reactor.turn()
+        self.assertEqual(list(map(len, self.got)), [1000, 1000])
+
+    def test_roomForARead(self) -> None:
+        """
+        It does not come from the kernel each time, whatever the program did before.
+        """
+        program = (
+            "import resource, socket\n"
+            "from tests.test_reading import *\n"
+            "def faults():\n"
+            "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+            "reactor = Reactor()\n"
+            "readers = Readers(reactor, Turns(reactor))\n"
+            "ours, theirs = socket.socketpair()\n"
+            "ours.setblocking(False)\n"
+            "transport = tcp.Connection(ours, None, reactor)\n"
+            "transport.connected = 1\n"
+            "kept = []\n"
+            "def receive(data, now):\n"
+            "    kept.append(data[:8000])\n"
+            "    del kept[:-100]\n"
+            "    return 1\n"
+            "readers.add(transport, receive)\n"
+            "def read(count):\n"
+            "    for _ in range(count):\n"
+            "        theirs.send(bytes(8192))\n"
+            "        reactor.turn()\n"
+            "read(200)\n"
+            "before = faults()\n"
+            "read(1000)\n"
+            "print(faults() - before)\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={
+                **os.environ,
+                "PYTHONPATH": str(Path(__file__).parents[1]),
+                # As in a program that has never freed a larger block.
+                "GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=131072",
+            },
+            capture_output=True,
+            text=True,
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        # 4,000 if it did.
+        self.assertLess(int(done.stdout), 500)
 
     def test_unpaced(self) -> None:
         """
