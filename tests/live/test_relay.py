@@ -468,7 +468,8 @@ async def test_tls(serve: Serve, tmp_path: Path) -> None:
         ]
     )
     lines = Lines()
-    mux = Mux(encode(H264_AAC), server.url())
+    # Paced: unpaced, it may be over before the wary one has seen the certificate.
+    mux = Mux(encode(H264_AAC), server.url(), paced=True)
     with lines:
         await server.publish(mux)
         report = await server.ended(sink="relay")
