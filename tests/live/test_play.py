@@ -27,7 +27,7 @@ from tests.live.media import (
     mediaTags,
     reference,
 )
-from tests.live.players import PLAYERS, Player
+from tests.live.players import PLAYERS, Player, needPlayer
 from tests.live.programs import PATIENCE
 
 Serve = Callable[..., Awaitable[LiveServer]]
@@ -76,6 +76,7 @@ async def test_joinsInTheMiddle(
     A player that comes late begins at a key frame, and from there gets all: with the
     last key frame, or without the cache with the next.
     """
+    needPlayer(name)
     server = await serve(
         gopCache=cache, settings=ServerSettings(silenceTimeout=PATIENCE)
     )
@@ -121,12 +122,12 @@ async def test_tenThousandPictures(serve: Serve, tmp_path: Path) -> None:
     An encoder that sends minutes of media in a second, to players that may lag behind
     as far as this machine makes them.
     """
+    names = ("ffmpeg", "rtmpdump")
+    for name in names:
+        needPlayer(name)
     patient = Delivery(Policy.TO_KEYFRAME, int(PATIENCE * 1000), 2**26, maxFrames=0)
     server = await serve(play=PlaySettings(patient))
-    players = [
-        Player(server, name, tmp_path / f"{name}.flv")
-        for name in ("ffmpeg", "rtmpdump")
-    ]
+    players = [Player(server, name, tmp_path / f"{name}.flv") for name in names]
     await server.until(lambda: server.hub.awaited == {"live/cam": 2})
     source = encode(Media(frames=10_000))
     await server.publish(Mux(source, server.url()))
@@ -153,11 +154,11 @@ async def test_thePublisherComesBackTwentyTimes(serve: Serve, tmp_path: Path) ->
     Under grace: one recording, one session of each player, nothing missing, and time
     goes forward only.
     """
+    names = ("rtmpdump", "rtmp2src")
+    for name in names:
+        needPlayer(name)
     server = await serve(graceTime=30.0)
-    players = [
-        Player(server, name, tmp_path / f"{name}.flv")
-        for name in ("rtmpdump", "rtmp2src")
-    ]
+    players = [Player(server, name, tmp_path / f"{name}.flv") for name in names]
     await server.until(lambda: server.hub.awaited == {"live/cam": 2})
     source = encode(H264_AAC)
     for _time in range(20):
