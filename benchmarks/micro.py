@@ -21,7 +21,13 @@ from rtmptw.hub.ledger import Ledger
 from rtmptw.hub.outlet import Outlet
 from rtmptw.interfaces import IFrameSink
 from rtmptw.testing import audioFrame, makeFrames, makeStreamInfo, videoFrame
-from rtmptw.wire.chunk import SET_CHUNK_SIZE, ChunkReader, ChunkWriter, encodeMessage
+from rtmptw.wire.chunk import (
+    SET_CHUNK_SIZE,
+    ChunkReader,
+    ChunkWriter,
+    MessageReceiver,
+    encodeMessage,
+)
 from rtmptw.wire.flv import frameFromMessage
 
 #: Times that each is measured; the median counts.
@@ -98,6 +104,28 @@ class _Sink:
         """
 
 
+class _Lengths(MessageReceiver):
+    """
+    Notes how long the messages are.
+    """
+
+    def __init__(self) -> None:
+        self.taken: list[int] = []
+
+    def messageReceived(
+        self,
+        messageType: int,
+        timestamp: int,
+        streamID: int,
+        payload: bytes,
+        chunkStreamID: int,
+    ) -> None:
+        """
+        Note it.
+        """
+        self.taken.append(len(payload))
+
+
 def _reading(chunkSize: int) -> Subject:
     """
     Messages that came in chunks of a size, read as much at a time as Twisted does.
@@ -110,16 +138,13 @@ def _reading(chunkSize: int) -> Subject:
         for number in range(_MESSAGES)
     )
     reads = [data[start : start + _READ] for start in range(0, len(data), _READ)]
-    taken: list[int] = []
-
-    def deliver(kind: int, at: int, stream: int, body: bytes, chunks: int) -> None:
-        taken.append(len(body))
 
     def work() -> None:
-        taken.clear()
-        reader = ChunkReader(deliver)
+        lengths = _Lengths()
+        reader = ChunkReader(lengths)
         for read in reads:
             reader.receive(read)
+        taken = lengths.taken
         if taken.count(_MESSAGE) != _MESSAGES:
             raise AssertionError(f"{len(taken)} messages were read")
 

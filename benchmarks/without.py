@@ -36,15 +36,11 @@ def _multicast() -> None:
 
 
 def _slots() -> None:
-    # Before others have taken them by name.
-    for module, name in (
-        ("rtmptw.frames", "Frame"),
-        ("rtmptw.session.events", "FrameReceived"),
-    ):
-        slotted: type = getattr(importlib.import_module(module), name)
-        left = {"__slots__", *vars(slotted)["__slots__"]}
-        body = {key: value for key, value in vars(slotted).items() if key not in left}
-        _set(module, **{name: type(name, slotted.__bases__, body)})
+    # Before others have taken it by name.
+    slotted: type = importlib.import_module("rtmptw.frames").Frame
+    left = {"__slots__", *vars(slotted)["__slots__"]}
+    body = {key: value for key, value in vars(slotted).items() if key not in left}
+    _set("rtmptw.frames", Frame=type("Frame", slotted.__bases__, body))
 
 
 def _direct() -> None:
@@ -118,9 +114,7 @@ MEANS: dict[str, Mean] = {
         "fast60000",
         lambda: _set("rtmptw._reading", LARGE_READ_SIZE=65536),
     ),
-    "slots": Mean(
-        "frames and their events have slots", "fast4096", _slots, isCompiled=False
-    ),
+    "slots": Mean("frames have slots", "fast4096", _slots, isCompiled=False),
     "gc": Mean(
         "the garbage collector is kept off frames",
         "ingest200",

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Final
 
 from rtmptw._pictures import PictureSizes
-from rtmptw.frames import FrameKind
+from rtmptw.frames import Frame, FrameKind
 from rtmptw.hub.stream import Stream
-from rtmptw.session.events import Event, FrameReceived
+from rtmptw.session.events import Event, FramesReceived
 from rtmptw.session.server import ServerSession
 
 #: Who has sent so many bytes since the last look sends as fast as it can.
@@ -20,11 +20,17 @@ _VIDEO: Final = FrameKind.VIDEO
 class Dispatch:
     """
     Gives a session what was received, and what it makes of that to the streams.
-
-    @ivar streams: those that are published, by message stream.
     """
 
-    __slots__ = ("_now", "_pictures", "_react", "_session", "_settle", "streams")
+    __slots__ = (
+        "_current",
+        "_now",
+        "_pictures",
+        "_react",
+        "_session",
+        "_settle",
+        "_streams",
+    )
 
     def __init__(
         self,
@@ -42,7 +48,22 @@ class Dispatch:
         self._settle = settle
         self._now: float = 0.0
         self._pictures = PictureSizes()
-        self.streams: dict[int, Stream] = {}
+        self._streams: dict[int, Stream] = {}
+        # The stream that gets frames now.
+        self._current: Stream | None = None
+
+    def published(self, streamID: int, stream: Stream) -> None:
+        """
+        Give the frames of a message stream to a stream of the hub.
+        """
+        self._streams[streamID] = stream
+
+    def unpublished(self, streamID: int) -> None:
+        """
+        Give it no more frames, not even those that came together with the last one.
+        """
+        if self._streams.pop(streamID) is self._current:
+            self._current = None
 
     def receive(self, data: bytes, now: float) -> int:
         """
@@ -55,7 +76,7 @@ class Dispatch:
         session = self._session
         self._now = now
         isPlain = self.give(session.receive(data, now))
-        if not isPlain or session.unsaid or not self.streams:
+        if not isPlain or session.unsaid or not self._streams:
             self._settle()
             return 1
         if len(data) >= FAST:
@@ -73,14 +94,23 @@ class Dispatch:
         """
         isPlain = True
         for event in events:
-            if isinstance(event, FrameReceived):
-                stream = self.streams.get(event.streamID)
+            if isinstance(event, FramesReceived):
+                stream = self._streams.get(event.streamID)
                 if stream is not None:
-                    frame = event.frame
-                    if frame.kind is _VIDEO and not frame.isHeader:
-                        self._pictures.received(len(frame.payload), self._now)
-                    stream.frameReceived(frame)
+                    self._giveFrames(stream, event.frames)
             else:
                 isPlain = False
                 self._react(event)
         return isPlain
+
+    def _giveFrames(self, stream: Stream, frames: list[Frame]) -> None:
+        now = self._now
+        pictures = self._pictures
+        self._current = stream
+        for frame in frames:
+            if frame.kind is _VIDEO and not frame.isHeader:
+                pictures.received(len(frame.payload), now)
+            stream.frameReceived(frame)
+            if self._current is not stream:
+                # It was ended by what a sink did.
+                return

@@ -28,7 +28,9 @@ def toJSON(report: SinkReport) -> str:
             "dropped": ledger.dropped,
             "bytes": ledger.bytes,
             "firstTimestamp": ledger.firstTimestamp,
-            "lastTimestamp": ledger.lastTimestamp,
+            "lastTimestamp": None
+            if ledger.firstTimestamp is None
+            else ledger.lastTimestamp,
             "repairs": report.repairs,
             "ended": report.ended,
             "failure": report.failure,

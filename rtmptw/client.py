@@ -24,7 +24,7 @@ from rtmptw.frames import Frame
 from rtmptw.session.client import ClientSession
 from rtmptw.session.events import (
     ClientEvent,
-    FrameReceived,
+    FramesReceived,
     HeaderCleared,
     SessionEnded,
     StreamAccepted,
@@ -259,9 +259,10 @@ class RTMPClientProtocol(Protocol):
 
     def _do(self, events: list[ClientEvent]) -> None:
         for event in events:
-            if type(event) is FrameReceived:
-                if self._ended is None:
-                    self._user.frameReceived(event.frame)
+            if isinstance(event, FramesReceived):
+                for frame in event.frames:
+                    if self._ended is None:
+                        self._user.frameReceived(frame)
             elif isinstance(event, HeaderCleared):
                 self._user.headerCleared(event.name)
             elif isinstance(event, StreamAccepted):

@@ -370,7 +370,7 @@ class RTMPProtocol(Protocol):
             return
         publication.stream = stream
         self._publications[event.streamID] = publication
-        self._dispatch.streams[event.streamID] = stream
+        self._dispatch.published(event.streamID, stream)
         if stream.name not in self._published and len(self._published) < MAX_NAMES:
             self._published.append(stream.name)
         self._accept(event.requestID)
@@ -480,7 +480,7 @@ class RTMPProtocol(Protocol):
 
     def _unpublish(self, streamID: int, reason: str) -> None:
         publication = self._publications.pop(streamID)
-        del self._dispatch.streams[streamID]
+        self._dispatch.unpublished(streamID)
         self.resumeReading(publication)
         if publication.stream is not None:
             self._hub.sourceLost(publication.stream, publication, reason)

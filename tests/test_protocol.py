@@ -20,9 +20,9 @@ from zope.interface.verify import verifyObject
 
 from rtmptw._dispatch import FAST
 from rtmptw._pictures import WINDOW
-from rtmptw.delivery import Delivery, Policy
+from rtmptw.delivery import LOSSLESS, Delivery, Policy
 from rtmptw.errors import NotAllowed
-from rtmptw.frames import StreamInfo
+from rtmptw.frames import Frame, StreamInfo
 from rtmptw.hub.hub import STALE_SECONDS, StreamHub
 from rtmptw.hub.stream import SinkReport
 from rtmptw.interfaces import (
@@ -428,6 +428,30 @@ class ProtocolTests(SynchronousTestCase):
         self.assertEqual(self.hub.streams, {})
         connection.lose()
         self.assertEqual(len(self.sinks.sinks[0].ended), 1)
+
+    def test_noFramesAfterTheEnd(self) -> None:
+        """
+        A sink that ends the connection gets no more of what came in the same bytes.
+        """
+        connection = Connection(self.factory)
+
+        class Impatient(RecordingSink):
+            def frameReceived(self, frame: Frame) -> None:
+                super().frameReceived(frame)
+                if len(self.frames) == 2:
+                    connection.protocol.close("enough")
+
+        connection.publish()
+        sink = Impatient(LOSSLESS)
+        self.hub.streams["live/cam"].attach("impatient", sink)
+        connection.client.send(
+            b"".join(
+                connection.client.message(9, KEYFRAME, timestamp=n) for n in range(5)
+            )
+        )
+        self.assertEqual([frame.timestamp for frame in sink.frames], [0, 1])
+        self.assertEqual(sink.ended, ["enough"])
+        connection.lose()
 
     def test_withdrawnMetadata(self) -> None:
         """

@@ -15,8 +15,9 @@ class Ledger:
     @ivar queued: frames that wait for it.
     @ivar dropped: frames it will never get, by reason.
     @ivar bytes: payload bytes delivered.
-    @ivar firstTimestamp: of the first coded frame delivered, in ms; C{None} before.
-    @ivar lastTimestamp: of the last one.
+    @ivar firstTimestamp: of the first frame delivered that was no header, in ms;
+        C{None} before.
+    @ivar lastTimestamp: of the last one; says nothing before.
     """
 
     __slots__ = (
@@ -36,7 +37,8 @@ class Ledger:
         self.dropped: dict[str, int] = {}
         self.bytes: int = 0
         self.firstTimestamp: int | None = None
-        self.lastTimestamp: int | None = None
+        # Never None: compiled, that would be an object made for each frame.
+        self.lastTimestamp: int = 0
 
     def drop(self, reason: str, frames: int = 1) -> None:
         """

@@ -15,17 +15,19 @@ class Multicast:
     @ivar members: how many sinks it stands for.
     @ivar frames: given so far.
     @ivar bytes: of their payloads.
-    @ivar lastTimestamp: of the last frame that was no header, in ms.
+    @ivar isTimed: whether a frame was given that was no header.
+    @ivar lastTimestamp: of the last one, in ms.
     """
 
-    __slots__ = ("bytes", "frames", "lastTimestamp", "members", "target")
+    __slots__ = ("bytes", "frames", "isTimed", "lastTimestamp", "members", "target")
 
     def __init__(self, target: IMulticastTarget) -> None:
         self.target = target
         self.members: int = 0
         self.frames: int = 0
         self.bytes: int = 0
-        self.lastTimestamp: int | None = None
+        self.isTimed: bool = False
+        self.lastTimestamp: int = 0
 
     def frameReceived(self, frame: Frame) -> None:
         """
@@ -34,5 +36,6 @@ class Multicast:
         self.frames += 1
         self.bytes += len(frame.payload)
         if not frame.isHeader:
+            self.isTimed = True
             self.lastTimestamp = frame.timestamp
         self.target.frameReceived(frame)

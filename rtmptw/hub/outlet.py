@@ -191,11 +191,11 @@ class Outlet:
             ledger.drop(skipped)
             if self._behindSince is not None:
                 self._checkPatience(self._behindSince)
-        elif self._paused or self._queue or self._inSink or self._first:
+        elif self._paused or self._inSink or ledger.queued:
             self._enqueue(frame)
         else:
             self._hand(frame)
-            if self._queue and not self._paused:
+            if self._ledger.queued and not self._paused:
                 # A frame that came while the sink was busy with this one.
                 self._drain(regardless=False)
             if self._target is not None:
@@ -291,7 +291,7 @@ class Outlet:
             ledger.received += frames
             ledger.delivered += frames
             ledger.bytes += multicast.bytes - self._bytesBefore
-            if multicast.lastTimestamp is not None:
+            if multicast.isTimed:
                 ledger.lastTimestamp = multicast.lastTimestamp
             self._framesBefore = multicast.frames
             self._bytesBefore = multicast.bytes

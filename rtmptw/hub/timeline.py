@@ -66,7 +66,10 @@ class Timeline:
         self._video: _Track | None = None
         self._audio: _Track | None = None
         self._offset = 0
-        self._reference: int | None = None
+        # The last timestamp of the source, unwrapped, if it has sent any. Not one
+        # number or none: compiled, that would be an object made for each frame.
+        self._hasReference = False
+        self._reference = 0
         self._continuing = False
         self.position = 0
         self.repairs: dict[str, int] = {}
@@ -78,8 +81,8 @@ class Timeline:
         """
         self._tracks.clear()
         self._video = self._audio = None
-        self._continuing = self._reference is not None
-        self._reference = None
+        self._continuing = self._continuing or self._hasReference
+        self._hasReference = False
 
     def repair(self, frame: Frame) -> None:
         """
@@ -89,11 +92,11 @@ class Timeline:
             replaced.
         """
         timestamp = frame.timestamp
-        reference = self._reference
-        if reference is None:
+        if not self._hasReference:
             # 0xFFFFFFFF is just before 0 (obsproject/obs-studio#10998).
             wire = timestamp - 0x100000000 if timestamp & 0x80000000 else timestamp
         else:
+            reference = self._reference
             wire = reference + (
                 ((timestamp - reference + 0x80000000) & 0xFFFFFFFF) - 0x80000000
             )
@@ -115,6 +118,7 @@ class Timeline:
                 self._jump(track, wire, "back" if step < 0 else "forward")
             elif step > 0:
                 track.step = step
+        self._hasReference = True
         self._reference = wire
         track.wire = wire
         track.position = frame.timestamp = wire + track.offset
@@ -125,7 +129,7 @@ class Timeline:
         """
         @return: the time for a frame that has none of its own.
         """
-        if self._reference is None:
+        if not self._hasReference:
             # Before the media: FFmpeg, OBS and GStreamer say 0 whatever follows.
             return self.position if self._continuing else wire
         timestamp = wire + self._offset

@@ -5,7 +5,7 @@ server, or plays one from it::
     session = ClientSession(now, os.urandom, RTMPTarget.fromURL(url), publishes=True)
     transport.write(session.dataToSend())
     for event in session.receive(data, now):
-        ...                                  # StreamAccepted, FrameReceived, ...
+        ...                                  # StreamAccepted, FramesReceived, ...
     session.sendFrame(frame, timestamp)
     transport.write(session.dataToSend())
 
@@ -18,7 +18,7 @@ from rtmptw.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from rtmptw.frames import Frame, FrameKind
 from rtmptw.session.events import (
     ClientEvent,
-    FrameReceived,
+    FramesReceived,
     HeaderCleared,
     SessionEnded,
     StreamAccepted,
@@ -156,7 +156,7 @@ class ClientSession(Speaker):
         self._handshake: ClientHandshake | None = ClientHandshake(
             int(now * 1000), randomBytes
         )
-        self._reader = ChunkReader(self._messageReceived, limits)
+        self._reader = ChunkReader(self, limits)
         self._say(self._handshake.begin())
         self._events: list[ClientEvent] = []
         self._now = now
@@ -322,7 +322,7 @@ class ClientSession(Speaker):
         self._state = advance(CLIENT_TRANSITIONS, self._state, step)
         self._waitingSince = self._now
 
-    def _messageReceived(
+    def messageReceived(
         self,
         messageType: int,
         timestamp: int,
@@ -353,7 +353,7 @@ class ClientSession(Speaker):
         elif messageType == MessageType.AGGREGATE:
             for kind, time, part in expandAggregate(timestamp, payload):
                 if kind in _FRAMES:
-                    self._messageReceived(kind, time, streamID, part, chunkStreamID)
+                    self.messageReceived(kind, time, streamID, part, chunkStreamID)
         else:
             message = parse(messageType, payload)
             react = _REACTIONS.get(type(message))
@@ -370,7 +370,11 @@ class ClientSession(Speaker):
             self.frames += 1
             self._waitingSince = self._now
             self._sawEnd = False
-            self._events.append(FrameReceived(self.streamID, frame))
+            last = self._events[-1] if self._events else None
+            if isinstance(last, FramesReceived):
+                last.frames.append(frame)
+            else:
+                self._events.append(FramesReceived(self.streamID, [frame]))
 
     def _dataReceived(self, messageType: int, timestamp: int, payload: bytes) -> None:
         if messageType == MessageType.DATA_AMF3 and payload[:1] == b"\0":

@@ -4,7 +4,6 @@ What a session tells: one small class for each thing that can happen.
 
 from dataclasses import dataclass
 
-from rtmptw._native import mypyc_attr
 from rtmptw.frames import Frame, FrameKind
 from rtmptw.wire.amf import AMFObject
 
@@ -103,19 +102,19 @@ class MediumSelected:
     isWanted: bool
 
 
-@mypyc_attr(acyclic=True)
-class FrameReceived:
+class FramesReceived:
     """
-    A frame of a stream that was accepted.
+    Frames of a stream that was accepted, in order: all that came with nothing else
+    between them.
 
-    A plain class, as L{Frame} is: there is one for each message.
+    A plain class, as L{Frame} is: there is one for each read of a socket.
     """
 
-    __slots__ = ("frame", "streamID")
+    __slots__ = ("frames", "streamID")
 
-    def __init__(self, streamID: int, frame: Frame) -> None:
+    def __init__(self, streamID: int, frames: list[Frame]) -> None:
         self.streamID = streamID
-        self.frame = frame
+        self.frames = frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +168,7 @@ Event = (
     | PlayRequested
     | PauseRequested
     | MediumSelected
-    | FrameReceived
+    | FramesReceived
     | HeaderCleared
     | PublishEnded
     | PlayEnded
@@ -211,5 +210,5 @@ class StreamRefused:
 
 
 ClientEvent = (
-    StreamAccepted | StreamRefused | FrameReceived | HeaderCleared | SessionEnded
+    StreamAccepted | StreamRefused | FramesReceived | HeaderCleared | SessionEnded
 )

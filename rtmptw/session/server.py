@@ -4,7 +4,7 @@ bytes to send back::
 
     session = ServerSession(now, os.urandom)
     for event in session.receive(data, now):
-        ...                                  # FrameReceived, PublishRequested, ...
+        ...                                  # FramesReceived, PublishRequested, ...
     transport.write(session.dataToSend())
 
 Time is an argument: C{now} is a monotonic clock in seconds.
@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from rtmptw.errors import LocalProtocolError, RemoteProtocolError
-from rtmptw.frames import FrameKind
+from rtmptw.frames import Frame, FrameKind
 from rtmptw.session.events import (
     ConnectRequested,
     Event,
-    FrameReceived,
+    FramesReceived,
     HeaderCleared,
     MediumSelected,
     PauseRequested,
@@ -158,7 +158,7 @@ class ServerSession(Speaker):
         self._handshake: ServerHandshake | None = ServerHandshake(
             int(now * 1000), randomBytes
         )
-        self._reader = ChunkReader(self._messageReceived, self._settings.limits)
+        self._reader = ChunkReader(self, self._settings.limits)
         self._events: list[Event] = []
         self._now = now
         self._waitingSince = now
@@ -478,7 +478,7 @@ class ServerSession(Speaker):
             self._handshake = None
             self._reader.receive(handshake.remainder)
 
-    def _messageReceived(
+    def messageReceived(
         self,
         messageType: int,
         timestamp: int,
@@ -490,19 +490,11 @@ class ServerSession(Speaker):
         The chunk reader has a whole message.
         """
         if messageType in (VIDEO, AUDIO):
-            if streamID not in self._publishing:
-                streamID = self._publisherFor(streamID)
-                if not streamID:
-                    return
-            self._events.append(
-                FrameReceived(
-                    streamID,
-                    frameFromMessage(
-                        _VIDEO if messageType == VIDEO else _AUDIO,
-                        timestamp,
-                        payload,
-                    ),
-                )
+            self._frameReceived(
+                streamID,
+                frameFromMessage(
+                    _VIDEO if messageType == VIDEO else _AUDIO, timestamp, payload
+                ),
             )
         elif (
             messageType == MessageType.DATA_AMF0 or messageType == MessageType.DATA_AMF3
@@ -511,13 +503,25 @@ class ServerSession(Speaker):
         elif messageType == MessageType.AGGREGATE:
             for kind, time, part in expandAggregate(timestamp, payload):
                 if kind in _FRAMES:
-                    self._messageReceived(kind, time, streamID, part, chunkStreamID)
+                    self.messageReceived(kind, time, streamID, part, chunkStreamID)
         else:
             message = parse(messageType, payload)
             if message is not None:
                 react = _REACTIONS.get(type(message))
                 if react is not None:
                     react(self, message, streamID)
+
+    def _frameReceived(self, streamID: int, frame: Frame) -> None:
+        events = self._events
+        if events:
+            last = events[-1]
+            if isinstance(last, FramesReceived) and last.streamID == streamID:
+                last.frames.append(frame)
+                return
+        if streamID not in self._publishing:
+            streamID = self._publisherFor(streamID)
+        if streamID:
+            events.append(FramesReceived(streamID, [frame]))
 
     def _publisherFor(self, streamID: int) -> int:
         """
@@ -532,19 +536,18 @@ class ServerSession(Speaker):
     def _dataReceived(
         self, messageType: int, timestamp: int, streamID: int, payload: bytes
     ) -> None:
-        if streamID not in self._publishing:
-            streamID = self._publisherFor(streamID)
-            if not streamID:
-                return
         if messageType == MessageType.DATA_AMF3 and payload[:1] == b"\0":
             # The format selector in front of AMF0 (Enhanced RTMP v2).
             payload = payload[1:]
         verb, payload = dataMessage(payload)
         frame = frameFromMessage(FrameKind.DATA, timestamp, payload)
-        if verb == "@clearDataFrame":
+        if verb != "@clearDataFrame":
+            self._frameReceived(streamID, frame)
+            return
+        if streamID not in self._publishing:
+            streamID = self._publisherFor(streamID)
+        if streamID:
             self._events.append(HeaderCleared(streamID, frame.name))
-        else:
-            self._events.append(FrameReceived(streamID, frame))
 
     def _windowReceived(self, message: Message, streamID: int) -> None:
         assert isinstance(message, WindowAcknowledgementSize)

@@ -3,7 +3,7 @@ What both sides of a conversation share: how they say things.
 """
 
 from rtmptw.wire.amf import Value
-from rtmptw.wire.chunk import ChunkWriter
+from rtmptw.wire.chunk import ChunkWriter, MessageReceiver
 from rtmptw.wire.message import (
     Acknowledgement,
     Command,
@@ -24,7 +24,7 @@ CAN_FORWARD = 4.0
 CAPABILITIES = 2.0 + 4.0 + 8.0
 
 
-class Speaker:
+class Speaker(MessageReceiver):
     """
     One side of a conversation: gathers what it says.
 

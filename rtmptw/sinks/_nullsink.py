@@ -2,6 +2,8 @@
 The sink that keeps nothing: how it counts.
 """
 
+from typing import Final
+
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from zope.interface import classImplements
@@ -10,12 +12,14 @@ from rtmptw.delivery import LOSSLESS, Delivery
 from rtmptw.frames import Frame, FrameKind, StreamInfo
 from rtmptw.interfaces import IFrameSink
 
+_VIDEO: Final = FrameKind.VIDEO
+_AUDIO: Final = FrameKind.AUDIO
+
 
 class NullSink:
     """
     Counts the frames of a stream and forgets them.
 
-    @ivar frames: how many came, by kind.
     @ivar bytes: the bytes of their payloads.
     """
 
@@ -24,9 +28,22 @@ class NullSink:
     delivery: Delivery = LOSSLESS
 
     def __init__(self) -> None:
-        self.frames: dict[FrameKind, int] = dict.fromkeys(FrameKind, 0)
-        self.bytes = 0
+        self._video: int = 0
+        self._audio: int = 0
+        self._data: int = 0
+        self.bytes: int = 0
         self._name = ""
+
+    @property
+    def frames(self) -> dict[FrameKind, int]:
+        """
+        How many came, by kind.
+        """
+        return {
+            FrameKind.AUDIO: self._audio,
+            FrameKind.VIDEO: self._video,
+            FrameKind.DATA: self._data,
+        }
 
     def streamStarted(self, stream: StreamInfo, producer: IPushProducer) -> None:
         """
@@ -38,7 +55,13 @@ class NullSink:
         """
         Count it.
         """
-        self.frames[frame.kind] += 1
+        kind = frame.kind
+        if kind is _VIDEO:
+            self._video += 1
+        elif kind is _AUDIO:
+            self._audio += 1
+        else:
+            self._data += 1
         self.bytes += len(frame.payload)
 
     def streamEnded(self, reason: str) -> None:
@@ -49,9 +72,9 @@ class NullSink:
             "{name}: {video} video, {audio} audio and {data} data frames, "
             "{bytes} bytes, not kept; {reason}",
             name=self._name,
-            video=self.frames[FrameKind.VIDEO],
-            audio=self.frames[FrameKind.AUDIO],
-            data=self.frames[FrameKind.DATA],
+            video=self._video,
+            audio=self._audio,
+            data=self._data,
             bytes=self.bytes,
             reason=reason,
         )

@@ -10,11 +10,11 @@ stream changes only when the whole header is there: a header cut by the network 
 put aside untouched and read again with the bytes that follow.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+from rtmptw._native import mypyc_attr
 from rtmptw.errors import LocalProtocolError, RemoteProtocolError
 
 #: What both sides use until a Set Chunk Size (RTMP 1.0, section 5.4.1).
@@ -37,9 +37,6 @@ AGGREGATE: Final = 22
 
 #: Message types that carry media, with the larger bound.
 _MEDIA: Final = frozenset({AUDIO, VIDEO, DATA_AMF3, DATA_AMF0, AGGREGATE})
-
-#: Length of the message header of each format.
-_HEADER_LENGTH: Final = (11, 7, 3, 0)
 
 #: Chunks taken out of a run in one go. Bounds what a run that breaks off early
 #: costs; 512 chunks of 128 bytes are one 64 KiB read.
@@ -135,8 +132,27 @@ class _ChunkStream:
         )
 
 
-#: Called with (type, timestamp in ms, message stream id, payload, chunk stream id).
-Deliver = Callable[[int, int, int, bytes, int], None]
+@mypyc_attr(allow_interpreted_subclasses=True)
+class MessageReceiver:
+    """
+    Takes the messages of a L{ChunkReader}. A class to inherit from, not a function to
+    pass: compiled, one message is then one call in C.
+    """
+
+    def messageReceived(
+        self,
+        messageType: int,
+        timestamp: int,
+        streamID: int,
+        payload: bytes,
+        chunkStreamID: int,
+    ) -> None:
+        """
+        Take the next message.
+
+        @param timestamp: in ms, 0 to 2^32 - 1.
+        @param streamID: its message stream.
+        """
 
 
 class ChunkReader:
@@ -159,8 +175,8 @@ class ChunkReader:
     #: one last read of it.
     MAX_HELD = 4 * 1024 * 1024
 
-    def __init__(self, deliver: Deliver, limits: Limits | None = None) -> None:
-        self._deliver = deliver
+    def __init__(self, receiver: MessageReceiver, limits: Limits | None = None) -> None:
+        self._receiver = receiver
         self._limits = limits or Limits()
         self._maxMedia: int = self._limits.maxMedia
         self.chunkSize: int = DEFAULT_CHUNK_SIZE
@@ -188,8 +204,9 @@ class ChunkReader:
 
     def hold(self) -> None:
         """
-        Deliver nothing more until L{release}: called from within C{deliver} when
-        what follows depends on a decision not made yet.
+        Deliver nothing more until L{release}: called from within
+        L{MessageReceiver.messageReceived} when what follows depends on a decision not
+        made yet.
         """
         self._held = True
 
@@ -296,7 +313,9 @@ class ChunkReader:
                     self._promise(stream)
             self._current = stream
             return position
-        size: int = _HEADER_LENGTH[chunkFormat]
+        # Of the message header. Not from a table: compiled, that would be a tuple
+        # made for each message.
+        size: int = 11 if chunkFormat == 0 else 7 if chunkFormat == 1 else 3
         if end - position < size:
             return self._notYet(data, start, Expect.MESSAGE_HEADER)
         field: int = data[position] << 16 | data[position + 1] << 8 | data[position + 2]
@@ -565,7 +584,7 @@ class ChunkReader:
             self._setChunkSize(payload)
         elif stream.type == ABORT and len(payload) >= 4:
             self._abort(int.from_bytes(payload[:4], "big"))
-        self._deliver(
+        self._receiver.messageReceived(
             stream.type,
             stream.timestamp,
             stream.streamID,

@@ -178,6 +178,16 @@ class TimelineTests(SynchronousTestCase):
         self.assertEqual(out, [40, 40 + DEFAULT_STEP, 76, 113])
         self.assertEqual(timeline.repairs, {"source": 1})
 
+    def test_oneThatSendsNothingBreaksNoContinuation(self) -> None:
+        """
+        A publisher comes back, goes before its first frame, and comes back again.
+        """
+        timeline = Timeline()
+        run(timeline, (VIDEO, 0), (VIDEO, 40))
+        timeline.sourceReplaced()
+        timeline.sourceReplaced()
+        self.assertEqual(run(timeline, (VIDEO, 0)), [40 + DEFAULT_STEP])
+
     def test_aSourceThatSentNothingIsNotContinued(self) -> None:
         """
         Nothing to follow: the clock starts as it comes.

@@ -16,7 +16,7 @@ import sys
 import time
 
 from rtmptw.wire.amf import AMFObject
-from rtmptw.wire.chunk import ChunkReader, ChunkWriter
+from rtmptw.wire.chunk import ChunkReader, ChunkWriter, MessageReceiver
 from rtmptw.wire.handshake import SIZE
 from rtmptw.wire.message import Command, parse
 
@@ -24,7 +24,7 @@ from rtmptw.wire.message import Command, parse
 LITTLE = 4096
 
 
-class Viewer:
+class Viewer(MessageReceiver):
     """
     @ivar times: of the pictures it got, in ms.
     @ivar rate: bytes a second it may read; 0 is any.
@@ -53,7 +53,7 @@ class Viewer:
             hello += writer.write(3, kind, 0, streamID, payload)
         self.socket.sendall(hello)
         self.socket.setblocking(False)
-        self._reader = ChunkReader(self._messageReceived)
+        self._reader = ChunkReader(self)
         self._skip = 1 + 2 * SIZE
 
     def read(self, seconds: float) -> None:
@@ -78,15 +78,23 @@ class Viewer:
         if data[skipped:]:
             self._reader.receive(data[skipped:])
 
-    def _messageReceived(
-        self, kind: int, timestamp: int, streamID: int, payload: bytes, csid: int
+    def messageReceived(
+        self,
+        messageType: int,
+        timestamp: int,
+        streamID: int,
+        payload: bytes,
+        chunkStreamID: int,
     ) -> None:
-        if kind == 9 and payload[1] == 1:
+        """
+        Note what it is.
+        """
+        if messageType == 9 and payload[1] == 1:
             self.times.append(timestamp)
-        elif kind == 8 and payload[1] == 1:
+        elif messageType == 8 and payload[1] == 1:
             self.sounds += 1
         else:
-            message = parse(kind, payload)
+            message = parse(messageType, payload)
             if isinstance(message, Command) and message.name == "onStatus":
                 information = message.values[1]
                 assert isinstance(information, AMFObject)

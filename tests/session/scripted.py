@@ -12,6 +12,7 @@ from rtmptw.wire.amf import AMFObject
 from rtmptw.wire.chunk import ChunkReader, ChunkWriter
 from rtmptw.wire.handshake import SIZE
 from rtmptw.wire.message import Command, parse
+from tests.messages import Calling
 
 
 def pseudoRandom(count: int) -> bytes:
@@ -32,7 +33,7 @@ class Listener:
         messageReceived: Callable[[int, int, int, bytes, int], None],
     ) -> None:
         self._dataToSend = dataToSend
-        self._reader = ChunkReader(messageReceived)
+        self._reader = ChunkReader(Calling(messageReceived))
         self._handshake = 1 + 2 * SIZE
 
     def hear(self) -> None:

@@ -20,7 +20,7 @@ from rtmptw.session.client import (
 )
 from rtmptw.session.events import (
     ConnectRequested,
-    FrameReceived,
+    FramesReceived,
     HeaderCleared,
     PublishEnded,
     PublishRequested,
@@ -395,9 +395,10 @@ class PlayTests(SynchronousTestCase):
 
     def frames(self) -> list[tuple[FrameKind, int, bytes]]:
         return [
-            (e.frame.kind, e.frame.timestamp, e.frame.payload)
+            (frame.kind, frame.timestamp, frame.payload)
             for e in self.server.events
-            if isinstance(e, FrameReceived)
+            if isinstance(e, FramesReceived)
+            for frame in e.frames
         ]
 
     def test_whatIsSaid(self) -> None:
@@ -582,9 +583,10 @@ class TogetherTests(SynchronousTestCase):
         events, said = self.converse(cuts)
         self.assertEqual([type(e) for e in events], [StreamAccepted])
         got = [
-            (e.frame.kind, e.frame.timestamp, e.frame.payload)
+            (frame.kind, frame.timestamp, frame.payload)
             for e in said
-            if isinstance(e, FrameReceived)
+            if isinstance(e, FramesReceived)
+            for frame in e.frames
         ]
         sent = [(f.kind, f.timestamp, f.payload) for f in makeFrames()]
         self.assertEqual(got, sent)

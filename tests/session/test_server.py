@@ -13,7 +13,7 @@ from rtmptw.errors import LocalProtocolError
 from rtmptw.frames import FrameKind, Role
 from rtmptw.session.events import (
     ConnectRequested,
-    FrameReceived,
+    FramesReceived,
     HeaderCleared,
     PublishEnded,
     PublishRequested,
@@ -291,9 +291,10 @@ class PublishTests(SessionTestCase):
         assert isinstance(event, ConnectRequested)
         (request,) = self.session.accept(event.requestID, 101.0)
         assert isinstance(request, PublishRequested)
-        (frame,) = self.session.accept(request.requestID, 101.0)
-        assert isinstance(frame, FrameReceived)
-        self.assertEqual((frame.frame.payload, frame.frame.timestamp), (KEYFRAME, 7))
+        (event,) = self.session.accept(request.requestID, 101.0)
+        assert isinstance(event, FramesReceived)
+        (frame,) = event.frames
+        self.assertEqual((frame.payload, frame.timestamp), (KEYFRAME, 7))
 
     def test_frames(self) -> None:
         """
@@ -302,14 +303,14 @@ class PublishTests(SessionTestCase):
         self.openPublishing()
         client = self.client
         metadata = data("onMetaData", AMFObject([("width", 640.0)]))
-        events = client.send(
+        (event,) = client.send(
             client.message(18, data("@setDataFrame") + metadata)
             + client.message(9, b"\x17\0\0\0\0avcC")
             + client.message(8, b"\xaf\1sound", timestamp=10)
             + client.message(9, KEYFRAME, timestamp=20)
         )
-        frames = [event.frame for event in events if isinstance(event, FrameReceived)]
-        self.assertEqual(len(frames), len(events))
+        assert isinstance(event, FramesReceived)
+        frames = event.frames
         self.assertEqual(
             [(f.kind, f.role, f.timestamp, f.payload, f.isKey) for f in frames],
             [
@@ -333,9 +334,10 @@ class PublishTests(SessionTestCase):
             self.client.message(18, text, streamID=0),
         ):
             (event,) = self.client.send(message)
-            assert isinstance(event, FrameReceived)
-            self.assertEqual(event.frame.payload, text)
-            self.assertEqual(event.frame.name, "onTextData")
+            assert isinstance(event, FramesReceived)
+            (frame,) = event.frames
+            self.assertEqual(frame.payload, text)
+            self.assertEqual(frame.name, "onTextData")
 
     def test_clearDataFrame(self) -> None:
         """
@@ -355,11 +357,12 @@ class PublishTests(SessionTestCase):
         part = b"\x08\0\0\2\0\0\5\0\0\0\0\xaf\1\0\0\0\x0d"
         video = b"\x09\0\0\x08\0\0\x19\0\0\0\0" + KEYFRAME + b"\0\0\0\x13"
         nested = b"\x16\0\0\1\0\0\x19\0\0\0\0x\0\0\0\x0c"
-        events = self.client.send(
+        (event,) = self.client.send(
             self.client.message(22, part + video + nested, timestamp=1000)
         )
+        assert isinstance(event, FramesReceived)
         self.assertEqual(
-            [(e.frame.kind, e.frame.timestamp) for e in events],
+            [(frame.kind, frame.timestamp) for frame in event.frames],
             [(FrameKind.AUDIO, 1000), (FrameKind.VIDEO, 1020)],
         )
 
@@ -434,8 +437,8 @@ class PublishTests(SessionTestCase):
                 self.assertEqual(self.client.commands()[-1].values, (None, 1.0))
             (event,) = self.client.publish()
             self.accept([event])
-            (frame,) = self.client.send(self.client.message(9, KEYFRAME))
-            self.assertIsInstance(frame, FrameReceived)
+            (event,) = self.client.send(self.client.message(9, KEYFRAME))
+            self.assertIsInstance(event, FramesReceived)
 
     def test_endsAreNotRepeated(self) -> None:
         """
@@ -522,7 +525,7 @@ class PublishTests(SessionTestCase):
         self.accept(self.client.publish("two", streamID=2))
         for number in (1, 2):
             (event,) = self.client.send(self.client.message(9, KEYFRAME, number))
-            assert isinstance(event, FrameReceived)
+            assert isinstance(event, FramesReceived)
             self.assertEqual(event.streamID, number)
         self.assertEqual(self.client.send(self.client.message(9, KEYFRAME, 3)), [])
         self.assertEqual(
@@ -898,13 +901,15 @@ class CapturedSessionTests(SessionTestCase):
             start = cut
             while waiting:
                 event = waiting.pop(0)
-                said.append(type(event).__name__)
-                if isinstance(event, FrameReceived):
-                    frame = event.frame
-                    said[-1] = (
+                if isinstance(event, FramesReceived):
+                    # How many come together depends on where the bytes are cut.
+                    said += [
                         f"{frame.role.value} {frame.kind.name.lower()} "
                         f"{frame.timestamp} {frame.payload.hex()}"
-                    )
+                        for frame in event.frames
+                    ]
+                else:
+                    said.append(type(event).__name__)
                 if isinstance(event, (ConnectRequested, PublishRequested)):
                     waiting += session.accept(event.requestID, 0.0)
         return said

@@ -18,6 +18,7 @@ from rtmptw.wire.chunk import (
     Limits,
     encodeMessage,
 )
+from tests.messages import Calling
 from tests.vectors import vectors
 
 Message = tuple[int, int, int, bytes, int]
@@ -39,7 +40,7 @@ def readAll(
         messages.append(message)  # type: ignore[arg-type]
 
     reader = ChunkReader(
-        deliver,
+        Calling(deliver),
         Limits(
             maxMedia=limits.get("max_message", 10 * 1024 * 1024),
             maxPartial=limits.get("max_partial", 16 * 1024 * 1024),
@@ -161,7 +162,9 @@ class ChunkReaderVectorTests(SynchronousTestCase):
             wanted, _, _ = readAll(data, [])
             for cut in range(1, len(extra)):
                 found: list[Any] = []
-                reader = ChunkReader(lambda *message, to=found: to.append(message))
+                reader = ChunkReader(
+                    Calling(lambda *message, to=found: to.append(message))
+                )
                 reader.receive(data + extra[:cut])
                 self.assertEqual(found, wanted, vector["name"])
                 reader.receive(extra[cut:])
@@ -178,7 +181,7 @@ class ChunkReaderTests(SynchronousTestCase):
         """
         After each byte the state is named for the next one.
         """
-        reader = ChunkReader(lambda *message: None)
+        reader = ChunkReader(Calling(lambda *message: None))
         data = bytes.fromhex("06ffffff0000020901000000010000006162")
         states = []
         for byte in data:
@@ -264,7 +267,7 @@ class ChunkReaderTests(SynchronousTestCase):
         """
         size = 1_000_000
         found: list[bytes] = []
-        reader = ChunkReader(lambda *message: found.append(message[3]))
+        reader = ChunkReader(Calling(lambda *message: found.append(message[3])))
         payload = bytes(range(250)) * (size // 250)
         data = encodeMessage(6, 9, 0, 1, payload, 0xFFFFFF)
         reader.receive(bytes.fromhex("02000000000004010000000000ffffff"))
@@ -287,7 +290,7 @@ class ChunkReaderTests(SynchronousTestCase):
             if message[3] == b"ask":
                 reader.hold()
 
-        reader = ChunkReader(deliver)
+        reader = ChunkReader(Calling(deliver))
         data = (
             encodeMessage(3, 20, 0, 0, b"ask", 128)
             + encodeMessage(4, 8, 0, 1, b"one", 128)
@@ -305,7 +308,7 @@ class ChunkReaderTests(SynchronousTestCase):
         """
         A peer that sends on and on without waiting for an answer is ended.
         """
-        reader = ChunkReader(lambda *message: None)
+        reader = ChunkReader(Calling(lambda *message: None))
         reader.hold()
         reader.receive(bytes(reader.MAX_HELD))
         with self.assertRaises(RemoteProtocolError) as caught:
@@ -371,7 +374,7 @@ class RoundTripTests(SynchronousTestCase):
         """
         ends: list[int] = []
         within: list[int] = []
-        reader = ChunkReader(lambda *message: ends.append(position))
+        reader = ChunkReader(Calling(lambda *message: ends.append(position)))
         reader.chunkSize = size
         for position in range(len(wire)):
             reader.receive(wire[position : position + 1])
