@@ -109,7 +109,7 @@ class Dispatch:
         self._current = stream
         for frame in frames:
             if frame.kind is _VIDEO and not frame.isHeader:
-                pictures.received(len(frame.payload), now)
+                pictures.received(frame.size, now)
             stream.frameReceived(frame)
             if self._current is not stream:
                 # It was ended by what a sink did.

@@ -94,6 +94,71 @@ _CODED: Final = Role.CODED
 DEFAULT_TRACKS: Final[tuple[int, ...]] = (0,)
 
 
+#: So many bytes of a payload say what it is, in all common forms.
+HEAD: Final = 16
+
+
+@mypyc_attr(acyclic=True)
+class Span:
+    """
+    A payload that lies where it was read, in several chunks: in one piece but for the
+    headers of those that go on with it, one byte each, at equal distances. The first
+    chunk has L{HEAD} bytes at least.
+
+    To put it together costs more than all else that is done with it here, and of what
+    is only counted, or kept for those who may come, nobody asks for it.
+
+    @ivar size: of the payload, in bytes.
+    """
+
+    __slots__ = ("_block", "_first", "_start", "_stop", "_stride", "size")
+
+    def __init__(
+        self, block: bytes, start: int, stop: int, first: int, stride: int, size: int
+    ) -> None:
+        """
+        @param block: what was read.
+        @param start: where the payload begins in it.
+        @param stop: where it ends.
+        @param first: how many bytes there are before the first header.
+        @param stride: from one header to the next.
+        """
+        self._block = block
+        self._start = start
+        self._stop = stop
+        self._first = first
+        self._stride = stride
+        self.size = size
+
+    def head(self) -> bytes:
+        """
+        @return: the first L{HEAD} bytes.
+        """
+        start = self._start
+        return self._block[start : start + HEAD]
+
+    def settle(self) -> None:
+        """
+        Lie in a copy of one's own, so that what was read besides need not be kept.
+        """
+        self._block = self._block[self._start : self._stop]
+        self._stop -= self._start
+        self._start = 0
+
+    def cut(self) -> bytes:
+        """
+        @return: the payload.
+        """
+        start, stop = self._start, self._stop
+        block = self._block
+        middle = start + self._first
+        if stop - start - self.size == 1:
+            return block[start:middle] + block[middle + 1 : stop]
+        whole = bytearray(memoryview(block)[start:stop])
+        del whole[self._first :: self._stride]
+        return bytes(whole)
+
+
 @mypyc_attr(acyclic=True)
 class Frame:
     """
@@ -107,7 +172,7 @@ class Frame:
     @ivar kind: audio, video or data.
     @ivar timestamp: decoding time in milliseconds on the stream's own unbroken
         clock: it does not wrap at 2^32, and may be slightly negative.
-    @ivar payload: the FLV tag body, untouched.
+    @ivar size: of the payload, in bytes.
     @ivar role: what the frame is for.
     @ivar codec: its codec; C{None} for data and for what we cannot tell.
     @ivar isKey: decoding can start here. True only for a coded video frame.
@@ -120,14 +185,16 @@ class Frame:
     """
 
     __slots__ = (
+        "_payload",
+        "_span",
         "codec",
         "compositionTime",
         "isHeader",
         "isKey",
         "kind",
         "name",
-        "payload",
         "role",
+        "size",
         "timestamp",
         "tracks",
     )
@@ -146,7 +213,9 @@ class Frame:
     ) -> None:
         self.kind = kind
         self.timestamp = timestamp
-        self.payload = payload
+        self._payload = payload
+        self._span: Span | None = None
+        self.size = len(payload)
         self.role = role
         self.codec = codec
         self.isKey = isKey
@@ -161,8 +230,30 @@ class Frame:
     def __repr__(self) -> str:
         return (
             f"<Frame {self.kind.name} {self.role.name} at {self.timestamp} ms, "
-            f"{len(self.payload)} bytes>"
+            f"{self.size} bytes>"
         )
+
+    @property
+    def payload(self) -> bytes:
+        """
+        The FLV tag body, untouched. It may still lie among what was read with it: it
+        is copied from there when it is asked for the first time.
+        """
+        # In this order, as sinks ask in threads of their own.
+        span = self._span
+        if span is not None:
+            self._payload = span.cut()
+            self._span = None
+        return self._payload
+
+    def lieIn(self, span: Span) -> None:
+        """
+        Let the payload lie where it was read until it is asked for.
+
+        @param span: where; what the frame was made with was the beginning of it.
+        """
+        self._span = span
+        self.size = span.size
 
     def retimed(self, timestamp: int) -> "Frame":
         """

@@ -323,9 +323,11 @@ class ReadersTests(ReadingTestCase):
 
     def test_doesNotWaitForWhoIsFaster(self) -> None:
         """
-        While a socket has more than is read at once, it is read again at once.
+        While a socket has more than is read at once, it is read in the next turn of
+        the reactor.
         """
         self.patch(_reading, "READ_SIZE", 1000)
+        self.patch(_reading, "BEHIND", 0.0)
         self.readers = Readers(self.reactor, Turns(self.reactor))
         _transport, theirs = self.member()
         self.readers.pace = 0.01
@@ -335,6 +337,33 @@ class ReadersTests(ReadingTestCase):
         self.reactor.turn()
         self.assertEqual(list(map(len, self.got)), [1000, 500])
         self.assertEqual(len(self.reactor.getDelayedCalls()), 1)
+
+    def test_readsOnForAWhile(self) -> None:
+        """
+        Before that, a little longer in the same turn; each time what was received
+        leaves before more is read.
+        """
+        self.patch(_reading, "READ_SIZE", 1000)
+        self.patch(_reading, "LARGE_READ_SIZE", 1000)
+        turns = Turns(self.reactor)
+        self.readers = Readers(self.reactor, turns)
+        transport, theirs = self.connection()
+        happened: list[str] = []
+
+        def receive(data: bytes, now: float) -> int:
+            happened.append(f"{len(data)} received")
+            turns.add(lambda: happened.append("sent"))
+            if len(happened) == 3:
+                # Time is up.
+                self.reactor.advance(_reading.BEHIND)
+            return 1
+
+        self.readers.add(transport, receive)
+        theirs.send(bytes(2500))
+        self.reactor.turn()
+        self.assertEqual(happened, ["1000 received", "sent"] * 2)
+        self.reactor.turn()
+        self.assertEqual(happened[4:], ["500 received", "sent"])
 
     def test_largeReads(self) -> None:
         """

@@ -33,14 +33,14 @@ class GroupOfPictures:
         """
         if frame.isKey and self._begins(frame):
             self._frames = [frame]
-            self._bytes = len(frame.payload)
+            self._bytes = frame.size
             self._since = frame.timestamp
             return
         frames = self._frames
         if not frames:
             return
         frames.append(frame)
-        self._bytes += len(frame.payload)
+        self._bytes += frame.size
         if (
             self._bytes > MAX_BYTES
             or frame.timestamp - self._since > MAX_MILLISECONDS

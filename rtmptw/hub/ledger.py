@@ -52,7 +52,7 @@ class Ledger:
         Book a frame that the sink has taken.
         """
         self.delivered += 1
-        self.bytes += len(frame.payload)
+        self.bytes += frame.size
         if not frame.isHeader:
             self.lastTimestamp = frame.timestamp
             if self.firstTimestamp is None:

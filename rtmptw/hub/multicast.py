@@ -34,7 +34,7 @@ class Multicast:
         Give the next frame.
         """
         self.frames += 1
-        self.bytes += len(frame.payload)
+        self.bytes += frame.size
         if not frame.isHeader:
             self.isTimed = True
             self.lastTimestamp = frame.timestamp

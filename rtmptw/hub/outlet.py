@@ -355,7 +355,7 @@ class Outlet:
         while queue and (regardless or not self._paused) and not self.ended:
             frame = queue.popleft()
             self._since.popleft()
-            self._queuedBytes -= len(frame.payload)
+            self._queuedBytes -= frame.size
             self._ledger.queued -= 1
             self._hand(frame)
             # At half, so as not to stop and go with each frame.
@@ -415,7 +415,7 @@ class Outlet:
             self._replaceOlder(frame)
         self._queue.append(frame)
         self._since.append(self._seconds())
-        self._queuedBytes += len(frame.payload)
+        self._queuedBytes += frame.size
         self._ledger.queued += 1
         if not self._isOver():
             return
@@ -529,7 +529,7 @@ class Outlet:
             if frame.isHeader:
                 kept.append(frame)
             else:
-                self._queuedBytes -= len(frame.payload)
+                self._queuedBytes -= frame.size
                 dropped += 1
         queue.extend(reversed(kept))
         self._since.extend(since for _frame in kept)
@@ -593,7 +593,7 @@ class Outlet:
             if not frame.isHeader:
                 del self._queue[index]
                 del self._since[index]
-                self._queuedBytes -= len(frame.payload)
+                self._queuedBytes -= frame.size
                 self._ledger.queued -= 1
                 self._ledger.drop(TOO_SLOW)
                 return True
@@ -615,7 +615,7 @@ class Outlet:
         self._queue = kept
         for _count in range(dropped):
             self._since.popleft()
-        self._queuedBytes = sum(len(frame.payload) for frame in kept)
+        self._queuedBytes = sum(frame.size for frame in kept)
         self._ledger.queued -= dropped
         self._ledger.drop(SUPERSEDED, dropped)
         return dropped > 0
@@ -634,7 +634,7 @@ class Outlet:
             ):
                 del self._queue[index]
                 del self._since[index]
-                self._queuedBytes -= len(frame.payload)
+                self._queuedBytes -= frame.size
                 self._ledger.queued -= 1
                 self._ledger.drop(NOT_NEWEST)
                 return

@@ -182,7 +182,7 @@ class Stream:
         self.timeline.repair(frame)
         kind = frame.kind
         isHeader = frame.isHeader
-        self.bytes += len(frame.payload)
+        self.bytes += frame.size
         if kind is _VIDEO:
             self._video += 1
             self._hasVideo = self._hasVideo or not isHeader

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from rtmptw.errors import LocalProtocolError, RemoteProtocolError
-from rtmptw.frames import Frame, FrameKind
+from rtmptw.frames import Frame, FrameKind, Span
 from rtmptw.session.events import (
     ConnectRequested,
     Event,
@@ -48,7 +48,7 @@ from rtmptw.session.state import (
 from rtmptw.wire import amf0
 from rtmptw.wire.amf import UNDEFINED, AMFObject, Value
 from rtmptw.wire.chunk import AUDIO, VIDEO, ChunkReader, Limits
-from rtmptw.wire.flv import dataMessage, frameFromMessage
+from rtmptw.wire.flv import dataMessage, frameFromMessage, frameFromSpan
 from rtmptw.wire.handshake import Expect, ServerHandshake
 from rtmptw.wire.message import (
     Acknowledgement,
@@ -510,6 +510,22 @@ class ServerSession(Speaker):
                 react = _REACTIONS.get(type(message))
                 if react is not None:
                     react(self, message, streamID)
+
+    def spanReceived(
+        self,
+        messageType: int,
+        timestamp: int,
+        streamID: int,
+        span: Span,
+        chunkStreamID: int,
+    ) -> None:
+        """
+        The chunk reader has a whole message, of audio or video.
+        """
+        self._frameReceived(
+            streamID,
+            frameFromSpan(_VIDEO if messageType == VIDEO else _AUDIO, timestamp, span),
+        )
 
     def _frameReceived(self, streamID: int, frame: Frame) -> None:
         events = self._events

@@ -193,7 +193,7 @@ def isMedia(frame: Frame) -> bool:
     return frame.role is _CODED or (
         frame.role is Role.UNKNOWN
         and frame.kind is not FrameKind.DATA
-        and len(frame.payload) > 1
+        and frame.size > 1
     )
 
 

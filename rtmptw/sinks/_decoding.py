@@ -269,7 +269,7 @@ class Decoding:
         if self._isEnding or not self._decoder.wants(frame):
             return
         self._coded.append((frame, self._now()))
-        self._codedBytes += len(frame.payload)
+        self._codedBytes += frame.size
         self._step()
         if not self._isPaused and self._isOverLimit(1):
             self._isPaused = True
@@ -326,7 +326,7 @@ class Decoding:
         batch = self._nextBatch()
         if batch:
             self._flying = len(batch)
-            self._flyingBytes = sum(len(frame.payload) for frame, _ in batch)
+            self._flyingBytes = sum(frame.size for frame, _ in batch)
             self._codedBytes -= self._flyingBytes
             self._run(self._decode, batch)
         elif self._isEnding and not self._coded:

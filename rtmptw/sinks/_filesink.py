@@ -312,9 +312,9 @@ class FileSink:
         if frame.isHeader:
             return
         self._early.append(frame)
-        self._earlyBytes += len(frame.payload)
+        self._earlyBytes += frame.size
         while len(self._early) > MAX_EARLY_FRAMES or self._earlyBytes > MAX_EARLY_BYTES:
-            self._earlyBytes -= len(self._early.pop(0).payload)
+            self._earlyBytes -= self._early.pop(0).size
             if not self._earlyLost:
                 self._earlyLost = True
                 self._log.warn(

@@ -62,7 +62,7 @@ class NullSink:
             self._audio += 1
         else:
             self._data += 1
-        self.bytes += len(frame.payload)
+        self.bytes += frame.size
 
     def streamEnded(self, reason: str) -> None:
         """

@@ -114,7 +114,7 @@ class RecordSink:
         if self.failure:
             return
         self._frames.append(frame)
-        self._waiting += len(frame.payload)
+        self._waiting += frame.size
         if self._waiting >= FLUSH_BYTES:
             self._flush()
         elif self._timer is None:

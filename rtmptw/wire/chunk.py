@@ -16,6 +16,7 @@ from typing import Final
 
 from rtmptw._native import mypyc_attr
 from rtmptw.errors import LocalProtocolError, RemoteProtocolError
+from rtmptw.frames import HEAD, Span
 
 #: What both sides use until a Set Chunk Size (RTMP 1.0, section 5.4.1).
 DEFAULT_CHUNK_SIZE = 128
@@ -154,6 +155,22 @@ class MessageReceiver:
         @param streamID: its message stream.
         """
 
+    def spanReceived(
+        self,
+        messageType: int,
+        timestamp: int,
+        streamID: int,
+        span: Span,
+        chunkStreamID: int,
+    ) -> None:
+        """
+        Take the next message, of audio or video, whose payload lies in what was read,
+        in several chunks. Unless this is overridden it is cut out.
+        """
+        self.messageReceived(
+            messageType, timestamp, streamID, span.cut(), chunkStreamID
+        )
+
 
 class ChunkReader:
     """
@@ -193,6 +210,9 @@ class ChunkReader:
         self._held: bool = False
         self._heldBytes: bytes = b""
         self._budget: int = 0
+        # What lies in the bytes at hand, and how many of them it takes.
+        self._spans: list[Span] = []
+        self._lying: int = 0
 
     @property
     def isWithin(self) -> bool:
@@ -238,8 +258,19 @@ class ChunkReader:
                     f"at most {self.MAX_HELD}",
                 )
             return
+        self._read(data)
+        if self._spans:
+            if self._lying < len(data) // 2:
+                # Who keeps frames may keep twice as much as they say, and no more.
+                for span in self._spans:
+                    span.settle()
+            self._spans = []
+            self._lying = 0
+
+    def _read(self, data: bytes) -> None:
         self._budget = self.FREE_MESSAGES + len(data) // self.BYTES_PER_MESSAGE
         position: int = 0
+        stop: int = 0
         end: int = len(data)
         if self._tail:
             # Finish the header that was cut, from a small copy of its own.
@@ -260,17 +291,60 @@ class ChunkReader:
                 return
             stream = self._current
             assert stream is not None
-            stop: int = position + stream.pending
-            if position < stop <= end and not stream.promised:
-                # A message of one chunk which is all here, as most are: read in
-                # place. A longer one is promised until it is whole.
-                stream.pending = 0
-                self._finish(stream, data[position:stop])
-                position = stop
-            else:
-                self._endOfHeader()
+            size: int = stream.pending
+            if position + size <= end and size == stream.length and size > 0:
+                # All here, perhaps, as most messages are.
+                stop = self._readWhole(stream, data, position, end)
+                if stop:
+                    position = stop
+                    continue
+            self._endOfHeader()
         if position < end:
             self._heldBytes = data[position:]
+
+    def _readWhole(
+        self, stream: _ChunkStream, data: bytes, position: int, end: int
+    ) -> int:
+        """
+        Take a message that has just begun, if all of it is here and nothing between.
+
+        @return: the position behind it; 0 if it is not so.
+        """
+        size: int = stream.pending
+        first: int = self.chunkSize
+        stop: int = position + size
+        stream.pending = 0
+        if size <= first:
+            self._finish(stream, data[position:stop])
+            return stop
+        headers: int = (size - 1) // first
+        header: int = position + first
+        stop += headers
+        if (
+            stop > end
+            or stream.extended
+            or not stream.marker
+            or data[header] != stream.marker[0]
+            or headers > _MAX_RUN
+            or (
+                headers > 1
+                and data[header : stop : first + 1] != stream.marker * headers
+            )
+        ):
+            stream.pending = size
+            return 0
+        span = Span(data, position, stop, first, first + 1, size)
+        messageType: int = stream.type
+        if first < HEAD or (messageType != VIDEO and messageType != AUDIO):
+            self._finish(stream, span.cut())
+            return stop
+        self._whole(stream)
+        self._spans.append(span)
+        self._lying += size
+        self._receiver.spanReceived(
+            messageType, stream.timestamp, stream.streamID, span, stream.chunkStreamID
+        )
+        return stop
 
     def _readHeader(self, data: bytes, start: int, end: int) -> int:
         """
@@ -491,27 +565,15 @@ class ChunkReader:
             stream.pending = 0
             self._finish(stream, piece)
             return stop
-        if not stream.extended and stream.marker and stop < end:
-            size: int = self.chunkSize
-            rest: int = stream.pending - left
-            if rest <= size:
-                if (
-                    end - stop > rest
-                    and data[stop] == stream.marker[0]
-                    and not stream.pieces
-                ):
-                    # Two chunks, both here: with chunks of 4096 bytes that is what
-                    # most pictures are.
-                    position, begin = stop + 1 + rest, position
-                    stream.pending = 0
-                    self._finish(stream, data[begin:stop] + data[stop + 1 : position])
-                    return position
-            elif (
-                rest >= size * _MIN_RUN
-                and end - stop > size * _MIN_RUN
-                and data[stop] == stream.marker[0]
-            ):
-                return self._readRun(stream, left, data, position, end)
+        size: int = self.chunkSize
+        if (
+            stream.pending - left >= size * _MIN_RUN
+            and end - stop > size * _MIN_RUN
+            and not stream.extended
+            and stream.marker
+            and data[stop] == stream.marker[0]
+        ):
+            return self._readRun(stream, left, data, position, end)
         self._keep(stream, data[position:stop])
         stream.pending -= left
         self.expecting = _BASIC_HEADER
@@ -569,17 +631,7 @@ class ChunkReader:
         return payload
 
     def _finish(self, stream: _ChunkStream, payload: bytes) -> None:
-        self.expecting = _BASIC_HEADER
-        if stream.promised:
-            self._promised -= stream.promised
-            stream.promised = 0
-        self._budget -= 1
-        if self._budget < 0:
-            raise RemoteProtocolError(
-                "too-many-messages",
-                f"one delivery holds more than {self.FREE_MESSAGES} messages "
-                f"of less than {self.BYTES_PER_MESSAGE} bytes",
-            )
+        self._whole(stream)
         if stream.type == SET_CHUNK_SIZE:
             self._setChunkSize(payload)
         elif stream.type == ABORT and len(payload) >= 4:
@@ -591,6 +643,22 @@ class ChunkReader:
             payload,
             stream.chunkStreamID,
         )
+
+    def _whole(self, stream: _ChunkStream) -> None:
+        """
+        Count a message that is whole.
+        """
+        self.expecting = _BASIC_HEADER
+        if stream.promised:
+            self._promised -= stream.promised
+            stream.promised = 0
+        self._budget -= 1
+        if self._budget < 0:
+            raise RemoteProtocolError(
+                "too-many-messages",
+                f"one delivery holds more than {self.FREE_MESSAGES} messages "
+                f"of less than {self.BYTES_PER_MESSAGE} bytes",
+            )
 
     def _setChunkSize(self, payload: bytes) -> None:
         if len(payload) < 4:

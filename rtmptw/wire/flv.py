@@ -12,7 +12,7 @@ from enum import Enum, IntEnum
 from typing import Final
 
 from rtmptw.errors import RemoteProtocolError
-from rtmptw.frames import DEFAULT_TRACKS, Codec, Frame, FrameKind, Role
+from rtmptw.frames import DEFAULT_TRACKS, Codec, Frame, FrameKind, Role, Span
 
 
 class PacketType(Enum):
@@ -671,6 +671,21 @@ def frameFromMessage(kind: FrameKind, timestamp: int, payload: bytes) -> Frame:
                 return Frame(kind, timestamp, payload, enhancedRole, codec)
         return _rareAudio(timestamp, payload)
     return Frame(kind, timestamp, payload, Role.DATA, name=_leadingString(payload))
+
+
+def frameFromSpan(kind: FrameKind, timestamp: int, span: Span) -> Frame:
+    """
+    Make the frame of an audio or video message, and leave its payload where it lies,
+    if it is coded media and its first bytes say all.
+
+    @return: as L{frameFromMessage}.
+    """
+    frame = frameFromMessage(kind, timestamp, span.head())
+    # Those with tracks have more to say behind that. Headers are few, and kept long.
+    if frame.role is _CODED and frame.tracks is DEFAULT_TRACKS:
+        frame.lieIn(span)
+        return frame
+    return frameFromMessage(kind, timestamp, span.cut())
 
 
 def _rareVideo(timestamp: int, payload: bytes) -> Frame:

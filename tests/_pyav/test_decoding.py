@@ -346,7 +346,10 @@ class TroubleTests(SynchronousTestCase):
         wanted = decodedByFFmpeg(path)[FrameKind.VIDEO]
         coded = [frame for frame in frames if frame.role is Role.CODED]
         for frame in coded[5:8]:
-            frame.payload = frame.payload[:5] + b"\xff" * 8
+            corrupt = frame.payload[:5] + b"\xff" * 8
+            frames[frames.index(frame)] = frameFromMessage(
+                frame.kind, frame.timestamp, corrupt
+            )
         for eager in (False, True):
             decoder = Decoder([FrameKind.VIDEO], eager=eager)
             got = hashesOf(feed(decoder, frames))[FrameKind.VIDEO]
