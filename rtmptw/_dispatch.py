@@ -111,6 +111,10 @@ class Dispatch:
             if frame.kind is _VIDEO and not frame.isHeader:
                 pictures.received(frame.size, now)
             stream.frameReceived(frame)
-            if self._current is not stream:
+            if not self._isCurrent(stream):
                 # It was ended by what a sink did.
                 return
+
+    def _isCurrent(self, stream: Stream) -> bool:
+        # A function, so that the compiler does not believe what was assigned before.
+        return self._current is stream
