@@ -158,6 +158,7 @@ class FrameTests(SynchronousTestCase):
         As the frame of the same payload cut out, for every sample as it is and with
         more behind it; and only coded media stays where it lies.
         """
+        lying = 0
         for kind, case, body in cases():
             for payload in (body, body + bytes(range(200))):
                 if len(payload) <= HEAD:
@@ -171,11 +172,11 @@ class FrameTests(SynchronousTestCase):
                 wanted = frameFromMessage(kind, 7, payload)
                 self.assertEqual(fields(frame), fields(wanted), case["name"])
                 self.assertEqual(repr(frame), repr(wanted))
-                self.assertEqual(
-                    lies,
-                    wanted.role is Role.CODED and wanted.tracks is DEFAULT_TRACKS,
-                    case["name"],
-                )
+                if lies:
+                    lying += 1
+                    self.assertIs(wanted.role, Role.CODED)
+                    self.assertEqual(wanted.tracks, DEFAULT_TRACKS)
+        self.assertGreaterEqual(lying, 8)
 
     def test_itIsCutOnce(self) -> None:
         """
