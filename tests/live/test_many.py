@@ -20,6 +20,7 @@ from rtmptw.hub.stream import Stream
 from rtmptw.interfaces import IFrameSource
 from rtmptw.outputs.play import PlaySettings
 from rtmptw.testing import RecordingSink, makeFrames
+from rtmptw.wire.flv import frameFromMessage
 from tests.live.harness import ROOT, LiveServer, Publisher
 from tests.live.media import H264_AAC, Media, Mux, compare, encode, mediaTags, reference
 from tests.live.programs import Program
@@ -85,9 +86,10 @@ async def test_twentyOfTwoHundredAreSlow(serve: Serve) -> None:
     await viewers.says("ready")
     before = memory()
     frames = makeFrames(seconds=SECONDS)
-    for frame in frames:
+    for index, frame in enumerate(frames):
         if frame.kind is FrameKind.VIDEO and frame.role is Role.CODED:
-            frame.payload += bytes(PICTURE - len(frame.payload))
+            payload = frame.payload + bytes(PICTURE - frame.size)
+            frames[index] = frameFromMessage(frame.kind, frame.timestamp, payload)
     camera = Camera()
     stream = server.hub.publish("live", "cam", camera)
     most = 0
