@@ -114,6 +114,16 @@ MEANS: dict[str, Mean] = {
         "fast60000",
         lambda: _set("rtmptw._reading", LARGE_READ_SIZE=65536),
     ),
+    "spans": Mean(
+        "pictures in several chunks lie where they were read",
+        "fast4096",
+        lambda: _set("rtmptw.wire.chunk", MAX_IN_PLACE=0),
+    ),
+    "behind": Mean(
+        "fast publishers are read again without a turn of the reactor",
+        "fast60000",
+        lambda: _set("rtmptw._reading", BEHIND=0.0),
+    ),
     "slots": Mean("frames have slots", "fast4096", _slots, isCompiled=False),
     "gc": Mean(
         "the garbage collector is kept off frames",

@@ -551,6 +551,8 @@ class TargetTests(SynchronousTestCase):
             "slots": "from rtmptw.wire.flv import frameFromMessage as f; "
             "assert vars(f(9, 0, b''))['timestamp'] == 0",
             "hold": "from rtmptw import tap; assert tap.HOLD == 0",
+            "spans": "from rtmptw.wire import chunk; assert chunk.MAX_IN_PLACE == 0",
+            "behind": "from rtmptw import _reading; assert _reading.BEHIND == 0",
             "waiting": "import socket; from rtmptw._reading import canWait; "
             "assert not canWait(socket.socket())",
             "multicast": "from rtmptw.outputs.play import PacingPlaySink as P; "

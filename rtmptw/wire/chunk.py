@@ -42,6 +42,9 @@ _MEDIA: Final = frozenset({AUDIO, VIDEO, DATA_AMF3, DATA_AMF0, AGGREGATE})
 #: Chunks taken out of a run in one go. Bounds what a run that breaks off early
 #: costs; 512 chunks of 128 bytes are one 64 KiB read.
 _MAX_RUN: Final = 512
+#: Headers between the chunks of a message that is left where it was read. Bounds what a
+#: look at one that turns out to be interrupted costs.
+MAX_IN_PLACE = 512
 #: So many whole chunks must follow for a run to be worth its while.
 _MIN_RUN: Final = 3
 #: So many pieces of one message are joined on the way if they are small: a peer
@@ -325,7 +328,7 @@ class ChunkReader:
             or stream.extended
             or not stream.marker
             or data[header] != stream.marker[0]
-            or headers > _MAX_RUN
+            or headers > MAX_IN_PLACE
             or (
                 headers > 1
                 and data[header : stop : first + 1] != stream.marker * headers

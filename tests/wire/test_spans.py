@@ -7,7 +7,12 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from rtmptw.frames import DEFAULT_TRACKS, HEAD, Frame, FrameKind, Role, Span
-from rtmptw.wire.chunk import ChunkReader, MessageReceiver, encodeMessage
+from rtmptw.wire.chunk import (
+    MAX_IN_PLACE,
+    ChunkReader,
+    MessageReceiver,
+    encodeMessage,
+)
 from rtmptw.wire.flv import frameFromMessage, frameFromSpan
 from tests.wire.test_flv import cases
 
@@ -99,7 +104,7 @@ class SpanTests(SynchronousTestCase):
             wire = encodeMessage(5, 8, 0, 1, before, chunkSize)
             wire += encodeMessage(6, kind, 0, 1, payload, chunkSize)
             receiver = read(wire + wire, chunkSize)
-            if HEAD <= chunkSize < size <= chunkSize * 513:
+            if HEAD <= chunkSize < size <= chunkSize * (MAX_IN_PLACE + 1):
                 self.assertEqual(receiver.cut, [before, before])
                 self.assertEqual([span.cut() for span in receiver.spans], [payload] * 2)
                 self.assertEqual(receiver.spans[1].head(), payload[:HEAD])
