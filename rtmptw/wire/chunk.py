@@ -45,6 +45,10 @@ _MAX_RUN: Final = 512
 #: Headers between the chunks of a message that is left where it was read. Bounds what a
 #: look at one that turns out to be interrupted costs.
 MAX_IN_PLACE = 512
+#: What was read is kept for the messages that lie in it if it has so many bytes. Less
+#: is a small part of the room it was read into: kept, it would break that into pieces
+#: too small for the next read, and all memory with it.
+LEAST_KEPT = 32768
 #: So many whole chunks must follow for a run to be worth its while.
 _MIN_RUN: Final = 3
 #: So many pieces of one message are joined on the way if they are small: a peer
@@ -263,7 +267,7 @@ class ChunkReader:
             return
         self._read(data)
         if self._spans:
-            if self._lying < len(data) // 2:
+            if self._lying < len(data) // 2 or len(data) < LEAST_KEPT:
                 # Who keeps frames may keep twice as much as they say, and no more.
                 for span in self._spans:
                     span.settle()

@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from rtmptw.frames import DEFAULT_TRACKS, HEAD, Frame, FrameKind, Role, Span
 from rtmptw.wire.chunk import (
+    LEAST_KEPT,
     MAX_IN_PLACE,
     ChunkReader,
     MessageReceiver,
@@ -127,12 +128,25 @@ class SpanTests(SynchronousTestCase):
         What is kept is at most twice the payloads: where most of what was read is
         something else, they lie in copies.
         """
+        size = LEAST_KEPT
+        message = encodeMessage(6, 9, 0, 1, bytes(size), 4096)
+        for junk in (size - 500, size + 500):
+            wire = encodeMessage(4, 18, 0, 1, bytes(junk), 4096) + message
+            (span,) = read(wire, 4096).spans
+            self.assertEqual(span.cut(), bytes(size))
+            wanted = len(wire) if junk < size else len(message) - 12
+            self.assertEqual(len(span._block), wanted)
+
+    def test_smallReadsAreNotKept(self) -> None:
+        """
+        Nor is what is small in itself, as the room it was read into was large.
+        """
         message = encodeMessage(6, 9, 0, 1, bytes(1000), 500)
-        for junk in (900, 1100):
-            wire = encodeMessage(4, 18, 0, 1, bytes(junk), 500) + message
-            (span,) = read(wire, 500).spans
-            self.assertEqual(span.cut(), bytes(1000))
-            self.assertEqual(len(span._block), len(wire) if junk == 900 else 1001)
+        (span,) = read(message, 500).spans
+        self.assertEqual(span.cut(), bytes(1000))
+        self.assertEqual(len(span._block), 1001)
+        spans = read(message * (LEAST_KEPT // len(message) + 1), 500).spans
+        self.assertGreaterEqual(len(spans[0]._block), LEAST_KEPT)
 
     def test_notIfItIsInterrupted(self) -> None:
         """
