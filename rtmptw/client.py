@@ -60,12 +60,13 @@ class IRTMPClientUser(Interface):
 
     def sendingPaused() -> None:
         """
-        So much waits to be sent that more should not be given for now.
+        So much waits to be sent that more should not be given for now. Said only
+        after C{streamAccepted}.
         """
 
     def sendingResumed() -> None:
         """
-        All that waited was sent.
+        All that waited was sent. Said only after C{sendingPaused}.
         """
 
     def conversationEnded(ending: "Ending") -> None:
@@ -115,6 +116,7 @@ class RTMPClientProtocol(Protocol):
         self._stalled: IDelayedCall | None = None
         self._refusal = ""
         self._ended: SessionEnded | None = None
+        self._isAccepted = False
         self._paused = False
         self._lost = False
         self._isHangingUp = False
@@ -166,16 +168,21 @@ class RTMPClientProtocol(Protocol):
         """
         if self._ended is None and self._stalled is None:
             self._stalled = self._clock.callLater(STALL_TIMEOUT, self._stalledTooLong)
-            self._user.sendingPaused()
+            if self._isAccepted:
+                self._user.sendingPaused()
 
     def resumeProducing(self) -> None:
         """
         The transport's buffer is empty.
+
+        TLS says so as well when its handshake is over: then our own words were
+        waiting, and no frame may follow them yet.
         """
+        wasPaused = self._stalled is not None
         if self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None
-        if self._ended is None:
+        if wasPaused and self._isAccepted and self._ended is None:
             self._user.sendingResumed()
 
     def stopProducing(self) -> None:
@@ -266,7 +273,11 @@ class RTMPClientProtocol(Protocol):
             elif isinstance(event, HeaderCleared):
                 self._user.headerCleared(event.name)
             elif isinstance(event, StreamAccepted):
+                isFull = self._stalled is not None
+                self._isAccepted = True
                 self._user.streamAccepted(self)
+                if isFull and self._stalled is not None and self._ended is None:
+                    self._user.sendingPaused()
             elif isinstance(event, StreamRefused):
                 self._refusal = event.description or event.code
             elif self._ended is None:

@@ -251,6 +251,39 @@ class ProtocolTests(SynchronousTestCase):
         self.assertTrue(connection.isLost)
         self.assertEqual(self.ended().label, "stalled")
 
+    def test_pressureBeforeItIsAccepted(self) -> None:
+        """
+        TLS holds our words back until its handshake is over. That is none of the
+        user's business, who has nothing to send before the stream is accepted.
+        """
+        connection = self.open()
+        connection.protocol.pauseProducing()
+        connection.protocol.resumeProducing()
+        self.assertEqual(self.user.calls, [])
+        connection.start()
+        self.assertEqual(self.user.calls, ["accepted"])
+        # Nor is what was never paused resumed.
+        connection.protocol.resumeProducing()
+        self.assertEqual(self.user.calls, ["accepted"])
+
+    def test_acceptedWhilePaused(self) -> None:
+        """
+        A transport that is still full when the stream is accepted: the user hears it
+        then. One that never takes our first words is cut off.
+        """
+        connection = self.open()
+        connection.protocol.pauseProducing()
+        connection.start()
+        self.assertEqual(self.user.calls, ["accepted", "paused"])
+        connection.protocol.resumeProducing()
+        self.assertEqual(self.user.calls, ["accepted", "paused", "resumed"])
+        connection.lose()
+        connection = self.open()
+        connection.protocol.pauseProducing()
+        self.clock.advance(STALL_TIMEOUT)
+        self.assertTrue(connection.isLost)
+        self.assertEqual(self.user.calls, ["ended"])
+
     def test_readingPaused(self) -> None:
         """
         What we do not read is not missed.

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IListeningPort
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from zope.interface import implementer
 
@@ -435,6 +437,83 @@ async def test_chain(serve: Serve, nginx: StartNginx, tmp_path: Path) -> None:
     )
 
 
+@implementer(IStreamAuthorizer)
+class Later:
+    """
+    Lets everybody publish, when the test says so.
+
+    @ivar asked: fires when somebody wants to.
+    """
+
+    def __init__(self) -> None:
+        self.asked: Deferred[None] = Deferred()
+        self._answer: Deferred[PublishPermit] = Deferred()
+        self._permit: PublishPermit | None = None
+
+    def authorizePublish(
+        self, request: PublishRequested, peer: str
+    ) -> "Deferred[PublishPermit]":
+        self._permit = PublishPermit(request.app, request.stream)
+        self.asked.callback(None)
+        return self._answer
+
+    def allow(self) -> None:
+        """
+        Say so.
+        """
+        assert self._permit is not None
+        self._answer.callback(self._permit)
+
+
+class Secured:
+    """
+    A port where a server listens with TLS, with a certificate of its own.
+
+    @ivar certificate: the file with it.
+    """
+
+    def __init__(self, server: LiveServer, folder: Path) -> None:
+        self.certificate = folder / "certificate.pem"
+        self._key = folder / "key.pem"
+        self._server = server
+        self._port: IListeningPort | None = None
+
+    async def start(self) -> "Secured":
+        """
+        Make the certificate, and listen.
+        """
+        need("openssl")
+        await run(
+            self._server.reactor,
+            *("/usr/bin/env", "openssl", "req", "-x509", "-newkey", "rsa:2048"),
+            *("-nodes", "-days", "2"),
+            *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
+            *("-keyout", str(self._key), "-out", str(self.certificate)),
+        )
+        endpoint = serverFromString(
+            self._server.reactor,
+            f"ssl:0:interface=127.0.0.1:privateKey={self._key}:"
+            f"certKey={self.certificate}",
+        )
+        self._port = await endpoint.listen(self._server.factory)
+        return self
+
+    @property
+    def url(self) -> str:
+        """
+        Where to publish.
+        """
+        assert self._port is not None
+        return f"rtmps://localhost:{self._port.getHost().port}/live/tls"
+
+    async def stop(self) -> None:
+        """
+        Listen no more.
+        """
+        assert self._port is not None
+        await self._port.stopListening()
+
+
 # Twisted gives pyOpenSSL what that wants no more.
 @pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
 @pytest_twisted.ensureDeferred
@@ -442,29 +521,12 @@ async def test_tls(serve: Serve, tmp_path: Path) -> None:
     """
     rtmps, to a server with a certificate that only C{ca=FILE} makes trusted.
     """
-    need("openssl")
-    from twisted.internet import reactor
-
-    certificate = tmp_path / "certificate.pem"
-    await run(
-        reactor,
-        *("/usr/bin/env", "openssl", "req", "-x509", "-newkey", "rsa:2048"),
-        *("-nodes", "-days", "2"),
-        *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
-        *("-keyout", str(tmp_path / "key.pem"), "-out", str(certificate)),
-    )
     there = await serve()
-    endpoint = serverFromString(
-        reactor,
-        f"ssl:0:interface=127.0.0.1:privateKey={tmp_path / 'key.pem'}:"
-        f"certKey={certificate}",
-    )
-    port = await endpoint.listen(there.factory)
-    url = f"rtmps://localhost:{port.getHost().port}/live/tls"
+    secured = await Secured(there, tmp_path).start()
     server = await serve(
         others=[
-            ("relay", relay(f"{url}#ca={certificate}")[1]),
-            ("wary", relay(f"{url}-wary")[1]),
+            ("relay", relay(f"{secured.url}#ca={secured.certificate}")[1]),
+            ("wary", relay(f"{secured.url}-wary")[1]),
         ]
     )
     lines = Lines()
@@ -480,4 +542,41 @@ async def test_tls(serve: Serve, tmp_path: Path) -> None:
     await server.ended(sink="wary")
     assert there.files("live/tls-wary") == []
     assert lines.have("certificate verify failed"), lines.text
-    await port.stopListening()
+    await secured.stop()
+
+
+@pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
+@pytest_twisted.ensureDeferred
+async def test_tlsFromTheFirstFrame(serve: Serve, tmp_path: Path) -> None:
+    """
+    The metadata, the codec headers and frames behind them come while the TLS handshake
+    is over and the other server has not granted the stream yet: they wait for that,
+    and go first.
+    """
+    later = Later()
+    there = await serve(authorizer=later)
+    secured = await Secured(there, tmp_path).start()
+    server = await serve(
+        others=[relay(f"{secured.url}#ca={secured.certificate}")],
+    )
+    mux = Mux(encode(H264_AAC), server.url(), pauseAfter=120)
+    publisher = Publisher(server.reactor, mux)
+    await publisher.paused
+    await later.asked
+    sink = await relaySink(server)
+    # Two headers and the first pictures; FFmpeg keeps the last ones to itself.
+    await server.until(lambda: server.received() > 4)
+    assert sink.sent == sink.missed == 0 and not sink.isConnected
+    later.allow()
+    await server.until(lambda: sink.sent > 4)
+    publisher.goOn()
+    await publisher.done
+    report = await server.ended(sink="relay")
+    sent = reference(mux.source)
+    assert report.failure == "" and not report.ledger.dropped
+    assert report.ledger.delivered == sink.sent == len(sent) + 1
+    theirs = await there.ended("live/tls")
+    assert theirs.ledger.received == len(sent) + 1, "with the metadata"
+    (path,) = there.files("live/tls")
+    compare(mediaTags(path), sent, "over TLS, from the first frame")
+    await secured.stop()
