@@ -248,3 +248,23 @@ def exitCleanly(reactor: Any) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+
+
+def ignoreHangUp(reactor: Any) -> None:
+    """
+    Go on after SIGHUP, which elsewhere asks a server to read its configuration again,
+    and say that nothing was. Left alone, it would kill the process in the middle of its
+    streams. There is no such signal on Windows.
+    """
+
+    def say(number: int, frame: object) -> None:
+        # A handler runs wherever the program is at the moment, even in the log.
+        reactor.callFromThread(
+            Logger().info,
+            "SIGHUP: the configuration is not read again, and the server goes on as it "
+            "is; stop and start it to change something",
+        )
+
+    hangUp = getattr(signal, "SIGHUP", None)
+    if hangUp is not None:
+        signal.signal(hangUp, say)

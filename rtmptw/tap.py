@@ -16,7 +16,7 @@ from twisted.python import usage
 from rtmptw.errors import SinkError
 from rtmptw.frames import publicName
 from rtmptw.outputs.play import HOLD, VIEWER, PlaySettings
-from rtmptw.service import DEFAULT_PORT, Config, RTMPService, exitCleanly
+from rtmptw.service import DEFAULT_PORT, Config, RTMPService, exitCleanly, ignoreHangUp
 from rtmptw.session.server import ServerSettings
 from rtmptw.sinkregistry import sinkFactory, sinkNames, sinkPlugin, sinkPlugins
 from rtmptw.sources.pull import Pull
@@ -473,6 +473,7 @@ class _CommandLineService(RTMPService):
 
         @raise SystemExit: with one sentence, if a sink cannot work.
         """
+        ignoreHangUp(self._reactor)
         try:
             super().startService()
         except SinkError as error:

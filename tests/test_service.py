@@ -4,9 +4,11 @@ Tests of the server as a service.
 
 import json
 import os
+import signal
 import tempfile
 from queue import Queue
 from typing import Any
+from unittest import mock
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.testing import MemoryReactorClock
@@ -18,7 +20,7 @@ from rtmptw.frames import StreamInfo
 from rtmptw.hub.ledger import Ledger
 from rtmptw.hub.stream import SinkReport
 from rtmptw.interfaces import IFrameSink
-from rtmptw.service import SHUTDOWN_TIMEOUT, Config, RTMPService
+from rtmptw.service import SHUTDOWN_TIMEOUT, Config, RTMPService, ignoreHangUp
 from rtmptw.session.server import ServerSettings
 from rtmptw.sinkplugin import FrameSinkFactory
 from rtmptw.testing import RecordingSink
@@ -191,6 +193,25 @@ class ServiceTests(SynchronousTestCase):
         self.successResultOf(service.stopService())
         self.assertTrue(connection.transport.disconnecting)
         connection.lose()
+
+
+class SignalTests(SynchronousTestCase):
+    """
+    What is sent to the process.
+    """
+
+    def test_withoutHangUp(self) -> None:
+        """
+        Windows has no SIGHUP: nothing is done there.
+        """
+
+        class Windows:
+            SIGTERM = signal.SIGTERM
+
+        before = signal.getsignal(signal.SIGHUP)
+        with mock.patch("rtmptw.service.signal", Windows):
+            ignoreHangUp(MemoryReactorClock())
+        self.assertIs(signal.getsignal(signal.SIGHUP), before)
 
 
 class ThreadlessReactor(MemoryReactorClock):

@@ -143,6 +143,38 @@ async def test_stopsInOrder(start: Start, name: str) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_hangUp(start: Start) -> None:
+    """
+    SIGHUP in the middle of a stream, twice: a line in the log for each, and every
+    frame is recorded. SIGTERM still ends the server.
+    """
+    from twisted.internet import reactor
+
+    server = await start()
+    mux = Mux(encode(H264_AAC), server.url(), pauseAfter=160)
+    publisher = Publisher(reactor, mux)
+    await publisher.paused
+    await server.onDisk()
+    for turn in range(2):
+        server.program.signal("HUP")
+        await server.program.saysTimes(
+            "SIGHUP: the configuration is not read again", turn + 1
+        )
+    assert not server.program.done.called
+    publisher.goOn()
+    await publisher.done
+    await server.program.says("live/cam: ended")
+    server.program.signal("TERM")
+    assert await server.program.done == 0
+    (path,) = server.recordings()
+    sent = reference(mux.source)
+    compare(mediaTags(path), sent, "SIGHUP")
+    (line,) = server.ledger()
+    assert line["received"] == line["delivered"] == len(sent) + 1
+    assert line["dropped"] == {}
+
+
+@pytest_twisted.ensureDeferred
 async def test_twist(start: Start) -> None:
     """
     C{twist rtmp} works as well.
