@@ -35,6 +35,12 @@ class SinkError(Exception):
     """
 
 
+class StartError(Exception):
+    """
+    The server cannot start; the message is for the operator.
+    """
+
+
 class NotAllowed(Exception):
     """
     Raised by an authorizer: this request is refused.

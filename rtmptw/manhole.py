@@ -94,9 +94,16 @@ def hostKey(path: Path) -> Key:
         it is not there.
 
     @raise OSError: if the file can neither be read nor made.
+    @raise ValueError: if it holds no key.
     """
     if path.exists():
-        return cast(Key, Key.fromFile(str(path)))
+        data = path.read_bytes()
+        try:
+            return cast(Key, Key.fromString(data))
+        except Exception as error:
+            # Conch raises what it likes, with the data in its words, which may be
+            # most of a secret key.
+            raise ValueError(f"{path} holds no key that can be read") from error
     key = Key(Ed25519PrivateKey.generate())
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.touch(mode=0o600)
@@ -113,6 +120,7 @@ def manholeFactory(
     @return: a factory of SSH connections that end at a Python prompt.
 
     @raise OSError: if the server's key can neither be read nor made.
+    @raise ValueError: if its file holds something else.
     """
     home = home or Path.home()
     keys = _OwnerKeys(getpass.getuser(), home / AUTHORIZED_KEYS)

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from rtmptw._ledgerfile import LedgerFile
 from rtmptw.api import Server, startSinkFactory
+from rtmptw.errors import StartError
 from rtmptw.hub.hub import StreamHub
 from rtmptw.hub.stream import SinkReport
 from rtmptw.interfaces import IFrameSinkFactory, IStreamAuthorizer
@@ -79,6 +80,9 @@ class RTMPService(MultiService):
         reactor: Any,
         authorizer: IStreamAuthorizer | None = None,
     ) -> None:
+        """
+        @raise StartError: if there can be no manhole.
+        """
         super().__init__()
         self._config = config
         self._reactor = reactor
@@ -193,18 +197,18 @@ class RTMPService(MultiService):
 
 def _manhole(server: Server) -> Factory:
     """
-    @raise SystemExit: with one sentence, if there can be no manhole.
+    @raise StartError: with one sentence, if there can be no manhole.
     """
     try:
         from rtmptw.manhole import manholeFactory
     except ImportError as error:
-        raise SystemExit(
-            f"rtmptw: --manhole needs {error.name}: pip install 'rtmptw[manhole]'"
+        raise StartError(
+            f"--manhole needs {error.name}: pip install 'rtmptw[manhole]'"
         ) from error
     try:
         return cast(Factory, manholeFactory(lambda: {"server": server}))
-    except OSError as error:
-        raise SystemExit(f"rtmptw: --manhole: no key for it: {error}") from error
+    except (OSError, ValueError) as error:
+        raise StartError(f"--manhole: no key for it: {error}") from error
 
 
 class _PortService(StreamServerEndpointService):
@@ -221,14 +225,14 @@ class _PortService(StreamServerEndpointService):
         """
         Listen.
 
-        @raise SystemExit: with the sentence, if the port cannot be had.
+        @raise StartError: with the sentence, if the port cannot be had.
         """
         try:
             super().privilegedStartService()
         except Exception as error:
             # Endpoints raise what they like: CannotListenError, OverflowError, ...
-            raise SystemExit(
-                f"rtmptw: cannot listen on {self._description}: {error}"
+            raise StartError(
+                f"cannot listen on {self._description}: {error}"
             ) from error
 
 

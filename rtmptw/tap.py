@@ -3,6 +3,7 @@ C{twistd rtmp}: the command line and the configuration file, made into a service
 """
 
 import gc
+import os
 import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -11,9 +12,10 @@ from typing import Any, cast
 
 from twisted.application.service import IService
 from twisted.internet.endpoints import serverFromString
+from twisted.logger import Logger
 from twisted.python import usage
 
-from rtmptw.errors import SinkError
+from rtmptw.errors import SinkError, StartError
 from rtmptw.frames import publicName
 from rtmptw.outputs.play import HOLD, VIEWER, PlaySettings
 from rtmptw.service import DEFAULT_PORT, Config, RTMPService, exitCleanly, ignoreHangUp
@@ -462,30 +464,84 @@ def spareFrames() -> None:
     gc.set_threshold(_GARBAGE_AFTER, 20, 20)
 
 
+class CannotStart(SystemExit, Exception):
+    """
+    Ends C{twistd} with status 1 when all is said.
+
+    It is a C{SystemExit}, so that no traceback follows. It is an C{Exception} too,
+    because for those alone C{twistd} takes its PID file away and, if it has made a
+    daemon, tells the process in the foreground, which waits for that.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.code = 1
+
+
 class _CommandLineService(RTMPService):
     """
     The server as a process of its own.
     """
 
+    _log = Logger()
+
+    def __init__(self, config: Config, reactor: Any) -> None:
+        super().__init__(config, reactor)
+        # A daemon's own standard error is /dev/null by the time it starts. Closed from
+        # the beginning, there is none.
+        self._stderr = None if sys.__stderr__ is None else os.dup(2)
+
+    def privilegedStartService(self) -> None:
+        """
+        Listen.
+
+        @raise CannotStart: if a port cannot be had.
+        """
+        try:
+            super().privilegedStartService()
+        except StartError as error:
+            raise self._cannotStart(error) from error
+
     def startService(self) -> None:
         """
         Start.
 
-        @raise SystemExit: with one sentence, if a sink cannot work.
+        @raise CannotStart: if a sink cannot work.
         """
         ignoreHangUp(self._reactor)
         try:
             super().startService()
         except SinkError as error:
-            raise SystemExit(f"rtmptw: {error}") from error
+            raise self._cannotStart(error) from error
+        self._closeStderr()
         self._reactor.callWhenRunning(exitCleanly, self._reactor)
         self._reactor.callWhenRunning(spareFrames)
+
+    def _cannotStart(self, error: Exception) -> CannotStart:
+        """
+        Say it in one sentence, in the log and to whoever has called C{twistd}.
+        """
+        self._log.critical("cannot start: {error}", error=error)
+        if self._stderr is not None:
+            os.write(self._stderr, f"rtmptw: {error}\n".encode(errors="replace"))
+        self._closeStderr()
+        return CannotStart()
+
+    def _closeStderr(self) -> None:
+        if self._stderr is not None:
+            os.close(self._stderr)
+            self._stderr = None
 
 
 def makeService(options: Options) -> IService:
     """
     @return: the service that the options describe.
+
+    @raise SystemExit: with one sentence, if there can be no manhole.
     """
     from twisted.internet import reactor  # noqa: TID251 -- twistd has chosen it by now
 
-    return cast(IService, _CommandLineService(options.config, reactor))
+    try:
+        return cast(IService, _CommandLineService(options.config, reactor))
+    except StartError as error:
+        raise SystemExit(f"rtmptw: {error}") from error

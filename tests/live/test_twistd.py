@@ -3,7 +3,11 @@ The server as a process: what a person starts, stops and kills.
 """
 
 import json
-from collections.abc import Awaitable, Callable
+import os
+import re
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -269,7 +273,210 @@ async def test_badCommandLines(
     sentences = [line for line in said if "rtmptw: " in line]
     assert len(sentences) == 1, said
     assert not any("Traceback" in line for line in said), said
-    assert len(program.complaints.splitlines()) <= 1, said
+    assert program.complaints.splitlines() == sentences, said
+
+
+class Daemon:
+    """
+    C{twistd rtmp} without C{-n}, which leaves a process in the background.
+
+    @ivar program: the process in the foreground, which waits for the start.
+    @ivar log: the daemon's log file.
+    @ivar pidFile: where its process id is.
+    """
+
+    def __init__(self, reactor: Any, folder: Path, *options: str) -> None:
+        self._reactor = reactor
+        self.log = folder / "twistd.log"
+        self.pidFile = folder / "twistd.pid"
+        self.program = Program(
+            reactor,
+            str(BIN / "twistd"),
+            f"--pidfile={self.pidFile}",
+            f"--logfile={self.log}",
+            f"--rundir={folder}",
+            "rtmp",
+            *options,
+            folder=folder,
+        )
+
+    def processes(self) -> list[int]:
+        """
+        @return: those that run, in the foreground and in the background.
+        """
+        wanted = f"--pidfile={self.pidFile}".encode()
+        found: list[int] = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            # Processes end while one looks.
+            with suppress(OSError):
+                if wanted in path.read_bytes().split(b"\0"):
+                    found.append(int(path.parent.name))
+        return found
+
+    async def started(self) -> int:
+        """
+        @return: the exit status of the process in the foreground.
+        """
+        return await self.program.done.addTimeout(PATIENCE, self._reactor)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """
+        Look again and again.
+        """
+
+        def look() -> None:
+            if condition():
+                looking.stop()
+
+        looking = LoopingCall(look)
+        await looking.start(0.02).addTimeout(PATIENCE, self._reactor)
+
+    def signal(self, name: str) -> None:
+        """
+        Send the daemon a signal.
+        """
+        os.kill(int(self.pidFile.read_text()), getattr(signal, f"SIG{name}"))
+
+    def kill(self) -> None:
+        """
+        Leave nothing behind.
+        """
+        for process in self.processes():
+            os.kill(process, signal.SIGKILL)
+
+
+StartDaemon = Callable[..., Daemon]
+
+
+@pytest.fixture()
+def startDaemon(tmp_path: Path) -> Iterator[StartDaemon]:
+    """
+    Starts servers in the background, and kills what a test has left of them.
+    """
+    from twisted.internet import reactor
+
+    if not Path("/proc/self/cmdline").exists():
+        pytest.skip("there is no /proc to find daemons in")
+    daemons: list[Daemon] = []
+
+    def begin(*options: str) -> Daemon:
+        daemons.append(Daemon(reactor, tmp_path, *options))
+        return daemons[-1]
+
+    yield begin
+    for daemon in daemons:
+        daemon.kill()
+
+
+@pytest_twisted.ensureDeferred
+async def test_daemon(startDaemon: StartDaemon, tmp_path: Path) -> None:
+    """
+    Without C{-n}: the process in the foreground ends with status 0 when the server
+    listens. That one records every frame, SIGHUP or not, and SIGTERM ends it.
+    """
+    from twisted.internet import reactor
+
+    daemon = startDaemon(f"--port={ANY_PORT}", "--sink=file")
+    assert await daemon.started() == 0
+    assert daemon.program.complaints == ""
+    port = re.search(r"RTMPFactory starting on (\d+)", daemon.log.read_text())
+    assert port is not None
+    mux = Mux(encode(H264_AAC), f"rtmp://127.0.0.1:{port[1]}/live/cam", pauseAfter=160)
+    publisher = Publisher(reactor, mux)
+    await publisher.paused
+    daemon.signal("HUP")
+    await daemon.until(lambda: "SIGHUP: the config" in daemon.log.read_text())
+    publisher.goOn()
+    await publisher.done
+    await daemon.until(lambda: "live/cam: ended" in daemon.log.read_text())
+    daemon.signal("TERM")
+    await daemon.until(lambda: not daemon.processes())
+    assert not daemon.pidFile.exists()
+    (path,) = (tmp_path / "recordings" / "live" / "cam").glob("*")
+    compare(mediaTags(path), reference(mux.source), "by a daemon")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--port={taken}"], "cannot listen on {taken}: .*Address already in use.*"),
+        (["--sink=file:/dev/null/x"], "cannot record in /dev/null/x: .*"),
+        (["--ledger=/dev/null/x"], "--ledger=/dev/null/x cannot be written: .*"),
+        (
+            ["--manhole={taken}"],
+            "cannot listen on {taken}: .*Address already in use.*",
+        ),
+    ],
+    ids=["port", "sink", "ledger", "manhole"],
+)
+@pytest_twisted.ensureDeferred
+async def test_aDaemonThatCannotStart(
+    start: Start,
+    startDaemon: StartDaemon,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    arguments: list[str],
+    sentence: str,
+) -> None:
+    """
+    Without C{-n}, a start that fails ends the process in the foreground: with one
+    sentence, to which Twisted adds where the log is, and status 1. The log has
+    the sentence; no process and no PID file are left.
+    """
+    if arguments[0].startswith("--manhole"):
+        pytest.importorskip("bcrypt", reason="rtmptw[manhole] is not installed")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    server = await start()
+    taken = f"tcp:{server.port}:interface=127.0.0.1"
+    options = [argument.format(taken=taken) for argument in arguments]
+    if not options[0].startswith("--port"):
+        options.append(f"--port={ANY_PORT}")
+    daemon = startDaemon(*options)
+    assert await daemon.started() == 1
+    first, *others = daemon.program.complaints.splitlines()
+    assert re.fullmatch(f"rtmptw: {sentence.format(taken=taken)}", first)
+    assert others == [
+        "An error has occurred: b'rtmptw.tap.CannotStart'",
+        "Please look at log file for more information.",
+    ]
+    log = daemon.log.read_text()
+    assert f"cannot start: {first.removeprefix('rtmptw: ')}\n" in log
+    assert "Traceback" not in log
+    await daemon.until(lambda: not daemon.processes())
+    assert not daemon.pidFile.exists()
+
+
+@pytest.mark.parametrize("foreground", [True, False], ids=["foreground", "daemon"])
+@pytest_twisted.ensureDeferred
+async def test_aManholeWithoutAKey(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, foreground: bool
+) -> None:
+    """
+    A file that holds no key of the manhole: one sentence, without what the file holds,
+    which may be most of a secret.
+    """
+    from twisted.internet import reactor
+
+    pytest.importorskip("bcrypt", reason="rtmptw[manhole] is not installed")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    key = tmp_path / ".local" / "state" / "rtmptw" / "manhole_key"
+    key.parent.mkdir(parents=True)
+    key.write_text("s3cret")
+    program = Program(
+        reactor,
+        str(BIN / "twistd"),
+        *(["-n"] if foreground else []),
+        "--pidfile=",
+        "rtmp",
+        f"--port={ANY_PORT}",
+        f"--manhole={ANY_PORT}",
+        folder=tmp_path,
+    )
+    assert await program.done.addTimeout(PATIENCE, reactor) == 1
+    assert program.complaints == (
+        f"rtmptw: --manhole: no key for it: {key} holds no key that can be read\n"
+    )
+    assert program.output == ""
 
 
 @pytest_twisted.ensureDeferred
