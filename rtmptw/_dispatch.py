@@ -17,6 +17,18 @@ FAST: Final = 65536
 _VIDEO: Final = FrameKind.VIDEO
 
 
+def _toNobody(event: Event) -> None:
+    """
+    Nobody is there any more.
+    """
+
+
+def _nothing() -> None:
+    """
+    There is nothing to settle.
+    """
+
+
 class Dispatch:
     """
     Gives a session what was received, and what it makes of that to the streams.
@@ -64,6 +76,15 @@ class Dispatch:
         """
         if self._streams.pop(streamID) is self._current:
             self._current = None
+
+    def close(self) -> None:
+        """
+        The connection is gone: give nobody anything any more.
+        """
+        self._react = _toNobody
+        self._settle = _nothing
+        self._streams = {}
+        self._current = None
 
     def receive(self, data: bytes, now: float) -> int:
         """

@@ -185,6 +185,12 @@ class RTMPProtocol(Protocol):
             self._unpublish(streamID, why)
         for streamID in list(self._playbacks):
             self._playbacks.pop(streamID).stop(why)
+        # Nothing that we have has us any more: all of it is freed at once, and does not
+        # wait for the garbage collector.
+        self._session.connectionLost()
+        self._dispatch.close()
+        self._sender.stopProducing()
+        self._pausedFor.clear()
         # The peer's faults are warnings; what we or it ended in order is not.
         log = self._log.warn if self._faulty else self._log.info
         log(

@@ -217,6 +217,8 @@ class PlaySink:
         """
         Say so.
         """
+        # The producer has us.
+        self.producer = None
         self._ended(reason)
 
 
@@ -346,6 +348,7 @@ class Playback:
         if not self._isOver:
             self._isOver = True
             outlet = self._outlet
+            self._letGo()
             self._ended(self, reason, outlet is None or outlet.isStreamOver)
 
     def pause(self, isPaused: bool) -> None:
@@ -387,7 +390,14 @@ class Playback:
         The viewer wants no more.
         """
         self._isOver = True
-        if self._outlet is not None:
-            self._outlet.detach(reason)
+        outlet = self._outlet
+        self._letGo()
+        if outlet is not None:
+            outlet.detach(reason)
         else:
             self._waiting.cancel()
+
+    def _letGo(self) -> None:
+        # The sink has us to tell: each would wait for the other to be freed.
+        self._sink = None
+        self._outlet = None

@@ -33,6 +33,12 @@ def socketOf(transport: Any) -> socket.socket | None:
     return None if transport is None else transport.getHandle()
 
 
+def _toNobody(isFull: bool) -> None:
+    """
+    Nobody is there any more.
+    """
+
+
 class Sender:
     """
     Sends the bytes of one connection. It is the producer of its transport.
@@ -204,6 +210,7 @@ class Sender:
         """
         self._transport = None
         self._pieces = []
+        self._fullChanged = _toNobody
 
 
 # Not as a decorator: mypyc makes a plain class of one that has any.

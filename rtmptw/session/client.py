@@ -249,10 +249,12 @@ class ClientSession(Speaker):
 
     def connectionLost(self, reason: str) -> list[ClientEvent]:
         """
-        The connection is gone.
+        The connection is gone. Whoever lets go of the session, too, frees all that it
+        holds, without the garbage collector.
 
         @param reason: how, as a few words.
         """
+        self._unsay()
         if self._state is ClientConversation.NOTHING:
             return []
         if self._sawEnd:
@@ -581,6 +583,8 @@ class ClientSession(Speaker):
 
     def _end(self, label: str, reason: str) -> None:
         self._step(Step.CLOSE)
+        self._handshake = None
+        self._reader.giveUp()
         self._events.append(SessionEnded(label, printable(reason)))
 
     def _takeEvents(self) -> list[ClientEvent]:

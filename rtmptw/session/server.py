@@ -336,6 +336,16 @@ class ServerSession(Speaker):
             self._end("closed", reason)
         return self._takeEvents()
 
+    def connectionLost(self) -> None:
+        """
+        The connection is gone. Whoever lets go of the session, too, frees all that it
+        holds, without the garbage collector.
+        """
+        if self._state is not Conversation.NOTHING:
+            self._end("lost", "the connection is gone")
+        self._events = []
+        self._unsay()
+
     # Answers.
 
     def accept(self, requestID: int, now: float) -> list[Event]:
@@ -940,6 +950,8 @@ class ServerSession(Speaker):
         self._playing.clear()
         self._request = None
         self._state = advance(TRANSITIONS, self._state, Step.CLOSE)
+        self._handshake = None
+        self._reader.giveUp()
         self._events.append(SessionEnded(label, reason))
 
     def _takeEvents(self) -> list[Event]:

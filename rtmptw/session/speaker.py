@@ -47,6 +47,13 @@ class Speaker(MessageReceiver):
         self.unsaid = 0
         return data
 
+    def _unsay(self) -> None:
+        """
+        Forget what nobody can be told any more.
+        """
+        self._out.clear()
+        self.unsaid = 0
+
     def _say(self, data: bytes) -> None:
         self._out.append(data)
         self.unsaid += len(data)

@@ -179,6 +179,10 @@ class MessageReceiver:
         )
 
 
+#: Takes what a reader that has been given up would still deliver: nothing.
+_NOBODY: Final = MessageReceiver()
+
+
 class ChunkReader:
     """
     Chunks in, messages out.
@@ -216,6 +220,7 @@ class ChunkReader:
         self._repeatsExtended: bool = False
         self._held: bool = False
         self._heldBytes: bytes = b""
+        self._isOver: bool = False
         self._budget: int = 0
         # What lies in the bytes at hand, and how many of them it takes.
         self._spans: list[Span] = []
@@ -243,9 +248,32 @@ class ChunkReader:
 
         @raise RemoteProtocolError: as L{receive}.
         """
+        if self._isOver:
+            return
         self._held = False
         data, self._heldBytes = self._heldBytes, b""
         self.receive(data)
+
+    def giveUp(self) -> None:
+        """
+        Let go of all that is not delivered, and of the receiver: nothing is delivered
+        from now on. May be called from within L{MessageReceiver.messageReceived}.
+
+        What a peer has begun can be megabytes. They are gone at once, and do not wait
+        for the garbage collector.
+        """
+        self._isOver = True
+        # The rest of what is being read is not looked at.
+        self._held = True
+        self._receiver = _NOBODY
+        self._near = [None] * 64
+        self._far = {}
+        self._current = None
+        self._left = 0
+        self._tail = b""
+        self._promised = 0
+        self._heldBytes = b""
+        self._settle(False)
 
     def receive(self, data: bytes) -> None:
         """
@@ -257,6 +285,8 @@ class ChunkReader:
             must not be used again.
         """
         if self._held:
+            if self._isOver:
+                return
             self._heldBytes += data
             if len(self._heldBytes) > self.MAX_HELD:
                 raise RemoteProtocolError(
@@ -267,12 +297,18 @@ class ChunkReader:
             return
         self._read(data)
         if self._spans:
-            if self._lying < len(data) // 2 or len(data) < LEAST_KEPT:
-                # Who keeps frames may keep twice as much as they say, and no more.
-                for span in self._spans:
-                    span.settle()
-            self._spans = []
-            self._lying = 0
+            # Who keeps frames may keep twice as much as they say, and no more.
+            self._settle(self._lying >= len(data) // 2 and len(data) >= LEAST_KEPT)
+
+    def _settle(self, isKept: bool) -> None:
+        """
+        @param isKept: whether what was read is kept for the messages that lie in it.
+        """
+        if not isKept:
+            for span in self._spans:
+                span.settle()
+        self._spans = []
+        self._lying = 0
 
     def _read(self, data: bytes) -> None:
         self._budget = self.FREE_MESSAGES + len(data) // self.BYTES_PER_MESSAGE
@@ -306,7 +342,7 @@ class ChunkReader:
                     position = stop
                     continue
             self._endOfHeader()
-        if position < end:
+        if position < end and not self._isOver:
             self._heldBytes = data[position:]
 
     def _readWhole(
