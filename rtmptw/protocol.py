@@ -136,6 +136,7 @@ class RTMPProtocol(Protocol):
         self._playbacks: dict[int, Playback] = {}
         self._pausedFor: set[object] = set()
         self._timer: IDelayedCall | None = None
+        self._isGoingOn = False
         self._lost = False
         self._lingering = False
         self._endReason = ""
@@ -330,10 +331,27 @@ class RTMPProtocol(Protocol):
 
     def _connectRequested(self, event: Event) -> None:
         assert isinstance(event, ConnectRequested)
-        self._accept(event.requestID)
+        self._grant(event.requestID)
+        self._goOn()
 
-    def _accept(self, requestID: int) -> None:
-        self._do(self._session.accept(requestID, self._clock.seconds()))
+    def _grant(self, requestID: int) -> None:
+        self._session.grant(requestID, self._clock.seconds())
+
+    def _goOn(self) -> None:
+        """
+        Do what the peer had sent after a request that was granted, and after those that
+        are granted meanwhile: one read can bring thousands, and none of them is
+        answered from within the answer to another.
+        """
+        if self._isGoingOn:
+            return
+        self._isGoingOn = True
+        try:
+            while self._session.goesOn:
+                self._dispatch.give(self._session.goOn(self._clock.seconds()))
+        finally:
+            self._isGoingOn = False
+        self._finish()
         self._arm()
 
     def _reject(self, requestID: int, code: str, description: str) -> None:
@@ -379,7 +397,8 @@ class RTMPProtocol(Protocol):
         self._dispatch.published(event.streamID, stream)
         if stream.name not in self._published and len(self._published) < MAX_NAMES:
             self._published.append(stream.name)
-        self._accept(event.requestID)
+        self._grant(event.requestID)
+        self._goOn()
 
     def _playPermitted(self, permit: PlayPermit, event: PlayRequested) -> None:
         if not self._waitsFor(event):
@@ -416,8 +435,11 @@ class RTMPProtocol(Protocol):
         if name not in self._played and len(self._played) < MAX_NAMES:
             self._played.append(name)
         self._log.info("{peer}: plays {stream}", peer=self.peer, stream=name)
-        self._accept(event.requestID)
+        self._grant(event.requestID)
+        # The answer comes before the first frame.
+        self._finish()
         playback.start()
+        self._goOn()
 
     def _notPermitted(
         self, failure: Failure, event: PublishRequested | PlayRequested

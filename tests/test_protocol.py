@@ -492,6 +492,158 @@ class ProtocolTests(SynchronousTestCase):
         self.assertEqual(self.sinks.sinks[0].ended, ["the server stops"])
 
 
+@implementer(IStreamAuthorizer)
+class Hesitating(AllowAll):
+    """
+    Thinks about the first publisher until it is told, and lets the others in at once.
+    """
+
+    def __init__(self) -> None:
+        self.first: Deferred[PublishPermit] | None = None
+
+    def authorizePublish(self, request: PublishRequested, peer: str) -> Any:
+        if self.first is None:
+            self.first = Deferred()
+            return self.first
+        return PublishPermit(request.app, request.stream)
+
+
+class ManyRequestsTests(SynchronousTestCase):
+    """
+    Requests that come by the thousand in one read.
+    """
+
+    count = 2000
+
+    def open(self, authorizer: IStreamAuthorizer | None = None) -> Connection:
+        """
+        A client that has connected, of a hub that others use, too.
+        """
+        self.sinks = SinkFactory()
+        self.hub = StreamHub(Clock(), [("test", self.sinks)])
+        self.factory = RTMPFactory(self.hub, authorizer=authorizer)
+        connection = Connection(self.factory)
+        connection.client.shakeHands()
+        connection.client.connect()
+        connection.client.answers.clear()
+        return connection
+
+    def said(self, connection: Connection) -> list[tuple[str, float, Any]]:
+        """
+        @return: of all commands among the answers the name, the transaction, and what
+            is said: a number, or the code and description of a status.
+        """
+        said: list[tuple[str, float, Any]] = []
+        for command in connection.client.commands():
+            value = command.values[-1]
+            if isinstance(value, AMFObject):
+                value = (value.get("code"), value.get("description"))
+            said.append((command.name, command.transactionID, value))
+        return said
+
+    def published(self, count: int) -> list[tuple[str, float, Any]]:
+        """
+        @return: what L{said} is after so many streams that were published.
+        """
+        said: list[tuple[str, float, Any]] = []
+        for number in range(count):
+            begun = f"Publishing cam{number}."
+            ended = f"cam{number} is no longer published."
+            said += [
+                ("_result", 3.0 * number, 1.0),
+                ("onStatus", 0.0, ("NetStream.Publish.Start", begun)),
+                ("onStatus", 0.0, ("NetStream.Unpublish.Success", ended)),
+                ("_result", 3.0 * number + 2, 0.0),
+            ]
+        return said
+
+    def assertEachEnded(self, count: int) -> None:
+        """
+        So many streams have begun and ended, one after the other.
+        """
+        self.assertEqual(
+            [sink.stream.name for sink in self.sinks.sinks if sink.stream is not None],
+            [f"live/cam{number}" for number in range(count)],
+        )
+        for sink in self.sinks.sinks:
+            self.assertEqual(sink.ended, ["stream closed"])
+        self.assertEqual(self.hub.streams, {})
+
+    def test_publishers(self) -> None:
+        """
+        Each stream begins and ends, and each request has its answer.
+        """
+        connection = self.open()
+        connection.client.send(connection.client.manyStreams(self.count))
+        self.assertEqual(self.said(connection), self.published(self.count))
+        self.assertEachEnded(self.count)
+        self.assertFalse(connection.transport.disconnecting)
+        connection.client.command("createStream", 4.0, None)
+        connection.client.publish("after")
+        connection.frame()
+        self.assertEqual(len(self.sinks.sinks[-1].frames), 1)
+        connection.lose()
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_behindALateDecision(self) -> None:
+        """
+        It is the same if the first of them had to wait.
+        """
+        authorizer = Hesitating()
+        connection = self.open(authorizer)
+        count = self.count // 4
+        connection.client.send(connection.client.manyStreams(count))
+        self.assertEqual(self.said(connection), self.published(1)[:1])
+        assert authorizer.first is not None
+        authorizer.first.callback(PublishPermit("live", "cam0"))
+        connection.client.hear()
+        self.assertEqual(self.said(connection), self.published(count))
+        self.assertEachEnded(count)
+        connection.lose()
+
+    def test_players(self) -> None:
+        """
+        Each play is answered and ends. One is of a stream that is there: its frames
+        come behind their answer and before the next.
+        """
+        connection = self.open()
+        publisher = Connection(self.factory)
+        publisher.publish("cam7")
+        publisher.frame()
+        connection.client.send(connection.client.manyStreams(self.count, "play"))
+        said: list[tuple[str, float, Any]] = []
+        for number in range(self.count):
+            begun = f"Playing cam{number}."
+            said += [
+                ("_result", 3.0 * number, 1.0),
+                ("onStatus", 0.0, ("NetStream.Play.Start", begun)),
+                ("_result", 3.0 * number + 2, 0.0),
+            ]
+        self.assertEqual(self.said(connection), said)
+        answers = connection.client.answers
+        (frame,) = [at for at, answer in enumerate(answers) if answer[0] == 9]
+        self.assertEqual(answers[frame], (9, 1, KEYFRAME))
+        before = connection.client.answers[:frame]
+        connection.client.answers = before
+        self.assertEqual(self.said(connection), said[: 3 * 7 + 2])
+        self.assertEqual(self.hub.streams["live/cam7"].viewers, 0)
+        connection.lose()
+        publisher.lose()
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_aFaultBehindThem(self) -> None:
+        """
+        What is wrong behind many requests ends the connection, after all of them.
+        """
+        connection = self.open()
+        client = connection.client
+        client.send(client.manyStreams(300) + b"\xff" + client.manyStreams(300))
+        self.assertEqual(self.said(connection), self.published(300))
+        self.assertEachEnded(300)
+        self.assertTrue(connection.transport.disconnecting)
+        connection.lose()
+
+
 class WorthWaitingForTests(SynchronousTestCase):
     """
     How much more a publisher is expected to send.

@@ -144,6 +144,7 @@ class ServerSession(Speaker):
     @ivar bytesReceived: from the peer in all.
     @ivar strayMessages: media for no stream that was accepted.
     @ivar lastReceived: when the peer last sent a byte.
+    @ivar goesOn: whether a request was granted with L{grant} and L{goOn} must follow.
     """
 
     def __init__(
@@ -178,6 +179,7 @@ class ServerSession(Speaker):
         self._publishing: set[int] = set()
         self._playing: set[int] = set()
         self._request: _Request | None = None
+        self.goesOn = False
         self._nextRequest = 1
         self.strayMessages = 0
 
@@ -356,7 +358,22 @@ class ServerSession(Speaker):
 
         @raise LocalProtocolError: if no such request waits.
         """
+        self.grant(requestID, now)
+        return self.goOn(now)
+
+    def grant(self, requestID: int, now: float) -> None:
+        """
+        Grant a request, and leave what the peer had sent after it to L{goOn}. For who
+        answers while events are still being looked at: many requests can come in one
+        read, and each answer would be one more call within the last.
+
+        @raise LocalProtocolError: if no such request waits.
+        """
         request = self._takeRequest(requestID)
+        self._now = now
+        self._waitingSince = now
+        self.lastReceived = now
+        self.goesOn = True
         if request.streamID == 0:
             self._state = advance(TRANSITIONS, self._state, Step.ACCEPT)
             self._connected(request)
@@ -375,7 +392,23 @@ class ServerSession(Speaker):
                     "NetStream.Publish.Start",
                     f"Publishing {stream.name}.",
                 )
-        return self._goOn(now)
+
+    def goOn(self, now: float) -> list[Event]:
+        """
+        Go on after L{grant}.
+
+        @return: what the peer had sent after the request, as L{receive}.
+        """
+        self._now = now
+        if self.goesOn:
+            self.goesOn = False
+            try:
+                self._reader.release()
+            except RemoteProtocolError as fault:
+                self._end(fault.label, str(fault))
+            except OutOfOrder as disorder:
+                self._end("out-of-order", str(disorder))
+        return self._takeEvents()
 
     def reject(
         self, requestID: int, code: str, description: str, now: float
@@ -417,18 +450,6 @@ class ServerSession(Speaker):
             raise LocalProtocolError(f"no request {requestID} waits for an answer")
         self._request = None
         return request
-
-    def _goOn(self, now: float) -> list[Event]:
-        self._waitingSince = now
-        self.lastReceived = now
-        self._now = now
-        try:
-            self._reader.release()
-        except RemoteProtocolError as fault:
-            self._end(fault.label, str(fault))
-        except OutOfOrder as disorder:
-            self._end("out-of-order", str(disorder))
-        return self._takeEvents()
 
     def endPlay(self, streamID: int, now: float) -> None:
         """
@@ -949,6 +970,7 @@ class ServerSession(Speaker):
         self._publishing.clear()
         self._playing.clear()
         self._request = None
+        self.goesOn = False
         self._state = advance(TRANSITIONS, self._state, Step.CLOSE)
         self._handshake = None
         self._reader.giveUp()

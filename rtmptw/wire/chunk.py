@@ -219,7 +219,10 @@ class ChunkReader:
         self._promised: int = 0
         self._repeatsExtended: bool = False
         self._held: bool = False
+        # What waits is what lies from here on in these bytes: to cut it off at each of
+        # many holds in one delivery would cost the square of its size.
         self._heldBytes: bytes = b""
+        self._heldFrom: int = 0
         self._isOver: bool = False
         self._budget: int = 0
         # What lies in the bytes at hand, and how many of them it takes.
@@ -252,7 +255,8 @@ class ChunkReader:
             return
         self._held = False
         data, self._heldBytes = self._heldBytes, b""
-        self.receive(data)
+        position, self._heldFrom = self._heldFrom, 0
+        self._take(data, position)
 
     def giveUp(self) -> None:
         """
@@ -273,6 +277,7 @@ class ChunkReader:
         self._tail = b""
         self._promised = 0
         self._heldBytes = b""
+        self._heldFrom = 0
         self._settle(False)
 
     def receive(self, data: bytes) -> None:
@@ -287,15 +292,22 @@ class ChunkReader:
         if self._held:
             if self._isOver:
                 return
-            self._heldBytes += data
+            self._heldBytes = self._heldBytes[self._heldFrom :] + data
+            self._heldFrom = 0
             if len(self._heldBytes) > self.MAX_HELD:
                 raise RemoteProtocolError(
                     "too-much-unread",
                     f"{len(self._heldBytes)} bytes sent ahead of an answer, "
                     f"at most {self.MAX_HELD}",
                 )
+            # Of what is held already, the messages were counted when it came.
+            self._budget += len(data) // self.BYTES_PER_MESSAGE
             return
-        self._read(data)
+        self._budget = self.FREE_MESSAGES + len(data) // self.BYTES_PER_MESSAGE
+        self._take(data, 0)
+
+    def _take(self, data: bytes, position: int) -> None:
+        self._read(data, position)
         if self._spans:
             # Who keeps frames may keep twice as much as they say, and no more.
             self._settle(self._lying >= len(data) // 2 and len(data) >= LEAST_KEPT)
@@ -310,13 +322,12 @@ class ChunkReader:
         self._spans = []
         self._lying = 0
 
-    def _read(self, data: bytes) -> None:
-        self._budget = self.FREE_MESSAGES + len(data) // self.BYTES_PER_MESSAGE
-        position: int = 0
+    def _read(self, data: bytes, position: int) -> None:
         stop: int = 0
         end: int = len(data)
         if self._tail:
-            # Finish the header that was cut, from a small copy of its own.
+            # Finish the header that was cut, from a small copy of its own. (Nothing has
+            # been read of the data then.)
             tail = self._tail
             self._tail = b""
             head = tail + data[: MAX_HEADER - len(tail)]
@@ -343,7 +354,8 @@ class ChunkReader:
                     continue
             self._endOfHeader()
         if position < end and not self._isOver:
-            self._heldBytes = data[position:]
+            self._heldBytes = data
+            self._heldFrom = position
 
     def _readWhole(
         self, stream: _ChunkStream, data: bytes, position: int, end: int

@@ -128,6 +128,27 @@ class ScriptedClient(Listener):
         """
         return self.command("publish", 5.0, None, name, "live", streamID=streamID)
 
+    def manyStreams(self, count: int, verb: str = "publish") -> bytes:
+        """
+        @param verb: publish or play.
+        @return: the bytes of so many streams, one after the other on one message
+            stream: made, begun, closed and deleted. They are cam0, cam1 and so on; the
+            transaction ids are three times their numbers, and one and two more.
+        """
+        said: list[bytes] = []
+        for number in range(count):
+            for name, more, streamID, values in (
+                ("createStream", 0, 0, ()),
+                (verb, 1, 1, (f"cam{number}",)),
+                ("closeStream", 0, 1, ()),
+                ("getStreamLength", 2, 0, (f"cam{number}",)),
+                ("deleteStream", 0, 0, (1.0,)),
+            ):
+                transactionID = float(3 * number + more)
+                kind, payload = Command(name, transactionID, (None, *values)).encode()
+                said.append(self.message(kind, payload, streamID))
+        return b"".join(said)
+
     def commands(self) -> list[Command]:
         """
         @return: the commands among the answers.

@@ -927,3 +927,65 @@ class CapturedSessionTests(SessionTestCase):
             self.open()
         for event in self.session.receive(garbage, 102.0):
             self.assertIsNotNone(event)
+
+
+class ManyRequestsTests(SessionTestCase):
+    """
+    Requests that come by the thousand.
+    """
+
+    def test_granted(self) -> None:
+        """
+        Of what follows a request that was granted nothing is said before it is asked
+        for, and then all of it, once.
+        """
+        self.open()
+        (request,) = self.client.connect()
+        self.session.grant(request.requestID, 101.0)
+        self.assertTrue(self.session.goesOn)
+        self.assertEqual(self.client.command("createStream", 4.0, None), [])
+        self.assertEqual(self.client.publish(), [])
+        self.assertEqual([c.name for c in self.client.commands()], ["_result"])
+        (request,) = self.session.goOn(101.0)
+        assert isinstance(request, PublishRequested)
+        self.assertFalse(self.session.goesOn)
+        self.assertEqual(self.session.goOn(101.0), [])
+        self.client.hear()
+        self.assertEqual([c.name for c in self.client.commands()], ["_result"] * 2)
+
+    def test_grantedAndClosed(self) -> None:
+        """
+        A session that has ended does not go on.
+        """
+        self.open()
+        (request,) = self.client.connect()
+        self.session.grant(request.requestID, 101.0)
+        self.client.command("createStream", 4.0, None)
+        (ended,) = self.session.close("enough", 101.0)
+        assert isinstance(ended, SessionEnded)
+        self.assertFalse(self.session.goesOn)
+        self.assertEqual(self.session.goOn(101.0), [])
+
+    def test_inOneRead(self) -> None:
+        """
+        Each publish of thousands in one read waits for its answer, and ends.
+        """
+        self.open()
+        (request,) = self.client.connect()
+        self.session.accept(request.requestID, 101.0)
+        self.client.hear()
+        (request,) = self.session.receive(self.client.manyStreams(5000), 101.0)
+        names: list[str] = []
+        ended: list[int] = []
+        following: list[Any] = [request]
+        while following:
+            event = following.pop(0)
+            if isinstance(event, PublishRequested):
+                self.assertEqual(following, [])
+                names.append(event.stream)
+                following = self.session.accept(event.requestID, 101.0)
+            else:
+                assert isinstance(event, PublishEnded)
+                ended.append(event.streamID)
+        self.assertEqual(names, [f"cam{number}" for number in range(5000)])
+        self.assertEqual(ended, [1] * 5000)

@@ -304,6 +304,55 @@ class ChunkReaderTests(SynchronousTestCase):
         reader.release()
         self.assertEqual(order[1:], [b"one", b"\0\0\x10\0", b"t" * 1000])
 
+    def test_manyHolds(self) -> None:
+        """
+        Each of thousands of messages in one delivery may hold the rest: nothing is
+        lost between them, and what follows is read where it lies.
+        """
+        order: list[bytes] = []
+
+        def deliver(*message: Any) -> None:
+            order.append(message[3])
+            reader.hold()
+
+        reader = ChunkReader(Calling(deliver))
+        payloads = [number.to_bytes(4, "big") * 50 for number in range(20000)]
+        data = b"".join(encodeMessage(3, 20, 0, 0, p, 128) for p in payloads)
+        reader.receive(data[:-1])
+        for count in range(1, len(payloads)):
+            self.assertEqual(len(order), count)
+            reader.release()
+        self.assertEqual(len(order), len(payloads) - 1)
+        reader.receive(data[-1:])
+        self.assertEqual(order, payloads)
+
+    def test_holdsAreNoNewDeliveries(self) -> None:
+        """
+        How many messages a delivery may hold does not change if one of them holds the
+        rest; more bytes count as they always do.
+        """
+        found: list[int] = []
+
+        def deliver(*message: Any) -> None:
+            found.append(message[0])
+            if message[0] == 20:
+                reader.hold()
+
+        ask = encodeMessage(3, 20, 0, 0, b"ask", 128)
+        flood = encodeMessage(4, 8, 0, 1, b"", 128) + b"\xc4" * 2999
+        reader = ChunkReader(Calling(deliver))
+        reader.receive(ask + flood + ask + flood)
+        reader.receive(ask + flood)
+        reader.release()
+        reader.release()
+        with self.assertRaises(RemoteProtocolError) as caught:
+            reader.release()
+        self.assertEqual(caught.exception.label, "too-many-messages")
+        size = len(ask + flood)
+        allowed = reader.FREE_MESSAGES + 2 * size // reader.BYTES_PER_MESSAGE
+        allowed += size // reader.BYTES_PER_MESSAGE
+        self.assertEqual(len(found), allowed)
+
     def test_heldBytesAreBounded(self) -> None:
         """
         A peer that sends on and on without waiting for an answer is ended.
