@@ -256,7 +256,9 @@ class ChunkReader:
         self._held = False
         data, self._heldBytes = self._heldBytes, b""
         position, self._heldFrom = self._heldFrom, 0
-        self._take(data, position)
+        self._read(data, position)
+        if self._spans:
+            self._settle(len(data))
 
     def giveUp(self) -> None:
         """
@@ -278,7 +280,7 @@ class ChunkReader:
         self._promised = 0
         self._heldBytes = b""
         self._heldFrom = 0
-        self._settle(False)
+        self._settle(0)
 
     def receive(self, data: bytes) -> None:
         """
@@ -304,19 +306,18 @@ class ChunkReader:
             self._budget += len(data) // self.BYTES_PER_MESSAGE
             return
         self._budget = self.FREE_MESSAGES + len(data) // self.BYTES_PER_MESSAGE
-        self._take(data, 0)
-
-    def _take(self, data: bytes, position: int) -> None:
-        self._read(data, position)
+        self._read(data, 0)
         if self._spans:
-            # Who keeps frames may keep twice as much as they say, and no more.
-            self._settle(self._lying >= len(data) // 2 and len(data) >= LEAST_KEPT)
+            self._settle(len(data))
 
-    def _settle(self, isKept: bool) -> None:
+    def _settle(self, size: int) -> None:
         """
-        @param isKept: whether what was read is kept for the messages that lie in it.
+        Keep what was read for the messages that lie in it, or copy those.
+
+        @param size: of what was read, in bytes.
         """
-        if not isKept:
+        if self._lying < size // 2 or size < LEAST_KEPT:
+            # Who keeps frames may keep twice as much as they say, and no more.
             for span in self._spans:
                 span.settle()
         self._spans = []
