@@ -19,12 +19,10 @@ from rtmptw._pyav.muxing import (
 )
 from rtmptw.errors import SinkError
 from rtmptw.frames import Codec, Frame, StreamInfo
-from rtmptw.sinks._contents import isOurs
 from rtmptw.sinks._flvwriter import NO_LOCKS, openPart, rewrite, syncDirectory
 from rtmptw.sinks._naming import PART_SUFFIX, giveFinalName
 from rtmptw.sinks._naming import Template as NameTemplate
 from rtmptw.sinks._recovery import findParts
-from rtmptw.wire import flvfile
 
 #: So many ms frames are collected at most, before they are handed to FFmpeg. What is
 #: collected, and what FFmpeg keeps to put tracks in order, is lost when the server is
@@ -316,11 +314,6 @@ def _recover(path: str, container: ContainerKind) -> str:
         if not _lock(descriptor, path):
             return ""
         size = os.fstat(descriptor).st_size
-        head = os.pread(descriptor, flvfile.FIRST_TAG + 1024, 0)
-        start = flvfile.FIRST_TAG + flvfile.TAG_HEADER_SIZE
-        if container.name == "flv" and len(head) > start and isOurs(head[start:]):
-            # The file sink's, which finishes it better.
-            return ""
         end = _wholeBoxes(descriptor, size) if container.name == "mp4" else size
         if not end:
             os.unlink(path)

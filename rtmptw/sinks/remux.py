@@ -22,7 +22,7 @@ from rtmptw.frames import Frame, StreamInfo
 from rtmptw.interfaces import IFrameSink, IFrameSinkFactory
 from rtmptw.sinkplugin import FrameSinkFactory
 from rtmptw.sinks._child import Children, ChildSink
-from rtmptw.sinks._naming import Template, checkDirectory
+from rtmptw.sinks._naming import Recording, Template, checkDirectory
 from rtmptw.sinks._recorder import (
     COLLECTED,
     HELD_BACK,
@@ -32,6 +32,7 @@ from rtmptw.sinks._recorder import (
     recoverContainers,
 )
 from rtmptw.sinks._target import Target, parseTarget
+from rtmptw.sinks.file import FileSinkFactory
 
 #: More is not collected before it is handed to FFmpeg.
 FLUSH_BYTES = 256 * 1024
@@ -274,7 +275,7 @@ class RecordSinkFactory:
         self._recovery: Deferred[None] | None = None
 
     @classmethod
-    def fromString(cls, argstring: str) -> "RecordSinkFactory":
+    def fromString(cls, argstring: str) -> "RecordSinkFactory | FileSinkFactory":
         r"""
         Record every stream in a container, without transcoding, with every frame::
 
@@ -288,7 +289,8 @@ class RecordSinkFactory:
             {app}/{stream}/{start}.mp4
 
         An MP4 file is fragmented: if the server is killed, no more than the last
-        second is lost; fragment says another time than 1 second. With rotate, a new
+        second is lost; fragment says another time than 1 second. FLV is written as the
+        file sink does, every message as it came. With rotate, a new
         file begins at the first key frame after so many seconds; with maxSize, after so
         many bytes. So it does where a track comes in or changes.
 
@@ -300,7 +302,10 @@ class RecordSinkFactory:
 
         @raise UsageError: with one sentence, if the arguments are not understood.
         """
-        return cls(parseContainerRecording(argstring))
+        recording = parseContainerRecording(argstring)
+        if recording.container is CONTAINERS["flv"]:
+            return FileSinkFactory(asFLV(recording))
+        return cls(recording)
 
     def startFactory(self, reactor: Any) -> None:
         """
@@ -403,6 +408,18 @@ class SendSinkFactory(FrameSinkFactory):
         Leave no process behind.
         """
         self._children.kill()
+
+
+def asFLV(recording: ContainerRecording) -> Recording:
+    """
+    FFmpeg's FLV muxer ends the process when it meets a track that it does not
+    expect, such as Speex, or Opus without its header. Ours takes everything.
+
+    @return: the same, for the file sink.
+    """
+    return Recording(
+        recording.directory, recording.template, recording.rotate, recording.maxSize
+    )
 
 
 _OPTIONS = ("format", "name", "rotate", "maxSize", "fragment")
