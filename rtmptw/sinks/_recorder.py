@@ -287,25 +287,22 @@ class Recorder:
         return 0 < rotate <= milliseconds or 0 < maxSize <= size
 
 
-def recoverContainers(directory: str, container: ContainerKind) -> list[str]:
+def partsOf(directory: str, container: ContainerKind) -> list[str]:
     """
-    Give every unfinished recording of a container, that nobody is writing, its name.
-    An MP4 file is cut after its last whole fragment; the others play as they are.
-
-    @return: a sentence for each.
+    @return: the unfinished recordings of a container under a directory.
     """
-    said = []
-    for path in findParts(directory, f".{container.name}{PART_SUFFIX}"):
-        try:
-            sentence = _recover(path, container)
-        except OSError as error:
-            sentence = f"cannot finish {path}: {error.strerror}"
-        if sentence:
-            said.append(sentence)
-    return said
+    return findParts(directory, f".{container.name}{PART_SUFFIX}")
 
 
-def _recover(path: str, container: ContainerKind) -> str:
+def recoverContainer(path: str, container: ContainerKind) -> str:
+    """
+    Give an unfinished recording, that nobody is writing, its name. An MP4 file is cut
+    after its last whole fragment; the others play as they are.
+
+    @return: a sentence that says so; empty if there is nothing to do.
+
+    @raise OSError: if that cannot be done.
+    """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:

@@ -221,7 +221,8 @@ def rescue(descriptor: int, path: str, progress: Progress | None = None) -> Reco
             if mark.kind != FrameKind.DATA:
                 frame = _frameAt(read, mark, clock)
                 if isMedia(frame):
-                    contents.add(frame, clock, mark.position)
+                    # A damaged one may be before the beginning.
+                    contents.add(frame, max(0, clock), mark.position)
         end = mark.end
         if progress is not None and number % _TAGS_PER_LOOK == 0:
             progress.at(end)

@@ -142,6 +142,9 @@ class FileSinkFactory:
                     self._log.error(
                         "cannot finish {path}: {reason}", path=path, reason=error
                     )
+                except Exception:
+                    # A bug that one file shows is no reason to leave the others.
+                    self._log.failure("cannot finish {path}", path=path)
             progress.end()
         finally:
             lane.close()

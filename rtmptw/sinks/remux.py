@@ -29,7 +29,8 @@ from rtmptw.sinks._recorder import (
     ContainerRecording,
     Outcome,
     Recorder,
-    recoverContainers,
+    partsOf,
+    recoverContainer,
 )
 from rtmptw.sinks._target import Target, parseTarget
 from rtmptw.sinks.file import FileSinkFactory
@@ -338,10 +339,19 @@ class RecordSinkFactory:
         recording = self.recording
         lane = self._lane(self._reactor, f"recover {recording.directory}")
         try:
-            for sentence in await lane.run(
-                recoverContainers, recording.directory, recording.container
-            ):
-                self._log.info("{sentence}", sentence=sentence)
+            container = recording.container
+            for path in await lane.run(partsOf, recording.directory, container):
+                try:
+                    sentence = await lane.run(recoverContainer, path, container)
+                    if sentence:
+                        self._log.info("{sentence}", sentence=sentence)
+                except OSError as error:
+                    self._log.error(
+                        "cannot finish {path}: {reason}", path=path, reason=error
+                    )
+                except Exception:
+                    # A bug that one file shows is no reason to leave the others.
+                    self._log.failure("cannot finish {path}", path=path)
         finally:
             lane.close()
 

@@ -1710,6 +1710,54 @@ class FactoryTests(RecordingTestCase):
         sink.streamEnded("done")
         self.assertEqual(self.files(), ["x.flv"])
 
+    def test_aDamagedOneDoesNotStopTheOthers(self) -> None:
+        """
+        One whose clock has a wrong bit, and shows a time before its beginning, is
+        finished as well; what is no recording at all is left.
+        """
+        self.leave(show(1), "a.flv.part")
+        content = bytearray(self.leave(show(2), "b.flv.part"))
+        first = next(
+            mark
+            for mark in flvfile.walk(lambda at, n: content[at : at + n], len(content))
+            if mark.kind == FrameKind.VIDEO and mark.prefix[1:2] == b"\1"
+        )
+        # The timestamp field of its first key frame.
+        content[first.position + 7] = 0xCC
+        Path(self.path("b.flv.part")).write_bytes(content)
+        os.mkdir(self.path("c.flv.part"))
+        Path(self.path("d.flv.part")).write_bytes(b"")
+        self.leave(show(3), "e.flv.part")
+        factory = self.makeFactory()
+        factory.startFactory(self.clock)
+        self.successResultOf(factory.stopFactory())
+        self.assertEqual(self.files(), ["a.flv", "b.flv", "e.flv"])
+        for name, seconds in (("a", 1), ("b", 2), ("e", 3)):
+            self.assertEqual(
+                [tag.payload for tag in coded(self.tags(f"{name}.flv"))],
+                [frame.payload for frame in show(seconds) if frame.role is Role.CODED],
+            )
+
+    def test_aBugInOneDoesNotStopTheOthers(self) -> None:
+        """
+        It is logged with its traceback.
+        """
+        self.leave(show(1), "a.flv.part")
+        self.leave(show(1), "b.flv.part")
+        rescue = _recovery.rescue
+
+        def fails(descriptor: int, path: str, progress: Any = None) -> Any:
+            if path.endswith("a.flv.part"):
+                raise OverflowError("a bug")
+            return rescue(descriptor, path, progress)
+
+        self.patch(_recovery, "rescue", fails)
+        factory = self.makeFactory()
+        factory.startFactory(self.clock)
+        self.successResultOf(factory.stopFactory())
+        self.assertEqual(self.files(), ["a.flv.part", "b.flv"])
+        self.assertEqual(len(self.flushLoggedErrors(OverflowError)), 1)
+
     def test_oneThatCannotBeFinishedDoesNotStopTheOthers(self) -> None:
         """
         An error is a line in the log.

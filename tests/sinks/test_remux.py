@@ -25,7 +25,7 @@ from rtmptw.errors import SinkError
 from rtmptw.frames import Frame, FrameKind
 from rtmptw.interfaces import IFrameSink, IFrameSinkFactory
 from rtmptw.sinks import _recorder, remux
-from rtmptw.sinks._recorder import recoverContainers
+from rtmptw.sinks._recorder import partsOf, recoverContainer
 from rtmptw.sinks._target import parseTarget
 from rtmptw.sinks.file import FileSink, FileSinkFactory
 from rtmptw.sinks.remux import (
@@ -397,8 +397,12 @@ class RecoveryTests(RecordTestCase):
         """
         @return: what is said.
         """
-        recording = parseContainerRecording(f"{self.folder}:format={name}")
-        return recoverContainers(str(self.folder), recording.container)
+        container = parseContainerRecording(f":format={name}").container
+        said = [
+            recoverContainer(path, container)
+            for path in partsOf(str(self.folder), container)
+        ]
+        return [sentence for sentence in said if sentence]
 
     def test_itGetsItsName(self) -> None:
         """
@@ -474,6 +478,39 @@ class RecoveryTests(RecordTestCase):
         self.assertEqual(self.files(), [final])
         self.assertEqual(final.stat().st_size, size)
         same(packetsOf(str(final), "flv"), wantedFor(encode(H264_AAC), "flv"), "flv")
+
+    def test_oneThatCannotBeFinishedDoesNotStopTheOthers(self) -> None:
+        """
+        Neither a directory of such a name, nor a bug that a file shows.
+        """
+        parts = {}
+        for name in "bdf":
+            part = self.leave()
+            parts[name] = part.rename(self.folder / f"{name}.mp4.part")
+        (self.folder / "a.mp4.part").mkdir()
+        (self.folder / "c.mp4.part").write_bytes(b"")
+        whole = _recorder._wholeBoxes
+
+        def fails(descriptor: int, size: int) -> int:
+            if os.path.samestat(os.fstat(descriptor), parts["d"].stat()):
+                raise OverflowError("a bug")
+            return whole(descriptor, size)
+
+        self.patch(_recorder, "_wholeBoxes", fails)
+        factory = RecordSinkFactory(
+            parseContainerRecording(str(self.folder)), ImmediateLane
+        )
+        factory.startFactory(self.clock)
+        finished = factory.stopFactory()
+        assert finished is not None
+        self.successResultOf(finished)
+        self.assertEqual(
+            [path.name for path in self.files()], ["b.mp4", "d.mp4.part", "f.mp4"]
+        )
+        self.assertEqual(len(self.flushLoggedErrors(OverflowError)), 1)
+        wanted = wantedFor(encode(H264_AAC), "mp4")
+        for name in "bf":
+            same(packetsOf(str(self.folder / f"{name}.mp4"), "mp4"), wanted, name)
 
     def test_theFactoryRecoversAtItsStart(self) -> None:
         """
