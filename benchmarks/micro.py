@@ -16,19 +16,19 @@ from zope.interface import implementer
 
 from benchmarks.errors import BenchmarkError
 from rtmptw.delivery import LOSSLESS
+from rtmptw.flv.body import frameFromMessage
 from rtmptw.frames import Frame, FrameKind, StreamInfo
 from rtmptw.hub.ledger import Ledger
 from rtmptw.hub.outlet import Outlet
 from rtmptw.interfaces import IFrameSink
-from rtmptw.testing import audioFrame, makeFrames, makeStreamInfo, videoFrame
-from rtmptw.wire.chunk import (
+from rtmptw.rtmp.chunkreader import (
     SET_CHUNK_SIZE,
     ChunkReader,
     ChunkWriter,
     MessageReceiver,
     encodeMessage,
 )
-from rtmptw.wire.flv import frameFromMessage
+from rtmptw.testing import audioFrame, makeFrames, makeStreamInfo, videoFrame
 
 #: Times that each is measured; the median counts.
 RUNS = 7

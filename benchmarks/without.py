@@ -30,7 +30,7 @@ def _readers() -> None:
 
 def _multicast() -> None:
     from rtmptw.interfaces import IFrameSink
-    from rtmptw.outputs.play import PacingPlaySink
+    from rtmptw.rtmpserver.play import PacingPlaySink
 
     classImplementsOnly(PacingPlaySink, IFrameSink)
 
@@ -45,11 +45,11 @@ def _slots() -> None:
 
 def _direct() -> None:
     # No connection is one.
-    _set("rtmptw.outputs.sending", tcp=SimpleNamespace(Connection=()))
+    _set("rtmptw.net.sender", tcp=SimpleNamespace(Connection=()))
 
 
 def _turns() -> None:
-    from rtmptw._turns import Turns
+    from rtmptw.net.turns import Turns
 
     Turns.readingBegins = lambda self: None  # type: ignore[method-assign]
 
@@ -80,13 +80,13 @@ MEANS: dict[str, Mean] = {
     "hold": Mean(
         "sound waits for the next picture",
         "fanout200",
-        lambda: _set("rtmptw.tap", HOLD=0.0),
+        lambda: _set("rtmptw.app.options", HOLD=0.0),
     ),
     "waiting": Mean(
         "publishers' sockets wait for the next picture",
         "ingest200",
         # The kernel refuses it.
-        lambda: _set("rtmptw._reading", ACKNOWLEDGE_WITHIN=0),
+        lambda: _set("rtmptw.net.readers", ACKNOWLEDGE_WITHIN=0),
     ),
     "multicast": Mean(
         "one call for all viewers that keep pace", "fanout500", _multicast
@@ -104,7 +104,9 @@ MEANS: dict[str, Mean] = {
         "sockets are read every few ms under load",
         "ingest200",
         # As many as there are: the compiled build has counted them.
-        lambda: _set("rtmptw._reading", PACES=(_NEVER,) * 3, UNWATCHED_PACES=(_NEVER,)),
+        lambda: _set(
+            "rtmptw.net.readers", PACES=(_NEVER,) * 3, UNWATCHED_PACES=(_NEVER,)
+        ),
     ),
     "readers": Mean(
         "sockets are read together, not by the reactor", "ingest200", _readers
@@ -112,23 +114,23 @@ MEANS: dict[str, Mean] = {
     "large-reads": Mean(
         "256 KiB a read of a fast publisher",
         "fast60000",
-        lambda: _set("rtmptw._reading", LARGE_READ_SIZE=65536),
+        lambda: _set("rtmptw.net.readers", LARGE_READ_SIZE=65536),
     ),
     "spans": Mean(
         "pictures in several chunks lie where they were read",
         "fast4096",
-        lambda: _set("rtmptw.wire.chunk", MAX_IN_PLACE=0),
+        lambda: _set("rtmptw.rtmp.chunkreader", MAX_IN_PLACE=0),
     ),
     "behind": Mean(
         "fast publishers are read again without a turn of the reactor",
         "fast60000",
-        lambda: _set("rtmptw._reading", BEHIND=0.0),
+        lambda: _set("rtmptw.net.readers", BEHIND=0.0),
     ),
     "slots": Mean("frames have slots", "fast4096", _slots, isCompiled=False),
     "gc": Mean(
         "the garbage collector is kept off frames",
         "ingest200",
-        lambda: _set("rtmptw.tap", spareFrames=lambda: None),
+        lambda: _set("rtmptw.app.options", spareFrames=lambda: None),
     ),
 }
 

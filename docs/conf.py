@@ -19,7 +19,7 @@ sys.path[:0] = [str(HERE), str(ROOT)]
 import machines  # noqa: E402
 
 from rtmptw import __version__  # noqa: E402
-from rtmptw.session import state  # noqa: E402
+from rtmptw.rtmp import states as state  # noqa: E402
 
 project = "rtmptw"
 release = version = __version__
@@ -68,7 +68,7 @@ pydoctor_url_path = "api"
 
 class Machine(Directive):
     """
-    C{.. machine:: NAME} draws a table of L{rtmptw.session.state}.
+    C{.. machine:: NAME} draws a table of L{rtmptw.rtmp.states}.
     """
 
     required_arguments = 1

@@ -3,7 +3,7 @@ The values every part of rtmptw speaks: frames, codecs and what a stream is call
 
 A L{Frame} is one audio, video or data message of a stream. Its payload is the
 FLV tag body exactly as it came in; what the first bytes of the body say is
-parsed once, by L{rtmptw.wire.flv}, and kept beside it.
+parsed once, by L{rtmptw.flv.body}, and kept beside it.
 """
 
 from dataclasses import dataclass

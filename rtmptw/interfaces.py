@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from rtmptw.delivery import Delivery
     from rtmptw.frames import Frame, StreamInfo
-    from rtmptw.session.events import PlayRequested, PublishRequested
+    from rtmptw.rtmp.events import PlayRequested, PublishRequested
 
 
 class IFrameSink(Interface):

@@ -4,7 +4,7 @@ A receiver of messages that calls a function with each.
 
 from collections.abc import Callable
 
-from rtmptw.wire.chunk import MessageReceiver
+from rtmptw.rtmp.chunkreader import MessageReceiver
 
 
 class Calling(MessageReceiver):

@@ -548,34 +548,36 @@ class TargetTests(SynchronousTestCase):
         """
         gone = {
             # First, as it is the first thing that is done.
-            "slots": "from rtmptw.wire.flv import frameFromMessage as f; "
+            "slots": "from rtmptw.flv.body import frameFromMessage as f; "
             "assert vars(f(9, 0, b''))['timestamp'] == 0",
-            "hold": "from rtmptw import tap; assert tap.HOLD == 0",
-            "spans": "from rtmptw.wire import chunk; assert chunk.MAX_IN_PLACE == 0",
-            "behind": "from rtmptw import _reading; assert _reading.BEHIND == 0",
-            "waiting": "import socket; from rtmptw._reading import canWait; "
+            "hold": "from rtmptw.app import options as o; assert o.HOLD == 0",
+            "spans": "from rtmptw.rtmp import chunkreader as r; "
+            "assert r.MAX_IN_PLACE == 0",
+            "behind": "from rtmptw.net import readers; assert readers.BEHIND == 0",
+            "waiting": "import socket; from rtmptw.net.readers import canWait; "
             "assert not canWait(socket.socket())",
-            "multicast": "from rtmptw.outputs.play import PacingPlaySink as P; "
+            "multicast": "from rtmptw.rtmpserver.play import PacingPlaySink as P; "
             "from rtmptw.interfaces import IMulticastSink as M, IFrameSink as F; "
             "assert F.implementedBy(P) and not M.implementedBy(P)",
-            "pacing": "from rtmptw import _reading as r; "
+            "pacing": "from rtmptw.net import readers as r; "
             "assert {pace for _, pace in (*r.PACES, *r.UNWATCHED_PACES)} == {0.0}",
-            "readers": "from rtmptw._reading import Readers; "
-            "from rtmptw._turns import Turns; "
+            "readers": "from rtmptw.net.readers import Readers; "
+            "from rtmptw.net.turns import Turns; "
             "from twisted.internet import epollreactor as e; r = e.EPollReactor(); "
             "assert Readers.forReactor(r, Turns(r)) is None",
-            "direct": "from rtmptw.outputs.sending import Sender; "
-            "from rtmptw._turns import Turns; from twisted.internet import tcp; "
+            "direct": "from rtmptw.net.sender import Sender; "
+            "from rtmptw.net.turns import Turns; from twisted.internet import tcp; "
             "t = object.__new__(tcp.Server); t.registerProducer = lambda *a: None; "
             "assert Sender(t, Turns(None), None).send is None",
-            "turns": "from rtmptw._turns import Turns; "
+            "turns": "from rtmptw.net.turns import Turns; "
             "from twisted.internet.task import Clock; c = Clock(); t = Turns(c); "
             "t.readingBegins(); t.add(list); t.readingEnds(); "
             "assert len(c.getDelayedCalls()) == 1",
-            "large-reads": "from rtmptw import _reading as r; "
+            "large-reads": "from rtmptw.net import readers as r; "
             "assert r.LARGE_READ_SIZE == r.READ_SIZE",
-            "gc": "import gc; from rtmptw import tap; before = gc.get_threshold(); "
-            "tap.spareFrames(); assert gc.get_threshold() == before",
+            "gc": "import gc; from rtmptw.app import options as o; "
+            "before = gc.get_threshold(); o.spareFrames(); "
+            "assert gc.get_threshold() == before",
         }
         self.assertEqual(gone.keys(), MEANS.keys())
         program = "".join(

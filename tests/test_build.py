@@ -212,6 +212,6 @@ class HookTests(SynchronousTestCase):
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())
         wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
         modules = wheel["hooks"]["custom"]["modules"]
-        self.assertIn("rtmptw/wire/chunk.py", modules)
+        self.assertIn("rtmptw/rtmp/chunkreader.py", modules)
         missing = [name for name in modules if not (SOURCES / name).exists()]
         self.assertEqual(missing, [])

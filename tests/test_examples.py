@@ -19,12 +19,12 @@ from twisted.application.service import IServiceCollection
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from rtmptw.app.options import Options
+from rtmptw.app.service import DEFAULT_PORT, Config, RTMPService
 from rtmptw.errors import NotAllowed
 from rtmptw.interfaces import IStreamAuthorizer
-from rtmptw.service import DEFAULT_PORT, Config, RTMPService
-from rtmptw.session.events import PlayRequested, PublishRequested
-from rtmptw.sinks.file import FileSinkFactory
-from rtmptw.tap import Options
+from rtmptw.rtmp.events import PlayRequested, PublishRequested
+from rtmptw.sinks.file.factory import FileSinkFactory
 from tests.live.media import Media, Mux, encode
 
 ROOT = Path(__file__).resolve().parent.parent

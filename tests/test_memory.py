@@ -11,19 +11,19 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from rtmptw.client import RTMPClientFactory
 from rtmptw.hub.hub import StreamHub
-from rtmptw.protocol import RTMPFactory
-from rtmptw.session.client import ClientSession
-from rtmptw.session.events import SessionEnded
-from rtmptw.session.server import ServerSession
-from rtmptw.session.target import RTMPTarget
-from rtmptw.wire.chunk import VIDEO, ChunkReader, encodeMessage
+from rtmptw.rtmp.chunkreader import VIDEO, ChunkReader, encodeMessage
+from rtmptw.rtmp.clientsession import ClientSession
+from rtmptw.rtmp.events import SessionEnded
+from rtmptw.rtmp.serversession import ServerSession
+from rtmptw.rtmp.url import RTMPTarget
+from rtmptw.rtmpclient.protocol import RTMPClientFactory
+from rtmptw.rtmpserver.protocol import RTMPFactory
 from tests.messages import Calling
-from tests.session.scripted import ScriptedClient, ScriptedServer, pseudoRandom
-from tests.test_client import Connection as ClientConnection
-from tests.test_client import User
-from tests.test_protocol import Authorizer, Connection, SinkFactory
+from tests.rtmp.scripted import ScriptedClient, ScriptedServer, pseudoRandom
+from tests.rtmpclient.test_protocol import Connection as ClientConnection
+from tests.rtmpclient.test_protocol import User
+from tests.rtmpserver.test_protocol import Authorizer, Connection, SinkFactory
 
 MIB = 2**20
 #: What may be left of a connection that held megabytes.

@@ -12,7 +12,7 @@ from runpy import run_path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from rtmptw.session.state import (
+from rtmptw.rtmp.states import (
     STREAM_TRANSITIONS,
     TRANSITIONS,
     Conversation,
@@ -47,8 +47,8 @@ class ImportTests(SynchronousTestCase):
         """
         It needs no Twisted: a session can be run in any program.
         """
-        imported = importedBy("rtmptw.session.server")
-        self.assertIn("rtmptw.wire.chunk", imported)
+        imported = importedBy("rtmptw.rtmp.serversession")
+        self.assertIn("rtmptw.rtmp.chunkreader", imported)
         for name in imported:
             self.assertNotIn(name.partition(".")[0], ("twisted", "zope", "av"))
 
@@ -57,16 +57,23 @@ class ImportTests(SynchronousTestCase):
         Every C{twistd} imports it, and has yet to choose its reactor.
         """
         imported = importedBy("twisted.plugins.rtmptw_plugin")
-        self.assertIn("rtmptw.sinkplugin", imported)
-        for name in ("twisted.internet.reactor", "av", "rtmptw.sinks", "rtmptw.tap"):
+        self.assertIn("rtmptw.plugins.sink", imported)
+        for name in (
+            "twisted.internet.reactor",
+            "av",
+            "rtmptw.sinks",
+            "rtmptw.app.options",
+        ):
             self.assertNotIn(name, imported)
 
     def test_theServerNeedsNoTests(self) -> None:
         """
         L{rtmptw.testing} is for those who write sinks.
         """
-        imported = importedBy("rtmptw.tap, rtmptw.sinks.file, rtmptw.sinks.null")
-        self.assertIn("rtmptw.service", imported)
+        imported = importedBy(
+            "rtmptw.app.options, rtmptw.sinks.file.factory, rtmptw.sinks.null.factory"
+        )
+        self.assertIn("rtmptw.app.service", imported)
         self.assertNotIn("rtmptw.testing", imported)
 
 
@@ -89,7 +96,7 @@ class PluginFolderTests(SynchronousTestCase):
 
 class TransitionTests(SynchronousTestCase):
     """
-    The tables of L{rtmptw.session.state}.
+    The tables of L{rtmptw.rtmp.states}.
     """
 
     def assertComplete(

@@ -6,7 +6,7 @@ from zope.interface import implementer
 
 from rtmptw.errors import NotAllowed
 from rtmptw.interfaces import IStreamAuthorizer, PlayPermit, PublishPermit
-from rtmptw.session.events import PlayRequested, PublishRequested
+from rtmptw.rtmp.events import PlayRequested, PublishRequested
 
 
 @implementer(IStreamAuthorizer)

@@ -6,7 +6,7 @@ Burns a clock into every stream and publishes the result as out/NAME, with its s
 
 import av
 
-from rtmptw.sinks.decode import DecodedFrame, DecodedStream
+from rtmptw.sinks.decode.sink import DecodedFrame, DecodedStream
 from rtmptw.sources.feed import FeedEnded, publish
 
 #: Each character is three points wide and five high.

@@ -17,8 +17,8 @@ from rtmptw.delivery import LOSSLESS
 from rtmptw.frames import Frame, Role, StreamInfo
 from rtmptw.hub.hub import StreamHub
 from rtmptw.interfaces import IFrameSink
-from rtmptw.protocol import RTMPFactory
-from rtmptw.sinkplugin import FrameSinkFactory
+from rtmptw.plugins.sink import FrameSinkFactory
+from rtmptw.rtmpserver.protocol import RTMPFactory
 
 
 @implementer(IFrameSink)

@@ -5,8 +5,8 @@ The server as an application: twistd -ny server.tac
 from twisted.application.service import Application
 from twisted.internet import reactor
 
-from rtmptw.service import Config, RTMPService
-from rtmptw.sinks.file import FileSinkFactory
+from rtmptw.app.service import Config, RTMPService
+from rtmptw.sinks.file.factory import FileSinkFactory
 
 config = Config(
     ports=("tcp:1935",),

@@ -16,9 +16,9 @@ from twisted.web.server import NOT_DONE_YET, Site
 from rtmptw.errors import SinkError
 from rtmptw.frames import StreamInfo
 from rtmptw.hub.hub import StreamHub
-from rtmptw.protocol import RTMPFactory
-from rtmptw.sinkplugin import FrameSinkFactory
-from rtmptw.sinks.snapshot import Snapshots, SnapshotSink
+from rtmptw.plugins.sink import FrameSinkFactory
+from rtmptw.rtmpserver.protocol import RTMPFactory
+from rtmptw.sinks.snapshot.sink import Snapshots, SnapshotSink
 
 
 # begin

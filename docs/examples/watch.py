@@ -10,9 +10,9 @@ from typing import Any
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.task import react
 
-from rtmptw.api import Server
 from rtmptw.hub.hub import StreamHub
-from rtmptw.protocol import RTMPFactory
+from rtmptw.rtmpserver.protocol import RTMPFactory
+from rtmptw.server import Server
 
 
 async def main(reactor: Any, where: str = "tcp:1935") -> None:

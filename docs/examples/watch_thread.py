@@ -11,9 +11,9 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.task import react
 from twisted.internet.threads import deferToThread
 
-from rtmptw.api import Server
 from rtmptw.hub.hub import StreamHub
-from rtmptw.protocol import RTMPFactory
+from rtmptw.rtmpserver.protocol import RTMPFactory
+from rtmptw.server import Server
 
 
 # begin

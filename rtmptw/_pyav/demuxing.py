@@ -23,8 +23,8 @@ import av.error
 
 from rtmptw._pyav.flv import TrackMuxer, metadataFrame, milliseconds, onTheWire
 from rtmptw.errors import SinkError
+from rtmptw.flv import file as flvfile
 from rtmptw.frames import FrameKind
-from rtmptw.wire import flvfile
 
 #: Exit statuses: what has an end was read to it, it could not be read, what goes on for
 #: ever has ended.

@@ -15,11 +15,11 @@ import av
 import av.error
 
 from rtmptw.errors import SinkError
+from rtmptw.flv.body import frameFromMessage
+from rtmptw.flv.file import TagReader
 from rtmptw.frames import Frame, FrameKind
-from rtmptw.wire import amf0
-from rtmptw.wire.amf import AMFObject, ECMAArray, Value
-from rtmptw.wire.flv import frameFromMessage
-from rtmptw.wire.flvfile import TagReader
+from rtmptw.rtmp import amf0
+from rtmptw.rtmp.amf import AMFObject, ECMAArray, Value
 
 _MILLISECONDS = Fraction(1, 1000)
 #: So that each packet comes out as it goes in, and nothing is written at the end: no

@@ -17,9 +17,10 @@ import av.error
 
 from rtmptw._pyav.samples import Sample, samplesOf
 from rtmptw.errors import ProtocolError, SinkError
+from rtmptw.flv import file as flvfile
 from rtmptw.frames import Codec, Frame, FrameKind
-from rtmptw.wire import amf0, flvfile
-from rtmptw.wire.amf import AMFObject
+from rtmptw.rtmp import amf0
+from rtmptw.rtmp.amf import AMFObject
 
 #: A track: its kind and its number.
 TrackKey = tuple[FrameKind, int]

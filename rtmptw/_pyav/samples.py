@@ -7,8 +7,8 @@ Plain bytes, no PyAV.
 from dataclasses import dataclass
 
 from rtmptw.errors import RemoteProtocolError
+from rtmptw.flv import body as flv
 from rtmptw.frames import Codec, Frame, FrameKind, Role
-from rtmptw.wire import flv
 
 _CODECS = {codec.value: codec for codec in Codec}
 

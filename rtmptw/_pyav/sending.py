@@ -20,9 +20,9 @@ import av.error
 
 from rtmptw._pyav.muxing import CONTAINERS, Muxer, Remuxer, Template, TrackKey
 from rtmptw.errors import RemoteProtocolError, SinkError
+from rtmptw.flv.body import frameFromMessage
+from rtmptw.flv.file import TagReader
 from rtmptw.frames import Codec, FrameKind
-from rtmptw.wire.flv import frameFromMessage
-from rtmptw.wire.flvfile import TagReader
 
 #: Bytes read at once.
 _BLOCK = 64 * 1024

@@ -14,14 +14,14 @@ from twisted.logger import Logger
 from twisted.python import threadable
 from zope.interface import implementer
 
-from rtmptw._arguments import splitArguments
 from rtmptw._pyav.encoding import Encoder, PictureTrack, SoundTrack, formOf, pictureOf
 from rtmptw._pyav.flv import TrackMuxer, metadataFrame
 from rtmptw.frames import Frame, FrameKind, Role, publicName
 from rtmptw.hub.hub import StreamHub
 from rtmptw.hub.stream import Stream
 from rtmptw.interfaces import IFrameSource
-from rtmptw.sources._passing import Passing, copyOf
+from rtmptw.plugins.arguments import splitArguments
+from rtmptw.sources.passing import Passing, copyOf
 
 #: Frames that wait to be given to the stream: a thread waits while there are so many;
 #: in the reactor's thread, which cannot wait, one more is refused.

@@ -25,11 +25,11 @@ from twisted.python.failure import Failure
 
 import rtmptw
 from rtmptw.errors import NotAllowed, RemoteProtocolError
+from rtmptw.flv.body import frameFromMessage
+from rtmptw.flv.file import TagReader
 from rtmptw.frames import Frame, FrameKind, publicName
 from rtmptw.hub.hub import StreamHub
-from rtmptw.sources._pulling import Pulling
-from rtmptw.wire.flv import frameFromMessage
-from rtmptw.wire.flvfile import TagReader
+from rtmptw.sources.pulling import Pulling
 
 #: Seconds until what has ended or failed is tried again: doubled each time.
 FIRST_WAIT = 1.0

@@ -17,8 +17,8 @@ import av
 from twisted.trial.unittest import SynchronousTestCase
 
 from rtmptw._pyav.decoding import MAX_HELD_BACK, Decoded, Decoder
+from rtmptw.flv.body import frameFromMessage
 from rtmptw.frames import Codec, Frame, FrameKind, Role
-from rtmptw.wire.flv import frameFromMessage
 from tests._pyav.hashes import Hashes, decodedByFFmpeg, hashOf, same
 from tests.live.media import (
     AV1_OPUS,

@@ -26,8 +26,8 @@ from rtmptw._pyav.demuxing import (
 )
 from rtmptw._pyav.flv import TrackMuxer
 from rtmptw.errors import SinkError
+from rtmptw.flv.file import Tag, TagReader
 from rtmptw.frames import Frame
-from rtmptw.wire.flvfile import Tag, TagReader
 from tests._pyav.test_flv import remux, unsupported
 from tests.live.media import (
     AUDIO,

@@ -14,7 +14,7 @@ from rtmptw._pyav.encoding import Encoder, PictureTrack, SoundTrack, pictureOf
 from rtmptw._pyav.flv import TrackMuxer, metadataFrame, milliseconds, onTheWire
 from rtmptw.errors import SinkError
 from rtmptw.frames import Codec, Frame, FrameKind, Role
-from rtmptw.wire import amf0
+from rtmptw.rtmp import amf0
 from tests.live.media import (
     AV1_OPUS,
     H264_AAC,

@@ -29,11 +29,11 @@ from rtmptw._pyav.muxing import (
 )
 from rtmptw._pyav.samples import Sample, samplesOf
 from rtmptw.errors import SinkError
+from rtmptw.flv.body import frameFromMessage
 from rtmptw.frames import Codec, Frame, FrameKind, Role
+from rtmptw.rtmp import amf0
+from rtmptw.rtmp.amf import ECMAArray
 from rtmptw.testing import audioFrame, makeFrames, videoFrame
-from rtmptw.wire import amf0
-from rtmptw.wire.amf import ECMAArray
-from rtmptw.wire.flv import frameFromMessage
 from tests.live.media import (
     AUDIO_ONLY,
     AV1_OPUS,

@@ -18,7 +18,7 @@ from rtmptw.hub import gop
 from rtmptw.hub.hub import FEED_PATIENCE, STALE_SECONDS, StreamHub
 from rtmptw.hub.stream import SinkReport
 from rtmptw.interfaces import IFrameSink, IFrameSource
-from rtmptw.sinkplugin import FrameSinkFactory
+from rtmptw.plugins.sink import FrameSinkFactory
 from rtmptw.testing import RecordingSink, audioFrame, makeFrames, videoFrame
 
 

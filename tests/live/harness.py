@@ -19,11 +19,11 @@ from rtmptw.frames import FrameKind
 from rtmptw.hub.hub import StreamHub
 from rtmptw.hub.stream import SinkReport, Stream
 from rtmptw.interfaces import IFrameSinkFactory, IStreamAuthorizer
-from rtmptw.outputs.play import PlaySettings
-from rtmptw.protocol import RTMPFactory
-from rtmptw.session.server import ServerSettings
-from rtmptw.sinks._naming import parseRecording
-from rtmptw.sinks.file import FileSinkFactory
+from rtmptw.rtmp.serversession import ServerSettings
+from rtmptw.rtmpserver.play import PlaySettings
+from rtmptw.rtmpserver.protocol import RTMPFactory
+from rtmptw.sinks.file.factory import FileSinkFactory
+from rtmptw.sinks.naming import parseRecording
 from tests.live.media import Mux
 from tests.live.programs import PATIENCE, Program
 

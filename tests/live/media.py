@@ -22,7 +22,7 @@ from typing import Any
 
 import av
 
-from rtmptw.wire.flvfile import Tag, TagReader
+from rtmptw.flv.file import Tag, TagReader
 
 WIDTH, HEIGHT = 96, 64
 FRAMES_PER_SECOND = 25

@@ -5,7 +5,7 @@ Real players.
 import shlex
 from pathlib import Path
 
-from rtmptw.wire.flvfile import Tag
+from rtmptw.flv.file import Tag
 from tests.live.harness import LiveServer
 from tests.live.media import VIDEO
 from tests.live.programs import Program, need, needElements

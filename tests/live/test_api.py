@@ -10,7 +10,7 @@ import pytest_twisted
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
-from rtmptw.api import LiveStream, Server
+from rtmptw.server import LiveStream, Server
 from tests.live.harness import ROOT, LiveServer, Publisher
 from tests.live.media import H264_AAC, VIDEO, Mux, encode, isHeader, mediaTags
 from tests.live.programs import Program

@@ -17,15 +17,15 @@ from twisted.internet.threads import deferToThread
 
 from rtmptw._pyav.decoding import Decoder
 from rtmptw.frames import FrameKind
-from rtmptw.sinks._decoding import Wanted
-from rtmptw.sinks.decode import (
+from rtmptw.sinks.decode.decoding import Wanted
+from rtmptw.sinks.decode.sink import (
     DecodedFrame,
     DecodedFrames,
     DecodedStream,
     DecodeSinkFactory,
     UserCode,
 )
-from rtmptw.sinks.snapshot import SnapshotSinkFactory
+from rtmptw.sinks.snapshot.sink import SnapshotSinkFactory
 from tests._pyav.hashes import Hashes, decodedByFFmpeg, hashOf, same
 from tests._pyav.test_decoding import feed, framesOf, hashesOf
 from tests.live.harness import LiveServer, Publisher

@@ -117,7 +117,7 @@ async def test_clock(serve: Serve) -> None:
     The example: FFmpeg publishes, a decode sink burns the time into each picture, and
     what comes out has all pictures, and the sound byte for byte at the same times.
     """
-    from rtmptw.sinks.decode import DecodeSinkFactory
+    from rtmptw.sinks.decode.sink import DecodeSinkFactory
 
     sys.path.insert(0, str(DOCS / "examples"))
     try:

@@ -15,12 +15,12 @@ import pytest_twisted
 from twisted.internet.defer import ensureDeferred, gatherResults
 from twisted.internet.interfaces import IPushProducer
 
-from rtmptw._reading import canWait
 from rtmptw.delivery import Delivery, Policy
 from rtmptw.frames import Frame, StreamInfo
 from rtmptw.interfaces import IFrameSink
-from rtmptw.outputs.play import PlaySettings
-from rtmptw.sinkplugin import FrameSinkFactory
+from rtmptw.net.readers import canWait
+from rtmptw.plugins.sink import FrameSinkFactory
+from rtmptw.rtmpserver.play import PlaySettings
 from rtmptw.testing import RecordingSink
 from tests.live.harness import LiveServer, Publisher, PublisherFailed
 from tests.live.media import (

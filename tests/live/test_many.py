@@ -15,12 +15,12 @@ from twisted.internet.task import LoopingCall
 from zope.interface import implementer
 
 from rtmptw.delivery import Delivery, Policy
+from rtmptw.flv.body import frameFromMessage
 from rtmptw.frames import FrameKind, Role
 from rtmptw.hub.stream import Stream
 from rtmptw.interfaces import IFrameSource
-from rtmptw.outputs.play import PlaySettings
+from rtmptw.rtmpserver.play import PlaySettings
 from rtmptw.testing import RecordingSink, makeFrames
-from rtmptw.wire.flv import frameFromMessage
 from tests.live.harness import ROOT, LiveServer, Publisher
 from tests.live.media import H264_AAC, Media, Mux, compare, encode, mediaTags, reference
 from tests.live.programs import Program

@@ -17,7 +17,7 @@ from twisted.logger import formatEvent, globalLogPublisher
 
 from rtmptw.frames import FrameKind, StreamInfo
 from rtmptw.interfaces import IFrameSink
-from rtmptw.sinkplugin import FrameSinkFactory
+from rtmptw.plugins.sink import FrameSinkFactory
 from rtmptw.sources.media import MediaPull
 from rtmptw.testing import RecordingSink
 from tests._pyav.test_flv import remux, unsupported

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest_twisted
 from twisted.internet.threads import deferToThread
 
-from rtmptw.wire.amf import AMFObject
-from rtmptw.wire.chunk import ChunkWriter
-from rtmptw.wire.handshake import SIZE
-from rtmptw.wire.message import Command
+from rtmptw.rtmp.amf import AMFObject
+from rtmptw.rtmp.chunkreader import ChunkWriter
+from rtmptw.rtmp.handshake import SIZE
+from rtmptw.rtmp.message import Command
 from tests.live.programs import Program
 
 CONNECTIONS = 1000

@@ -10,8 +10,8 @@ import pytest
 import pytest_twisted
 
 from rtmptw.frames import StreamInfo
-from rtmptw.sinks._child import ChildSink
-from rtmptw.sinks.pipe import PipeSinkFactory
+from rtmptw.sinks.child import ChildSink
+from rtmptw.sinks.pipe.factory import PipeSinkFactory
 from tests._pyav.test_muxing import packetsOf, pictures, same
 from tests.live.harness import LiveServer, Publisher
 from tests.live.media import (

@@ -9,9 +9,9 @@ import pytest
 import pytest_twisted
 
 from rtmptw.delivery import Delivery, Policy
-from rtmptw.outputs.play import PlaySettings
-from rtmptw.session.server import ServerSettings
-from rtmptw.wire.flvfile import Tag
+from rtmptw.flv.file import Tag
+from rtmptw.rtmp.serversession import ServerSettings
+from rtmptw.rtmpserver.play import PlaySettings
 from tests.live.harness import LiveServer, Publisher
 from tests.live.media import (
     AUDIO,

@@ -14,11 +14,11 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from rtmptw.session.server import ServerSettings
-from rtmptw.wire.amf import AMFObject
-from rtmptw.wire.chunk import ChunkWriter
-from rtmptw.wire.handshake import SIZE
-from rtmptw.wire.message import Command
+from rtmptw.rtmp.amf import AMFObject
+from rtmptw.rtmp.chunkreader import ChunkWriter
+from rtmptw.rtmp.handshake import SIZE
+from rtmptw.rtmp.message import Command
+from rtmptw.rtmp.serversession import ServerSettings
 from tests.live.harness import LiveServer, Publisher, PublisherFailed
 from tests.live.media import (
     H264_AAC,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_twisted
 
-from rtmptw.sources.pull import Pull, RTMPPull
+from rtmptw.rtmpclient.pull import Pull, RTMPPull
 from tests.live.harness import LiveServer, Publisher
 from tests.live.media import (
     AUDIO,

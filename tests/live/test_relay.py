@@ -16,13 +16,13 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from zope.interface import implementer
 
+from rtmptw.app.options import Options
 from rtmptw.errors import NotAllowed
+from rtmptw.flv.file import Tag
 from rtmptw.interfaces import IStreamAuthorizer, PublishPermit
-from rtmptw.outputs.relay import RelaySink, RelaySinkFactory
-from rtmptw.session.events import PublishRequested
-from rtmptw.sources.pull import Pull, RTMPPull
-from rtmptw.tap import Options
-from rtmptw.wire.flvfile import Tag
+from rtmptw.rtmp.events import PublishRequested
+from rtmptw.rtmpclient.pull import Pull, RTMPPull
+from rtmptw.rtmpclient.relay import RelaySink, RelaySinkFactory
 from tests.live.harness import ROOT, LiveServer, Publisher
 from tests.live.media import (
     H264_AAC,

@@ -23,7 +23,7 @@ from twisted.internet.endpoints import (
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import LoopingCall
 
-from rtmptw.wire.handshake import SIZE
+from rtmptw.rtmp.handshake import SIZE
 from tests.live.harness import Publisher, PublisherFailed
 from tests.live.media import H264_AAC, Mux, compare, encode, mediaTags, reference
 from tests.live.programs import ANY_PORT, BIN, PATIENCE, Program
@@ -436,7 +436,7 @@ async def test_aDaemonThatCannotStart(
     first, *others = daemon.program.complaints.splitlines()
     assert re.fullmatch(f"rtmptw: {sentence.format(taken=taken)}", first)
     assert others == [
-        "An error has occurred: b'rtmptw.tap.CannotStart'",
+        "An error has occurred: b'rtmptw.app.options.CannotStart'",
         "Please look at log file for more information.",
     ]
     log = daemon.log.read_text()

@@ -15,10 +15,10 @@ import socket
 import sys
 import time
 
-from rtmptw.wire.amf import AMFObject
-from rtmptw.wire.chunk import ChunkReader, ChunkWriter, MessageReceiver
-from rtmptw.wire.handshake import SIZE
-from rtmptw.wire.message import Command, parse
+from rtmptw.rtmp.amf import AMFObject
+from rtmptw.rtmp.chunkreader import ChunkReader, ChunkWriter, MessageReceiver
+from rtmptw.rtmp.handshake import SIZE
+from rtmptw.rtmp.message import Command, parse
 
 #: What a slow viewer lets the kernel keep for it, in bytes.
 LITTLE = 4096

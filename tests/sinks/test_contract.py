@@ -8,12 +8,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from rtmptw.interfaces import IFrameSink, IFrameSinkFactory
-from rtmptw.sinks._naming import parseRecording
-from rtmptw.sinks.file import FileSink, FileSinkFactory
-from rtmptw.sinks.null import NullSink, NullSinkFactory
+from rtmptw.sinks.file.factory import FileSink, FileSinkFactory
+from rtmptw.sinks.naming import parseRecording
+from rtmptw.sinks.null.factory import NullSink, NullSinkFactory
 from rtmptw.testing import FrameSinkTestsMixin, RecordingSink
 from tests.sinks.test_file import ImmediateLane
-from tests.test_blocking import ThreadClock
+from tests.test_lane import ThreadClock
 
 
 class FileSinkContractTests(FrameSinkTestsMixin, SynchronousTestCase):

@@ -1,5 +1,5 @@
 """
-Tests for L{rtmptw.sinks.decode}.
+Tests for L{rtmptw.sinks.decode.sink}.
 """
 
 import itertools
@@ -14,15 +14,16 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from rtmptw._blocking import Lane
 from rtmptw._pyav.decoding import Decoder
 from rtmptw.delivery import Policy
+from rtmptw.flv.body import frameFromMessage
 from rtmptw.frames import Frame, FrameKind
 from rtmptw.interfaces import IFrameSink, IFrameSinkFactory, IHubUser
-from rtmptw.sinks import _decoding
-from rtmptw.sinks._decoding import MAX_CODED, MAX_PICTURES, MAX_SOUND, Wanted
-from rtmptw.sinks._iteration import END_PATIENCE
-from rtmptw.sinks.decode import (
+from rtmptw.lane import Lane
+from rtmptw.sinks.decode import decoding as _decoding
+from rtmptw.sinks.decode.decoding import MAX_CODED, MAX_PICTURES, MAX_SOUND, Wanted
+from rtmptw.sinks.decode.loop import END_PATIENCE
+from rtmptw.sinks.decode.sink import (
     DecodedFrame,
     DecodedFrames,
     DecodedStream,
@@ -31,12 +32,11 @@ from rtmptw.sinks.decode import (
     UserCode,
 )
 from rtmptw.testing import FrameSinkTestsMixin, RecordingProducer, makeStreamInfo
-from rtmptw.wire.flv import frameFromMessage
 from tests._pyav.hashes import decodedByFFmpeg, hashOf
 from tests._pyav.test_decoding import framesOf
 from tests.live.media import H264_AAC, VIDEO_ONLY, encode
 from tests.sinks.test_file import HeldLane, ImmediateLane
-from tests.test_blocking import ThreadClock
+from tests.test_lane import ThreadClock
 
 STREAM = makeStreamInfo("live", "cam")
 

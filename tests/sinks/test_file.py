@@ -1,6 +1,6 @@
 """
-Tests for L{rtmptw.sinks.file}: recordings, their names, and what is left of them
-when things go wrong.
+Tests for L{rtmptw.sinks.file}: recordings, their names, and what is left of them when
+things go wrong.
 """
 
 import errno
@@ -31,21 +31,27 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from rtmptw._blocking import Lane
 from rtmptw.delivery import LOSSLESS
 from rtmptw.errors import SinkError
+from rtmptw.flv import body as flv
+from rtmptw.flv import file as flvfile
+from rtmptw.flv.file import Tag, TagReader
 from rtmptw.frames import Frame, FrameKind, Role, StreamInfo
 from rtmptw.interfaces import IFrameSink, IFrameSinkFactory, IFrameSinkPlugin
-from rtmptw.sinkplugin import SinkPlugin
-from rtmptw.sinks import _contents, _filesink, _flvwriter, _naming, _recovery
-from rtmptw.sinks._contents import Contents, metadataTag, reserveFor
-from rtmptw.sinks._naming import Recording, Template, escape, parseRecording
-from rtmptw.sinks._recovery import Progress, Verdict, recoverPart
-from rtmptw.sinks.file import FileSink, FileSinkFactory
-from rtmptw.wire import amf0, flv, flvfile
-from rtmptw.wire.amf import AMFObject, AMFReference, ECMAArray
-from rtmptw.wire.flvfile import Tag, TagReader
-from tests.test_blocking import ThreadClock
+from rtmptw.lane import Lane
+from rtmptw.plugins.sink import SinkPlugin
+from rtmptw.rtmp import amf0
+from rtmptw.rtmp.amf import AMFObject, AMFReference, ECMAArray
+from rtmptw.sinks import naming as _naming
+from rtmptw.sinks.file import sink as _filesink
+from rtmptw.sinks.file.factory import FileSink, FileSinkFactory
+from rtmptw.sinks.naming import Recording, Template, escape, parseRecording
+from rtmptw.sinks.recording import contents as _contents
+from rtmptw.sinks.recording import part as _flvwriter
+from rtmptw.sinks.recording import recovery as _recovery
+from rtmptw.sinks.recording.contents import Contents, metadataTag, reserveFor
+from rtmptw.sinks.recording.recovery import Progress, Verdict, recoverPart
+from tests.test_lane import ThreadClock
 
 STARTED = datetime(2026, 11, 22, 23, 59, 59, 123456, UTC)
 STREAM = StreamInfo("live", "show", "192.0.2.1:5000", "FMLE/3.0", STARTED)
@@ -1663,7 +1669,7 @@ class FactoryTests(RecordingTestCase):
         """
         By its dotted name, with its help.
         """
-        name = "rtmptw.sinks.file.FileSinkFactory.fromString"
+        name = "rtmptw.sinks.file.factory.FileSinkFactory.fromString"
         plugin = SinkPlugin("file", "", name)
         self.assertTrue(verifyObject(IFrameSinkPlugin, plugin))
         self.assertEqual(plugin.factoryFor("/srv").recording.directory, "/srv")

@@ -1,5 +1,5 @@
 """
-Tests for L{rtmptw.sinks.null}.
+Tests for L{rtmptw.sinks.null.factory}.
 """
 
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from zope.interface.verify import verifyObject
 
 from rtmptw.frames import Frame, FrameKind, Role, StreamInfo
 from rtmptw.interfaces import IFrameSink, IFrameSinkFactory
-from rtmptw.sinks.null import NullSink, NullSinkFactory
+from rtmptw.sinks.null.factory import NullSink, NullSinkFactory
 
 STREAM = StreamInfo("live", "show", "1.2.3.4:5", "OBS", datetime.now(UTC))
 

@@ -1,5 +1,5 @@
 """
-Tests for L{rtmptw.sinks.pipe}: streams for other programs.
+Tests for L{rtmptw.sinks.pipe.factory}: streams for other programs.
 """
 
 import os
@@ -22,12 +22,14 @@ from zope.interface.verify import verifyObject
 
 from rtmptw.delivery import LOSSLESS, TO_KEYFRAME
 from rtmptw.errors import SinkError
+from rtmptw.flv.body import frameFromMessage
+from rtmptw.flv.file import TagReader
 from rtmptw.frames import Frame, FrameKind
 from rtmptw.interfaces import IFrameSink, IFrameSinkFactory
-from rtmptw.sinks import _child
-from rtmptw.sinks._child import MAX_LINES, ChildSink
-from rtmptw.sinks._encodings import AnnexBEncoding, FLVEncoding
-from rtmptw.sinks.pipe import PipeSinkFactory, parsePipe
+from rtmptw.sinks import child as _child
+from rtmptw.sinks.child import MAX_LINES, ChildSink
+from rtmptw.sinks.encodings import AnnexBEncoding, FLVEncoding
+from rtmptw.sinks.pipe.factory import PipeSinkFactory, parsePipe
 from rtmptw.testing import (
     FrameSinkTestsMixin,
     RecordingProducer,
@@ -36,8 +38,6 @@ from rtmptw.testing import (
     makeStreamInfo,
     videoFrame,
 )
-from rtmptw.wire.flv import frameFromMessage
-from rtmptw.wire.flvfile import TagReader
 from tests._pyav.test_muxing import framesOf
 from tests.live.media import AUDIO_ONLY, H264_AAC, HEVC_AAC, VP9_FLAC, encode
 

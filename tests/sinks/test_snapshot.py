@@ -1,5 +1,5 @@
 """
-Tests for L{rtmptw.sinks.snapshot}.
+Tests for L{rtmptw.sinks.snapshot.sink}.
 """
 
 import io
@@ -16,13 +16,14 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from rtmptw._blocking import Lane
 from rtmptw.errors import SinkError
+from rtmptw.flv.body import frameFromMessage
 from rtmptw.frames import Frame, FrameKind
 from rtmptw.interfaces import IFrameSink, IFrameSinkFactory
-from rtmptw.sinks import snapshot
-from rtmptw.sinks._naming import Template
-from rtmptw.sinks.snapshot import (
+from rtmptw.lane import Lane
+from rtmptw.sinks.naming import Template
+from rtmptw.sinks.snapshot import sink as snapshot
+from rtmptw.sinks.snapshot.sink import (
     MAX_WAITING,
     Snapshots,
     SnapshotSink,
@@ -30,11 +31,10 @@ from rtmptw.sinks.snapshot import (
     parseSnapshots,
 )
 from rtmptw.testing import FrameSinkTestsMixin, RecordingProducer, makeStreamInfo
-from rtmptw.wire.flv import frameFromMessage
 from tests._pyav.test_decoding import framesOf, smallPictures
 from tests.live.media import H264_AAC, VIDEO_ONLY, encode
 from tests.sinks.test_file import HeldLane, ImmediateLane
-from tests.test_blocking import ThreadClock
+from tests.test_lane import ThreadClock
 
 STREAM = makeStreamInfo("live", "cam")
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)

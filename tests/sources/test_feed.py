@@ -20,12 +20,12 @@ from rtmptw.frames import Codec, Frame, FrameKind, Role
 from rtmptw.hub.hub import StreamHub
 from rtmptw.interfaces import IFrameSource
 from rtmptw.sources import feed as module
-from rtmptw.sources._passing import MAX_AHEAD, MAX_HELD
 from rtmptw.sources.feed import Feed, FeedEnded, FeedFull, publish
+from rtmptw.sources.passing import MAX_AHEAD, MAX_HELD
 from rtmptw.testing import RecordingSink, audioFrame, makeFrames, videoFrame
 from tests.hub.test_hub import SinkFactory, Source
 from tests.live.media import H264_AAC, HEIGHT, WIDTH, encode
-from tests.test_blocking import ThreadClock
+from tests.test_lane import ThreadClock
 
 RATE = 48000
 

@@ -17,14 +17,14 @@ from zope.interface.verify import verifyObject
 
 from rtmptw._pyav.demuxing import ENDED, FAILED
 from rtmptw.delivery import Delivery, Policy
+from rtmptw.flv import file as flvfile
 from rtmptw.frames import Frame
 from rtmptw.hub.hub import StreamHub
 from rtmptw.interfaces import IDemanded, IFrameSource
-from rtmptw.sources._pulling import LINGER_ON_DEMAND
+from rtmptw.rtmpclient.pull import Pull
 from rtmptw.sources.media import END_TIMEOUT, LONGEST_WAIT, MAX_LINES, MediaPull
-from rtmptw.sources.pull import Pull
+from rtmptw.sources.pulling import LINGER_ON_DEMAND
 from rtmptw.testing import RecordingSink, makeFrames
-from rtmptw.wire import flvfile
 from tests.hub.test_hub import SinkFactory, Source
 
 

@@ -7,11 +7,11 @@ every C{twistd} on the machine.
 
 from twisted.application.service import ServiceMaker
 
-from rtmptw.sinkplugin import SinkPlugin
+from rtmptw.plugins.sink import SinkPlugin
 
 rtmp = ServiceMaker(
     "RTMP media server",
-    "rtmptw.tap",
+    "rtmptw.app.options",
     "An RTMP media server that gives every frame to your sinks.",
     "rtmp",
 )
@@ -19,32 +19,34 @@ rtmp = ServiceMaker(
 fileSink = SinkPlugin(
     "file",
     "[:DIRECTORY][:name=TEMPLATE][:rotate=SECONDS][:maxSize=BYTES]",
-    "rtmptw.sinks.file.FileSinkFactory.fromString",
+    "rtmptw.sinks.file.factory.FileSinkFactory.fromString",
 )
 
-nullSink = SinkPlugin("null", "", "rtmptw.sinks.null.NullSinkFactory.fromString")
+nullSink = SinkPlugin(
+    "null", "", "rtmptw.sinks.null.factory.NullSinkFactory.fromString"
+)
 
 relaySink = SinkPlugin(
-    "relay", ":URL[#OPTIONS]", "rtmptw.outputs.relay.RelaySinkFactory.fromString"
+    "relay", ":URL[#OPTIONS]", "rtmptw.rtmpclient.relay.RelaySinkFactory.fromString"
 )
 
 recordSink = SinkPlugin(
     "record",
     "[:DIRECTORY][:format=mp4|mkv|ts|flv][:name=TEMPLATE][:rotate=SECONDS]"
     "[:maxSize=BYTES][:fragment=SECONDS]",
-    "rtmptw.sinks.remux.RecordSinkFactory.fromString",
+    "rtmptw.sinks.record.sink.RecordSinkFactory.fromString",
 )
 
 sendSink = SinkPlugin(
     "send",
     ":URL[#[format=NAME][&OPTION=VALUE...]]",
-    "rtmptw.sinks.remux.SendSinkFactory.fromString",
+    "rtmptw.sinks.record.sink.SendSinkFactory.fromString",
 )
 
 pipeSink = SinkPlugin(
     "pipe",
     ":COMMAND LINE[ #OPTIONS]",
-    "rtmptw.sinks.pipe.PipeSinkFactory.fromString",
+    "rtmptw.sinks.pipe.factory.PipeSinkFactory.fromString",
 )
 
 decodeSink = SinkPlugin(
@@ -52,11 +54,11 @@ decodeSink = SinkPlugin(
     ":CALLABLE[:format=native|rgb24|bgr24|gray][:policy=lossless|latest|to-keyframe]"
     "[:size=WxH][:fps=N][:keyframes=1][:media=video|audio|both][:track=N]"
     "[:onError=continue|detach]",
-    "rtmptw.sinks.decode.DecodeSinkFactory.fromString",
+    "rtmptw.sinks.decode.sink.DecodeSinkFactory.fromString",
 )
 
 snapshotSink = SinkPlugin(
     "snapshot",
     "[:DIRECTORY][:every=SECONDS][:format=jpg|png][:name=TEMPLATE][:size=WxH]",
-    "rtmptw.sinks.snapshot.SnapshotSinkFactory.fromString",
+    "rtmptw.sinks.snapshot.sink.SnapshotSinkFactory.fromString",
 )

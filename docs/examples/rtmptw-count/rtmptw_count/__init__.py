@@ -8,7 +8,7 @@ from zope.interface import implementer
 from rtmptw.delivery import LOSSLESS
 from rtmptw.frames import Role
 from rtmptw.interfaces import IFrameSink
-from rtmptw.sinkplugin import FrameSinkFactory
+from rtmptw.plugins.sink import FrameSinkFactory
 
 
 @implementer(IFrameSink)

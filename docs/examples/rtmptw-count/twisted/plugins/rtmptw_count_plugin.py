@@ -2,6 +2,6 @@
 What rtmptw-count adds to rtmptw: the sink C{count}.
 """
 
-from rtmptw.sinkplugin import SinkPlugin
+from rtmptw.plugins.sink import SinkPlugin
 
 countSink = SinkPlugin("count", "[:LABEL]", "rtmptw_count.CountSinkFactory")

@@ -1,0 +1,274 @@
+"""
+The media server as a Twisted service, made from a L{Config}.
+"""
+
+import signal
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from twisted.application.internet import StreamServerEndpointService
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from rtmptw.app.ledgerfile import LedgerFile
+from rtmptw.errors import StartError
+from rtmptw.hub.hub import StreamHub
+from rtmptw.hub.stream import SinkReport
+from rtmptw.interfaces import IFrameSinkFactory, IStreamAuthorizer
+from rtmptw.rtmp.serversession import ServerSettings
+from rtmptw.rtmpclient.pull import Pull
+from rtmptw.rtmpserver.play import PlaySettings
+from rtmptw.rtmpserver.protocol import RTMPFactory
+from rtmptw.server import Server, startSinkFactory
+
+#: Sinks have so many seconds to put everything away at the end; the process is
+#: promised to be gone after ten.
+SHUTDOWN_TIMEOUT = 8.0
+
+DEFAULT_PORT = "tcp:1935"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """
+    What a server is to do.
+
+    @ivar ports: endpoint descriptions to listen on.
+    @ivar sinks: the sinks' names and factories.
+    @ivar settings: towards clients.
+    @ivar graceTime: how long a stream waits for its publisher, in seconds.
+    @ivar gopCache: whether late sinks get the frames since the last key frame.
+    @ivar play: towards viewers.
+    @ivar isPaced: whether sockets are read only every few milliseconds when there is
+        much to do.
+    @ivar ledger: the path of the ledger file; empty for none.
+    @ivar manhole: the endpoint description of a Python prompt over SSH; empty for
+        none.
+    @ivar pulls: streams to play from elsewhere and publish here.
+    """
+
+    ports: tuple[str, ...] = (DEFAULT_PORT,)
+    sinks: tuple[tuple[str, IFrameSinkFactory], ...] = ()
+    settings: ServerSettings = field(default_factory=ServerSettings)
+    graceTime: float = 0.0
+    gopCache: bool = True
+    play: PlaySettings = field(default_factory=PlaySettings)
+    isPaced: bool = True
+    ledger: str = ""
+    manhole: str = ""
+    pulls: tuple[Pull, ...] = ()
+
+
+class RTMPService(MultiService):
+    """
+    The media server.
+
+    @ivar hub: its streams.
+    @ivar factory: its connections.
+    @ivar server: the same for Python programs and the manhole.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        config: Config,
+        reactor: Any,
+        authorizer: IStreamAuthorizer | None = None,
+    ) -> None:
+        """
+        @raise StartError: if there can be no manhole.
+        """
+        super().__init__()
+        self._config = config
+        self._reactor = reactor
+        self._stopBy = 0.0
+        self._ledger = LedgerFile(config.ledger) if config.ledger else None
+        self.hub = StreamHub(
+            reactor,
+            config.sinks,
+            graceTime=config.graceTime,
+            gopCache=config.gopCache,
+            sinkEnded=self._sinkEnded,
+        )
+        self.factory = RTMPFactory(
+            self.hub, config.settings, authorizer, config.play, config.isPaced
+        )
+        self.server = Server(self.hub, self.factory, reactor)
+        for description in config.ports:
+            _PortService(reactor, description, self.factory).setServiceParent(self)
+        if config.manhole:
+            _PortService(
+                reactor, config.manhole, _manhole(self.server)
+            ).setServiceParent(self)
+        for pull in config.pulls:
+            cast(Any, pull.service(self.hub, reactor)).setServiceParent(self)
+
+    def startService(self) -> None:
+        """
+        Start the sinks, then listen.
+
+        @raise SinkError: if a sink cannot work.
+        """
+        if self._ledger is not None:
+            self._ledger.open(self._reactor)
+        for _name, factory in self._config.sinks:
+            startSinkFactory(factory, self.hub, self._reactor)
+        super().startService()
+        if not self._config.sinks:
+            self._log.warn(
+                "there is no --sink: streams are taken in, and nothing is kept"
+            )
+
+    def _sinkEnded(self, report: SinkReport) -> None:
+        ledger = report.ledger
+        self._log.info(
+            "{stream}: {sink} got {delivered} of {received} frames, {bytes} bytes"
+            "{dropped}: {ended}{failure}",
+            stream=report.stream,
+            sink=report.sink,
+            delivered=ledger.delivered,
+            received=ledger.received,
+            bytes=ledger.bytes,
+            dropped="".join(
+                f", {count} dropped ({reason})"
+                for reason, count in sorted(ledger.dropped.items())
+            ),
+            ended=report.ended,
+            failure=f"; {report.failure}" if report.failure else "",
+        )
+        if self._ledger is not None:
+            self._ledger.add(report)
+
+    def stopService(self) -> "Deferred[None]":
+        """
+        Listen no more, end all streams, and wait until the sinks have put
+        everything away.
+        """
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        self._stopBy = self._reactor.seconds() + SHUTDOWN_TIMEOUT
+        await maybeDeferred(MultiService.stopService, self)
+        reason = "the server stops"
+        await self._inTime(self.hub.shutdown(reason), "sinks had not finished")
+        self.factory.close(reason)
+        stops = [
+            maybeDeferred(factory.stopFactory).addErrback(self._failed)
+            for _name, factory in self._config.sinks
+        ]
+        stops.append(self.server.stopped())
+        await self._inTime(DeferredList(stops), "sink factories had not stopped")
+        if self._ledger is not None:
+            await self._inTime(
+                Deferred.fromCoroutine(self._ledger.close()),
+                "the ledger was not written",
+            )
+
+    async def _inTime(self, waiting: "Deferred[Any]", what: str) -> None:
+        """
+        Wait, but not for ever: a dead disk must not keep the process alive.
+        """
+        done: Deferred[bool] = Deferred()
+        left = max(0.0, self._stopBy - self._reactor.seconds())
+        timer = self._reactor.callLater(left, done.callback, False)
+
+        def finished(result: Any) -> None:
+            if timer.active():
+                timer.cancel()
+                done.callback(True)
+
+        waiting.addErrback(self._failed)
+        waiting.addCallback(finished)
+        if not await done:
+            self._log.error(
+                "{what} {seconds:g} s after the stop; going without that",
+                what=what,
+                seconds=SHUTDOWN_TIMEOUT,
+            )
+
+    def _failed(self, failure: Failure) -> None:
+        self._log.failure("an error at the end", failure)
+
+
+def _manhole(server: Server) -> Factory:
+    """
+    @raise StartError: with one sentence, if there can be no manhole.
+    """
+    try:
+        from rtmptw.app.manhole import manholeFactory
+    except ImportError as error:
+        raise StartError(
+            f"--manhole needs {error.name}: pip install 'rtmptw[manhole]'"
+        ) from error
+    try:
+        return cast(Factory, manholeFactory(lambda: {"server": server}))
+    except (OSError, ValueError) as error:
+        raise StartError(f"--manhole: no key for it: {error}") from error
+
+
+class _PortService(StreamServerEndpointService):
+    """
+    A port whose failure to listen is said in one sentence.
+    """
+
+    def __init__(self, reactor: Any, description: str, factory: Factory) -> None:
+        super().__init__(serverFromString(reactor, description), factory)
+        self._description = description
+        self._raiseSynchronously = True
+
+    def privilegedStartService(self) -> None:
+        """
+        Listen.
+
+        @raise StartError: with the sentence, if the port cannot be had.
+        """
+        try:
+            super().privilegedStartService()
+        except Exception as error:
+            # Endpoints raise what they like: CannotListenError, OverflowError, ...
+            raise StartError(
+                f"cannot listen on {self._description}: {error}"
+            ) from error
+
+
+def exitCleanly(reactor: Any) -> None:
+    """
+    Stop the reactor on SIGTERM and SIGINT, so that the process exits with status 0
+    when all is put away. (Left alone, C{twistd} kills itself with the same signal
+    again after a clean stop.)
+    """
+
+    def stop(number: int, frame: object) -> None:
+        reactor.callFromThread(stopOnce)
+
+    def stopOnce() -> None:
+        if reactor.running:
+            reactor.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
+def ignoreHangUp(reactor: Any) -> None:
+    """
+    Go on after SIGHUP, which elsewhere asks a server to read its configuration again,
+    and say that nothing was. Left alone, it would kill the process in the middle of its
+    streams. There is no such signal on Windows.
+    """
+
+    def say(number: int, frame: object) -> None:
+        # A handler runs wherever the program is at the moment, even in the log.
+        reactor.callFromThread(
+            Logger().info,
+            "SIGHUP: the configuration is not read again, and the server goes on as it "
+            "is; stop and start it to change something",
+        )
+
+    hangUp = getattr(signal, "SIGHUP", None)
+    if hangUp is not None:
+        signal.signal(hangUp, say)

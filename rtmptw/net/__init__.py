@@ -1,0 +1,3 @@
+"""
+How sockets are economised: many read at once, many written at once.
+"""

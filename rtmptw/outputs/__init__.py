@@ -1,3 +1,0 @@
-"""
-What serves a peer with the frames of a stream: players and relays.
-"""

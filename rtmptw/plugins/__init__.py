@@ -1,0 +1,3 @@
+"""
+What plugs in, and how it is found.
+"""

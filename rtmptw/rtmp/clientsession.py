@@ -1,0 +1,654 @@
+"""
+The client's side of a conversation, without sockets: it publishes one stream to a
+server, or plays one from it::
+
+    session = ClientSession(now, os.urandom, RTMPTarget.fromURL(url), publishes=True)
+    transport.write(session.dataToSend())
+    for event in session.receive(data, now):
+        ...                                  # StreamAccepted, FramesReceived, ...
+    session.sendFrame(frame, timestamp)
+    transport.write(session.dataToSend())
+
+Time is an argument: C{now} is a monotonic clock in seconds.
+"""
+
+from collections.abc import Callable
+
+from rtmptw.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
+from rtmptw.flv.body import dataMessage, frameFromMessage
+from rtmptw.frames import Frame, FrameKind
+from rtmptw.rtmp import amf0
+from rtmptw.rtmp.amf import AMFObject, ECMAArray, Value
+from rtmptw.rtmp.chunkreader import ChunkReader, Limits
+from rtmptw.rtmp.conversation import CAN_FORWARD, CAPABILITIES, CONTROL, Speaker
+from rtmptw.rtmp.events import (
+    ClientEvent,
+    FramesReceived,
+    HeaderCleared,
+    SessionEnded,
+    StreamAccepted,
+    StreamRefused,
+)
+from rtmptw.rtmp.handshake import Await, ClientHandshake
+from rtmptw.rtmp.message import (
+    Acknowledgement,
+    Command,
+    Message,
+    MessageType,
+    SetChunkSize,
+    SetPeerBandwidth,
+    UserControl,
+    UserControlEvent,
+    WindowAcknowledgementSize,
+    expandAggregate,
+    parse,
+)
+from rtmptw.rtmp.names import printable
+from rtmptw.rtmp.states import (
+    CLIENT_TRANSITIONS,
+    ClientConversation,
+    Step,
+    advance,
+)
+from rtmptw.rtmp.url import RTMPTarget
+
+#: Where commands of a stream and media go (FFmpeg's numbers; some servers look at types
+#: only, none minds these).
+_STREAM_COMMANDS = 8
+_CHUNK_STREAMS = {FrameKind.AUDIO: 4, FrameKind.VIDEO: 6, FrameKind.DATA: 5}
+
+#: Our chunk size in bytes. OBS sends 4096 to every service there is.
+CHUNK_SIZE = 4096
+#: Seconds for the handshake, and for each answer. MediaMTX waits as long.
+STEP_TIMEOUT = 10.0
+#: Seconds that a stream we play may bring nothing. Encoders send at least audio each
+#: few tens of milliseconds; nginx-rtmp says nothing while nobody publishes.
+SILENCE_TIMEOUT = 10.0
+#: Acknowledge at least each so many bytes, asked or not.
+WINDOW = 2_500_000
+#: What we tell a server to send ahead, in ms (FFmpeg's number; SRS and nginx-rtmp
+#: take no notice, old Flash servers do).
+BUFFER_LENGTH = 3000
+
+#: Transaction ids.
+_CONNECT = 1.0
+_RELEASE_STREAM = 2.0
+_FC_PUBLISH = 3.0
+_CREATE_STREAM = 4.0
+_START = 5.0
+_FC_UNPUBLISH = 6.0
+_DELETE_STREAM = 7.0
+_CHECK_BANDWIDTH = 8.0
+
+#: All of Enhanced RTMP v2, one by one: not every server knows the asterisk here.
+_FOUR_CCS: list[Value] = [
+    "av01",
+    "avc1",
+    "hvc1",
+    "vvc1",
+    "vp08",
+    "vp09",
+    "ac-3",
+    "ec-3",
+    ".mp3",
+    "fLaC",
+    "mp4a",
+    "Opus",
+]
+#: Last words of codes that mean a refusal, whatever the level says (librtmp decides
+#: by the code, FFmpeg by the level).
+_REFUSALS = frozenset(
+    {
+        "BadName",
+        "Denied",
+        "Failed",
+        "InvalidApp",
+        "Rejected",
+        "StreamNotFound",
+        "Unauthorized",
+    }
+)
+#: What ends a stream that we play.
+_PLAY_ENDS = frozenset(
+    {
+        "NetStream.Play.Complete",
+        "NetStream.Play.Stop",
+        "NetStream.Play.UnpublishNotify",
+    }
+)
+#: What ends the connection, or our publishing.
+_ENDS = frozenset(
+    {
+        "NetConnection.Connect.AppShutdown",
+        "NetConnection.Connect.Closed",
+        "NetStream.Unpublish.Success",
+    }
+)
+#: Data messages that are about the connection of a player and not about the stream.
+_NOT_OF_THE_STREAM = frozenset({"onStatus", "|RtmpSampleAccess"})
+
+
+class ClientSession(Speaker):
+    """
+    One conversation with a server.
+
+    @ivar streamID: the message stream that the server gave us; 0 before.
+    @ivar bytesReceived: from the server in all.
+    @ivar frames: sent or received so far.
+    """
+
+    def __init__(
+        self,
+        now: float,
+        randomBytes: Callable[[int], bytes],
+        target: RTMPTarget,
+        publishes: bool,
+        limits: Limits | None = None,
+    ) -> None:
+        """
+        @param publishes: whether to publish; if not, to play.
+        @param limits: what the server may make us hold.
+        """
+        super().__init__()
+        self._target = target
+        self._publishes = publishes
+        self._state = ClientConversation.HANDSHAKE
+        self._handshake: ClientHandshake | None = ClientHandshake(
+            int(now * 1000), randomBytes
+        )
+        self._reader = ChunkReader(self, limits)
+        self._say(self._handshake.begin())
+        self._events: list[ClientEvent] = []
+        self._now = now
+        self._waitingSince = now
+        self._reading = True
+        self.streamID = 0
+        self.bytesReceived = 0
+        self.frames = 0
+        self._acknowledged = 0
+        self._window = WINDOW
+        self._sawEnd = False
+
+    # Bytes and time.
+
+    @property
+    def state(self) -> ClientConversation:
+        """
+        What we wait for.
+        """
+        return self._state
+
+    def receive(self, data: bytes, now: float) -> list[ClientEvent]:
+        """
+        Take bytes from the server, cut anywhere.
+
+        @return: what they say, in order. What the server does wrong is a
+            L{SessionEnded}, after all that was right.
+        """
+        if self._state is ClientConversation.NOTHING:
+            return []
+        self._now = now
+        self.bytesReceived += len(data)
+        try:
+            if self._handshake is not None:
+                self._shakeHands(self._handshake, data)
+            else:
+                self._reader.receive(data)
+        except RemoteProtocolError as fault:
+            self._end(fault.label, str(fault))
+        if self.bytesReceived - self._acknowledged >= self._window:
+            self._acknowledged = self.bytesReceived
+            if self.state is not ClientConversation.NOTHING:
+                self._control(Acknowledgement(self.bytesReceived))
+        return self._takeEvents()
+
+    def deadline(self) -> float | None:
+        """
+        @return: when L{checkTime} wants to be called; C{None} for never. It moves
+            back with each frame that comes.
+        """
+        if self._state is ClientConversation.NOTHING:
+            return None
+        if self._state is ClientConversation.MEDIA:
+            # Whether a server takes what we publish, only TCP can tell.
+            if self._publishes or not self._reading:
+                return None
+            return self._waitingSince + SILENCE_TIMEOUT
+        return self._waitingSince + STEP_TIMEOUT
+
+    def checkTime(self, now: float) -> list[ClientEvent]:
+        """
+        End the session if it has waited too long.
+        """
+        deadline = self.deadline()
+        if deadline is None or now < deadline:
+            return []
+        if self._state is not ClientConversation.MEDIA:
+            self._end("timeout", f"{self._state.value} took over {STEP_TIMEOUT:g} s")
+        elif self.frames:
+            self._end("silent", f"no frame for {SILENCE_TIMEOUT:g} s")
+        else:
+            self._end(
+                "nobody-publishes",
+                f"no frame within {SILENCE_TIMEOUT:g} s: nobody publishes it there",
+            )
+        return self._takeEvents()
+
+    def readingPaused(self) -> None:
+        """
+        We do not read from the server for now: its silence says nothing.
+        """
+        self._reading = False
+
+    def readingResumed(self, now: float) -> None:
+        """
+        We read again.
+        """
+        self._reading = True
+        self._waitingSince = now
+
+    def connectionLost(self, reason: str) -> list[ClientEvent]:
+        """
+        The connection is gone. Whoever lets go of the session, too, frees all that it
+        holds, without the garbage collector.
+
+        @param reason: how, as a few words.
+        """
+        self._unsay()
+        if self._state is ClientConversation.NOTHING:
+            return []
+        if self._sawEnd:
+            self._end("stream-ended", "the stream has ended there")
+        elif self._state is ClientConversation.MEDIA:
+            self._end("lost", reason)
+        else:
+            # nginx-rtmp refuses an application so.
+            self._end("lost", f"{reason} instead of {self._state.value}")
+        return self._takeEvents()
+
+    def close(self, reason: str) -> list[ClientEvent]:
+        """
+        End the session for a reason of ours; say farewell if there is a stream.
+        """
+        if self._state is ClientConversation.NOTHING:
+            return []
+        if self.streamID:
+            if self._publishes:
+                self._command("FCUnpublish", _FC_UNPUBLISH, None, self._target.stream)
+            self._command("deleteStream", _DELETE_STREAM, None, float(self.streamID))
+        self._end("closed", reason)
+        return self._takeEvents()
+
+    # Media out.
+
+    def sendFrame(self, frame: Frame, timestamp: int) -> None:
+        """
+        Publish a frame.
+
+        @param timestamp: in ms, in place of the frame's own.
+
+        @raise LocalProtocolError: if the server has not granted it (yet).
+        """
+        if self._state is not ClientConversation.MEDIA or not self._publishes:
+            raise LocalProtocolError(f"a frame while {self._state.value} is expected")
+        payload = frame.payload
+        if not payload:
+            # MediaMTX hangs up on those.
+            return
+        if frame.name == "onMetaData":
+            payload = _setDataFrame(payload)
+        self.frames += 1
+        self._say(
+            self._writer.write(
+                _CHUNK_STREAMS[frame.kind],
+                frame.kind,
+                timestamp,
+                self.streamID,
+                payload,
+            )
+        )
+
+    # What comes in.
+
+    def _shakeHands(self, handshake: ClientHandshake, data: bytes) -> None:
+        answer = handshake.receive(data)
+        if answer:
+            self._say(answer)
+        if handshake.awaiting is Await.CHUNKS:
+            self._handshake = None
+            self._step(Step.HANDSHAKE_DONE)
+            self._connect()
+            self._reader.receive(handshake.remainder)
+
+    def _step(self, step: Step) -> None:
+        self._state = advance(CLIENT_TRANSITIONS, self._state, step)
+        self._waitingSince = self._now
+
+    def messageReceived(
+        self,
+        messageType: int,
+        timestamp: int,
+        streamID: int,
+        payload: bytes,
+        chunkStreamID: int,
+    ) -> None:
+        """
+        The chunk reader has a whole message.
+        """
+        if self._state is ClientConversation.NOTHING:
+            # It ended with a message before, in the same bytes.
+            return
+        if messageType == MessageType.AUDIO or messageType == MessageType.VIDEO:
+            self._frameReceived(
+                frameFromMessage(
+                    FrameKind.VIDEO
+                    if messageType == MessageType.VIDEO
+                    else FrameKind.AUDIO,
+                    timestamp,
+                    payload,
+                )
+            )
+        elif (
+            messageType == MessageType.DATA_AMF0 or messageType == MessageType.DATA_AMF3
+        ):
+            self._dataReceived(messageType, timestamp, payload)
+        elif messageType == MessageType.AGGREGATE:
+            for kind, time, part in expandAggregate(timestamp, payload):
+                if kind in _FRAMES:
+                    self.messageReceived(kind, time, streamID, part, chunkStreamID)
+        else:
+            message = parse(messageType, payload)
+            react = _REACTIONS.get(type(message))
+            if message is not None and react is not None:
+                react(self, message)
+
+    def _frameReceived(self, frame: Frame) -> None:
+        if self._publishes:
+            return
+        if self._state is ClientConversation.START:
+            # Media says yes as well as words do.
+            self._accepted("", "")
+        if self._state is ClientConversation.MEDIA:
+            self.frames += 1
+            self._waitingSince = self._now
+            self._sawEnd = False
+            last = self._events[-1] if self._events else None
+            if isinstance(last, FramesReceived):
+                last.frames.append(frame)
+            else:
+                self._events.append(FramesReceived(self.streamID, [frame]))
+
+    def _dataReceived(self, messageType: int, timestamp: int, payload: bytes) -> None:
+        if messageType == MessageType.DATA_AMF3 and payload[:1] == b"\0":
+            # The format selector in front of AMF0 (Enhanced RTMP v2).
+            payload = payload[1:]
+        verb, payload = dataMessage(payload)
+        frame = frameFromMessage(FrameKind.DATA, timestamp, payload)
+        if frame.name == "onPlayStatus":
+            values = amf0.decodeAll(payload, lenient=True)
+            code = _information(values[1:])[1]
+            if code in _PLAY_ENDS:
+                self._end("stream-ended", f"the stream has ended there ({code})")
+        elif frame.name in _NOT_OF_THE_STREAM:
+            return
+        elif verb == "@clearDataFrame":
+            self._events.append(HeaderCleared(self.streamID, frame.name))
+        else:
+            self._frameReceived(frame)
+
+    def _windowReceived(self, message: Message) -> None:
+        assert isinstance(message, WindowAcknowledgementSize)
+        # Never less often than we would unasked; 0 says nothing.
+        if message.size:
+            self._window = min(message.size, WINDOW)
+
+    def _bandwidthReceived(self, message: Message) -> None:
+        assert isinstance(message, SetPeerBandwidth)
+        if message.size:
+            # What the specification wants in return (5.4.5).
+            self._control(WindowAcknowledgementSize(message.size))
+
+    def _userControlReceived(self, message: Message) -> None:
+        assert isinstance(message, UserControl)
+        if message.event == UserControlEvent.PING_REQUEST:
+            self._control(UserControl(UserControlEvent.PING_RESPONSE, message.value))
+        elif message.event == UserControlEvent.STREAM_EOF:
+            # Some send it between two parts of a stream: it counts if nothing follows.
+            self._sawEnd = True
+
+    def _commandReceived(self, message: Message) -> None:
+        assert isinstance(message, Command)
+        react = _COMMAND_REACTIONS.get(message.name)
+        if react is not None:
+            react(self, message)
+
+    def _result(self, command: Command) -> None:
+        if self._state is ClientConversation.CONNECT_RESULT and self._answers(
+            command, _CONNECT
+        ):
+            _level, code, description = _information(command.values)
+            if code and code != "NetConnection.Connect.Success":
+                self._refused(code, description)
+                return
+            self._step(Step.ACCEPT)
+            self._createStream()
+        elif (
+            self._state is ClientConversation.STREAM_RESULT
+            and self._answers(command, _CREATE_STREAM)
+            and isinstance(number := command.argument(0), float)
+        ):
+            if not 1 <= number < 2**32:
+                raise RemoteProtocolError(
+                    "bad-stream-id", f"message stream {number:g} for createStream"
+                )
+            self.streamID = int(number)
+            self._step(Step.ACCEPT)
+            self._start()
+
+    def _error(self, command: Command) -> None:
+        if (
+            (
+                self._state is ClientConversation.CONNECT_RESULT
+                and self._answers(command, _CONNECT)
+            )
+            or (
+                self._state is ClientConversation.STREAM_RESULT
+                and self._answers(command, _CREATE_STREAM)
+            )
+            or (
+                self._state is ClientConversation.START
+                and command.transactionID == _START
+            )
+        ):
+            _level, code, description = _information(command.values)
+            self._refused(code, description)
+
+    def _answers(self, command: Command, transactionID: float) -> bool:
+        """
+        @return: whether a command answers the one we wait for. Some servers do not
+            say which they mean, with a transaction id of 0.
+        """
+        return command.transactionID in (transactionID, 0.0)
+
+    def _status(self, command: Command) -> None:
+        level, code, description = _information(command.values)
+        isRefusal = level == "error" or code.rpartition(".")[2] in _REFUSALS
+        if isRefusal and self._state is not ClientConversation.MEDIA:
+            self._refused(code, description)
+        elif isRefusal or code in _ENDS:
+            self._end("ended-by-server", self._words(code, description))
+        elif self._publishes:
+            if (
+                code == "NetStream.Publish.Start"
+                and self._state is ClientConversation.START
+            ):
+                self._accepted(code, description)
+        elif code in _PLAY_ENDS:
+            self._end("stream-ended", f"the stream has ended there ({code})")
+        elif (
+            code in ("NetStream.Play.Start", "NetStream.Play.PublishNotify")
+            and self._state is ClientConversation.START
+        ):
+            self._accepted(code, description)
+
+    def _checkBandwidth(self, command: Command) -> None:
+        """
+        onBWDone: FFmpeg and librtmp ask back; old Flash servers wait for that.
+        """
+        self._command("_checkbw", _CHECK_BANDWIDTH, None)
+
+    def _closed(self, command: Command) -> None:
+        """
+        The server says close or onFCUnsubscribe: it wants to be rid of us.
+        """
+        self._end("ended-by-server", f"the server said {command.name}")
+
+    def _accepted(self, code: str, description: str) -> None:
+        self._step(Step.ACCEPT)
+        self._events.append(
+            StreamAccepted(self.streamID, printable(code), printable(description))
+        )
+
+    def _refused(self, code: str, description: str) -> None:
+        self._events.append(StreamRefused(printable(code), printable(description)))
+        self._end("refused", self._words(code, description))
+
+    def _words(self, code: str, description: str) -> str:
+        """
+        @return: what the server said, for a log: it may name the stream, which may be
+            a secret.
+        """
+        said = ": ".join(word for word in (code, description) if word)
+        return self._target.withoutSecrets(said) or "no reason given"
+
+    # What goes out.
+
+    def _connect(self) -> None:
+        target = self._target
+        properties: list[tuple[str, Value]] = [("app", target.application)]
+        if self._publishes:
+            properties += [
+                ("type", "nonprivate"),
+                ("flashVer", "FMLE/3.0 (compatible; rtmptw)"),
+                ("tcUrl", target.tcUrl),
+            ]
+        else:
+            # As FFmpeg says it: any codec, and no Flash.
+            properties += [
+                ("flashVer", "LNX 9,0,124,2"),
+                ("tcUrl", target.tcUrl),
+                ("fpad", False),
+                ("capabilities", 15.0),
+                ("audioCodecs", 4071.0),
+                ("videoCodecs", 252.0),
+                ("videoFunction", 1.0),
+            ]
+        properties += [
+            ("fourCcList", _FOUR_CCS),
+            ("videoFourCcInfoMap", AMFObject([("*", CAN_FORWARD)])),
+            ("audioFourCcInfoMap", AMFObject([("*", CAN_FORWARD)])),
+            ("capsEx", CAPABILITIES),
+        ]
+        self._command("connect", _CONNECT, AMFObject(properties))
+        # Behind connect, not before: FFmpeg as a server takes nothing else first.
+        self._control(SetChunkSize(CHUNK_SIZE))
+
+    def _createStream(self) -> None:
+        if self._publishes:
+            # All three: SRS waits for FCPublish once it has seen releaseStream.
+            stream = self._target.stream
+            self._command("releaseStream", _RELEASE_STREAM, None, stream)
+            self._command("FCPublish", _FC_PUBLISH, None, stream)
+        self._command("createStream", _CREATE_STREAM, None)
+
+    def _start(self) -> None:
+        stream = self._target.stream
+        if self._publishes:
+            self._streamCommand("publish", stream, "live")
+            return
+        # -2: live, or recorded if it is not; FFmpeg says the same in ms.
+        self._streamCommand("play", stream, -2000.0)
+        payload = (
+            UserControlEvent.SET_BUFFER_LENGTH.to_bytes(2, "big")
+            + self.streamID.to_bytes(4, "big")
+            + BUFFER_LENGTH.to_bytes(4, "big")
+        )
+        self._say(self._writer.write(CONTROL, MessageType.USER_CONTROL, 0, 0, payload))
+
+    def _streamCommand(self, name: str, *values: Value) -> None:
+        messageType, payload = Command(name, _START, (None, *values)).encode()
+        self._say(
+            self._writer.write(_STREAM_COMMANDS, messageType, 0, self.streamID, payload)
+        )
+
+    def _end(self, label: str, reason: str) -> None:
+        self._step(Step.CLOSE)
+        self._handshake = None
+        self._reader.giveUp()
+        self._events.append(SessionEnded(label, printable(reason)))
+
+    def _takeEvents(self) -> list[ClientEvent]:
+        events = self._events
+        self._events = []
+        return events
+
+
+def _information(values: "list[Value] | tuple[Value, ...]") -> tuple[str, str, str]:
+    """
+    @return: level, code and description of the last object among the values, which
+        is the information object; empty where it does not say.
+    """
+    for value in reversed(values):
+        if isinstance(value, AMFObject):
+            level, code, description = (
+                text if isinstance(text := value.get(name), str) else ""
+                for name in ("level", "code", "description")
+            )
+            return level, code, description
+    return "", "", ""
+
+
+def _setDataFrame(payload: bytes) -> bytes:
+    """
+    @param payload: of an onMetaData message.
+    @return: what tells a server to keep it for those who come later. The value is an
+        ECMA array, as the FLV specification has it: FFmpeg's reader wants it so.
+    """
+    if payload.startswith(_METADATA_OBJECT):
+        try:
+            name, value, *more = amf0.decodeAll(payload, lenient=True)
+            if isinstance(value, AMFObject):
+                payload = amf0.encode(name, ECMAArray(value.properties), *more)
+        except ProtocolError:
+            # Not for us to judge: as it came.
+            pass
+    return amf0.encode("@setDataFrame") + payload
+
+
+#: Metadata as an object and not an array.
+_METADATA_OBJECT = amf0.encode("onMetaData") + b"\3"
+
+_FRAMES = frozenset(
+    {
+        MessageType.AUDIO,
+        MessageType.VIDEO,
+        MessageType.DATA_AMF0,
+        MessageType.DATA_AMF3,
+    }
+)
+
+_REACTIONS: dict[type, Callable[[ClientSession, Message], None]] = {
+    WindowAcknowledgementSize: ClientSession._windowReceived,
+    SetPeerBandwidth: ClientSession._bandwidthReceived,
+    UserControl: ClientSession._userControlReceived,
+    Command: ClientSession._commandReceived,
+}
+
+_COMMAND_REACTIONS: dict[str, Callable[[ClientSession, Command], None]] = {
+    "_result": ClientSession._result,
+    "_error": ClientSession._error,
+    "onStatus": ClientSession._status,
+    "onBWDone": ClientSession._checkBandwidth,
+    "close": ClientSession._closed,
+    "onFCUnsubscribe": ClientSession._closed,
+}

@@ -1,0 +1,3 @@
+"""
+Our connections to other servers: relays and pulls.
+"""

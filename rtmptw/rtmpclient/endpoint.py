@@ -1,0 +1,75 @@
+"""
+Where to connect, over plain TCP and over TLS.
+"""
+
+from typing import Any, cast
+
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IStreamClientEndpoint
+
+from rtmptw.errors import SinkError
+from rtmptw.rtmp.url import RTMPTarget
+
+#: Seconds for a name to be looked up and a connection to be made.
+CONNECT_TIMEOUT = 10.0
+
+
+def clientEndpoint(
+    reactor: Any, target: RTMPTarget, trustRoot: Any = None
+) -> IStreamClientEndpoint:
+    """
+    @param trustRoot: for rtmps, whose certificates to trust, from
+        L{trustRootFrom}; C{None} for those that the system trusts.
+    @return: where to connect. The name is looked up at each connection.
+    """
+    endpoint: Any = HostnameEndpoint(
+        reactor, target.host, target.port, timeout=CONNECT_TIMEOUT
+    )
+    if target.scheme == "rtmps":
+        from twisted.internet.ssl import optionsForClientTLS
+
+        endpoint = wrapClientTLS(
+            optionsForClientTLS(target.host, trustRoot=trustRoot), endpoint
+        )
+    return cast(IStreamClientEndpoint, endpoint)
+
+
+def checkTLS() -> None:
+    """
+    Look whether there is what rtmps needs.
+
+    @raise SinkError: if not.
+    """
+    try:
+        import service_identity  # noqa: F401
+        import twisted.internet.ssl  # noqa: F401
+    except ImportError as error:
+        raise SinkError(
+            f"rtmps:// needs TLS ({error}): pip install 'rtmptw[tls]'"
+        ) from error
+
+
+def trustRootFrom(path: str) -> Any:
+    """
+    @param path: of a PEM file with certificates.
+    @return: what trusts these certificates and no others.
+
+    @raise SinkError: if they cannot be had.
+    """
+    checkTLS()
+    from OpenSSL.crypto import Error
+    from twisted.internet.ssl import Certificate, trustRootFromCertificates
+
+    end = b"-----END CERTIFICATE-----"
+    try:
+        with open(path, "rb") as file:
+            pieces = file.read().split(end)[:-1]
+        if not pieces:
+            raise SinkError(f"{path} holds no certificate in PEM form")
+        return trustRootFromCertificates(
+            [Certificate.loadPEM(piece + end) for piece in pieces]
+        )
+    except OSError as error:
+        raise SinkError(f"{path} cannot be read: {error.strerror}") from error
+    except (Error, ValueError) as error:
+        raise SinkError(f"{path} holds no certificate that can be read") from error

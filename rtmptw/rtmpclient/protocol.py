@@ -1,0 +1,379 @@
+"""
+rtmptw as a client: the glue between Twisted and a client's session, and what keeps a
+connection going.
+"""
+
+import os
+from typing import Any, cast
+
+from twisted.internet import tcp
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import (
+    IAddress,
+    IConsumer,
+    IDelayedCall,
+    IPushProducer,
+    IReactorTime,
+    ITCPTransport,
+)
+from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import Interface, implementer
+
+from rtmptw.frames import Frame
+from rtmptw.rtmp.clientsession import ClientSession
+from rtmptw.rtmp.events import (
+    ClientEvent,
+    FramesReceived,
+    HeaderCleared,
+    SessionEnded,
+    StreamAccepted,
+    StreamRefused,
+)
+from rtmptw.rtmp.url import RTMPTarget
+
+#: A server that takes nothing of what waits for it for so many seconds is gone.
+STALL_TIMEOUT = 30.0
+#: A server that does not take our last words is cut off after so many seconds.
+LINGER = 5.0
+
+
+class IRTMPClientUser(Interface):
+    """
+    Who publishes to a server, or plays from it, through an L{RTMPClientProtocol}.
+    """
+
+    def streamAccepted(protocol: "RTMPClientProtocol") -> None:
+        """
+        The server grants it: frames may be sent, or will come.
+        """
+
+    def frameReceived(frame: Frame) -> None:
+        """
+        A frame of the stream that is played.
+        """
+
+    def headerCleared(name: str) -> None:
+        """
+        The stream that is played withdraws a data header.
+        """
+
+    def sendingPaused() -> None:
+        """
+        So much waits to be sent that more should not be given for now. Said only
+        after C{streamAccepted}.
+        """
+
+    def sendingResumed() -> None:
+        """
+        All that waited was sent. Said only after C{sendingPaused}.
+        """
+
+    def conversationEnded(ending: "Ending") -> None:
+        """
+        The connection is closed. Nothing follows.
+        """
+
+
+class Ending:
+    """
+    How a conversation ended.
+
+    @ivar label: a short fixed word, of L{SessionEnded}.
+    @ivar reason: a sentence, without secrets of the URL.
+    @ivar refusal: the server's very words, if it refused; else empty.
+    @ivar frames: how many were sent or received.
+    """
+
+    __slots__ = ("frames", "label", "reason", "refusal")
+
+    def __init__(self, label: str, reason: str, refusal: str, frames: int) -> None:
+        self.label = label
+        self.reason = reason
+        self.refusal = refusal
+        self.frames = frames
+
+
+@implementer(IPushProducer)
+class RTMPClientProtocol(Protocol):
+    """
+    One connection to a server.
+
+    It is its own transport's producer, and passes on to its user when to send.
+    """
+
+    def __init__(
+        self, clock: IReactorTime, target: RTMPTarget, publishes: bool, user: Any
+    ) -> None:
+        """
+        @param user: provides L{IRTMPClientUser}.
+        """
+        self.peer = ""
+        self._clock = clock
+        self._user = user
+        self._session = ClientSession(clock.seconds(), os.urandom, target, publishes)
+        self._timer: IDelayedCall | None = None
+        self._stalled: IDelayedCall | None = None
+        self._refusal = ""
+        self._ended: SessionEnded | None = None
+        self._isAccepted = False
+        self._paused = False
+        self._lost = False
+        self._isHangingUp = False
+
+    # From the transport.
+
+    def connectionMade(self) -> None:
+        """
+        Begin the conversation, and its clock.
+        """
+        transport = cast(Any, self.transport)
+        address = transport.getPeer()
+        self.peer = f"{address.host}:{address.port}"
+        if ITCPTransport.providedBy(transport):
+            transport.setTcpNoDelay(True)
+            transport.setTcpKeepAlive(True)
+        if IConsumer.providedBy(transport):
+            transport.registerProducer(self, True)
+        self._send()
+        self._arm()
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Give bytes to the session and do what it says.
+        """
+        self._do(self._session.receive(data, self._clock.seconds()))
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        The end.
+        """
+        self._lost = True
+        self._do(self._session.connectionLost(_lostReason(reason)))
+        for timer in (self._timer, self._stalled):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._stalled = None
+        ended = self._ended
+        assert ended is not None
+        self._user.conversationEnded(
+            Ending(ended.label, ended.reason, self._refusal, self._session.frames)
+        )
+
+    # From the transport as our consumer.
+
+    def pauseProducing(self) -> None:
+        """
+        The transport's buffer is full. (It says so at each write.)
+        """
+        if self._ended is None and self._stalled is None:
+            self._stalled = self._clock.callLater(STALL_TIMEOUT, self._stalledTooLong)
+            if self._isAccepted:
+                self._user.sendingPaused()
+
+    def resumeProducing(self) -> None:
+        """
+        The transport's buffer is empty.
+
+        TLS says so as well when its handshake is over: then our own words were
+        waiting, and no frame may follow them yet.
+        """
+        wasPaused = self._stalled is not None
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+        if wasPaused and self._isAccepted and self._ended is None:
+            self._user.sendingResumed()
+
+    def stopProducing(self) -> None:
+        """
+        The connection is lost; C{connectionLost} follows.
+        """
+
+    def _stalledTooLong(self) -> None:
+        self._stalled = None
+        self._end("stalled", f"the server took nothing for {STALL_TIMEOUT:g} s")
+        self.abort()
+
+    # From the user.
+
+    def sendFrame(self, frame: Frame, timestamp: int) -> bool:
+        """
+        Publish a frame.
+
+        @param timestamp: in ms, in place of the frame's own.
+        @return: whether it was taken; not if the conversation is over.
+        """
+        if self._ended is not None:
+            return False
+        self._session.sendFrame(frame, timestamp)
+        self._send()
+        return True
+
+    def pauseReading(self) -> None:
+        """
+        Read nothing from the server until L{resumeReading}.
+        """
+        if not self._paused and not self._lost and self._ended is None:
+            self._paused = True
+            self._session.readingPaused()
+            cast(IPushProducer, self.transport).pauseProducing()
+
+    def resumeReading(self) -> None:
+        """
+        Read on.
+        """
+        if self._paused and not self._lost:
+            self._paused = False
+            self._session.readingResumed(self._clock.seconds())
+            cast(IPushProducer, self.transport).resumeProducing()
+            self._arm()
+
+    def finish(self, reason: str) -> None:
+        """
+        Say farewell, send what waits, and close when the server has read it. The
+        user bounds the time with L{abort}.
+        """
+        if self._ended is None:
+            # Paused or not, its end must be noticed.
+            self.resumeReading()
+            self._do(self._session.close(reason))
+
+    def hangUp(self, label: str, reason: str) -> None:
+        """
+        End the conversation without farewell.
+
+        @param label: a short fixed word, for L{Ending}.
+        """
+        if self._ended is None:
+            self._end(label, reason)
+            self._hangUp()
+
+    def abort(self) -> None:
+        """
+        Close at once; what was not sent yet is lost.
+        """
+        if not self._lost:
+            self._end("closed", "given up")
+            cast(Any, self.transport).abortConnection()
+
+    def _end(self, label: str, reason: str) -> None:
+        if self._ended is None:
+            self._session.close(reason)
+            self._ended = SessionEnded(label, reason)
+
+    # From the session.
+
+    def _do(self, events: list[ClientEvent]) -> None:
+        for event in events:
+            if isinstance(event, FramesReceived):
+                for frame in event.frames:
+                    if self._ended is None:
+                        self._user.frameReceived(frame)
+            elif isinstance(event, HeaderCleared):
+                self._user.headerCleared(event.name)
+            elif isinstance(event, StreamAccepted):
+                isFull = self._stalled is not None
+                self._isAccepted = True
+                self._user.streamAccepted(self)
+                if isFull and self._stalled is not None and self._ended is None:
+                    self._user.sendingPaused()
+            elif isinstance(event, StreamRefused):
+                self._refusal = event.description or event.code
+            elif self._ended is None:
+                assert isinstance(event, SessionEnded)
+                self._ended = event
+        if not self._lost:
+            self._send()
+            if self._ended is None:
+                self._arm()
+            elif events:
+                self._hangUp()
+
+    def _send(self) -> None:
+        data = self._session.dataToSend()
+        if data and self.transport is not None:
+            self.transport.write(data)
+
+    def _hangUp(self) -> None:
+        """
+        Close once our last words are out.
+
+        Only our half, if that is possible: a server that still says something would
+        be answered with a reset, and what it had not read yet of our stream would be
+        lost. It closes the other half when it has read to the end.
+        """
+        if self._isHangingUp:
+            return
+        self._isHangingUp = True
+        transport = cast(Any, self.transport)
+        if IConsumer.providedBy(transport):
+            transport.unregisterProducer()
+        assert self._ended is not None
+        isPlain = isinstance(transport, tcp.Connection) and not transport.TLS
+        if isPlain and self._ended.label == "closed":
+            transport.loseWriteConnection()
+        else:
+            # TLS waits for the server's goodbye by itself.
+            transport.loseConnection()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._ended.label != "closed":
+            self._timer = self._clock.callLater(LINGER, self._lingered)
+
+    def _lingered(self) -> None:
+        self._timer = None
+        self.abort()
+
+    def _arm(self) -> None:
+        """
+        Wake up when the session wants it, or earlier.
+        """
+        deadline = self._session.deadline()
+        if deadline is None:
+            return
+        if self._timer is None:
+            delay = max(0.0, deadline - self._clock.seconds())
+            self._timer = self._clock.callLater(delay, self._timeUp)
+
+    def _timeUp(self) -> None:
+        self._timer = None
+        self._do(self._session.checkTime(self._clock.seconds()))
+
+
+def _lostReason(reason: Failure) -> str:
+    if reason.check(ConnectionDone):
+        return "the server closed the connection"
+    return f"the connection was lost: {reason.getErrorMessage()}"
+
+
+class RTMPClientFactory(ClientFactory):
+    """
+    Makes the protocol of one connection to a server::
+
+        endpoint = clientEndpoint(reactor, target)
+        endpoint.connect(RTMPClientFactory(reactor, target, True, user))
+    """
+
+    noisy = False
+
+    def __init__(
+        self, clock: IReactorTime, target: RTMPTarget, publishes: bool, user: Any
+    ) -> None:
+        """
+        @param publishes: whether to publish; if not, to play.
+        @param user: provides L{IRTMPClientUser}.
+        """
+        self._clock = clock
+        self._target = target
+        self._publishes = publishes
+        self._user = user
+
+    def buildProtocol(self, addr: IAddress | None) -> RTMPClientProtocol:
+        """
+        @return: the protocol of the connection.
+        """
+        return RTMPClientProtocol(
+            self._clock, self._target, self._publishes, self._user
+        )

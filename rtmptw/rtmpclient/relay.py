@@ -1,0 +1,446 @@
+"""
+Publishes streams to other servers.
+"""
+
+import random
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from urllib.parse import parse_qsl
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IPushProducer,
+    IStreamClientEndpoint,
+)
+from twisted.python.usage import UsageError
+from zope.interface import implementer
+
+from rtmptw.delivery import Delivery, Policy
+from rtmptw.frames import CodecHeaders, Frame, FrameKind, Role, StreamInfo
+from rtmptw.hub.gop import GroupOfPictures
+from rtmptw.interfaces import IFrameSink
+from rtmptw.plugins.sink import FrameSinkFactory
+from rtmptw.rtmp.url import RTMPTarget
+from rtmptw.rtmpclient.endpoint import checkTLS, clientEndpoint, trustRootFrom
+from rtmptw.rtmpclient.protocol import RTMPClientProtocol
+from rtmptw.rtmpclient.reconnector import LONGEST_WAIT, IReconnectorUser, Reconnector
+
+#: Seconds that a frame may wait for a server: for the first connection, or because the
+#: server is slow for a while. SRS lets players lag as much.
+BUFFER = 30.0
+#: Bytes that may wait: 20 s of 6 Mbit/s.
+MAX_BYTES = 16 * 1024 * 1024
+#: Frames that may wait; bounds the overhead of tiny ones to a few times as much.
+MAX_FRAMES = 50_000
+#: Seconds for a server to take what waits at the end of a stream. (The process is
+#: promised to be gone ten seconds after it is told to stop.)
+END_TIMEOUT = 6.0
+#: A clock that begins within so many ms is not set back to 0.
+_NEAR_ZERO = 1000
+#: So many ms after the last picture, sound goes on alone.
+_VIDEO_GONE = 3000
+
+
+@dataclass(frozen=True, slots=True)
+class RelayOptions:
+    """
+    What the fragment of a relay's URL says.
+
+    @ivar retry: the longest wait between two tries, in seconds.
+    @ivar buffer: so many seconds a frame may wait for the server; 0 is no limit.
+    @ivar only: the public name of the only stream to relay; empty for all.
+    @ivar ca: a file with the certificates to trust; empty for the system's.
+    """
+
+    retry: float = LONGEST_WAIT
+    buffer: float = BUFFER
+    only: str = ""
+    ca: str = ""
+
+    @classmethod
+    def fromFragment(cls, fragment: str) -> "RelayOptions":
+        """
+        @param fragment: C{retry=5&only=live/cam}
+
+        @raise UsageError: with one sentence.
+        """
+        values: dict[str, Any] = {}
+        for name, value in parse_qsl(fragment, keep_blank_values=True):
+            if name in values:
+                raise UsageError(f"The relay's option {name!r} is there twice.")
+            if name in ("retry", "buffer"):
+                values[name] = _seconds(name, value, 1.0 if name == "retry" else 0.0)
+            elif name in ("only", "ca") and value:
+                values[name] = value
+            else:
+                raise UsageError(
+                    f"The relay's option {name}={value} is not one of retry=SECONDS, "
+                    "buffer=SECONDS, only=APP/NAME and ca=FILE."
+                )
+        return cls(**values)
+
+
+def _seconds(name: str, value: str, least: float) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if not least <= number <= 3600:
+        raise UsageError(
+            f"The relay's option {name}={value} needs seconds, {least:g} to 3600."
+        )
+    return number
+
+
+class _Clock:
+    """
+    The timestamps of one connection: they begin at 0, as encoders' do when they come
+    back. (OBS restarts at 0 with each connection, so every service takes that; a
+    clock that begins in the middle leaves a hole in recordings made there.)
+    """
+
+    def __init__(self) -> None:
+        self._start: int | None = None
+
+    def stamp(self, frame: Frame) -> int:
+        """
+        @return: the timestamp to send, in ms.
+        """
+        if self._start is None:
+            if frame.role is not Role.CODED:
+                # Headers come first and mean nothing by theirs.
+                return 0
+            near = 0 <= frame.timestamp < _NEAR_ZERO
+            self._start = 0 if near else frame.timestamp
+        return max(frame.timestamp - self._start, 0)
+
+
+@implementer(IFrameSink, IReconnectorUser)
+class RelaySink:
+    """
+    Publishes one stream to one server, and again whenever the connection is lost.
+
+    Until the first try has succeeded or failed, frames wait in the outlet, so a server
+    that takes the stream loses nothing of it. After a failure they are dropped, all
+    but the group of pictures that is current: with it the next connection begins.
+
+    @ivar sent: frames that were given to a connection.
+    @ivar repeated: how many of them had come before that connection was made.
+    @ivar missed: frames that came while there was none.
+    @ivar failure: what is wrong; empty while connected.
+    """
+
+    done = "sent"
+
+    def __init__(
+        self,
+        connect: Callable[["RelaySink"], Reconnector],
+        clock: Any,
+        buffer: float = BUFFER,
+    ) -> None:
+        """
+        @param connect: makes what connects.
+        @param clock: C{IReactorTime}.
+        @param buffer: see L{RelayOptions}.
+        """
+        self.delivery = Delivery(
+            Policy.TO_KEYFRAME, int(buffer * 1000), MAX_BYTES, MAX_FRAMES
+        )
+        self.what = "relay to"
+        self.sent = 0
+        self.repeated = 0
+        self.missed = 0
+        self._reconnector = connect(self)
+        self._reactor = clock
+        self._producer: IPushProducer | None = None
+        self._protocol: RTMPClientProtocol | None = None
+        self._clock = _Clock()
+        self._headers = CodecHeaders()
+        self._group = GroupOfPictures()
+        self._isFirstTry = True
+        self._pending: list[Frame] = []
+        self._videoTime: int | None = None
+        self._awaitsKey = False
+        self._ending: Deferred[None] | None = None
+        self._endTimer: IDelayedCall | None = None
+        self._reason = ""
+
+    @property
+    def isConnected(self) -> bool:
+        """
+        Whether the server takes the stream now.
+        """
+        return self._protocol is not None
+
+    @property
+    def failure(self) -> str:
+        """
+        What is wrong, for the ledger.
+        """
+        if self.missed:
+            return (
+                f"{self.missed} frames came while not connected"
+                f"{': ' if self._reconnector.trouble else ''}"
+                f"{self._reconnector.trouble}"
+            )
+        return self._reconnector.trouble
+
+    # From the outlet.
+
+    def streamStarted(self, stream: StreamInfo, producer: IPushProducer) -> None:
+        """
+        Connect; frames wait until that is done.
+        """
+        self.what = f"{stream.name}: relay to"
+        self._producer = producer
+        producer.pauseProducing()
+        self._reconnector.start()
+
+    def frameReceived(self, frame: Frame) -> None:
+        """
+        Send it, if there is a connection.
+        """
+        if self._protocol is not None:
+            self._keep(frame)
+            self._send(frame)
+        elif self._isFirstTry:
+            # The stream is over, and the outlet hands out all it has.
+            self._pending.append(frame)
+        else:
+            self._keep(frame)
+            self.missed += 1
+
+    def streamEnded(self, reason: str) -> "Deferred[None] | None":
+        """
+        Send what waits, and say farewell.
+
+        @return: fires when the server has taken it all, or after L{END_TIMEOUT}.
+        """
+        self._reason = reason
+        if self._protocol is not None:
+            return self._reconnector.stop(reason, END_TIMEOUT)
+        if not (self._isFirstTry and self._pending):
+            return self._reconnector.stop(reason, 0)
+        self._ending = Deferred()
+        self._endTimer = self._reactor.callLater(END_TIMEOUT, self._tooLate)
+        return self._ending
+
+    def _tooLate(self) -> None:
+        self._endTimer = None
+        self._giveUp()
+
+    def _giveUp(self) -> None:
+        """
+        The stream has ended, and there was no connection to take it.
+        """
+        self.missed += len(self._pending)
+        self._pending = []
+        self._stop(0)
+
+    def _stop(self, within: float) -> None:
+        ending, self._ending = self._ending, None
+        assert ending is not None
+        if self._endTimer is not None:
+            self._endTimer.cancel()
+            self._endTimer = None
+        self._reconnector.stop(self._reason, within).chainDeferred(ending)
+
+    # From the connection.
+
+    def connected(self, protocol: RTMPClientProtocol) -> None:
+        """
+        Begin: with all frames at the first try, later with the headers and the group
+        of pictures that is current.
+        """
+        self._protocol = protocol
+        self._clock = _Clock()
+        if self._ending is not None:
+            for frame in self._pending:
+                self._send(frame)
+            self._pending = []
+            self._stop(END_TIMEOUT)
+        elif self._isFirstTry:
+            self._isFirstTry = False
+            self._resume()
+        else:
+            group = self._group.frames()
+            for frame in self._headers.frames() + group:
+                self._send(frame)
+                self.repeated += 1
+            self._awaitsKey = self._videoTime is not None and not group
+
+    def disconnected(self) -> None:
+        """
+        From now on frames are dropped.
+        """
+        self._protocol = None
+        self._isFirstTry = False
+        if self._ending is not None:
+            self._giveUp()
+        else:
+            self._resume()
+
+    def sendingPaused(self) -> None:
+        """
+        The outlet keeps what follows.
+        """
+        if self._producer is not None:
+            self._producer.pauseProducing()
+
+    def sendingResumed(self) -> None:
+        """
+        Go on.
+        """
+        self._resume()
+
+    def _resume(self) -> None:
+        if self._producer is not None:
+            self._producer.resumeProducing()
+
+    def headerCleared(self, name: str) -> None:
+        """
+        Servers that are published to say no such thing.
+        """
+
+    # Frames.
+
+    def _keep(self, frame: Frame) -> None:
+        """
+        Keep what the next connection must begin with.
+        """
+        if frame.isHeader:
+            self._headers.remember(frame)
+            return
+        self._group.add(frame)
+        if frame.kind is FrameKind.VIDEO and frame.role is Role.CODED:
+            self._videoTime = frame.timestamp
+
+    def _send(self, frame: Frame) -> None:
+        if self._awaitsKey and not frame.isHeader:
+            if frame.isKey:
+                self._awaitsKey = False
+            elif (
+                frame.kind is FrameKind.VIDEO
+                or self._videoTime is None
+                or frame.timestamp - self._videoTime < _VIDEO_GONE
+            ):
+                self.missed += 1
+                return
+        protocol = self._protocol
+        if protocol is None or not protocol.sendFrame(frame, self._clock.stamp(frame)):
+            self.missed += 1
+        else:
+            self.sent += 1
+
+
+class RelaySinkFactory(FrameSinkFactory):
+    """
+    Makes sinks that publish each stream to another server.
+    """
+
+    def __init__(
+        self,
+        target: RTMPTarget,
+        options: RelayOptions | None = None,
+        endpointFor: Callable[[Any, RTMPTarget, Any], IStreamClientEndpoint] = (
+            clientEndpoint
+        ),
+        random: Callable[[], float] = random.random,
+    ) -> None:
+        """
+        @param target: where to; C{{app}} and C{{name}} in it are filled in for each
+            stream.
+        @param endpointFor: called with the reactor, the target and the certificates to
+            trust.
+        @param random: gives numbers from 0 to 1.
+        """
+        self.target = target
+        self.options = options or RelayOptions()
+        self._endpointFor = endpointFor
+        self._random = random
+        self._reactor: Any = None
+        self._trustRoot: Any = None
+
+    @classmethod
+    def fromString(cls, argstring: str) -> "RelaySinkFactory":
+        """
+        Publish each stream to another server, and again whenever the connection is
+        lost::
+
+            --sink=relay:rtmp://HOST[:PORT]/APP/NAME
+            --sink=relay:rtmps://HOST[:PORT]/APP/KEY#only=live/cam
+            --sink=relay:rtmp://HOST/{app}/{name}
+
+        {app} and {name} stand for what the stream is called here. A user and a password
+        may precede the host (USER:PASSWORD@HOST), for servers that ask for them in
+        Adobe's way. The path is split as FFmpeg does it: the application is its first
+        part, or its first two if there are three.
+
+        A server that cannot be reached or refuses is tried again, after 1 to 30
+        seconds, and nothing else waits for it. A new connection begins at a key frame,
+        with the time 0. A server that is too slow loses frames, up to the next key
+        frame.
+
+        Options follow a #, with & between them:
+
+        retry=SECONDS: the longest wait between two tries [default: 30].
+        buffer=SECONDS: so long a frame may wait for a slow server; 0 is no limit but
+        that of 16 MiB [default: 30].
+        only=APP/NAME: relay this stream and no other.
+        ca=FILE: trust the certificates in this PEM file, for rtmps.
+
+        @raise UsageError: with one sentence, if that is not understood.
+        """
+        url, _, fragment = argstring.partition("#")
+        options = RelayOptions.fromFragment(fragment)
+        for placeholder in re.findall(r"\{(\w*)\}", url):
+            if placeholder not in ("app", "name"):
+                raise UsageError(
+                    f"The relay's URL holds {{{placeholder}}}; there are {{app}} and "
+                    "{name}."
+                )
+        try:
+            target = RTMPTarget.fromURL(url)
+        except ValueError as error:
+            raise UsageError(f"The relay needs a URL: {error}.") from error
+        if options.ca and target.scheme != "rtmps":
+            raise UsageError("The relay's option ca=FILE is for rtmps:// only.")
+        return cls(target, options)
+
+    def startFactory(self, reactor: object) -> None:
+        """
+        Take the reactor, and look for what rtmps needs.
+
+        @raise SinkError: if TLS or the certificates cannot be had.
+        """
+        self._reactor = reactor
+        if self.options.ca:
+            self._trustRoot = trustRootFrom(self.options.ca)
+        elif self.target.scheme == "rtmps":
+            checkTLS()
+
+    def buildSink(self, stream: StreamInfo) -> RelaySink | None:
+        """
+        @return: a new L{RelaySink}; C{None} for a stream that is not to be relayed.
+        """
+        if self.options.only not in ("", stream.name):
+            return None
+        target = self.target.forStream(stream.app, stream.stream)
+        endpointFor = partial(self._endpointFor, self._reactor)
+
+        def connect(sink: RelaySink) -> Reconnector:
+            return Reconnector(
+                self._reactor,
+                target,
+                True,
+                sink,
+                lambda target: endpointFor(target, self._trustRoot),
+                self.options.retry,
+                self._random,
+            )
+
+        return RelaySink(connect, self._reactor, self.options.buffer)

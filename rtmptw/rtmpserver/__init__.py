@@ -1,0 +1,3 @@
+"""
+A client's connection to this server: publishing and playing.
+"""

@@ -1,3 +1,0 @@
-"""
-The conversation: messages to what is being asked, and answers to bytes.
-"""

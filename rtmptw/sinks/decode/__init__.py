@@ -1,0 +1,3 @@
+"""
+The C{decode} sink: decoded frames for your own Python.
+"""

@@ -1,0 +1,425 @@
+"""
+The frames of one stream on their way through a decoder: what the decode sink and the
+iterators have in common.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from twisted.internet.interfaces import IPushProducer
+from twisted.logger import Logger
+
+from rtmptw._pyav.decoding import Counts, Decoded, Decoder
+from rtmptw._pyav.pictures import NATIVE, PictureForm, checkFormat
+from rtmptw.delivery import LOSSLESS, TO_KEYFRAME, Delivery, Policy
+from rtmptw.frames import Frame, FrameKind, StreamInfo
+from rtmptw.lane import Lane
+
+#: Coded frames that wait for the decoder, or are in it. More wait at the outlet, where
+#: the policy says what becomes of them; goes on at half.
+MAX_CODED = 64
+MAX_CODED_BYTES = 4 * 1024 * 1024
+#: Pictures that wait to be taken, and that are decoded at once. One of 3840x2160 has
+#: 12 MB.
+MAX_PICTURES = 4
+#: The same for blocks of samples, of some KB: more than come with so many pictures, so
+#: that it is these which end a batch. Each batch costs two changes of threads.
+MAX_SOUND = 16
+
+#: Who wants the newest picture is not served with what is older than this, in ms.
+MAX_AGE = 1000
+
+VIDEO = frozenset({FrameKind.VIDEO})
+AUDIO = frozenset({FrameKind.AUDIO})
+
+#: What can be asked for by name.
+MEDIA = {"video": VIDEO, "audio": AUDIO, "both": VIDEO | AUDIO}
+
+_DELIVERIES = {
+    Policy.LOSSLESS: LOSSLESS,
+    # It drops what is coded up to a key frame when not even the decoder keeps up; what
+    # is decoded is dropped here.
+    Policy.LATEST: Delivery(Policy.TO_KEYFRAME, maxMilliseconds=MAX_AGE),
+    Policy.TO_KEYFRAME: TO_KEYFRAME,
+}
+
+
+def wallClock() -> datetime:
+    """
+    @return: the time, with its zone.
+    """
+    return datetime.now().astimezone()
+
+
+@dataclass(slots=True, eq=False)
+class DecodedFrame:
+    """
+    A picture, or a block of samples.
+
+    @ivar kind: video or audio.
+    @ivar pts: when to show or play it, in seconds on the stream's clock: it begins
+        anywhere.
+    @ivar arrived: when what it was decoded from came, by the wall clock.
+    @ivar keyframe: whether it is a key frame; true of all audio.
+    @ivar track: the Enhanced RTMP track id; 0 if there is one track.
+    @ivar image: the picture: C{av.VideoFrame}, or a numpy array of C{uint8} whose shape
+        is (height, width, 3), for gray (height, width).
+    @ivar samples: the samples: C{av.AudioFrame}, or a numpy array whose shape is
+        (channels, samples), in the decoder's own type: C{float32} for AAC, MP3 and
+        Opus, integers for FLAC and G.711.
+    @ivar rate: samples per second; 0 for a picture.
+    """
+
+    kind: FrameKind
+    pts: float
+    arrived: datetime
+    keyframe: bool
+    track: int
+    image: Any = None
+    samples: Any = None
+    rate: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """
+    What is to be decoded, and how it is given.
+
+    @ivar format: C{native}, C{rgb24}, C{bgr24} or C{gray}.
+    @ivar policy: C{lossless}, C{latest} or C{to-keyframe}.
+    @ivar size: width and height to scale to; C{None} not to.
+    @ivar fps: so many pictures a second of media at most; 0 for all.
+    @ivar keyframes: whether to decode key frames only.
+    @ivar media: C{video}, C{audio} or C{both}.
+    @ivar track: the Enhanced RTMP track id.
+    """
+
+    format: str = NATIVE
+    policy: str = Policy.LOSSLESS.value
+    size: tuple[int, int] | None = None
+    fps: float = 0.0
+    keyframes: bool = False
+    media: str = "video"
+    track: int = 0
+
+    def __post_init__(self) -> None:
+        checkFormat(self.format)
+        known = [policy.value for policy in _DELIVERIES]
+        if self.policy not in known:
+            raise ValueError(
+                f"The policy {self.policy!r} is none of {', '.join(known)}."
+            )
+        if self.media not in MEDIA:
+            raise ValueError(
+                f"The media {self.media!r} are none of {', '.join(MEDIA)}."
+            )
+        if self.fps < 0:
+            raise ValueError(f"{self.fps} frames per second are less than none.")
+        if not 0 <= self.track <= 255:
+            raise ValueError(f"The track {self.track} is none of 0 to 255.")
+
+    @property
+    def isLatest(self) -> bool:
+        """
+        Whether only the newest picture is of interest.
+        """
+        return self.policy == Policy.LATEST.value
+
+    @property
+    def delivery(self) -> Delivery:
+        """
+        How coded frames are to be delivered.
+        """
+        return _DELIVERIES[Policy(self.policy)]
+
+    def decoder(self) -> Decoder:
+        """
+        @return: a new decoder.
+        """
+        return Decoder(
+            MEDIA[self.media],
+            self.track,
+            eager=self.policy != Policy.LOSSLESS.value,
+            keyframesOnly=self.keyframes,
+            fps=self.fps,
+        )
+
+    def form(self) -> "Form":
+        """
+        @return: what gives decoded frames their form; for one thread at a time.
+        """
+        return Form(PictureForm(self.format, self.size))
+
+
+class Form:
+    """
+    Makes what users get of what the decoder gives.
+    """
+
+    def __init__(self, pictures: PictureForm) -> None:
+        self._pictures = pictures
+
+    def give(self, decoded: Decoded) -> DecodedFrame:
+        """
+        Scale and convert; takes a while.
+        """
+        frame = decoded.frame
+        isVideo = decoded.kind is FrameKind.VIDEO
+        return DecodedFrame(
+            decoded.kind,
+            decoded.milliseconds / 1000,
+            decoded.arrived,
+            bool(frame.key_frame) if isVideo else True,
+            decoded.track,
+            image=self._pictures.picture(frame) if isVideo else None,
+            samples=None if isVideo else self._pictures.samples(frame),
+            rate=0 if isVideo else frame.sample_rate,
+        )
+
+
+@dataclass(slots=True)
+class _Batch:
+    """
+    @ivar skipped: how many pictures were left out for newer ones.
+    """
+
+    decoded: list[Decoded]
+    skipped: int
+    troubles: list[str]
+
+
+class Decoding:
+    """
+    Decodes the frames of one stream in a lane of its own; what is decoded waits to be
+    taken. Everything here is called in the reactor's thread.
+
+    At most L{MAX_CODED} coded frames are taken from the producer at a time. At most
+    L{MAX_PICTURES} pictures and L{MAX_SOUND} blocks of samples wait, and what the
+    decoder gives at its end; with the policy C{latest}, one of each kind.
+
+    @ivar skipped: how many decoded pictures a newer one has replaced.
+    @ivar failure: what is wrong with the decoder; empty while nothing is.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        wanted: Wanted,
+        changed: Callable[[], None],
+        lane: Callable[[Any, str], Lane],
+        now: Callable[[], datetime],
+    ) -> None:
+        """
+        @param changed: called when there is something to take, or L{isOver} is true.
+        @param lane: makes the lane.
+        @param now: the wall clock.
+        """
+        self.skipped = 0
+        self.failure = ""
+        self._reactor = reactor
+        self._isLatest = wanted.isLatest
+        self._decoder = wanted.decoder()
+        self._changed = changed
+        self._makeLane = lane
+        self._now = now
+        self._name = ""
+        self._producer: IPushProducer | None = None
+        self._lane: Lane | None = None
+        self._coded: deque[tuple[Frame, datetime]] = deque()
+        self._codedBytes = 0
+        self._flying = 0
+        self._flyingBytes = 0
+        self._decoded: deque[Decoded] = deque()
+        self._isBusy = False
+        self._isPaused = False
+        self._isEnding = False
+        self._isFlushed = False
+        self._isAbandoned = False
+
+    @property
+    def counts(self) -> Counts:
+        """
+        What the decoder did; right when L{isOver} is true.
+        """
+        return self._decoder.counts
+
+    @property
+    def isOver(self) -> bool:
+        """
+        Whether nothing is there to be taken, or will ever be.
+        """
+        return self._isFlushed and not self._isBusy and not self._decoded
+
+    def start(self, stream: StreamInfo, producer: IPushProducer) -> None:
+        """
+        The stream begins.
+        """
+        self._name = stream.name
+        self._producer = producer
+
+    def receive(self, frame: Frame) -> None:
+        """
+        Take the next frame of the stream.
+        """
+        if self._isEnding or not self._decoder.wants(frame):
+            return
+        self._coded.append((frame, self._now()))
+        self._codedBytes += frame.size
+        self._step()
+        if not self._isPaused and self._isOverLimit(1):
+            self._isPaused = True
+            assert self._producer is not None
+            self._producer.pauseProducing()
+
+    def end(self) -> None:
+        """
+        The stream is over: decode what waits.
+        """
+        self._isEnding = True
+        self._step()
+
+    def abandon(self) -> None:
+        """
+        Nobody wants any more: drop what waits.
+        """
+        self._isEnding = self._isAbandoned = True
+        self._coded.clear()
+        self._decoded.clear()
+        self._codedBytes = 0
+        self._step()
+
+    def take(self, most: int = MAX_PICTURES + MAX_SOUND) -> list[Decoded]:
+        """
+        @return: what is decoded, the oldest first, and at most so many; the decoder
+            goes on.
+        """
+        taken = [
+            self._decoded.popleft() for _count in range(min(most, len(self._decoded)))
+        ]
+        self._step()
+        return taken
+
+    def close(self) -> None:
+        """
+        End the lane; only when L{isOver} is true.
+        """
+        if self._lane is not None:
+            lane, self._lane = self._lane, None
+            lane.close()
+
+    def _isOverLimit(self, share: int) -> bool:
+        return (len(self._coded) + self._flying) * share > MAX_CODED or (
+            self._codedBytes + self._flyingBytes
+        ) * share > MAX_CODED_BYTES
+
+    def _step(self) -> None:
+        """
+        Decode the next few frames, if there is room for what comes out.
+        """
+        if self._isBusy or self._isFlushed:
+            return
+        batch = self._nextBatch()
+        if batch:
+            self._flying = len(batch)
+            self._flyingBytes = sum(frame.size for frame, _ in batch)
+            self._codedBytes -= self._flyingBytes
+            self._run(self._decode, batch)
+        elif self._isEnding and not self._coded:
+            self._isFlushed = True
+            if self._lane is None:
+                # Nothing was ever decoded.
+                self._changed()
+            else:
+                self._run(self._flush)
+
+    def _nextBatch(self) -> list[tuple[Frame, datetime]]:
+        """
+        @return: the next coded frames, as many as there is room for.
+        """
+        pictures = sound = 0
+        if not self._isLatest:
+            pictures = sum(one.kind is FrameKind.VIDEO for one in self._decoded)
+            sound = len(self._decoded) - pictures
+        batch = []
+        while self._coded:
+            if self._coded[0][0].kind is FrameKind.VIDEO:
+                pictures += 1
+            else:
+                sound += 1
+            if pictures > MAX_PICTURES or sound > MAX_SOUND:
+                break
+            batch.append(self._coded.popleft())
+        return batch
+
+    def _run(self, work: Callable[..., _Batch], *arguments: Any) -> None:
+        self._isBusy = True
+        if self._lane is None:
+            self._lane = self._makeLane(self._reactor, f"decode {self._name}")
+        working = self._lane.run(work, *arguments)
+        working.addCallback(self._done)
+        working.addErrback(self._broken)
+
+    # In the lane.
+
+    def _decode(self, frames: list[tuple[Frame, datetime]]) -> _Batch:
+        decoder = self._decoder
+        return self._batch(
+            [
+                decoded
+                for frame, arrived in frames
+                for decoded in decoder.decode(frame, arrived)
+            ]
+        )
+
+    def _flush(self) -> _Batch:
+        return self._batch(self._decoder.finish())
+
+    def _batch(self, decoded: list[Decoded]) -> _Batch:
+        troubles = list(self._decoder.troubles)
+        self._decoder.troubles.clear()
+        if not self._isLatest:
+            return _Batch(decoded, 0, troubles)
+        newest = {one.kind: one for one in decoded}
+        return _Batch(list(newest.values()), len(decoded) - len(newest), troubles)
+
+    # In the reactor's thread again.
+
+    def _done(self, batch: _Batch) -> None:
+        self._isBusy = False
+        self._flying = self._flyingBytes = 0
+        for trouble in batch.troubles:
+            self._log.warn("{name}: {trouble}", name=self._name, trouble=trouble)
+        if not self._isAbandoned:
+            self.skipped += batch.skipped
+            if self._isLatest:
+                self._replace(batch.decoded)
+            else:
+                self._decoded.extend(batch.decoded)
+        if self._isPaused and not self._isEnding and not self._isOverLimit(2):
+            self._isPaused = False
+            assert self._producer is not None
+            self._producer.resumeProducing()
+        self._step()
+        self._changed()
+
+    def _replace(self, newer: list[Decoded]) -> None:
+        kinds = {one.kind for one in newer}
+        kept = [one for one in self._decoded if one.kind not in kinds]
+        self.skipped += len(self._decoded) - len(kept)
+        self._decoded = deque([*kept, *newer])
+
+    def _broken(self, failure: Any) -> None:
+        """
+        Something of ours is wrong, not the stream.
+        """
+        self._log.failure("{name}: decoding ends early", failure, name=self._name)
+        self.failure = failure.getErrorMessage() or type(failure.value).__name__
+        self._isBusy = False
+        self._isFlushed = True
+        self.abandon()
+        self._changed()

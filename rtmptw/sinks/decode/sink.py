@@ -1,0 +1,582 @@
+"""
+Gives decoded pictures and sound to your Python code.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPushProducer
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.python.reflect import namedAny
+from twisted.python.usage import UsageError
+from zope.interface import implementer
+
+from rtmptw._pyav.decoding import Decoded
+from rtmptw._pyav.pictures import parseSize
+from rtmptw.delivery import Delivery
+from rtmptw.frames import Frame, FrameKind, StreamInfo
+from rtmptw.interfaces import IFrameSink, IFrameSinkFactory, IHubUser
+from rtmptw.lane import Lane
+from rtmptw.plugins.arguments import numberFrom, splitArguments
+from rtmptw.plugins.sink import FrameSinkFactory
+from rtmptw.sinks.decode.decoding import DecodedFrame, Decoding, Form, Wanted, wallClock
+from rtmptw.sinks.decode.loop import DecodedFrames
+
+__all__ = [
+    "DecodeSink",
+    "DecodeSinkFactory",
+    "DecodedFrame",
+    "DecodedFrames",
+    "DecodedStream",
+    "UserCode",
+]
+
+#: An exception in every call is told of once in so many seconds.
+_SAY_AGAIN = 10.0
+
+#: The methods of a class, and what is decoded for them.
+_METHODS = {FrameKind.VIDEO: "videoFrame", FrameKind.AUDIO: "audioFrame"}
+
+
+class DecodedStream:
+    """
+    What your code is told of the stream.
+
+    @ivar info: its name and where it comes from.
+    @ivar name: its public name, C{"live/cam"} for example.
+    @ivar hub: the L{StreamHub<rtmptw.hub.hub.StreamHub>}, to publish what you make of
+        it; C{None} where the sink was made without a server.
+    @ivar reactor: where the server runs. Your code runs in a thread: call what is not
+        made for threads with C{reactor.callFromThread}.
+    """
+
+    def __init__(self, info: StreamInfo, hub: Any, reactor: Any) -> None:
+        self.info = info
+        self.hub = hub
+        self.reactor = reactor
+
+    @property
+    def name(self) -> str:
+        """
+        The public name.
+        """
+        return self.info.name
+
+
+@dataclass(frozen=True, slots=True)
+class UserCode:
+    """
+    Your function or class.
+
+    @ivar name: what to call it in the log.
+    @ivar function: called with each frame and the stream; C{None} for a class.
+    @ivar objects: called with the stream, makes what has the methods C{videoFrame},
+        C{audioFrame} and C{ended}, or some of them; C{None} for a function.
+    """
+
+    name: str
+    function: Callable[[DecodedFrame, DecodedStream], object] | None = None
+    objects: Callable[[DecodedStream], Any] | None = None
+
+    @classmethod
+    def fromObject(cls, name: str, found: Any) -> "UserCode":
+        """
+        @raise ValueError: with a sentence, if it is neither a function nor a class
+            that would do.
+        """
+        if inspect.isclass(found):
+            if not any(hasattr(found, method) for method in _METHODS.values()):
+                raise ValueError(
+                    f"The class {name} has neither videoFrame nor audioFrame."
+                )
+            return cls(name, objects=found)
+        if not callable(found):
+            raise ValueError(
+                f"{name} is no function and no class, but {type(found).__name__}."
+            )
+        return cls(name, function=found)
+
+    @classmethod
+    def fromName(cls, name: str) -> "UserCode":
+        """
+        Import it.
+
+        @param name: C{package.module.callable}.
+
+        @raise ValueError: with a sentence, if that does not work.
+        """
+        try:
+            found = namedAny(name)
+        except Exception as error:
+            # It may be anything: the module is anybody's code.
+            said = " ".join(str(error).split())
+            raise ValueError(
+                f"Cannot import {name!r}: {type(error).__name__}: {said}"
+            ) from None
+        if inspect.ismodule(found):
+            raise ValueError(
+                f"{name!r} is a module; say which function or class of it: {name}.NAME."
+            )
+        return cls.fromObject(name, found)
+
+    def media(self) -> str:
+        """
+        @return: what a class has methods for: C{video}, C{audio} or C{both}.
+        """
+        has = [
+            kind for kind, method in _METHODS.items() if hasattr(self.objects, method)
+        ]
+        return "both" if len(has) == 2 else has[0].name.lower()
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """
+    What came of some calls of your code.
+
+    @ivar given: how many frames it got.
+    @ivar errors: how many exceptions there were.
+    @ivar failure: the first of them.
+    @ivar isOver: whether it is to get no more.
+    """
+
+    given: int = 0
+    errors: int = 0
+    failure: Failure | None = None
+    isOver: bool = False
+
+    def failed(self) -> None:
+        """
+        Write down the exception at hand.
+        """
+        self.errors += 1
+        if self.failure is None:
+            self.failure = Failure()
+
+
+class _Caller:
+    """
+    Calls your code; all of it in one lane.
+    """
+
+    def __init__(
+        self, code: UserCode, stream: DecodedStream, form: Form, detach: bool
+    ) -> None:
+        self._code = code
+        self._stream = stream
+        self._form = form
+        self._detach = detach
+        self._object: Any = None
+        self._calls: dict[FrameKind, Callable[[DecodedFrame], object]] = {}
+
+    def start(self) -> _Outcome:
+        """
+        Make the object. Without it there is nothing to do.
+        """
+        outcome = _Outcome()
+        if self._code.objects is not None:
+            try:
+                self._object = self._code.objects(self._stream)
+            except Exception:
+                # It is anybody's code.
+                outcome.failed()
+                outcome.isOver = True
+                return outcome
+        for kind, method in _METHODS.items():
+            self._calls[kind] = getattr(self._object, method, self._callFunction)
+        return outcome
+
+    def _callFunction(self, frame: DecodedFrame) -> object:
+        function = self._code.function
+        return None if function is None else function(frame, self._stream)
+
+    def call(self, decoded: list[Decoded]) -> _Outcome:
+        """
+        Give it some frames.
+        """
+        outcome = _Outcome()
+        for one in decoded:
+            outcome.given += 1
+            try:
+                self._calls[one.kind](self._form.give(one))
+            except Exception:
+                # As in start.
+                outcome.failed()
+                if self._detach:
+                    outcome.isOver = True
+                    break
+        return outcome
+
+    def end(self, reason: str) -> _Outcome:
+        """
+        Tell it that no more comes.
+        """
+        outcome = _Outcome()
+        ended = getattr(self._object, "ended", None)
+        if ended is not None:
+            try:
+                ended(reason)
+            except Exception:
+                # As in start.
+                outcome.failed()
+        self._object = None
+        self._calls = {}
+        return outcome
+
+
+@implementer(IFrameSink)
+class DecodeSink:
+    """
+    Decodes one stream and calls your code with what comes out.
+
+    The decoder has a lane and your code has another, so that one works while the other
+    does. Your code is never called twice at the same time.
+
+    @ivar failure: why it ended before the stream did; empty while all is well.
+    @ivar given: how many frames your code got.
+    @ivar errors: how many of its calls raised an exception.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        code: UserCode,
+        wanted: Wanted,
+        detach: bool = False,
+        hub: Any = None,
+        lane: Callable[[Any, str], Lane] = Lane,
+        now: Callable[[], datetime] = wallClock,
+    ) -> None:
+        """
+        @param reactor: provides C{IReactorTime} and C{IReactorThreads}.
+        @param detach: whether the first exception ends the sink.
+        @param hub: for your code.
+        @param lane: makes lanes.
+        @param now: the wall clock.
+        """
+        self.failure = ""
+        self.given = 0
+        self.errors = 0
+        self.delivery: Delivery = wanted.delivery
+        self._reactor = reactor
+        self._code = code
+        self._wanted = wanted
+        self._detach = detach
+        self._hub = hub
+        self._makeLane = lane
+        self._decoding = Decoding(reactor, wanted, self._goOn, lane, now)
+        self._name = ""
+        self._producer: IPushProducer | None = None
+        self._lane: Lane | None = None
+        self._caller: _Caller | None = None
+        self._isCalling = False
+        self._isMade = False
+        self._saidAt = float("-inf")
+        self._reason = ""
+        self._done: Deferred[None] | None = None
+
+    def streamStarted(self, stream: StreamInfo, producer: IPushProducer) -> None:
+        """
+        Make the object, if your code is a class.
+        """
+        self._name = stream.name
+        self._producer = producer
+        self._lane = self._makeLane(self._reactor, f"call {self._code.name}")
+        self._decoding.start(stream, producer)
+        self._caller = _Caller(
+            self._code,
+            DecodedStream(stream, self._hub, self._reactor),
+            self._wanted.form(),
+            self._detach,
+        )
+        self._run(self._started, self._caller.start)
+
+    def frameReceived(self, frame: Frame) -> None:
+        """
+        Decode it.
+        """
+        self._decoding.receive(frame)
+
+    def streamEnded(self, reason: str) -> "Deferred[None]":
+        """
+        Decode what waits, give it to your code, and tell that of the end.
+
+        @return: a L{Deferred} that fires when your code has returned.
+        """
+        self._reason = reason
+        self._done = done = Deferred[None]()
+        if self.failure:
+            self._decoding.abandon()
+        else:
+            self._decoding.end()
+        self._goOn()
+        return done
+
+    def _run(
+        self,
+        then: Callable[[_Outcome], None],
+        work: Callable[..., _Outcome],
+        *arguments: Any,
+    ) -> None:
+        self._isCalling = True
+        assert self._lane is not None
+        working = self._lane.run(work, *arguments)
+        working.addCallback(self._returned, then)
+        working.addErrback(self._broken)
+
+    def _returned(self, outcome: _Outcome, then: Callable[[_Outcome], None]) -> None:
+        self._isCalling = False
+        self.given += outcome.given
+        self._tellErrors(outcome)
+        then(outcome)
+
+    def _started(self, outcome: _Outcome) -> None:
+        self._isMade = not outcome.isOver
+        self._called(outcome)
+
+    def _called(self, outcome: _Outcome) -> None:
+        if outcome.isOver and outcome.failure is not None:
+            self._fail(f"{_nameOf(outcome.failure)} in {self._code.name}")
+        self._goOn()
+
+    def _goOn(self) -> None:
+        """
+        Give your code what is there, unless it is busy; and the end, after it all.
+        """
+        if self._decoding.failure and not self.failure:
+            self._fail(self._decoding.failure)
+        if self._isCalling or self._lane is None:
+            return
+        assert self._caller is not None
+        # Before anything is taken: that makes the decoder go on, and call this.
+        self._isCalling = True
+        decoded = [] if self.failure else self._decoding.take()
+        self._isCalling = False
+        if decoded:
+            self._run(self._called, self._caller.call, decoded)
+        elif self._done is not None and self._decoding.isOver:
+            if self._isMade:
+                self._isMade = False
+                self._run(self._finish, self._caller.end, self._reason)
+            else:
+                self._finish(_Outcome())
+
+    def _tellErrors(self, outcome: _Outcome) -> None:
+        """
+        Log the first exception with its traceback, and then now and again one, with
+        how many there were.
+        """
+        self.errors += outcome.errors
+        if outcome.failure is None:
+            return
+        now = self._reactor.seconds()
+        if now - self._saidAt >= _SAY_AGAIN:
+            self._saidAt = now
+            self._log.failure(
+                "{name}: an error in {code}, {errors} so far",
+                outcome.failure,
+                name=self._name,
+                code=self._code.name,
+                errors=self.errors,
+            )
+
+    def _broken(self, failure: Failure) -> None:
+        """
+        Not an exception of your code, but that it would end the thread, or a bug.
+        """
+        self._isCalling = False
+        self._log.failure("{name}: decoding ends early", failure, name=self._name)
+        self._fail(failure.getErrorMessage() or _nameOf(failure))
+        self._goOn()
+
+    def _fail(self, reason: str) -> None:
+        self.failure = reason
+        self._decoding.abandon()
+        if self._done is None:
+            assert self._producer is not None
+            self._producer.stopProducing()
+
+    def _finish(self, outcome: _Outcome) -> None:
+        counts = self._decoding.counts
+        skipped = self._decoding.skipped
+        self._log.info(
+            "{name}: {code} got {given} of {decoded} decoded frames ({video} pictures, "
+            "{audio} of sound){skipped}{thinned}{early}{refused}{errors}; {reason}",
+            name=self._name,
+            code=self._code.name,
+            given=self.given,
+            decoded=sum(counts.decoded.values()),
+            video=counts.decoded[FrameKind.VIDEO],
+            audio=counts.decoded[FrameKind.AUDIO],
+            skipped=_told(skipped, "skipped for newer ones"),
+            thinned=_told(counts.thinned, "left out for fps"),
+            early=_told(counts.early, "coded pictures before a key frame"),
+            refused=_told(counts.refused, "coded frames not decoded"),
+            errors=_told(self.errors, "errors"),
+            reason=self._reason,
+        )
+        self._decoding.close()
+        assert self._lane is not None
+        lane, self._lane = self._lane, None
+        lane.close()
+        done, self._done = self._done, None
+        assert done is not None
+        done.callback(None)
+
+
+def _nameOf(failure: Failure) -> str:
+    return type(failure.value).__name__
+
+
+def _told(count: int, what: str) -> str:
+    return f", {count} {what}" if count else ""
+
+
+@implementer(IFrameSinkFactory, IHubUser)
+class DecodeSinkFactory(FrameSinkFactory):
+    """
+    Makes sinks that decode and call your code.
+    """
+
+    def __init__(self, code: UserCode, wanted: Wanted, detach: bool = False) -> None:
+        """
+        @param detach: whether the first exception in your code ends a sink.
+        """
+        self.code = code
+        self.wanted = wanted
+        self.detach = detach
+        self._hub: Any = None
+        self._reactor: Any = None
+
+    @classmethod
+    def fromString(cls, argstring: str) -> "DecodeSinkFactory":
+        r"""
+        Decode every stream and give the pictures or the sound to your Python code::
+
+            --sink=decode:CALLABLE[:format=native|rgb24|bgr24|gray]
+                  [:policy=lossless|latest|to-keyframe][:size=WxH][:fps=N]
+                  [:keyframes=1][:media=video|audio|both][:track=N]
+                  [:onError=continue|detach]
+
+        CALLABLE is package.module.name, found as Python finds modules (PYTHONPATH). A
+        function is called with each picture and the stream: function(frame, stream).
+        media=audio or media=both gives it sound. A class is called with the stream and
+        makes one object for it; of its methods videoFrame(frame), audioFrame(frame) and
+        ended(reason) it has those that it needs. All is called in a thread, one call at
+        a time for each stream.
+
+        A frame has image (a picture) or samples (sound), pts in seconds, arrived
+        (when it came, by the wall clock), keyframe, track and kind. Pictures and
+        samples are PyAV's own frames (native, the default), or numpy arrays of rgb24,
+        bgr24 (as OpenCV has them) or gray. size scales pictures, fps passes at most so
+        many a second of media, keyframes=1 decodes key frames only, track says which
+        track of Enhanced RTMP.
+
+        When your code is slower than the stream, with policy=lossless (the default) it
+        gets every frame and the publisher has to wait; with policy=latest it gets the
+        newest picture, and none that has been replaced by then; with
+        policy=to-keyframe it gets every frame up to where it is behind by two seconds,
+        and goes on at a key frame.
+
+        An exception in your code is logged and counted, and the next frame follows;
+        with onError=detach no more frames follow. The stream goes on.
+
+        @raise UsageError: with one sentence, if that is not what it is.
+        """
+        (key, name), *rest = splitArguments(argstring)
+        if key is not None or not name:
+            raise UsageError(
+                "The decode sink needs to know what to call: "
+                "decode:package.module.callable."
+            )
+        options = _options(rest)
+        detach = options.pop("onError", "continue")
+        if detach not in ("continue", "detach"):
+            raise UsageError(
+                f"The decode sink's onError {detach!r} is neither continue nor detach."
+            )
+        try:
+            code = UserCode.fromName(name)
+            if code.objects is not None:
+                if "media" in options:
+                    raise ValueError(
+                        f"media= is for functions; the methods of the class {name} say "
+                        "what it wants."
+                    )
+                options["media"] = code.media()
+            wanted = Wanted(
+                **{key: _value(key, value) for key, value in options.items()}
+            )
+        except ValueError as error:
+            raise UsageError(f"The decode sink: {error}") from None
+        return cls(code, wanted, detach == "detach")
+
+    def setHub(self, hub: object) -> None:
+        """
+        For your code.
+        """
+        self._hub = hub
+
+    def startFactory(self, reactor: object) -> None:
+        """
+        Take the reactor.
+        """
+        self._reactor = reactor
+
+    def buildSink(self, stream: StreamInfo) -> DecodeSink:
+        """
+        @return: a new L{DecodeSink}.
+        """
+        return DecodeSink(self._reactor, self.code, self.wanted, self.detach, self._hub)
+
+
+_OPTIONS = (
+    "format",
+    "policy",
+    "size",
+    "fps",
+    "keyframes",
+    "media",
+    "track",
+    "onError",
+)
+
+
+def _options(arguments: list[tuple[str | None, str]]) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for key, value in arguments:
+        if key is None or key not in _OPTIONS:
+            raise UsageError(
+                f"The decode sink has no option {key or value!r}, only "
+                f"{', '.join(_OPTIONS)}."
+            )
+        if key in options:
+            raise UsageError(f"The decode sink got {key}= twice.")
+        options[key] = value
+    return options
+
+
+def _value(key: str, text: str) -> Any:
+    """
+    @raise UsageError: if it is no such value.
+
+    @raise ValueError: likewise.
+    """
+    if key == "size":
+        return parseSize(text)
+    if key == "fps":
+        return numberFrom("decode", key, text, 0.001)
+    if key == "track":
+        return int(numberFrom("decode", key, text, 0))
+    if key == "keyframes":
+        if text not in ("0", "1"):
+            raise ValueError(f"keyframes is 1 or 0, not {text!r}.")
+        return text == "1"
+    return text

@@ -1,0 +1,135 @@
+"""
+A stream as a child process reads it: FLV, or the bare pictures with start codes.
+"""
+
+from rtmptw.errors import RemoteProtocolError, SinkError
+from rtmptw.flv import body as flv
+from rtmptw.flv import file as flvfile
+from rtmptw.frames import Codec, Frame, FrameKind, Role
+from rtmptw.sinks.recording.contents import encoderProperties
+
+_START_CODE = b"\0\0\0\1"
+
+
+class FLVEncoding:
+    """
+    An FLV file without an end: metadata, codec headers, then frames as they came.
+    """
+
+    def begin(self, headers: list[Frame], first: Frame) -> bytes:
+        """
+        @return: the file's head.
+        """
+        kinds = {frame.kind for frame in (*headers, first)}
+        for header in headers:
+            names = {name for name, _ in encoderProperties(header.payload) or ()}
+            if header.kind is FrameKind.DATA and "audiocodecid" in names:
+                kinds.add(FrameKind.AUDIO)
+            if header.kind is FrameKind.DATA and "videocodecid" in names:
+                kinds.add(FrameKind.VIDEO)
+        # A reader waits for what the flags promise.
+        head = flvfile.fileHeader(FrameKind.AUDIO in kinds, FrameKind.VIDEO in kinds)
+        return head + b"".join(
+            flvfile.tag(header.kind, 0, header.payload) for header in headers
+        )
+
+    def encode(self, frame: Frame, timestamp: int) -> bytes:
+        """
+        @return: a tag.
+        """
+        return flvfile.tag(frame.kind, timestamp, frame.payload)
+
+
+class AnnexBEncoding:
+    """
+    H.264 or HEVC as a byte stream with start codes (H.264 and H.265, Annex B): the
+    first video track without times, without sound; parameter sets before each key
+    frame.
+    """
+
+    def __init__(self) -> None:
+        self._lengthSize = 4
+        self._parameters = b""
+
+    def begin(self, headers: list[Frame], first: Frame) -> bytes:
+        """
+        @return: nothing; the parameter sets come with the key frame.
+        """
+        for header in headers:
+            self.encode(header, 0)
+        return b""
+
+    def encode(self, frame: Frame, timestamp: int) -> bytes:
+        """
+        @return: the picture, or nothing if it is none.
+
+        @raise SinkError: if it is a picture of another codec.
+        """
+        if frame.kind is not FrameKind.VIDEO or frame.tracks[0]:
+            return b""
+        if frame.role not in (Role.CONFIG, Role.CODED):
+            return b""
+        codec = frame.codec
+        if codec not in (Codec.H264, Codec.HEVC):
+            name = "the video" if codec is None else codec.name
+            raise SinkError(
+                f"{name} has no byte stream with start codes; format=flv takes it"
+            )
+        try:
+            tag = flv.parseVideo(frame.payload)
+            data = tag.tracks[0].data if tag.tracks else tag.data
+            if frame.role is Role.CONFIG:
+                self._configure(codec, data)
+                return b""
+            units = _units(data, self._lengthSize)
+        except (RemoteProtocolError, IndexError):
+            return b""
+        return (self._parameters if frame.isKey else b"") + units
+
+    def _configure(self, codec: Codec, record: bytes) -> None:
+        """
+        Read an AVCDecoderConfigurationRecord or HEVCDecoderConfigurationRecord (ISO
+        14496-15, 5.3.3.1 and 8.3.3.1).
+        """
+        parameters = b""
+        if codec is Codec.H264:
+            lengthSize = (record[4] & 3) + 1
+            position = 5
+            for mask in (0x1F, 0xFF):
+                count = record[position] & mask
+                position += 1
+                for _ in range(count):
+                    unit, position = _sized(record, position)
+                    parameters += _START_CODE + unit
+        else:
+            lengthSize = (record[21] & 3) + 1
+            position = 23
+            for _ in range(record[22]):
+                count = int.from_bytes(record[position + 1 : position + 3], "big")
+                position += 3
+                for _ in range(count):
+                    unit, position = _sized(record, position)
+                    parameters += _START_CODE + unit
+        self._lengthSize, self._parameters = lengthSize, parameters
+
+
+def _sized(data: bytes, position: int, width: int = 2) -> tuple[bytes, int]:
+    """
+    @return: the unit whose length stands at C{position}, and where it ends.
+
+    @raise IndexError: if it is cut off.
+    """
+    start = position + width
+    end = start + int.from_bytes(data[position:start], "big")
+    if end > len(data):
+        raise IndexError(end)
+    return data[start:end], end
+
+
+def _units(data: bytes, width: int) -> bytes:
+    position = 0
+    units = b""
+    while position < len(data):
+        unit, position = _sized(data, position, width)
+        units += _START_CODE + unit
+    return units

@@ -1,0 +1,3 @@
+"""
+The C{file} sink: FLV, every message as it came.
+"""

@@ -1,0 +1,178 @@
+"""
+Records streams as FLV files that lose no frame, and survive what happens to servers.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TextIO
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from rtmptw.frames import StreamInfo
+from rtmptw.interfaces import IFrameSinkFactory
+from rtmptw.lane import Lane
+from rtmptw.sinks.file.sink import FileSink, wallClock
+from rtmptw.sinks.naming import Recording, checkDirectory, parseRecording
+from rtmptw.sinks.recording.recovery import (
+    Progress,
+    Recovered,
+    Verdict,
+    findParts,
+    recoverPart,
+    sizeOf,
+)
+
+__all__ = ["FileSink", "FileSinkFactory"]
+
+
+@implementer(IFrameSinkFactory)
+class FileSinkFactory:
+    """
+    Makes a L{FileSink} for every stream, and finishes at its start what an earlier
+    server left unfinished in its directory.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        recording: Recording | None = None,
+        lane: Callable[[Any, str], Lane] = Lane,
+        now: Callable[[], datetime] = wallClock,
+        terminal: TextIO | None = sys.__stderr__,
+    ) -> None:
+        """
+        @param recording: what to record where.
+        @param lane: makes the lanes to write in.
+        @param now: the wall clock, for the names of later parts.
+        @param terminal: where a long recovery shows how far it is. Not
+            C{sys.stderr}, which twistd sends to the log.
+        """
+        self.recording = recording or Recording()
+        self._lane = lane
+        self._now = now
+        self._terminal = terminal
+        self._reactor: Any = None
+        self._stopping = False
+        self._recovery: Deferred[None] | None = None
+
+    @classmethod
+    def fromString(cls, argstring: str) -> "FileSinkFactory":
+        r"""
+        Record every stream as an FLV file, unchanged, with every frame::
+
+            --sink=file[:DIRECTORY][:name=TEMPLATE][:rotate=SECONDS][:maxSize=BYTES]
+
+        DIRECTORY is "recordings" unless given. TEMPLATE is the name of a file in it,
+        with these fields::
+
+            {app}     the application       {start}  2026-11-22_23-59-59-123456
+            {stream}  the stream            {date}   2026-11-22
+            {part}    1, 2, ...             {time}   23-59-59
+                                            {epoch}  1795391999
+
+        Times are local. Unless given it is::
+
+            {app}/{stream}/{start}.flv
+
+        What is unsafe in the name of an application or stream is written as %2F and
+        the like. No file is ever overwritten: the next of the same name gets -2.
+
+        With rotate, a new file begins at the first key frame after so many seconds;
+        with maxSize, at the last key frame before so many bytes. No frame is lost
+        or repeated between them.
+
+        A colon, an equals sign or a backslash in an argument is written with a
+        backslash before it::
+
+            --sink='file:/srv/video\:1:name={app}-{stream}.flv:rotate=3600'
+
+        A file is called .part while it is being written. Those that a killed server
+        leaves are made whole when it starts again.
+
+        @raise UsageError: with one sentence, if the arguments are not understood.
+        """
+        return cls(parseRecording(argstring))
+
+    def startFactory(self, reactor: Any) -> None:
+        """
+        Look whether files can be written, and begin to finish unfinished ones.
+
+        @raise SinkError: if the directory cannot be used.
+        """
+        self._reactor = reactor
+        directory = self.recording.directory
+        checkDirectory(directory)
+        if os.path.isdir(directory):
+            self._recovery = Deferred.fromCoroutine(self._recover(directory))
+            self._recovery.addErrback(self._recoveryBroken)
+
+    def buildSink(self, stream: StreamInfo) -> FileSink:
+        """
+        @return: a new L{FileSink}.
+        """
+        return FileSink(self._reactor, self.recording, self._lane, self._now)
+
+    def stopFactory(self) -> "Deferred[None] | None":
+        """
+        @return: a L{Deferred} that fires when no unfinished file is being worked on
+            any more. Those not begun wait for the next start.
+        """
+        self._stopping = True
+        return self._recovery
+
+    async def _recover(self, directory: str) -> None:
+        lane = self._lane(self._reactor, f"recover {directory}")
+        try:
+            paths = await lane.run(findParts, directory)
+            if not paths:
+                return
+            total = await lane.run(sizeOf, paths)
+            progress = Progress(self._terminal, total)
+            for path in paths:
+                if self._stopping:
+                    break
+                try:
+                    self._logRecovered(await lane.run(recoverPart, path, progress))
+                except OSError as error:
+                    self._log.error(
+                        "cannot finish {path}: {reason}", path=path, reason=error
+                    )
+                except Exception:
+                    # A bug that one file shows is no reason to leave the others.
+                    self._log.failure("cannot finish {path}", path=path)
+            progress.end()
+        finally:
+            lane.close()
+
+    def _logRecovered(self, recovered: Recovered) -> None:
+        match recovered.verdict:
+            case Verdict.FINISHED:
+                finished = recovered.finished
+                assert finished is not None
+                self._log.info(
+                    "finished {path}, which was left unfinished: {seconds:.3f} s, "
+                    "{frames} frames, {size} bytes, {cut} bytes cut off",
+                    path=finished.path,
+                    seconds=finished.seconds,
+                    frames=finished.frames,
+                    size=finished.size,
+                    cut=recovered.cut,
+                )
+            case Verdict.REMOVED:
+                self._log.info(
+                    "removed {path}, which held no frame", path=recovered.path
+                )
+            case Verdict.FOREIGN:
+                self._log.warn(
+                    "left {path} alone: {why}", path=recovered.path, why=recovered.why
+                )
+            case Verdict.BUSY:
+                pass
+
+    def _recoveryBroken(self, failure: Any) -> None:
+        self._log.failure("unfinished recordings stay as they are", failure=failure)

@@ -1,0 +1,3 @@
+"""
+The C{null} sink: counts, and keeps nothing.
+"""

@@ -1,0 +1,37 @@
+"""
+The sink that keeps nothing.
+"""
+
+from twisted.python.usage import UsageError
+
+from rtmptw.frames import StreamInfo
+from rtmptw.plugins.sink import FrameSinkFactory
+from rtmptw.sinks.null.sink import NullSink
+
+__all__ = ["NullSink", "NullSinkFactory"]
+
+
+class NullSinkFactory(FrameSinkFactory):
+    """
+    Makes sinks that count frames and keep nothing.
+    """
+
+    @classmethod
+    def fromString(cls, argstring: str) -> "NullSinkFactory":
+        """
+        Count the frames of each stream, log the counts at its end, keep nothing.
+        Takes no arguments::
+
+            --sink=null
+
+        @raise UsageError: if there are arguments.
+        """
+        if argstring:
+            raise UsageError(f"The null sink takes no arguments, not {argstring!r}.")
+        return cls()
+
+    def buildSink(self, stream: StreamInfo) -> NullSink:
+        """
+        @return: a new L{NullSink}.
+        """
+        return NullSink()

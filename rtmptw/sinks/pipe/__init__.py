@@ -1,0 +1,3 @@
+"""
+The C{pipe} sink: the standard input of another program.
+"""

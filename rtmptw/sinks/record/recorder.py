@@ -1,0 +1,360 @@
+"""
+Records one stream in containers of FFmpeg's. Everything here blocks: it runs in a lane.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from rtmptw._pyav.muxing import (
+    ContainerKind,
+    Counts,
+    Muxer,
+    Remuxer,
+    Template,
+    TrackKey,
+)
+from rtmptw.errors import SinkError
+from rtmptw.frames import Codec, Frame, StreamInfo
+from rtmptw.sinks.naming import PART_SUFFIX, giveFinalName
+from rtmptw.sinks.naming import Template as NameTemplate
+from rtmptw.sinks.recording.part import NO_LOCKS, openPart, rewrite, syncDirectory
+from rtmptw.sinks.recording.recovery import findParts
+
+#: So many ms frames are collected at most, before they are handed to FFmpeg. What is
+#: collected, and what FFmpeg keeps to put tracks in order, is lost when the server is
+#: killed, beside the fragment that is not complete.
+COLLECTED = 100
+HELD_BACK = 200
+
+#: Another sink looks at each unfinished file for a moment.
+_LOCK_TRIES = 5
+_LOCK_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerRecording:
+    """
+    What C{--sink=record:...} asks for.
+
+    @ivar directory: where recordings are put; nothing is ever put elsewhere.
+    @ivar template: their names within it.
+    @ivar container: into what.
+    @ivar rotate: the milliseconds of media after which a new file begins; 0 never.
+    @ivar maxSize: the bytes of media that a file should not exceed; 0 is no limit.
+    @ivar fragment: the ms of media that are lost at most if the server is killed.
+    """
+
+    directory: str
+    template: NameTemplate
+    container: ContainerKind
+    rotate: int = 0
+    maxSize: int = 0
+    fragment: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """
+    A recording that is whole and has its name.
+
+    @ivar why: how the tracks changed, if that ended it.
+    """
+
+    path: str
+    size: int
+    counts: Counts
+    why: str = ""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """
+    What came of some work.
+
+    @ivar failure: what went wrong; empty if nothing did.
+    @ivar path: the file with which it went wrong.
+    """
+
+    recorded: list[Recorded] = field(default_factory=list)
+    failure: str = ""
+    path: str = ""
+
+
+class RecordFile:
+    """
+    The file that FFmpeg writes to: keeps what it is given until it is flushed, so that
+    nothing but L{flush} meets a full disk.
+
+    Not FFmpeg's own, because PyAV before 19 keeps all of Python waiting while FFmpeg
+    opens a file or writes its head.
+
+    @ivar path: its name, which ends in C{.part}.
+    @ivar size: its bytes.
+    @ivar closed: whether it takes no more; what is written then is dropped.
+    """
+
+    def __init__(self, wanted: str) -> None:
+        """
+        @param wanted: the final name that is wanted.
+
+        @raise OSError: if it cannot be made.
+        """
+        self._descriptor, self.path = openPart(wanted)
+        self.name = self.path
+        self.size = 0
+        self.closed = False
+        self._position = 0
+        self._pending: list[tuple[int, list[bytes]]] = []
+        self._end = -1
+
+    def write(self, data: bytes) -> int:
+        """
+        Keep it.
+        """
+        if not self.closed:
+            if self._position != self._end:
+                self._pending.append((self._position, []))
+            self._pending[-1][1].append(data)
+            self._end = self._position + len(data)
+            self.size = max(self.size, self._end)
+        self._position += len(data)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """
+        Go on elsewhere.
+        """
+        if whence == os.SEEK_CUR:
+            offset += self._position
+        elif whence == os.SEEK_END:
+            offset += self.size
+        self._position = offset
+        return offset
+
+    def tell(self) -> int:
+        """
+        @return: where the next byte goes.
+        """
+        return self._position
+
+    def flush(self) -> None:
+        """
+        Write what is kept.
+
+        @raise OSError: if that cannot be done.
+        """
+        pending, self._pending = self._pending, []
+        self._end = -1
+        for position, pieces in pending:
+            rewrite(self._descriptor, b"".join(pieces), position)
+
+    def finish(self) -> str:
+        """
+        Write what is kept, see it on the disk, and give the file its name.
+
+        @return: the name.
+
+        @raise OSError: if that cannot be done.
+        """
+        self.flush()
+        os.fsync(self._descriptor)
+        path = giveFinalName(self.path)
+        syncDirectory(os.path.dirname(path))
+        self.close()
+        return path
+
+    def close(self) -> None:
+        """
+        Take no more; the lock goes with it.
+        """
+        if not self.closed:
+            self.closed = True
+            os.close(self._descriptor)
+
+    def remove(self) -> None:
+        """
+        It holds nothing.
+        """
+        os.unlink(self.path)
+        self.close()
+
+
+class Recorder:
+    """
+    Records one stream, in one file or in several.
+    """
+
+    def __init__(
+        self,
+        recording: ContainerRecording,
+        stream: StreamInfo,
+        now: Callable[[], datetime],
+    ) -> None:
+        """
+        @param now: the wall clock, for the names of later parts.
+        """
+        self._recording = recording
+        self._stream = stream
+        self._now = now
+        self._parts = 0
+        self._file: RecordFile | None = None
+        self._outcome = Outcome()
+        self._remuxer = Remuxer(self._begin, self._end, self._isFull)
+
+    def write(self, frames: list[Frame]) -> Outcome:
+        """
+        Write the next frames of the stream.
+        """
+        return self._perform(lambda: self._writeAll(frames))
+
+    def finish(self) -> Outcome:
+        """
+        Complete the file and give it its name.
+        """
+        return self._perform(self._remuxer.finish)
+
+    def _writeAll(self, frames: list[Frame]) -> None:
+        for frame in frames:
+            self._remuxer.write(frame)
+        if self._file is not None:
+            self._file.flush()
+
+    def _perform(self, work: Callable[[], None]) -> Outcome:
+        self._outcome = outcome = Outcome()
+        try:
+            work()
+        except (OSError, SinkError) as error:
+            outcome.failure = getattr(error, "strerror", "") or str(error)
+            self._giveUp(outcome)
+        except BaseException:
+            # A bug: the file stays for the next start, but not its lock.
+            if self._file is not None:
+                self._file.close()
+            raise
+        return outcome
+
+    def _giveUp(self, outcome: Outcome) -> None:
+        """
+        What is written stays, and can be played.
+        """
+        file, self._file = self._file, None
+        if file is not None:
+            outcome.path = file.path
+            file.close()
+        self._remuxer.close()
+        if file is not None:
+            try:
+                size = os.stat(file.path).st_size
+                if size:
+                    outcome.path = giveFinalName(file.path)
+                else:
+                    os.unlink(file.path)
+            except OSError:
+                # The next start of the server tries again.
+                pass
+
+    def _begin(
+        self, templates: Mapping[TrackKey, Template], codecs: set[Codec], base: int
+    ) -> Muxer:
+        recording, stream = self._recording, self._stream
+        container = recording.container
+        container.check(codecs)
+        self._parts += 1
+        start = stream.startedAt if self._parts == 1 else self._now()
+        name = recording.template.path(stream.app, stream.stream, start, self._parts)
+        self._file = RecordFile(os.path.join(recording.directory, name))
+        fragment = max(recording.fragment - COLLECTED - HELD_BACK, 1)
+        options = container.options(fragment)
+        return Muxer(self._file, container.format, options, templates, base)
+
+    def _end(self, muxer: Muxer, why: str) -> None:
+        file = self._file
+        assert file is not None
+        muxer.close()
+        if muxer.counts.packets:
+            path = file.finish()
+            self._outcome.recorded.append(Recorded(path, file.size, muxer.counts, why))
+        else:
+            file.remove()
+        self._file = None
+
+    def _isFull(self, milliseconds: int, size: int) -> bool:
+        rotate, maxSize = self._recording.rotate, self._recording.maxSize
+        return 0 < rotate <= milliseconds or 0 < maxSize <= size
+
+
+def partsOf(directory: str, container: ContainerKind) -> list[str]:
+    """
+    @return: the unfinished recordings of a container under a directory.
+    """
+    return findParts(directory, f".{container.name}{PART_SUFFIX}")
+
+
+def recoverContainer(path: str, container: ContainerKind) -> str:
+    """
+    Give an unfinished recording, that nobody is writing, its name. An MP4 file is cut
+    after its last whole fragment; the others play as they are.
+
+    @return: a sentence that says so; empty if there is nothing to do.
+
+    @raise OSError: if that cannot be done.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return ""
+    try:
+        if not _lock(descriptor, path):
+            return ""
+        size = os.fstat(descriptor).st_size
+        end = _wholeBoxes(descriptor, size) if container.name == "mp4" else size
+        if not end:
+            os.unlink(path)
+            return f"removed {path}, which held no frame"
+        if end < size:
+            os.ftruncate(descriptor, end)
+        os.fsync(descriptor)
+        final = giveFinalName(path)
+        return f"finished {final}, which was left unfinished: {end} bytes"
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, path: str) -> bool:
+    for _ in range(_LOCK_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return os.fstat(descriptor).st_ino == os.lstat(path).st_ino
+        except BlockingIOError:
+            time.sleep(_LOCK_SECONDS)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            if error.errno in NO_LOCKS:
+                # Nobody can tell whether it is being written.
+                return False
+            raise
+    return False
+
+
+def _wholeBoxes(descriptor: int, size: int) -> int:
+    """
+    @return: where the last whole fragment of an MP4 file ends; 0 if there is none.
+    """
+    position = end = 0
+    while True:
+        head = os.pread(descriptor, 16, position)
+        if len(head) < 8:
+            return end
+        length = int.from_bytes(head[:4], "big")
+        if length == 1:
+            length = int.from_bytes(head[8:16], "big")
+        if length < 8 or position + length > size:
+            return end
+        position += length
+        if head[4:8] in (b"mdat", b"mfra"):
+            end = position

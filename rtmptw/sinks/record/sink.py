@@ -1,0 +1,483 @@
+"""
+Records streams in MP4, Matroska, MPEG-TS and FLV files, and sends them to whatever
+FFmpeg can write to; without transcoding.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPushProducer
+from twisted.logger import Logger
+from twisted.python.usage import UsageError
+from zope.interface import implementer
+
+from rtmptw._pyav.muxing import CONTAINERS, checkFormat
+from rtmptw.delivery import LOSSLESS, Delivery
+from rtmptw.frames import Frame, StreamInfo
+from rtmptw.interfaces import IFrameSink, IFrameSinkFactory
+from rtmptw.lane import Lane
+from rtmptw.plugins.arguments import numberFrom, splitArguments
+from rtmptw.plugins.sink import FrameSinkFactory
+from rtmptw.sinks.child import Children, ChildSink
+from rtmptw.sinks.file.factory import FileSinkFactory
+from rtmptw.sinks.naming import Recording, Template, checkDirectory
+from rtmptw.sinks.record.recorder import (
+    COLLECTED,
+    HELD_BACK,
+    ContainerRecording,
+    Outcome,
+    Recorder,
+    partsOf,
+    recoverContainer,
+)
+from rtmptw.sinks.send.target import Target, parseTarget
+
+#: More is not collected before it is handed to FFmpeg.
+FLUSH_BYTES = 256 * 1024
+#: Bytes collected and being written when the publisher is paused: two seconds of
+#: 32 Mbit/s. Goes on at half.
+MAX_BYTES = 8 * 1024 * 1024
+#: Frames of no size cost memory, too.
+MAX_FRAMES = 4096
+
+
+def _told(count: int, what: str) -> str:
+    return f", {count} {what}" if count else ""
+
+
+def _wallClock() -> datetime:
+    return datetime.now().astimezone()
+
+
+@implementer(IFrameSink)
+class RecordSink:
+    """
+    Records one stream.
+
+    FFmpeg works in a L{Lane}, at most one call at a time; meanwhile frames are
+    collected.
+
+    @ivar failure: why the recording ended before the stream did; empty while all is
+        well.
+    """
+
+    _log = Logger()
+
+    delivery: Delivery = LOSSLESS
+
+    def __init__(
+        self,
+        reactor: Any,
+        recording: ContainerRecording,
+        lane: Callable[[Any, str], Lane] = Lane,
+        now: Callable[[], datetime] = _wallClock,
+    ) -> None:
+        """
+        @param reactor: provides C{IReactorTime} and C{IReactorThreads}.
+        @param recording: what to record where.
+        @param lane: makes the lane to write in.
+        @param now: the wall clock, for the names of later parts.
+        """
+        self.failure = ""
+        self._reactor = reactor
+        self._recording = recording
+        self._makeLane = lane
+        self._now = now
+        self._name = ""
+        self._producer: IPushProducer | None = None
+        self._recorder: Recorder | None = None
+        self._lane: Lane | None = None
+        self._frames: list[Frame] = []
+        self._waiting = 0
+        self._flying = 0
+        self._flyingFrames = 0
+        self._busy = False
+        self._paused = False
+        self._timer: Any = None
+        self._ended = False
+        self._finishing = False
+        self._done: Deferred[None] | None = None
+
+    def streamStarted(self, stream: StreamInfo, producer: IPushProducer) -> None:
+        """
+        Nothing is made yet: a stream without a frame leaves no file.
+        """
+        self._name = stream.name
+        self._producer = producer
+        self._recorder = Recorder(self._recording, stream, self._now)
+
+    def frameReceived(self, frame: Frame) -> None:
+        """
+        Collect it, and hand over what is collected when it is time.
+        """
+        if self.failure:
+            return
+        self._frames.append(frame)
+        self._waiting += frame.size
+        if self._waiting >= FLUSH_BYTES:
+            self._flush()
+        elif self._timer is None:
+            self._timer = self._reactor.callLater(COLLECTED / 1000, self._timePassed)
+        if not self._paused and self._isOver(1):
+            self._paused = True
+            assert self._producer is not None
+            self._producer.pauseProducing()
+
+    def streamEnded(self, reason: str) -> "Deferred[None] | None":
+        """
+        Complete the file and give it its name.
+
+        @return: a L{Deferred} that fires when that is done.
+        """
+        self._ended = True
+        if not self._frames and self._lane is None:
+            return None
+        self._done = done = Deferred[None]()
+        self._flush()
+        self._goOn()
+        return done
+
+    def _isOver(self, share: int) -> bool:
+        return (self._waiting + self._flying) * share > MAX_BYTES or (
+            len(self._frames) + self._flyingFrames
+        ) * share > MAX_FRAMES
+
+    def _timePassed(self) -> None:
+        self._timer = None
+        self._flush()
+
+    def _flush(self) -> None:
+        """
+        Hand over what is collected, unless the lane is busy: then it is handed over
+        when that is done.
+        """
+        if self._busy or not self._frames:
+            return
+        self._stopTimer()
+        frames, self._frames = self._frames, []
+        self._flying, self._waiting = self._waiting, 0
+        self._flyingFrames = len(frames)
+        assert self._recorder is not None
+        self._run(partial(self._recorder.write, frames))
+
+    def _run(self, work: Callable[[], Outcome]) -> None:
+        self._busy = True
+        if self._lane is None:
+            self._lane = self._makeLane(self._reactor, f"record {self._name}")
+        finished = self._lane.run(work)
+        finished.addCallback(self._performed)
+        finished.addErrback(self._broken)
+
+    def _performed(self, outcome: Outcome) -> None:
+        self._busy = False
+        self._flying = self._flyingFrames = 0
+        for recorded in outcome.recorded:
+            counts = recorded.counts
+            self._log.info(
+                "recorded {path}: {seconds:.3f} s, {packets} frames, {size} bytes"
+                "{repaired}{refused}{why}",
+                path=recorded.path,
+                seconds=counts.milliseconds / 1000,
+                packets=counts.packets,
+                size=recorded.size,
+                repaired=_told(counts.repaired, "timestamps repaired"),
+                refused=_told(counts.refused, "frames that FFmpeg refused"),
+                why=recorded.why and f"; a new file begins: {recorded.why}",
+            )
+        if outcome.failure:
+            self._log.error(
+                "{name}: recording ends early: {path}{reason}",
+                name=self._name,
+                path=outcome.path and f"{outcome.path}: ",
+                reason=outcome.failure,
+            )
+            self._fail(outcome.failure)
+            return
+        if self._paused and not self._isOver(2):
+            self._paused = False
+            assert self._producer is not None
+            self._producer.resumeProducing()
+        if self._waiting >= FLUSH_BYTES or self._timer is None:
+            self._flush()
+        self._goOn()
+
+    def _broken(self, failure: Any) -> None:
+        """
+        Something of ours is wrong, not the disk.
+        """
+        self._busy = False
+        self._log.failure("recording ends early", failure=failure)
+        self._fail(failure.getErrorMessage() or failure.type.__name__)
+
+    def _fail(self, reason: str) -> None:
+        self.failure = reason
+        self._frames = []
+        self._waiting = self._flying = self._flyingFrames = 0
+        self._finishing = True
+        if not self._ended:
+            assert self._producer is not None
+            self._producer.stopProducing()
+        self._goOn()
+
+    def _goOn(self) -> None:
+        """
+        At the end, take the next step towards it.
+        """
+        if self._busy or (not self._ended and not self.failure):
+            return
+        self._stopTimer()
+        if self._frames:
+            self._flush()
+        elif not self._finishing:
+            self._finishing = True
+            assert self._recorder is not None
+            self._run(self._recorder.finish)
+        else:
+            if self._lane is not None:
+                lane, self._lane = self._lane, None
+                lane.close()
+            done, self._done = self._done, None
+            if done is not None:
+                done.callback(None)
+
+    def _stopTimer(self) -> None:
+        if self._timer is not None:
+            timer, self._timer = self._timer, None
+            timer.cancel()
+
+
+@implementer(IFrameSinkFactory)
+class RecordSinkFactory:
+    """
+    Makes a L{RecordSink} for every stream, and gives their names at its start to the
+    files that an earlier server left unfinished in its directory.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        recording: ContainerRecording,
+        lane: Callable[[Any, str], Lane] = Lane,
+        now: Callable[[], datetime] = _wallClock,
+    ) -> None:
+        """
+        @param recording: what to record where.
+        @param lane: makes the lanes to write in.
+        @param now: the wall clock, for the names of later parts.
+        """
+        self.recording = recording
+        self._lane = lane
+        self._now = now
+        self._reactor: Any = None
+        self._recovery: Deferred[None] | None = None
+
+    @classmethod
+    def fromString(cls, argstring: str) -> "RecordSinkFactory | FileSinkFactory":
+        r"""
+        Record every stream in a container, without transcoding, with every frame::
+
+            --sink=record[:DIRECTORY][:format=mp4|mkv|ts|flv][:name=TEMPLATE]
+                  [:rotate=SECONDS][:maxSize=BYTES][:fragment=SECONDS]
+
+        DIRECTORY is "recordings" unless given, the format is mp4. TEMPLATE is the name
+        of a file in it, as the file sink has it (--help-sink-type=file); unless given
+        it is::
+
+            {app}/{stream}/{start}.mp4
+
+        An MP4 file is fragmented: if the server is killed, no more than the last
+        second is lost; fragment says another time than 1 second. FLV is written as the
+        file sink does, every message as it came. With rotate, a new
+        file begins at the first key frame after so many seconds; with maxSize, after so
+        many bytes. So it does where a track comes in or changes.
+
+        A stream with a codec that the container cannot hold is not recorded, and the
+        log says what could hold it.
+
+        A file is called .part while it is being written. Those that a killed server
+        leaves get their names when it starts again.
+
+        @raise UsageError: with one sentence, if the arguments are not understood.
+        """
+        recording = parseContainerRecording(argstring)
+        if recording.container is CONTAINERS["flv"]:
+            return FileSinkFactory(asFLV(recording))
+        return cls(recording)
+
+    def startFactory(self, reactor: Any) -> None:
+        """
+        Look whether files can be written, and begin to name unfinished ones.
+
+        @raise SinkError: if the directory cannot be used.
+        """
+        self._reactor = reactor
+        checkDirectory(self.recording.directory)
+        self._recovery = Deferred.fromCoroutine(self._recover())
+        self._recovery.addErrback(
+            lambda failure: self._log.failure(
+                "unfinished recordings stay as they are", failure=failure
+            )
+        )
+
+    def buildSink(self, stream: StreamInfo) -> RecordSink:
+        """
+        @return: a new L{RecordSink}.
+        """
+        return RecordSink(self._reactor, self.recording, self._lane, self._now)
+
+    def stopFactory(self) -> "Deferred[None] | None":
+        """
+        @return: fires when no unfinished file is being worked on any more.
+        """
+        return self._recovery
+
+    async def _recover(self) -> None:
+        recording = self.recording
+        lane = self._lane(self._reactor, f"recover {recording.directory}")
+        try:
+            container = recording.container
+            for path in await lane.run(partsOf, recording.directory, container):
+                try:
+                    sentence = await lane.run(recoverContainer, path, container)
+                    if sentence:
+                        self._log.info("{sentence}", sentence=sentence)
+                except OSError as error:
+                    self._log.error(
+                        "cannot finish {path}: {reason}", path=path, reason=error
+                    )
+                except Exception:
+                    # A bug that one file shows is no reason to leave the others.
+                    self._log.failure("cannot finish {path}", path=path)
+        finally:
+            lane.close()
+
+
+class SendSinkFactory(FrameSinkFactory):
+    """
+    Makes sinks that send streams elsewhere, each by a process of its own.
+    """
+
+    def __init__(self, target: Target) -> None:
+        """
+        @param target: where to.
+        """
+        self.target = target
+        self._reactor: Any = None
+        self._children = Children()
+
+    @classmethod
+    def fromString(cls, argstring: str) -> "SendSinkFactory":
+        """
+        Send every stream to whatever FFmpeg can write to, without transcoding::
+
+            --sink=send:udp://HOST:PORT
+            --sink=send:rtsp://HOST/{app}/{name}
+            --sink=send:/srv/hls/{app}/{name}/index.m3u8
+
+        {app} and {name} stand for what the stream is called. The format follows from
+        rtsp, udp, tcp, srt, rtp and rtmp, and from names that end in .m3u8 or .mpd.
+        Others, and options of FFmpeg's muxer, follow a number sign::
+
+            --sink='send:http://HOST/in#format=mpegts'
+            --sink='send:hls/{name}.m3u8#hls_time=4&hls_list_size=0'
+
+        Options of a protocol stand in the URL, as FFmpeg has them:
+        udp://HOST:PORT?pkt_size=1316.
+
+        FFmpeg works in a process of its own. If that ends, or if the target takes
+        nothing for 10 seconds, it is started again after a second, then two, up to 30,
+        and begins with a key frame. Frames for a target that is too slow are dropped up
+        to a key frame: nobody else waits.
+
+        @raise UsageError: with one sentence, if the arguments are not understood.
+        """
+        return cls(parseTarget(argstring))
+
+    def startFactory(self, reactor: object) -> None:
+        """
+        Take the reactor; look whether FFmpeg knows the format.
+
+        @raise SinkError: if it does not.
+        """
+        self._reactor = reactor
+        checkFormat(self.target.container)
+
+    def buildSink(self, stream: StreamInfo) -> ChildSink:
+        """
+        @return: a new sink.
+        """
+        command = self.target.command(stream)
+        return self._children.add(ChildSink(self._reactor, command))
+
+    def stopFactory(self) -> None:
+        """
+        Leave no process behind.
+        """
+        self._children.kill()
+
+
+def asFLV(recording: ContainerRecording) -> Recording:
+    """
+    FFmpeg's FLV muxer ends the process when it meets a track that it does not
+    expect, such as Speex, or Opus without its header. Ours takes everything.
+
+    @return: the same, for the file sink.
+    """
+    return Recording(
+        recording.directory, recording.template, recording.rotate, recording.maxSize
+    )
+
+
+_OPTIONS = ("format", "name", "rotate", "maxSize", "fragment")
+
+
+def parseContainerRecording(argstring: str) -> ContainerRecording:
+    """
+    Understand the arguments of C{--sink=record}.
+
+    @raise UsageError: with one sentence, if that is not what it is.
+    """
+    directory = ""
+    said: dict[str, str] = {}
+    for index, (key, value) in enumerate(splitArguments(argstring)):
+        if key is None:
+            if index:
+                raise UsageError(
+                    f"The record sink does not understand {value!r}; "
+                    "a colon in a directory or name is written \\:."
+                )
+            directory = value
+        elif key in said:
+            raise UsageError(f"The record sink got {key}= twice.")
+        elif key not in _OPTIONS:
+            raise UsageError(
+                f"The record sink has no option {key!r}, only {', '.join(_OPTIONS)}."
+            )
+        else:
+            said[key] = value
+    name = said.get("format", "mp4")
+    if name not in CONTAINERS:
+        raise UsageError(
+            f"The record sink's format {name!r} is none of {', '.join(CONTAINERS)}."
+        )
+    if "\0" in directory:
+        raise UsageError(f"The directory {directory!r} has a NUL in it.")
+    least = (COLLECTED + HELD_BACK) / 500
+    return ContainerRecording(
+        directory or "recordings",
+        Template(said.get("name", f"{{app}}/{{stream}}/{{start}}.{name}"), f".{name}"),
+        CONTAINERS[name],
+        round(numberFrom("record", "rotate", said["rotate"]) * 1000)
+        if "rotate" in said
+        else 0,
+        int(numberFrom("record", "maxSize", said["maxSize"]))
+        if "maxSize" in said
+        else 0,
+        round(
+            numberFrom("record", "fragment", said.get("fragment", "1"), least) * 1000
+        ),
+    )

@@ -1,0 +1,196 @@
+"""
+One FLV file on its way to the disk. Everything here blocks: it runs in a lane.
+"""
+
+import errno
+import fcntl
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+
+from rtmptw.flv import file as flvfile
+from rtmptw.sinks.naming import PART_SUFFIX, giveFinalName, sameNames
+from rtmptw.sinks.recording.contents import Contents, Properties, metadataTag
+
+#: File systems that know no locks answer so; we write all the same.
+NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """
+    A recording that is whole and has its name.
+
+    @ivar path: where it is.
+    @ivar seconds: its duration.
+    @ivar frames: coded audio and video frames in it.
+    @ivar size: its bytes.
+    """
+
+    path: str
+    seconds: float
+    frames: int
+    size: int
+
+
+def writeAll(descriptor: int, data: bytes) -> None:
+    """
+    Write it all, however little of it each call takes.
+
+    @raise OSError: what write(2) says.
+    """
+    # An ordinary file takes less than it is given only when the disk is full or a
+    # limit is reached: the next call then says so.
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def rewrite(descriptor: int, data: bytes, position: int) -> None:
+    """
+    Write over what is there.
+
+    @raise OSError: what pwrite(2) says.
+    """
+    rest = memoryview(data)
+    while rest:
+        written = os.pwrite(descriptor, rest, position)
+        rest = rest[written:]
+        position += written
+
+
+def rewriteHead(
+    descriptor: int, kept: Properties, contents: Contents, reserve: int
+) -> None:
+    """
+    Say at the head what the file holds, and see it on the disk.
+
+    @param kept: the encoder's properties.
+    @param reserve: the size of the metadata tag's body.
+
+    @raise OSError: if that cannot be done.
+    """
+    rewrite(descriptor, metadataTag(kept, contents, reserve), flvfile.FIRST_TAG)
+    flags = flvfile.flags(contents.hasAudio, contents.hasVideo)
+    rewrite(descriptor, flags, flvfile.FLAGS_OFFSET)
+    os.fsync(descriptor)
+
+
+def nameFinished(partPath: str, contents: Contents) -> Finished:
+    """
+    Give a finished file its final name.
+
+    @raise OSError: if that cannot be done.
+    """
+    path = giveFinalName(partPath)
+    syncDirectory(os.path.dirname(path))
+    return Finished(path, contents.duration / 1000, contents.frames, contents.size)
+
+
+def syncDirectory(directory: str) -> None:
+    """
+    See names on the disk, if the file system can.
+    """
+    # Not every file system can, and the file itself is safe.
+    with suppress(OSError):
+        descriptor = os.open(directory or ".", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def openPart(wanted: str) -> tuple[int, str]:
+    """
+    Make and lock a C{.part} of which nobody has the name, nor the final one.
+
+    @param wanted: the final name that is wanted.
+
+    @return: the open file and its name.
+
+    @raise OSError: if that cannot be done.
+    """
+    os.makedirs(os.path.dirname(wanted) or ".", exist_ok=True)
+    for path in sameNames(wanted):
+        part = path + PART_SUFFIX
+        if os.path.lexists(path):
+            continue
+        try:
+            descriptor = os.open(
+                part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666
+            )
+        except FileExistsError:
+            continue
+        if _lockNew(descriptor, part):
+            return descriptor, part
+        os.close(descriptor)
+    raise AssertionError("sameNames ends by raising")
+
+
+class FLVPart:
+    """
+    One file of a recording: made, locked and named C{.part} with the first write.
+
+    @ivar path: the name while it is written; before the first write the one it will
+        have if nobody has it.
+    @ivar descriptor: the open file; C{None} before the first write and after the end.
+    """
+
+    def __init__(self, path: str, kept: Properties, reserve: int) -> None:
+        """
+        @param path: the final name that is wanted.
+        @param kept: the encoder's properties for the metadata.
+        @param reserve: the size of the metadata tag's body.
+        """
+        self.path = path + PART_SUFFIX
+        self.descriptor: int | None = None
+        self._wanted = path
+        self._kept = kept
+        self._reserve = reserve
+
+    def write(self, pieces: list[bytes]) -> None:
+        """
+        Append.
+
+        @raise OSError: if that cannot be done; some of it may be in the file.
+        """
+        if self.descriptor is None:
+            self.descriptor, self.path = openPart(self._wanted)
+        writeAll(self.descriptor, b"".join(pieces))
+
+    def finish(self, contents: Contents) -> Finished:
+        """
+        Complete the head, close, and give the file its name.
+
+        @raise OSError: if that cannot be done; L{close} is still to be called.
+        """
+        assert self.descriptor is not None
+        rewriteHead(self.descriptor, self._kept, contents, self._reserve)
+        finished = nameFinished(self.path, contents)
+        self.close()
+        return finished
+
+    def close(self) -> None:
+        """
+        Close what is open; the lock goes with it.
+        """
+        if self.descriptor is not None:
+            descriptor, self.descriptor = self.descriptor, None
+            os.close(descriptor)
+
+
+def _lockNew(descriptor: int, path: str) -> bool:
+    """
+    @return: C{False} if a recovery in another process had the new file before we
+        had locked it, and may have removed it.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.fstat(descriptor).st_ino == os.lstat(path).st_ino
+    except (BlockingIOError, FileNotFoundError):
+        return False
+    except OSError as error:
+        if error.errno in NO_LOCKS:
+            return True
+        os.close(descriptor)
+        raise

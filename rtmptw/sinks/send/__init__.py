@@ -1,0 +1,3 @@
+"""
+The C{send} sink: whatever FFmpeg can send to.
+"""

@@ -1,0 +1,149 @@
+"""
+Where a stream is sent to: a URL or path, and what FFmpeg is to write there.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from twisted.python.usage import UsageError
+
+import rtmptw
+from rtmptw.delivery import Delivery, Policy
+from rtmptw.frames import StreamInfo
+from rtmptw.sinks.child import Command
+from rtmptw.sinks.encodings import FLVEncoding
+from rtmptw.sinks.naming import escape
+
+#: A process takes a while to start, on a busy machine more than a live viewer may lag.
+DELIVERY = Delivery(
+    Policy.TO_KEYFRAME, maxMilliseconds=10_000, maxBytes=16 * 1024 * 1024
+)
+#: A target that takes nothing for so many seconds is as good as gone.
+STALL_SECONDS = 10.0
+
+_BY_SCHEME = {
+    "rtsp": "rtsp",
+    "udp": "mpegts",
+    "tcp": "mpegts",
+    "srt": "mpegts",
+    "rtp": "rtp_mpegts",
+    "rtmp": "flv",
+    "rtmps": "flv",
+}
+_BY_SUFFIX = {".m3u8": "hls", ".mpd": "dash"}
+#: The shortest text that is worth hiding; shorter ones are in every line.
+_MIN_SECRET = 4
+
+
+@dataclass(frozen=True)
+class Target:
+    """
+    What C{--sink=send:...} asks for.
+
+    @ivar url: where to, with C{{app}} and C{{name}}.
+    @ivar container: FFmpeg's name of the format.
+    @ivar options: of the muxer.
+    """
+
+    url: str = field(repr=False)
+    container: str
+    options: Mapping[str, str] = field(repr=False)
+
+    def command(self, stream: StreamInfo) -> Command:
+        """
+        @return: the process that sends a stream there.
+        """
+        if "://" in self.url:
+            app, name = quote(stream.app, safe=""), quote(stream.stream, safe="")
+        else:
+            # FFmpeg counts segments with %d in their names.
+            app = escape(stream.app).replace("%", "~")
+            name = escape(stream.stream).replace("%", "~")
+        url = self.url.replace("{app}", app).replace("{name}", name)
+        order = {
+            "url": url,
+            "format": self.container,
+            "options": {
+                # What sends MPEG-TS live had better not collect sound.
+                **({"pes_payload_size": "0"} if self.container == "mpegts" else {}),
+                **self.options,
+            },
+        }
+        package = str(Path(rtmptw.__file__).parent.parent)
+        path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
+        # Nothing of it is in the arguments, which every user of the machine can read.
+        return Command(
+            f"send to {_host(url)}",
+            (sys.executable, "-m", "rtmptw._pyav.sending"),
+            FLVEncoding,
+            DELIVERY,
+            {**os.environ, "PYTHONPATH": path},
+            json.dumps(order).encode() + b"\n",
+            _secrets(url, self.options),
+            stall=STALL_SECONDS,
+        )
+
+
+def _host(url: str) -> str:
+    if "://" not in url:
+        return url
+    return urlsplit(url).netloc.rpartition("@")[2] or urlsplit(url).scheme
+
+
+def _secrets(url: str, options: Mapping[str, str]) -> list[str]:
+    if "://" not in url:
+        return [value for value in options.values() if len(value) >= _MIN_SECRET]
+    parts = urlsplit(url)
+    pieces = [
+        url,
+        parts.netloc.rpartition("@")[0],
+        parts.password or "",
+        parts.path,
+        parts.query,
+        *options.values(),
+    ]
+    return [piece for piece in pieces if len(piece) >= _MIN_SECRET]
+
+
+def parseTarget(argstring: str) -> Target:
+    """
+    Understand C{URL[#format=NAME&OPTION=VALUE...]}.
+
+    @raise UsageError: with one sentence, if that is not what it is.
+    """
+    url, mark, fragment = argstring.rpartition("#")
+    if not mark:
+        url, fragment = argstring, ""
+    if not url or "\0" in url:
+        raise UsageError(
+            "The send sink needs a URL or a path, such as send:udp://HOST:PORT."
+        )
+    options: dict[str, str] = {}
+    for option in fragment.split("&") if fragment else ():
+        key, equals, value = option.partition("=")
+        if not key or not equals or key in options:
+            raise UsageError(
+                f"The send sink's option {key!r} is not one KEY=VALUE after the #."
+            )
+        options[key] = value
+    try:
+        scheme = urlsplit(url).scheme if "://" in url else ""
+        path = urlsplit(url).path if scheme else url
+    except ValueError:
+        raise UsageError("The send sink's URL is none.") from None
+    container = (
+        options.pop("format", "")
+        or _BY_SUFFIX.get(os.path.splitext(path)[1])
+        or _BY_SCHEME.get(scheme)
+    )
+    if not container:
+        raise UsageError(
+            f"The send sink cannot tell a format by {_host(url)}; "
+            "say #format=NAME with FFmpeg's name of one."
+        )
+    return Target(url, container, options)

@@ -1,0 +1,3 @@
+"""
+The C{snapshot} sink: a still image every few seconds.
+"""

@@ -1,0 +1,405 @@
+"""
+Keeps pictures of streams as JPEG or PNG files.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IPushProducer
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.python.usage import UsageError
+from zope.interface import implementer
+
+from rtmptw._pyav.decoding import Decoder
+from rtmptw._pyav.pictures import IMAGES, encodeImage, parseSize
+from rtmptw.delivery import LATEST, Delivery
+from rtmptw.errors import SinkError
+from rtmptw.frames import CodecHeaders, Frame, FrameKind, StreamInfo
+from rtmptw.interfaces import IFrameSink, IFrameSinkFactory
+from rtmptw.lane import Lane
+from rtmptw.plugins.arguments import numberFrom, splitArguments
+from rtmptw.plugins.sink import FrameSinkFactory
+from rtmptw.sinks.naming import PART_SUFFIX, Template, checkDirectory
+
+#: Calls of L{SnapshotSink.take} that may wait for one picture.
+MAX_WAITING = 256
+
+
+def _wallClock() -> datetime:
+    return datetime.now().astimezone()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshots:
+    """
+    What C{--sink=snapshot:...} asks for.
+
+    @ivar directory: where files are put.
+    @ivar template: their names within it; its suffix says the kind of image, C{.jpg} or
+        C{.png}.
+    @ivar every: so many ms of media are between two files, and more until the next key
+        frame; C{None} to write none, and make images only when asked to.
+    @ivar size: width and height; as they are if C{None}.
+    """
+
+    directory: str = "snapshots"
+    template: Template = field(
+        default_factory=lambda: Template("{app}/{stream}", ".jpg")
+    )
+    every: int | None = 10_000
+    size: tuple[int, int] | None = None
+
+
+class _Camera:
+    """
+    Makes images of key frames; in a lane.
+    """
+
+    def __init__(self, snapshots: Snapshots) -> None:
+        self._kind = snapshots.template.suffix.removeprefix(".")
+        self._size = snapshots.size
+        self._decoder = Decoder({FrameKind.VIDEO}, keyframesOnly=True)
+
+    def take(self, frames: list[Frame], now: datetime, path: str) -> bytes:
+        """
+        @param frames: headers and a key frame.
+        @param path: the file to write; empty for none.
+        @return: the image.
+
+        @raise SinkError: if the frame cannot be decoded.
+
+        @raise OSError: if the file cannot be written.
+        """
+        decoder = self._decoder
+        decoded = [one for frame in frames for one in decoder.decode(frame, now)]
+        if not decoded:
+            troubles = decoder.troubles
+            raise SinkError(troubles.pop() if troubles else "FFmpeg cannot decode it")
+        image = encodeImage(decoded[-1].frame, self._kind, self._size)
+        if path:
+            _replace(path, image)
+        return image
+
+    def close(self) -> None:
+        """
+        Free the decoder.
+        """
+        self._decoder.finish()
+
+
+def _replace(path: str, data: bytes) -> None:
+    """
+    Write a file so that whoever opens it finds the old one or the new one, whole.
+    """
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    part = path + PART_SUFFIX
+    with open(part, "wb") as file:
+        file.write(data)
+    os.replace(part, path)
+
+
+@implementer(IFrameSink)
+class SnapshotSink:
+    """
+    Takes pictures of one stream: of its key frames, which need no other frames.
+
+    Only a key frame of which an image is wanted is decoded, in a L{Lane}. Kept are the
+    last key frame and the codec headers, and nothing more; so it is never full.
+
+    @ivar written: how many files were written.
+    @ivar failures: how many images could not be made or written.
+    """
+
+    _log = Logger()
+
+    #: It takes each frame at once: nothing ever waits.
+    delivery: Delivery = LATEST
+
+    def __init__(
+        self,
+        reactor: Any,
+        snapshots: Snapshots,
+        lane: Callable[[Any, str], Lane] = Lane,
+        now: Callable[[], datetime] = _wallClock,
+    ) -> None:
+        """
+        @param reactor: provides C{IReactorThreads}.
+        @param snapshots: what to write where.
+        @param lane: makes the lane to work in.
+        @param now: the wall clock, for names.
+        """
+        self.written = 0
+        self.failures = 0
+        self._reactor = reactor
+        self._snapshots = snapshots
+        self._makeLane = lane
+        self._now = now
+        self._camera = _Camera(snapshots)
+        self._stream: StreamInfo | None = None
+        self._lane: Lane | None = None
+        self._headers = CodecHeaders()
+        self._key: Frame | None = None
+        self._next: int | None = None
+        self._isDue = False
+        self._isBusy = False
+        self._isFailing = False
+        self._waiters: list[Deferred[bytes]] = []
+        self._isEnded = False
+        self._reason = ""
+        self._done: Deferred[None] | None = None
+
+    def streamStarted(self, stream: StreamInfo, producer: IPushProducer) -> None:
+        """
+        Take the stream's name.
+        """
+        self._stream = stream
+
+    def frameReceived(self, frame: Frame) -> None:
+        """
+        Keep it if it is a key frame, and write its picture if it is time.
+        """
+        if frame.kind is not FrameKind.VIDEO:
+            return
+        if frame.isHeader:
+            self._headers.remember(frame)
+        elif frame.isKey:
+            self._key = frame
+            self._checkTime(frame.timestamp)
+            self._step()
+
+    def streamEnded(self, reason: str) -> "Deferred[None]":
+        """
+        Finish what is begun; nobody waits for a picture any more.
+
+        @return: a L{Deferred} that fires when that is done.
+        """
+        self._isEnded = True
+        self._reason = reason
+        self._done = done = Deferred[None]()
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.errback(SinkError(f"the stream has ended: {reason}"))
+        self._step()
+        return done
+
+    def take(self) -> "Deferred[bytes]":
+        """
+        Ask for an image of the newest key frame; in the reactor's thread.
+
+        @return: fires with a whole file, JPEG or PNG. Before the first key frame it
+            waits for that. Fails with L{SinkError} if there is none: the stream has
+            ended, cannot be decoded, or too many wait.
+        """
+        if self._isEnded:
+            return fail(SinkError(f"the stream has ended: {self._reason}"))
+        if len(self._waiters) >= MAX_WAITING:
+            return fail(SinkError(f"{MAX_WAITING} wait for a picture already"))
+        waiter: Deferred[bytes] = Deferred()
+        self._waiters.append(waiter)
+        self._step()
+        return waiter
+
+    def _checkTime(self, timestamp: int) -> None:
+        every = self._snapshots.every
+        if every is None:
+            return
+        last = self._next
+        # A clock that was set back is another clock.
+        if last is None or timestamp >= last or timestamp < last - every:
+            self._next = timestamp + every
+            self._isDue = True
+
+    def _step(self) -> None:
+        if self._isBusy:
+            return
+        if self._key is not None and (self._isDue or self._waiters):
+            self._isBusy = True
+            path = self._path() if self._isDue else ""
+            self._isDue = False
+            waiters, self._waiters = self._waiters, []
+            if self._lane is None:
+                name = self._stream.name if self._stream is not None else ""
+                self._lane = self._makeLane(self._reactor, f"snapshot {name}")
+            frames = [*self._headers.frames(), self._key]
+            working = self._lane.run(self._camera.take, frames, self._now(), path)
+            working.addCallbacks(
+                self._taken,
+                self._failed,
+                callbackArgs=(path, waiters),
+                errbackArgs=(path, waiters),
+            )
+            working.addBoth(self._goOn)
+        elif self._done is not None:
+            self._finish(self._done)
+
+    def _goOn(self, result: object) -> object:
+        self._isBusy = False
+        self._step()
+        return result
+
+    def _path(self) -> str:
+        stream = self._stream
+        assert stream is not None
+        name = self._snapshots.template.path(
+            stream.app, stream.stream, self._now(), self.written + 1
+        )
+        return os.path.join(self._snapshots.directory, name)
+
+    def _taken(self, image: bytes, path: str, waiters: list["Deferred[bytes]"]) -> None:
+        self._isFailing = False
+        if path:
+            self.written += 1
+        for waiter in waiters:
+            waiter.callback(image)
+
+    def _failed(
+        self, failure: Failure, path: str, waiters: list["Deferred[bytes]"]
+    ) -> None:
+        self.failures += 1
+        assert self._stream is not None
+        error = failure.value
+        if not isinstance(error, (SinkError, OSError)):
+            # A bug.
+            self._log.failure("{name}: no snapshot", failure, name=self._stream.name)
+        elif not self._isFailing:
+            self._log.error(
+                "{name}: no snapshot{path}: {error}",
+                name=self._stream.name,
+                path=path and f" {path}",
+                error=getattr(error, "strerror", None) or str(error),
+            )
+        self._isFailing = True
+        for waiter in waiters:
+            waiter.errback(SinkError(f"no picture: {error}"))
+
+    def _finish(self, done: "Deferred[None]") -> None:
+        if self._lane is not None:
+            # The decoder is freed where it works.
+            self._isBusy = True
+            lane, self._lane = self._lane, None
+            lane.run(self._camera.close).addBoth(self._closed, lane)
+            return
+        self._done = None
+        assert self._stream is not None
+        self._log.info(
+            "{name}: {written} snapshots{failures}; {reason}",
+            name=self._stream.name,
+            written=self.written,
+            failures=f", {self.failures} failed" if self.failures else "",
+            reason=self._reason,
+        )
+        done.callback(None)
+
+    def _closed(self, result: object, lane: Lane) -> None:
+        lane.close()
+        self._isBusy = False
+        self._step()
+
+
+@implementer(IFrameSinkFactory)
+class SnapshotSinkFactory(FrameSinkFactory):
+    """
+    Makes a L{SnapshotSink} for every stream.
+    """
+
+    def __init__(
+        self, snapshots: Snapshots, lane: Callable[[Any, str], Lane] = Lane
+    ) -> None:
+        """
+        @param snapshots: what to write where.
+        @param lane: makes the lanes to work in.
+        """
+        self.snapshots = snapshots
+        self._lane = lane
+        self._reactor: Any = None
+
+    @classmethod
+    def fromString(cls, argstring: str) -> "SnapshotSinkFactory":
+        r"""
+        Keep a picture of every stream, as an image that is replaced by newer ones::
+
+            --sink=snapshot[:DIRECTORY][:every=SECONDS][:format=jpg|png]
+                  [:name=TEMPLATE][:size=WxH]
+
+        DIRECTORY is "snapshots" unless given. A picture is taken of the first key
+        frame, and then of the next one after so many seconds of media, 10 unless given;
+        0 is each key frame. TEMPLATE is the name of a file in DIRECTORY, as the file
+        sink has it (--help-sink-type=file), but a file of the same name is replaced;
+        unless given it is::
+
+            {app}/{stream}.jpg
+
+        start, date, time and epoch are when the picture was taken and part counts them:
+        with one of these in the name, older pictures stay.
+
+        A colon in DIRECTORY or TEMPLATE is written "\:".
+
+        @raise UsageError: with one sentence, if that is not what it is.
+        """
+        return cls(parseSnapshots(argstring))
+
+    def startFactory(self, reactor: object) -> None:
+        """
+        @raise SinkError: if no files can be made in the directory.
+        """
+        checkDirectory(self.snapshots.directory)
+        self._reactor = reactor
+
+    def buildSink(self, stream: StreamInfo) -> SnapshotSink:
+        """
+        @return: a new L{SnapshotSink}.
+        """
+        return SnapshotSink(self._reactor, self.snapshots, self._lane)
+
+
+_OPTIONS = ("every", "format", "name", "size")
+
+
+def parseSnapshots(argstring: str) -> Snapshots:
+    """
+    Understand what follows C{--sink=snapshot:}.
+
+    @raise UsageError: with one sentence, if that is not what it is.
+    """
+    default = Snapshots()
+    directory = default.directory
+    values: dict[str, str] = {}
+    for index, (key, value) in enumerate(splitArguments(argstring)):
+        if key is None:
+            if index:
+                raise UsageError(
+                    f"The snapshot sink does not understand {value!r}; "
+                    "a colon in a directory or name is written \\:."
+                )
+            directory = value or directory
+        elif key not in _OPTIONS:
+            raise UsageError(
+                f"The snapshot sink has no option {key!r}, only {', '.join(_OPTIONS)}."
+            )
+        elif key in values:
+            raise UsageError(f"The snapshot sink got {key}= twice.")
+        else:
+            values[key] = value
+    if "\0" in directory:
+        raise UsageError(f"The directory {directory!r} has a NUL in it.")
+    kind = values.get("format", IMAGES[0])
+    if kind not in IMAGES:
+        raise UsageError(
+            f"The snapshot sink's format {kind!r} is none of {', '.join(IMAGES)}."
+        )
+    every = default.every
+    if "every" in values:
+        every = round(numberFrom("snapshot", "every", values["every"], 0) * 1000)
+    size = None
+    if "size" in values:
+        try:
+            size = parseSize(values["size"])
+        except ValueError as error:
+            raise UsageError(f"The snapshot sink: {error}") from None
+    name = values.get("name", default.template.text)
+    return Snapshots(directory, Template(name, f".{kind}"), every, size)

@@ -1,3 +1,0 @@
-"""
-Bytes to messages and back: handshake, chunk stream, AMF, FLV. Standard library only.
-"""

@@ -1,0 +1,307 @@
+"""
+Tests of the command line and the configuration file.
+"""
+
+import gc
+import io
+import tempfile
+from contextlib import redirect_stdout
+from pathlib import Path
+
+from twisted.python.usage import UsageError
+from twisted.trial.unittest import SynchronousTestCase
+
+from rtmptw.app.options import Options, spareFrames
+from rtmptw.app.service import Config
+from rtmptw.delivery import Delivery, Policy
+from rtmptw.plugins.registry import sinkFactory, sinkNames, sinkPlugins
+from rtmptw.rtmpserver.play import PlaySettings
+from rtmptw.sinks.file.factory import FileSinkFactory
+from rtmptw.sinks.null.factory import NullSinkFactory
+
+
+def configured(*arguments: str) -> Config:
+    """
+    @return: what a command line says.
+    """
+    options = Options()
+    options.parseOptions(list(arguments))
+    return options.config
+
+
+class OptionsTests(SynchronousTestCase):
+    """
+    C{twistd rtmp} and what follows.
+    """
+
+    def refused(self, *arguments: str) -> str:
+        """
+        @return: the one sentence with which a command line is refused.
+        """
+        with self.assertRaises(SystemExit) as caught:
+            configured(*arguments)
+        sentence = str(caught.exception.code)
+        self.assertTrue(sentence.startswith("rtmptw: "), sentence)
+        self.assertNotIn("\n", sentence)
+        return sentence
+
+    def file(self, text: str) -> str:
+        """
+        @return: the path of a configuration file.
+        """
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        path = Path(folder.name) / "rtmptw.toml"
+        path.write_text(text)
+        return str(path)
+
+    def test_nothingSaid(self) -> None:
+        """
+        Without options it listens on 1935.
+        """
+        self.assertEqual(configured(), Config())
+        self.assertEqual(configured().ports, ("tcp:1935",))
+
+    def test_ports(self) -> None:
+        """
+        Numbers and endpoints, several of them.
+        """
+        self.assertEqual(
+            configured("--port", "1936", "-p", "tcp:1935:interface=127.0.0.1").ports,
+            ("tcp:1936", "tcp:1935:interface=127.0.0.1"),
+        )
+        self.assertEqual(configured("--port=unix:/tmp/x").ports, ("unix:/tmp/x",))
+
+    def test_badPorts(self) -> None:
+        """
+        What cannot be listened on is refused with a sentence that names it.
+        """
+        for port in ("bad:1", "70000", "tcp:x", "ssl:443:privateKey=/nowhere", ""):
+            self.assertIn(repr(port)[1:-1], self.refused(f"--port={port}"))
+
+    def test_sinks(self) -> None:
+        """
+        Several sinks, each with a name of its own.
+        """
+        config = configured("--sink=file:/tmp/r", "--sink=null", "-s", "file")
+        self.assertEqual([name for name, _ in config.sinks], ["file", "null", "file#2"])
+        first, second, third = [factory for _, factory in config.sinks]
+        assert isinstance(first, FileSinkFactory)
+        self.assertEqual(first.recording.directory, "/tmp/r")
+        self.assertIsInstance(second, NullSinkFactory)
+        assert isinstance(third, FileSinkFactory)
+        self.assertEqual(third.recording.directory, "recordings")
+
+    def test_badSinks(self) -> None:
+        """
+        A sink that is not installed, and arguments that make no sense.
+        """
+        self.assertIn("nope", self.refused("--sink=nope"))
+        self.assertIn("file, null", self.refused("--sink=nope:x"))
+        self.refused("--sink=null:x")
+        self.refused("--sink=file:x:rotate=often")
+
+    def test_settings(self) -> None:
+        """
+        Each option arrives where it belongs.
+        """
+        config = configured(
+            "--chunk-size=4096",
+            "--window=50000",
+            "--handshake-timeout=1.5",
+            "--request-timeout=2.5",
+            "--silence-timeout=3.5",
+            "--max-media=2000000",
+            "--max-command=3000",
+            "--max-partial=4000000",
+            "--max-chunk-streams=5",
+            "--gop-cache=off",
+            "--grace=6.5",
+            "--play-wait=off",
+            "--play-behind=7.5",
+            "--play-buffer=80000",
+            "--play-patience=9.5",
+            "--merge=50",
+            "--low-delay=on",
+            "--ledger=/tmp/ledger",
+            "--manhole=2222",
+        )
+        self.assertEqual(config.manhole, "tcp:2222")
+        self.assertEqual(
+            config.play,
+            PlaySettings(
+                Delivery(Policy.TO_KEYFRAME, 7500, 80000, patience=9.5),
+                False,
+                0.05,
+                0.0,
+            ),
+        )
+        self.assertEqual(config.settings.chunkSize, 4096)
+        self.assertEqual(config.settings.window, 50000)
+        self.assertEqual(config.settings.handshakeTimeout, 1.5)
+        self.assertEqual(config.settings.requestTimeout, 2.5)
+        self.assertEqual(config.settings.silenceTimeout, 3.5)
+        self.assertEqual(config.settings.limits.maxMedia, 2000000)
+        self.assertEqual(config.settings.limits.maxCommand, 3000)
+        self.assertEqual(config.settings.limits.maxPartial, 4000000)
+        self.assertEqual(config.settings.limits.maxChunkStreams, 5)
+        self.assertFalse(config.gopCache)
+        self.assertEqual(config.graceTime, 6.5)
+        self.assertEqual(config.ledger, "/tmp/ledger")
+
+    def test_badSettings(self) -> None:
+        """
+        Out of range, or no number: one sentence that says what would do.
+        """
+        for name, value, word in (
+            ("chunk-size", "0", "1 to 16777215"),
+            ("chunk-size", "many", "many"),
+            ("chunk-size", "16777216", "1 to 16777215"),
+            ("window", "1", "1024"),
+            ("grace", "-1", "seconds"),
+            ("grace", "nan", "seconds"),
+            ("silence-timeout", "0", "0.1"),
+            ("gop-cache", "maybe", "on nor off"),
+            ("ledger", "", "name"),
+            ("manhole", "nope:1", "nope"),
+            ("manhole", "70000", "65535"),
+            ("play-wait", "perhaps", "neither on nor off"),
+            ("play-behind", "0", "0.1 to"),
+            ("play-buffer", "1000", "65536"),
+            ("play-patience", "-1", "0 to"),
+            ("merge", "0.5", "0 to 10000"),
+        ):
+            sentence = self.refused(f"--{name}={value}")
+            self.assertIn(word, sentence)
+            self.assertIn(f"--{name}", sentence)
+        self.assertIn("nonsense", self.refused("--nonsense"))
+        self.refused("an argument")
+
+    def test_configurationFile(self) -> None:
+        """
+        A file can say all that the command line can.
+        """
+        path = self.file(
+            """
+            port = [1936, "unix:/tmp/x"]
+            sink = ["null", "file:/tmp/r"]
+            chunk-size = 4096
+            window = 50000
+            handshake-timeout = 1.5
+            request-timeout = 2
+            silence-timeout = 3.5
+            max-media = 2000000
+            max-command = 3000
+            max-partial = 4000000
+            max-chunk-streams = 5
+            gop-cache = false
+            grace = 6
+            ledger = "/tmp/ledger"
+            """
+        )
+        config = configured(f"--config={path}")
+        said = configured(
+            "--port=1936",
+            "--port=unix:/tmp/x",
+            "--chunk-size=4096",
+            "--window=50000",
+            "--handshake-timeout=1.5",
+            "--request-timeout=2",
+            "--silence-timeout=3.5",
+            "--max-media=2000000",
+            "--max-command=3000",
+            "--max-partial=4000000",
+            "--max-chunk-streams=5",
+            "--gop-cache=off",
+            "--grace=6",
+            "--ledger=/tmp/ledger",
+        )
+        for name in ("ports", "settings", "graceTime", "gopCache", "ledger"):
+            self.assertEqual(getattr(config, name), getattr(said, name))
+        self.assertEqual([name for name, _ in config.sinks], ["null", "file"])
+
+    def test_theCommandLineWins(self) -> None:
+        """
+        What the command line says replaces what the file says, lists as a whole.
+        """
+        path = self.file('port = 1936\nsink = "file"\ngrace = 6\nwindow = 50000\n')
+        config = configured(f"-c{path}", "--port=1937", "--sink=null", "--grace=7")
+        self.assertEqual(config.ports, ("tcp:1937",))
+        self.assertEqual([name for name, _ in config.sinks], ["null"])
+        self.assertEqual(config.graceTime, 7.0)
+        self.assertEqual(config.settings.window, 50000)
+
+    def test_badFiles(self) -> None:
+        """
+        A file that is not there, is no TOML, or says what nobody knows.
+        """
+        self.assertIn("cannot be read", self.refused("--config=/nowhere/at/all"))
+        self.assertIn("TOML", self.refused(f"--config={self.file('port =')}"))
+        self.assertIn("ports", self.refused(f"--config={self.file('ports = 1')}"))
+        for text in ("port = true", "sink = {}", "grace = true", 'grace = "x"'):
+            self.refused(f"--config={self.file(text)}")
+
+    def test_help(self) -> None:
+        """
+        The lists of sinks are printed, and nothing is started.
+        """
+        for argument, word in (
+            ("--help-sinks", "file[:DIRECTORY]"),
+            ("--help-sink-type=file", "recordings"),
+        ):
+            printed = io.StringIO()
+            with redirect_stdout(printed), self.assertRaises(SystemExit) as caught:
+                configured(argument)
+            self.assertEqual(caught.exception.code, 0)
+            self.assertIn(word, printed.getvalue())
+        self.refused("--help-sink-type=nope")
+
+
+class GarbageTests(SynchronousTestCase):
+    """
+    The process of the command line.
+    """
+
+    def test_framesAreSpared(self) -> None:
+        """
+        What is there at the start is not looked at any more, and new objects later.
+        """
+        before = gc.get_threshold()
+        self.addCleanup(gc.set_threshold, *before)
+        self.addCleanup(gc.unfreeze)
+        spareFrames()
+        self.assertGreater(gc.get_freeze_count(), 1000)
+        self.assertGreater(gc.get_threshold()[0], before[0])
+
+
+class RegistryTests(SynchronousTestCase):
+    """
+    Sinks are Twisted plugins.
+    """
+
+    def test_builtIn(self) -> None:
+        """
+        The built-in sinks are installed, and explain themselves.
+        """
+        plugins = {plugin.sinkType: plugin for plugin in sinkPlugins()}
+        self.assertLessEqual({"file", "null"}, set(plugins))
+        for plugin in plugins.values():
+            self.assertTrue(plugin.sinkHelp)
+
+    def test_argumentsAreHandedOnWhole(self) -> None:
+        """
+        All that follows the first colon belongs to the sink.
+        """
+        factory = sinkFactory("file:/srv/a:rotate=60")
+        assert isinstance(factory, FileSinkFactory)
+        self.assertEqual(factory.recording.directory, "/srv/a")
+        with self.assertRaises(UsageError):
+            sinkFactory("")
+
+    def test_namesHoldNoSecrets(self) -> None:
+        """
+        A sink's name is its type, numbered if there are several.
+        """
+        self.assertEqual(
+            sinkNames(["a:secret", "b", "a", "a:x"]), ["a", "b", "a#2", "a#3"]
+        )

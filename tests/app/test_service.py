@@ -1,0 +1,302 @@
+"""
+Tests of the server as a service.
+"""
+
+import json
+import os
+import signal
+import tempfile
+from queue import Queue
+from typing import Any
+from unittest import mock
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
+from rtmptw.app.ledgerfile import LedgerFile, toJSON
+from rtmptw.app.service import SHUTDOWN_TIMEOUT, Config, RTMPService, ignoreHangUp
+from rtmptw.errors import SinkError
+from rtmptw.frames import StreamInfo
+from rtmptw.hub.ledger import Ledger
+from rtmptw.hub.stream import SinkReport
+from rtmptw.interfaces import IFrameSink
+from rtmptw.plugins.sink import FrameSinkFactory
+from rtmptw.rtmp.serversession import ServerSettings
+from rtmptw.testing import RecordingSink
+from tests.rtmpserver.test_protocol import Connection
+
+
+class Factory(FrameSinkFactory):
+    """
+    Writes down what happens to it.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+        self.sink = RecordingSink()
+        self.stopped: Deferred[None] | None = None
+
+    def startFactory(self, reactor: object) -> None:
+        self.calls.append(reactor)
+
+    def buildSink(self, stream: StreamInfo) -> IFrameSink | None:
+        self.calls.append(stream.name)
+        return self.sink
+
+    def stopFactory(self) -> "Deferred[None] | None":
+        self.calls.append("stop")
+        return self.stopped
+
+
+class BrokenFactory(FrameSinkFactory):
+    """
+    Cannot start.
+    """
+
+    def startFactory(self, reactor: object) -> None:
+        raise SinkError("the disk is not there")
+
+    def buildSink(self, stream: StreamInfo) -> IFrameSink | None:
+        raise AssertionError("it has not started")
+
+
+class ServiceTests(SynchronousTestCase):
+    """
+    From start to stop.
+    """
+
+    def setUp(self) -> None:
+        self.reactor = MemoryReactorClock()
+        self.sinks = Factory()
+
+    def start(self, **config: Any) -> RTMPService:
+        """
+        A service that has been started.
+        """
+        service = RTMPService(
+            Config(sinks=(("test", self.sinks),), **config), self.reactor
+        )
+        service.startService()
+        return service
+
+    def test_listens(self) -> None:
+        """
+        On every port it is told.
+        """
+        self.start(ports=("tcp:1935:interface=127.0.0.1", "unix:/tmp/rtmp.sock"))
+        ((port, factory, _, interface),) = self.reactor.tcpServers
+        self.assertEqual((port, interface), (1935, "127.0.0.1"))
+        ((path, other, *_),) = self.reactor.unixServers
+        self.assertEqual(path, "/tmp/rtmp.sock")
+        self.assertIs(factory, other)
+
+    def test_startsSinksOnce(self) -> None:
+        """
+        Factories get the reactor, then the streams, then the end.
+        """
+        service = self.start()
+        connection = Connection(service.factory)
+        connection.publish()
+        done = service.stopService()
+        connection.lose()
+        self.successResultOf(done)
+        self.assertEqual(self.sinks.calls, [self.reactor, "live/cam", "stop"])
+        self.assertEqual(self.sinks.sink.ended, ["the server stops"])
+
+    def test_aSinkThatCannotStart(self) -> None:
+        """
+        The server does not start without its sinks.
+        """
+        service = RTMPService(
+            Config(sinks=(("broken", BrokenFactory()),)), self.reactor
+        )
+        with self.assertRaises(SinkError):
+            service.startService()
+
+    def test_settingsReachConnections(self) -> None:
+        """
+        What the configuration says about clients counts for each of them.
+        """
+        service = self.start(settings=ServerSettings(handshakeTimeout=1.0))
+        connection = Connection(service.factory)
+        self.reactor.advance(1.1)
+        self.assertTrue(connection.transport.disconnecting)
+        connection.lose()
+
+    def test_graceAndCacheReachTheHub(self) -> None:
+        """
+        Grace time and GOP cache are those of the configuration.
+        """
+        service = self.start(graceTime=5.0, gopCache=False)
+        connection = Connection(service.factory)
+        connection.publish()
+        connection.frame()
+        late = RecordingSink()
+        service.hub.streams["live/cam"].attach("late", late)
+        self.assertEqual(late.frames, [])
+        connection.lose()
+        self.assertEqual(list(service.hub.streams), ["live/cam"])
+        self.reactor.advance(5.1)
+        self.assertEqual(list(service.hub.streams), [])
+
+    def test_waitsForSinksAtTheEnd(self) -> None:
+        """
+        The stop waits until the sinks have put everything away.
+        """
+        service = self.start()
+        connection = Connection(service.factory)
+        connection.publish()
+        self.sinks.sink.finished = Deferred()
+        self.sinks.stopped = Deferred()
+        done = service.stopService()
+        connection.lose()
+        self.assertNoResult(done)
+        self.sinks.sink.finished.callback(None)
+        self.assertNoResult(done)
+        self.sinks.stopped.callback(None)
+        self.successResultOf(done)
+
+    def test_butNotForEver(self) -> None:
+        """
+        A sink on a dead disk does not keep the process alive.
+        """
+        service = self.start()
+        connection = Connection(service.factory)
+        connection.publish()
+        self.sinks.sink.finished = Deferred()
+        done = service.stopService()
+        connection.lose()
+        self.sinks.stopped = Deferred()
+        self.reactor.advance(SHUTDOWN_TIMEOUT - 0.1)
+        self.assertNoResult(done)
+        self.reactor.advance(0.2)
+        # One time for all: nobody gets more of it because others had it.
+        self.reactor.advance(0)
+        self.successResultOf(done)
+
+    def test_anErrorAtTheEnd(self) -> None:
+        """
+        A factory that cannot stop is logged, and the rest is put away.
+        """
+        service = self.start()
+        self.sinks.stopped = fail(RuntimeError("stuck"))
+        self.successResultOf(service.stopService())
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_idleConnectionsAreClosed(self) -> None:
+        """
+        Connections that publish nothing are closed too.
+        """
+        service = self.start()
+        connection = Connection(service.factory)
+        self.successResultOf(service.stopService())
+        self.assertTrue(connection.transport.disconnecting)
+        connection.lose()
+
+
+class SignalTests(SynchronousTestCase):
+    """
+    What is sent to the process.
+    """
+
+    def test_withoutHangUp(self) -> None:
+        """
+        Windows has no SIGHUP: nothing is done there.
+        """
+
+        class Windows:
+            SIGTERM = signal.SIGTERM
+
+        before = signal.getsignal(signal.SIGHUP)
+        with mock.patch("rtmptw.app.service.signal", Windows):
+            ignoreHangUp(MemoryReactorClock())
+        self.assertIs(signal.getsignal(signal.SIGHUP), before)
+
+
+class ThreadlessReactor(MemoryReactorClock):
+    """
+    Runs what comes from threads when it is turned.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: Queue[tuple[Any, Any, Any]] = Queue()
+
+    def callFromThread(self, function: Any, *args: Any, **kwargs: Any) -> None:
+        self._waiting.put((function, args, kwargs))
+
+    def turn(self) -> None:
+        """
+        Wait for the next, and run it.
+        """
+        function, args, kwargs = self._waiting.get(timeout=60)
+        function(*args, **kwargs)
+
+
+class LedgerFileTests(SynchronousTestCase):
+    """
+    One JSON object a line.
+    """
+
+    def report(self, name: str = "live/cam") -> SinkReport:
+        """
+        The books of a sink.
+        """
+        ledger = Ledger()
+        ledger.received = 12
+        ledger.delivered = 10
+        ledger.drop("too-slow", 2)
+        ledger.bytes = 1000
+        ledger.firstTimestamp = 0
+        ledger.lastTimestamp = 400
+        return SinkReport(name, "file", ledger, {"back": 1}, "unpublished", "")
+
+    def test_line(self) -> None:
+        """
+        All that the books say.
+        """
+        self.assertEqual(
+            json.loads(toJSON(self.report())),
+            {
+                "stream": "live/cam",
+                "sink": "file",
+                "received": 12,
+                "delivered": 10,
+                "dropped": {"too-slow": 2},
+                "bytes": 1000,
+                "firstTimestamp": 0,
+                "lastTimestamp": 400,
+                "repairs": {"back": 1},
+                "ended": "unpublished",
+                "failure": "",
+            },
+        )
+
+    def test_appends(self) -> None:
+        """
+        Lines are added to what the file holds, in order, none twice.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "ledger")
+            for turn in range(2):
+                reactor = ThreadlessReactor()
+                file = LedgerFile(path)
+                file.open(reactor)
+                for number in range(3):
+                    file.add(self.report(f"live/{turn}{number}"))
+                done = Deferred.fromCoroutine(file.close())
+                while not done.called:
+                    reactor.turn()
+                self.successResultOf(done)
+            with open(path) as lines:
+                names = [json.loads(line)["stream"] for line in lines]
+        self.assertEqual(names, [f"live/{t}{n}" for t in range(2) for n in range(3)])
+
+    def test_cannotBeWritten(self) -> None:
+        """
+        A ledger that cannot be written is a mistake at the start.
+        """
+        with self.assertRaises(SinkError) as caught:
+            LedgerFile("/nowhere/at/all").open(ThreadlessReactor())
+        self.assertIn("/nowhere/at/all", str(caught.exception))

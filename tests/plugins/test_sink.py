@@ -1,0 +1,140 @@
+"""
+Tests for L{rtmptw.plugins.sink}.
+"""
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+from twisted.plugin import IPlugin
+from twisted.python.usage import UsageError
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from rtmptw.frames import StreamInfo
+from rtmptw.interfaces import IFrameSinkFactory, IFrameSinkPlugin
+from rtmptw.plugins.sink import FrameSinkFactory, SinkPlugin
+
+STREAM = StreamInfo("live", "show", "1.2.3.4:5", "OBS", datetime.now(UTC))
+
+
+class WantedSinkFactory(FrameSinkFactory):
+    """
+    Keep what is wanted.
+
+    And nothing else.
+    """
+
+    def __init__(self, argstring: str) -> None:
+        if argstring == "bad":
+            raise UsageError("It is bad.")
+        self.argstring = argstring
+
+    def buildSink(self, stream: StreamInfo) -> None:
+        return None
+
+
+class SinkPluginTests(SynchronousTestCase):
+    """
+    A plugin's object names a sink, and imports it only when it is asked for.
+    """
+
+    plugin = SinkPlugin("want", "[WHAT]", f"{__name__}.WantedSinkFactory")
+
+    def test_itIsAPlugin(self) -> None:
+        """
+        Twisted finds it, and the command line can use it.
+        """
+        self.assertTrue(verifyObject(IPlugin, self.plugin))
+        self.assertTrue(verifyObject(IFrameSinkPlugin, self.plugin))
+        self.assertEqual(self.plugin.sinkType, "want")
+        self.assertEqual(self.plugin.argumentFormat, "[WHAT]")
+
+    def test_theFactoryGetsTheArgumentsUntouched(self) -> None:
+        """
+        All that follows the colon is the sink's business.
+        """
+        factory = self.plugin.factoryFor(r"a:b\:c=d")
+        self.assertIsInstance(factory, WantedSinkFactory)
+        self.assertEqual(factory.argstring, r"a:b\:c=d")
+
+    def test_aSentenceForBadArguments(self) -> None:
+        """
+        What the sink says about its arguments reaches the user.
+        """
+        error = self.assertRaises(UsageError, self.plugin.factoryFor, "bad")
+        self.assertEqual(str(error), "It is bad.")
+
+    def test_theHelpIsTheDocstring(self) -> None:
+        """
+        Without its indentation.
+        """
+        self.assertEqual(
+            self.plugin.sinkHelp, "Keep what is wanted.\n\nAnd nothing else."
+        )
+
+    def test_aSinkWithoutADocstringHasNoHelp(self) -> None:
+        """
+        It is still a sink.
+        """
+        plugin = SinkPlugin("x", "", f"{__name__}._undocumented")
+        self.assertEqual(plugin.sinkHelp, "")
+
+    def test_theBuiltInSinksAreNamedByTheirClassMethods(self) -> None:
+        """
+        A class method is as good as a class.
+        """
+        plugin = SinkPlugin(
+            "null", "", "rtmptw.sinks.null.factory.NullSinkFactory.fromString"
+        )
+        self.assertTrue(verifyObject(IFrameSinkFactory, plugin.factoryFor("")))
+        self.assertIn("--sink=null", plugin.sinkHelp)
+
+    def test_namingASinkImportsNeitherItNorAReactor(self) -> None:
+        """
+        Else C{twistd --reactor} would be broken by our being installed.
+        """
+        program = (
+            "import sys\n"
+            "from rtmptw.plugins.sink import SinkPlugin\n"
+            "SinkPlugin('file', '', "
+            "'rtmptw.sinks.file.factory.FileSinkFactory.fromString')\n"
+            "print([name for name in ('twisted.internet.reactor', "
+            "'rtmptw.sinks.file.factory', 'rtmptw.lane') if name in sys.modules])\n"
+        )
+        output = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        )
+        self.assertEqual(output.stdout, "[]\n")
+
+
+class FrameSinkFactoryTests(SynchronousTestCase):
+    """
+    The base class for factories.
+    """
+
+    def test_itHasNothingToStartOrStop(self) -> None:
+        """
+        Only C{buildSink} is left to write.
+        """
+        factory = WantedSinkFactory("")
+        self.assertTrue(verifyObject(IFrameSinkFactory, factory))
+        factory.startFactory(object())
+        self.assertIsNone(factory.buildSink(STREAM))
+        self.assertIsNone(factory.stopFactory())
+
+    def test_buildSinkHasToBeWritten(self) -> None:
+        """
+        Whoever forgets it is told so.
+        """
+
+        class Forgetful(FrameSinkFactory):
+            pass
+
+        with self.assertRaises(TypeError) as caught:
+            Forgetful()  # type: ignore[abstract]
+        self.assertIn("buildSink", str(caught.exception))
+
+
+def _undocumented(argstring: str) -> None:
+    return None

@@ -1,0 +1,481 @@
+"""
+Tests for L{rtmptw.rtmp.amf3}.
+"""
+
+import struct
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from rtmptw.errors import LocalProtocolError, RemoteProtocolError
+from rtmptw.rtmp import amf0, amf3
+from rtmptw.rtmp.amf import (
+    MAX_DEPTH,
+    MAX_VALUES,
+    UNDEFINED,
+    UNSUPPORTED,
+    XML,
+    AMF3Array,
+    AMF3Dictionary,
+    AMF3Value,
+    AMF3Vector,
+    AMFDate,
+    AMFObject,
+    AMFReference,
+    ECMAArray,
+    Value,
+    VectorType,
+    XMLDocument,
+)
+from tests.vectors import vectors
+
+
+def tagged(value: Value) -> list[Any]:
+    """
+    @return: the value as the vectors write it.
+    """
+    match value:
+        case None:
+            return ["null"]
+        case bool():
+            return ["boolean", value]
+        case int():
+            return ["integer", value]
+        case str():
+            return ["string", value]
+        case AMF3Array():
+            dense = [tagged(item) for item in value.dense]
+            return ["array", dense, taggedProperties(value.associative)]
+        case AMFObject():
+            return ["object", value.className, taggedProperties(value.properties)]
+    return [{UNDEFINED: "undefined"}[value]]
+
+
+def taggedProperties(properties: list[tuple[str, Value]]) -> list[list[Any]]:
+    """
+    @return: the properties as the vectors write them.
+    """
+    return [[name, tagged(item)] for name, item in properties]
+
+
+texts = st.text(max_size=20) | st.binary(max_size=20).map(
+    lambda data: data.decode("utf-8", "surrogateescape")
+)
+numbers = st.floats(allow_nan=False)
+
+
+def vectorsOf(
+    itemType: VectorType, items: st.SearchStrategy[Value]
+) -> st.SearchStrategy[Value]:
+    """
+    @return: vectors.
+    """
+    return st.builds(
+        AMF3Vector, st.just(itemType), st.lists(items, max_size=4), st.booleans()
+    )
+
+
+simple: st.SearchStrategy[Value] = st.one_of(
+    st.none(),
+    st.booleans(),
+    numbers,
+    st.integers(-(2**28), 2**28 - 1),
+    texts,
+    st.binary(max_size=20),
+    st.just(UNDEFINED),
+    st.builds(XMLDocument, texts),
+    st.builds(XML, texts),
+    st.builds(AMFDate, numbers),
+    vectorsOf(VectorType.INT, st.integers(-(2**31), 2**31 - 1)),
+    vectorsOf(VectorType.UINT, st.integers(0, 2**32 - 1)),
+    vectorsOf(VectorType.DOUBLE, numbers),
+)
+
+
+def compound(children: st.SearchStrategy[Value]) -> st.SearchStrategy[Value]:
+    """
+    @return: values that hold others.
+    """
+    lists = st.lists(children, max_size=4)
+    properties = st.lists(st.tuples(texts, children), max_size=4)
+    named = st.lists(st.tuples(texts.filter(bool), children), max_size=4)
+    return st.one_of(
+        st.builds(AMFObject, properties, texts),
+        st.builds(AMF3Array, lists, named),
+        st.builds(AMF3Vector, st.just(VectorType.OBJECT), lists, st.booleans(), texts),
+        st.builds(
+            AMF3Dictionary,
+            st.lists(st.tuples(children, children), max_size=3),
+            st.booleans(),
+        ),
+    )
+
+
+values = st.recursive(simple, compound, max_leaves=15)
+
+
+class VectorTests(SynchronousTestCase):
+    """
+    The shared vectors.
+    """
+
+    def test_everyVectorDecodesAsItSays(self) -> None:
+        """
+        A value to the last byte, or the error of its class; and what we make of the
+        value says the same.
+        """
+        cases = vectors("amf3")
+        self.assertEqual(len(cases), 13)
+        for case in cases:
+            data, expected = bytes.fromhex(case["input_hex"]), case["expect"]
+            if "error" in expected:
+                error = self.assertRaises(RemoteProtocolError, amf3.decode, data)
+                self.assertEqual(error.label, expected["error"], case["name"])
+                continue
+            value, end = amf3.decode(data)
+            self.assertEqual(tagged(value), expected["values"], case["name"])
+            self.assertEqual(end, len(data), case["name"])
+            again, _ = amf3.decode(amf3.encode(value))
+            self.assertEqual(again, value, case["name"])
+
+    def test_everyVectorIsEncodedAsItCame(self) -> None:
+        """
+        But for classes, which we tell again with each object.
+        """
+        for case in vectors("amf3"):
+            if "error" in case["expect"] or "traits-reference" in case["name"]:
+                continue
+            data = bytes.fromhex(case["input_hex"])
+            self.assertEqual(amf3.encode(amf3.decode(data)[0]), data, case["name"])
+
+
+class DecodingTests(SynchronousTestCase):
+    """
+    Bytes from peers.
+    """
+
+    def assertDecodes(self, encoded: str, value: Value) -> None:
+        """
+        These bytes are this value, to the last.
+        """
+        data = bytes.fromhex(encoded)
+        self.assertEqual(amf3.decode(data), (value, len(data)))
+
+    def assertFault(self, label: str, data: bytes) -> str:
+        """
+        Decoding fails with this label.
+
+        @return: the message.
+        """
+        error = self.assertRaises(RemoteProtocolError, amf3.decode, data)
+        self.assertEqual(error.label, label)
+        return str(error)
+
+    def test_oneValueAtAnOffset(self) -> None:
+        """
+        What is before it is passed over, what follows is left.
+        """
+        self.assertEqual(amf3.decode(b"\xff\x04\x05\xff", 1), (5, 3))
+
+    def test_integersAreSigned(self) -> None:
+        """
+        29 bits, two's complement.
+        """
+        self.assertDecodes("04 7f", 127)
+        self.assertDecodes("04 bfffffff", 0x0FFFFFFF)
+        self.assertDecodes("04 c0808000", -0x10000000)
+        self.assertDecodes("04 ffffffff", -1)
+
+    def test_whatHasBytesOfItsOwn(self) -> None:
+        """
+        Dates, XML of both kinds and byte arrays.
+        """
+        self.assertDecodes("08 01 3ff0000000000000", AMFDate(1.0))
+        self.assertDecodes("07 09 3c612f3e", XMLDocument("<a/>"))
+        self.assertDecodes("0b 09 3c612f3e", XML("<a/>"))
+        self.assertDecodes("0c 05 00ff", b"\x00\xff")
+
+    def test_vectorsAndDictionaries(self) -> None:
+        """
+        What Flash Player 10 added.
+        """
+        self.assertDecodes(
+            "0d 05 01 00000001 ffffffff", AMF3Vector(VectorType.INT, [1, -1], True)
+        )
+        self.assertDecodes(
+            "0e 03 00 ffffffff", AMF3Vector(VectorType.UINT, [0xFFFFFFFF])
+        )
+        self.assertDecodes(
+            "0f 03 00 3ff0000000000000", AMF3Vector(VectorType.DOUBLE, [1.0])
+        )
+        self.assertDecodes(
+            "10 05 00 0343 01 0401",
+            AMF3Vector(VectorType.OBJECT, [None, 1], False, "C"),
+        )
+        self.assertDecodes("11 03 01 0401 06 0361", AMF3Dictionary([(1, "a")], True))
+
+    def test_sealedPropertiesThenDynamic(self) -> None:
+        """
+        A class may declare some and take others.
+        """
+        self.assertDecodes(
+            "0a 1b 0343 0361 0401 0362 0402 01",
+            AMFObject([("a", 1), ("b", 2)], "C"),
+        )
+
+    def test_aReferenceIsToAllButTheSimplest(self) -> None:
+        """
+        Each kind has a place in the table, taken as it begins.
+        """
+        self.assertDecodes(
+            "09 0d 01  08 01 3ff0000000000000  0c 01  0902  0900  0c04  0904",
+            AMF3Array(
+                [
+                    AMFDate(1.0),
+                    b"",
+                    AMFReference(1),
+                    AMFReference(0),
+                    AMFReference(2),
+                    AMFReference(2),
+                ],
+                [],
+            ),
+        )
+
+    def test_aReferenceMayStandForAnyKind(self) -> None:
+        """
+        Whatever its marker, it is reported and not followed.
+        """
+        for marker in (
+            "07",
+            "08",
+            "09",
+            "0a",
+            "0b",
+            "0c",
+            "0d",
+            "0e",
+            "0f",
+            "10",
+            "11",
+        ):
+            self.assertDecodes(
+                f"09 03 01 {marker} 00", AMF3Array([AMFReference(0)], [])
+            )
+
+    def test_referencesToNothing(self) -> None:
+        """
+        Of every kind are refused.
+        """
+        for data in ("0600", "0700", "0800", "0900", "0b00", "0c00", "0d00", "1000"):
+            fault = self.assertFault("amf-bad-reference", bytes.fromhex(data))
+            self.assertIn(" 0, there are 0", fault)
+        for data in ("0a00", "0a01", "1100", "0a0b00"):
+            self.assertFault("amf-bad-reference", bytes.fromhex(data))
+
+    def test_tablesBeginEmptyWithEachValue(self) -> None:
+        """
+        The second switch to AMF3 knows nothing of the first.
+        """
+        first = amf0.encode(AMF3Value("a"))
+        self.assertEqual(amf0.decodeAll(first + first), [AMF3Value("a")] * 2)
+        error = self.assertRaises(
+            RemoteProtocolError, amf0.decodeAll, first + b"\x11\x06\x00"
+        )
+        self.assertEqual(error.label, "amf-bad-reference")
+
+    def test_anUnknownMarker(self) -> None:
+        """
+        Is no value.
+        """
+        fault = self.assertFault("amf-bad-marker", b"\x12")
+        self.assertIn("0x12", fault)
+
+    def test_theClassThatCannotBeReadIsNamed(self) -> None:
+        """
+        An externalizable object says nothing of its length.
+        """
+        fault = self.assertFault("amf-externalizable", b"\x0a\x07\x05ab\x01")
+        self.assertIn("'ab'", fault)
+
+    def test_aDepthBombIsRefused(self) -> None:
+        """
+        In arrays, objects, vectors and dictionaries; 64 KiB of them as well.
+        """
+        array = b"\x09\x03\x01"
+        amf3.decode(array * MAX_DEPTH + b"\x01")
+        self.assertFault("amf-too-deep", array * (MAX_DEPTH + 1) + b"\x01")
+        for bomb in (array, b"\x0a\x0b\x01\x03a", b"\x10\x03\x00\x01", b"\x11\x03\x00"):
+            fault = self.assertFault("amf-too-deep", bomb * (65536 // len(bomb)))
+            self.assertIn("nested 17 deep", fault)
+
+    def test_hugeCountsAreNotBelieved(self) -> None:
+        """
+        Nothing is made ready for what is not there.
+        """
+        for data in (
+            "06ffffffff61",
+            "0affffff7b0161",
+            "0dffffffff00",
+            "0effffffff00",
+            "0fffffffff00",
+            "10ffffffff0001",
+            "11ffffffff00",
+        ):
+            fault = self.assertFault("amf-truncated", bytes.fromhex(data))
+            self.assertIn("bytes wanted", fault)
+
+    def test_tooManyValuesAreRefused(self) -> None:
+        """
+        Also those of vectors.
+        """
+        number = MAX_VALUES << 1 | 1
+        u29 = bytes([number >> 14 | 0x80, number >> 7 & 0x7F | 0x80, number & 0x7F])
+        vector = AMF3Vector(VectorType.INT, [0] * (MAX_VALUES - 1))
+        self.assertEqual(amf3.decode(amf3.encode(vector))[0], vector)
+        self.assertFault(
+            "amf-too-many-values", b"\x09" + u29 + b"\x01" * (MAX_VALUES + 1)
+        )
+        ints = b"\x0d" + u29 + b"\x00" + bytes(4 * MAX_VALUES)
+        self.assertFault("amf-too-many-values", ints)
+
+    @given(st.binary(max_size=200))
+    def test_anyBytesGiveAValueOrTheirFault(self, data: bytes) -> None:
+        """
+        A value, or RemoteProtocolError, nothing else.
+        """
+        try:
+            value, _ = amf3.decode(data)
+        except RemoteProtocolError as error:
+            self.assertTrue(error.label.startswith("amf-"))
+        else:
+            amf3.encode(value)
+
+    @given(values, st.data())
+    def test_damagedValuesGiveAValueOrTheirFault(
+        self, value: Value, data: st.DataObject
+    ) -> None:
+        """
+        Also when most of it is right; and a cut one is never taken for whole.
+        """
+        encoded = bytearray(amf3.encode(value))
+        cut = data.draw(st.integers(0, len(encoded) - 1))
+        self.assertRaises(RemoteProtocolError, amf3.decode, bytes(encoded[:cut]))
+        encoded[cut] = data.draw(st.integers(0, 255))
+        try:
+            found, _ = amf3.decode(bytes(encoded))
+        except RemoteProtocolError as error:
+            self.assertTrue(error.label.startswith("amf-"))
+        else:
+            amf3.encode(found)
+
+
+class EncodingTests(SynchronousTestCase):
+    """
+    Values of ours.
+    """
+
+    @given(values)
+    def test_whatIsSentIsWhatIsReceived(self, value: Value) -> None:
+        """
+        Every value, in any nesting, alone and among AMF0; and its types.
+        """
+        encoded = amf3.encode(value)
+        found, end = amf3.decode(encoded)
+        self.assertEqual((found, end), (value, len(encoded)))
+        self.assertEqual(repr(found), repr(value))
+        wrapped = AMF3Value(value)
+        self.assertEqual(
+            amf0.decodeAll(amf0.encode(wrapped, "after")), [wrapped, "after"]
+        )
+
+    @given(st.integers(-(2**28), 2**28 - 1))
+    def test_integersOf29BitsAreIntegers(self, number: int) -> None:
+        """
+        In the shortest form.
+        """
+        encoded = amf3.encode(number)
+        self.assertEqual(amf3.decode(encoded), (number, len(encoded)))
+        lengths = [0x80, 0x4000, 0x200000, 2**29]
+        unsigned = number & 0x1FFFFFFF
+        expected = next(n for n, end in enumerate(lengths, 1) if unsigned < end)
+        self.assertEqual(len(encoded), 1 + expected)
+
+    def test_largerIntegersAreDoubles(self) -> None:
+        """
+        On either side.
+        """
+        for number in (2**28, -(2**28) - 1, 2**40):
+            encoded = b"\x05" + struct.pack(">d", number)
+            self.assertEqual(amf3.encode(number), encoded)
+
+    def test_aStringIsSentOnce(self) -> None:
+        """
+        Then by its number: a peer cannot have us copy it thousands of times.
+        """
+        encoded = amf3.encode(AMF3Array(["a" * 30000] * 1000, []))
+        self.assertLess(len(encoded), 33000)
+        self.assertEqual(amf3.decode(encoded)[0], AMF3Array(["a" * 30000] * 1000, []))
+
+    def test_referencesAreSentOn(self) -> None:
+        """
+        With the marker of what they are to.
+        """
+        value = AMF3Array([b"x", AMFReference(1), AMFReference(0)], [])
+        encoded = amf3.encode(value)
+        self.assertEqual(encoded, bytes.fromhex("09 07 01 0c0378 0c02 0900"))
+        self.assertEqual(amf3.decode(encoded)[0], value)
+
+    def test_pythonsOwnContainers(self) -> None:
+        """
+        A list is an array, a dict an object.
+        """
+        value: Value = {"a": [1, {}]}
+        self.assertEqual(
+            amf3.decode(amf3.encode(value))[0],
+            AMFObject([("a", AMF3Array([1, AMFObject([])], []))]),
+        )
+
+    def test_aClassDeclaresItsProperties(self) -> None:
+        """
+        Flash refuses those that are not; an object without a class has none, but
+        for an empty name.
+        """
+        self.assertEqual(
+            amf3.encode(AMFObject([("a", 1)], "Foo")),
+            bytes.fromhex("0a 13 07466f6f 0361 0401"),
+        )
+        self.assertEqual(
+            amf3.encode(AMFObject([("a", 1)])), bytes.fromhex("0a 0b 01 0361 0401 01")
+        )
+        self.assertEqual(
+            amf3.encode(AMFObject([("", 1)])), bytes.fromhex("0a 13 01 01 0401")
+        )
+
+    def test_whatCannotBeSaidIsOurFault(self) -> None:
+        """
+        And is an error, not bytes that mean something else.
+        """
+        knot = AMF3Array([], [])
+        knot.dense.append(knot)
+        for value in (
+            UNSUPPORTED,
+            10**400,
+            "\ud800",
+            AMFDate(10**400),
+            ECMAArray([]),
+            AMF3Value(None),
+            AMFReference(0),
+            [AMFReference(1)],
+            [AMFReference(-1)],
+            AMF3Array([], [("", None)]),
+            AMF3Vector(VectorType.INT, [2**31]),
+            AMF3Vector(VectorType.UINT, [-1]),
+            AMF3Vector(VectorType.DOUBLE, ["a"]),
+            AMF3Vector(VectorType.DOUBLE, [10**400]),
+            bytes(2**28),
+            knot,
+        ):
+            self.assertRaises(LocalProtocolError, amf3.encode, value)

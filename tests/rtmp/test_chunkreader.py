@@ -1,0 +1,588 @@
+"""
+Tests of the chunk stream.
+"""
+
+import hashlib
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from rtmptw.errors import LocalProtocolError, RemoteProtocolError
+from rtmptw.rtmp.chunkreader import (
+    DEFAULT_CHUNK_SIZE,
+    ChunkReader,
+    ChunkWriter,
+    Expect,
+    Limits,
+    encodeMessage,
+)
+from tests.messages import Calling
+from tests.vectors import vectors
+
+Message = tuple[int, int, int, bytes, int]
+
+
+def readAll(
+    data: bytes, cuts: list[int], state: dict[str, Any] | None = None
+) -> tuple[list[Message], str | None, ChunkReader]:
+    """
+    Feed C{data}, cut at C{cuts}.
+
+    @return: the messages, the label of the error that ended it, the reader.
+    """
+    state = state or {}
+    limits = state.get("limits", {})
+    messages: list[Message] = []
+
+    def deliver(*message: Any) -> None:
+        messages.append(message)  # type: ignore[arg-type]
+
+    reader = ChunkReader(
+        Calling(deliver),
+        Limits(
+            maxMedia=limits.get("max_message", 10 * 1024 * 1024),
+            maxPartial=limits.get("max_partial", 16 * 1024 * 1024),
+        ),
+    )
+    if "chunk_size" in state:
+        reader.chunkSize = state["chunk_size"]
+    start = 0
+    try:
+        for cut in [*cuts, len(data)]:
+            reader.receive(data[start:cut])
+            start = cut
+    except RemoteProtocolError as error:
+        return messages, error.label, reader
+    return messages, None, reader
+
+
+def waysToCut(data: bytes, vector: dict[str, Any]) -> list[list[int]]:
+    """
+    Whole, byte by byte, and as the vector says.
+    """
+    return [[], list(range(1, len(data))), *vector.get("splits", [])]
+
+
+def inputOf(vector: dict[str, Any]) -> bytes:
+    """
+    The whole input of a vector.
+    """
+    if "input_hex" in vector:
+        return bytes.fromhex(vector["input_hex"])
+    return b"".join(
+        bytes.fromhex(part["hex"]) * part.get("repeat", 1)
+        for part in vector["input_parts"]
+    )
+
+
+class ChunkReaderVectorTests(SynchronousTestCase):
+    """
+    The byte-level cases.
+    """
+
+    def test_everyVectorHoweverItIsCut(self) -> None:
+        """
+        Each sample gives the same messages whole, byte by byte and at its splits.
+        """
+        count = 0
+        for vector in vectors("chunk-read"):
+            expected = vector["expect"]
+            data = inputOf(vector)
+            for cuts in waysToCut(data, vector):
+                found, error, reader = readAll(data, cuts, vector.get("state"))
+                where = f"{vector['name']} in {len(cuts) + 1} pieces"
+                self.assertEqual(error, expected.get("error"), where)
+                self.assertEqual(len(found), len(expected["messages"]), where)
+                for (kind, time, stream, payload, chunkStream), wanted in zip(
+                    found, expected["messages"], strict=True
+                ):
+                    self.assertEqual(
+                        (chunkStream, kind, time, stream, len(payload)),
+                        (
+                            wanted["csid"],
+                            wanted["type"],
+                            wanted["timestamp"],
+                            wanted["msid"],
+                            wanted["length"],
+                        ),
+                        where,
+                    )
+                    if "payload_hex" in wanted:
+                        self.assertEqual(payload.hex(), wanted["payload_hex"], where)
+                    else:
+                        self.assertEqual(
+                            hashlib.sha256(payload).hexdigest(),
+                            wanted["payload_sha256"],
+                            where,
+                        )
+                if "chunk_size_after" in expected:
+                    self.assertEqual(
+                        reader.chunkSize, expected["chunk_size_after"], where
+                    )
+            count += 1
+        self.assertEqual(count, 33)
+
+    def test_everyHostileVectorHoweverItIsCut(self) -> None:
+        """
+        Each hostile sample ends in its error, or in its messages.
+        """
+        count = 0
+        for vector in vectors("hostile"):
+            if "decoder" in vector:
+                continue
+            expected = vector["expect"]
+            data = inputOf(vector)
+            for cuts in waysToCut(data, vector):
+                found, error, _ = readAll(data, cuts, vector.get("state"))
+                where = f"{vector['name']} in {len(cuts) + 1} pieces"
+                self.assertEqual(error, expected.get("error"), where)
+                if "message_count" in expected:
+                    self.assertEqual(len(found), expected["message_count"], where)
+                if "last_sha256" in expected:
+                    self.assertEqual(
+                        hashlib.sha256(found[-1][3]).hexdigest(),
+                        expected["last_sha256"],
+                        where,
+                    )
+            count += 1
+        self.assertEqual(count, 8)
+
+    def test_aTailIsLeftForLater(self) -> None:
+        """
+        A sample followed by the first bytes of another message gives the same
+        messages, and the rest completes that one.
+        """
+        extra = encodeMessage(7, 9, 5, 1, b"more", DEFAULT_CHUNK_SIZE)
+        for vector in vectors("chunk-read"):
+            if vector.get("state") or "error" in vector["expect"]:
+                continue
+            data = inputOf(vector)
+            wanted, _, _ = readAll(data, [])
+            for cut in range(1, len(extra)):
+                found: list[Any] = []
+                reader = ChunkReader(
+                    Calling(lambda *message, to=found: to.append(message))
+                )
+                reader.receive(data + extra[:cut])
+                self.assertEqual(found, wanted, vector["name"])
+                reader.receive(extra[cut:])
+                self.assertEqual(found[:-1], wanted, vector["name"])
+                self.assertEqual(found[-1], (9, 5, 1, b"more", 7), vector["name"])
+
+
+class ChunkReaderTests(SynchronousTestCase):
+    """
+    What the reader promises beside the vectors.
+    """
+
+    def test_saysWhatItExpects(self) -> None:
+        """
+        After each byte the state is named for the next one.
+        """
+        reader = ChunkReader(Calling(lambda *message: None))
+        data = bytes.fromhex("06ffffff0000020901000000010000006162")
+        states = []
+        for byte in data:
+            states.append(reader.expecting)
+            reader.receive(bytes([byte]))
+        self.assertEqual(
+            states,
+            [Expect.BASIC_HEADER]
+            + [Expect.MESSAGE_HEADER] * 11
+            + [Expect.EXTENDED_TIMESTAMP] * 4
+            + [Expect.PAYLOAD] * 2,
+        )
+        self.assertEqual(reader.expecting, Expect.BASIC_HEADER)
+
+    def test_messagesBeforeAFaultAreDelivered(self) -> None:
+        """
+        What was whole before the peer's fault is not lost with it.
+        """
+        good = encodeMessage(4, 8, 1, 1, b"good", 128)
+        found, error, _ = readAll(good + b"\xc9", [])
+        self.assertEqual(error, "no-header")
+        self.assertEqual(found, [(8, 1, 1, b"good", 4)])
+
+    def test_aLongIdentifierMayBeWrittenEitherWay(self) -> None:
+        """
+        Chunk stream 64 in two bytes and in three is the same stream.
+        """
+        data = bytes.fromhex("000000000100000109010000006181000000000162")
+        found, error, _ = readAll(data, [])
+        self.assertIsNone(error)
+        self.assertEqual(
+            [(m[1], m[3], m[4]) for m in found], [(1, b"a", 64), (2, b"b", 64)]
+        )
+
+    def test_tooManyChunkStreams(self) -> None:
+        """
+        The 65th chunk stream ends the connection, the 64th does not.
+        """
+        data = b"".join(encodeMessage(2 + n % 30, 9, 0, 1, b"", 128) for n in range(30))
+        for csid in range(32, 66):
+            header = bytes([csid]) if csid < 64 else bytes([0, csid - 64])
+            data += header + bytes.fromhex("0000000000000901000000")
+        found, error, _ = readAll(data, [])
+        self.assertEqual(error, None)
+        self.assertEqual(len(found), 64)
+        _, error, _ = readAll(
+            data + bytes([0, 2]) + bytes.fromhex("0000000000000901000000"), []
+        )
+        self.assertEqual(error, "too-many-chunk-streams")
+
+    def test_boundsDifferByType(self) -> None:
+        """
+        A command of 64 KiB is read and one byte more is not; media may have 10 MiB.
+        """
+        for kind, bound in ((20, 64 * 1024), (17, 64 * 1024), (9, 10 * 1024 * 1024)):
+            header = (
+                b"\x03\0\0\0" + bound.to_bytes(3, "big") + bytes([kind, 0, 0, 0, 0])
+            )
+            _, error, _ = readAll(header, [])
+            self.assertIsNone(error)
+            header = (
+                b"\x03\0\0\0"
+                + (bound + 1).to_bytes(3, "big")
+                + bytes([kind, 0, 0, 0, 0])
+            )
+            _, error, _ = readAll(header, [])
+            self.assertEqual(error, "message-too-large")
+
+    def test_aFloodOfEmptyMessagesEnds(self) -> None:
+        """
+        One delivery may hold so many messages and no more.
+        """
+        flood = bytes.fromhex("040000000000000801000000") + b"\xc4" * 65524
+        found, error, reader = readAll(flood, [])
+        self.assertEqual(error, "too-many-messages")
+        self.assertEqual(
+            len(found), reader.FREE_MESSAGES + len(flood) // reader.BYTES_PER_MESSAGE
+        )
+
+    def test_smallPiecesTakeNoMemory(self) -> None:
+        """
+        A long message that comes two bytes at a time is joined on the way.
+        """
+        size = 1_000_000
+        found: list[bytes] = []
+        reader = ChunkReader(Calling(lambda *message: found.append(message[3])))
+        payload = bytes(range(250)) * (size // 250)
+        data = encodeMessage(6, 9, 0, 1, payload, 0xFFFFFF)
+        reader.receive(bytes.fromhex("02000000000004010000000000ffffff"))
+        for start in range(0, len(data), 2):
+            reader.receive(data[start : start + 2])
+            if start == len(data) - 4:
+                pieces = reader._near[6].pieces
+                self.assertLess(len(pieces), 2048)
+        self.assertEqual(found[1], payload)
+
+    def test_heldMessagesWait(self) -> None:
+        """
+        While a decision is waited for nothing is delivered; afterwards all is, in
+        order, and the size of chunks changed by then counts.
+        """
+        order: list[bytes] = []
+
+        def deliver(*message: Any) -> None:
+            order.append(message[3])
+            if message[3] == b"ask":
+                reader.hold()
+
+        reader = ChunkReader(Calling(deliver))
+        data = (
+            encodeMessage(3, 20, 0, 0, b"ask", 128)
+            + encodeMessage(4, 8, 0, 1, b"one", 128)
+            + encodeMessage(2, 1, 0, 0, (4096).to_bytes(4, "big"), 128)
+            + encodeMessage(4, 8, 0, 1, b"t" * 1000, 4096)
+        )
+        reader.receive(data[:40])
+        self.assertEqual(order, [b"ask"])
+        reader.receive(data[40:])
+        self.assertEqual(order, [b"ask"])
+        reader.release()
+        self.assertEqual(order[1:], [b"one", b"\0\0\x10\0", b"t" * 1000])
+
+    def test_manyHolds(self) -> None:
+        """
+        Each of thousands of messages in one delivery may hold the rest: nothing is
+        lost between them, and what follows is read where it lies.
+        """
+        order: list[bytes] = []
+
+        def deliver(*message: Any) -> None:
+            order.append(message[3])
+            reader.hold()
+
+        reader = ChunkReader(Calling(deliver))
+        payloads = [number.to_bytes(4, "big") * 50 for number in range(20000)]
+        data = b"".join(encodeMessage(3, 20, 0, 0, p, 128) for p in payloads)
+        reader.receive(data[:-1])
+        for count in range(1, len(payloads)):
+            self.assertEqual(len(order), count)
+            reader.release()
+        self.assertEqual(len(order), len(payloads) - 1)
+        reader.receive(data[-1:])
+        self.assertEqual(order, payloads)
+
+    def test_holdsAreNoNewDeliveries(self) -> None:
+        """
+        How many messages a delivery may hold does not change if one of them holds the
+        rest; more bytes count as they always do.
+        """
+        found: list[int] = []
+
+        def deliver(*message: Any) -> None:
+            found.append(message[0])
+            if message[0] == 20:
+                reader.hold()
+
+        ask = encodeMessage(3, 20, 0, 0, b"ask", 128)
+        flood = encodeMessage(4, 8, 0, 1, b"", 128) + b"\xc4" * 2999
+        reader = ChunkReader(Calling(deliver))
+        reader.receive(ask + flood + ask + flood)
+        reader.receive(ask + flood)
+        reader.release()
+        reader.release()
+        with self.assertRaises(RemoteProtocolError) as caught:
+            reader.release()
+        self.assertEqual(caught.exception.label, "too-many-messages")
+        size = len(ask + flood)
+        allowed = reader.FREE_MESSAGES + 2 * size // reader.BYTES_PER_MESSAGE
+        allowed += size // reader.BYTES_PER_MESSAGE
+        self.assertEqual(len(found), allowed)
+
+    def test_heldBytesAreBounded(self) -> None:
+        """
+        A peer that sends on and on without waiting for an answer is ended.
+        """
+        reader = ChunkReader(Calling(lambda *message: None))
+        reader.hold()
+        reader.receive(bytes(reader.MAX_HELD))
+        with self.assertRaises(RemoteProtocolError) as caught:
+            reader.receive(b"1")
+        self.assertEqual(caught.exception.label, "too-much-unread")
+
+    def test_abortMakesRoom(self) -> None:
+        """
+        What an Abort drops no longer counts against the bound of partial data.
+        """
+        begun = b"\x06\0\0\0" + (900).to_bytes(3, "big") + b"\x09\1\0\0\0" + bytes(128)
+        abort = bytes.fromhex("020000000000040200000000") + b"\0\0\0\x06"
+        found, error, _ = readAll(
+            (begun + abort) * 20, [], {"limits": {"max_partial": 1000}}
+        )
+        self.assertIsNone(error)
+        self.assertEqual(len(found), 20)
+
+
+messages = st.lists(
+    st.tuples(
+        st.sampled_from([8, 9, 18, 20]),
+        st.one_of(
+            st.integers(0, 2**32 - 1),
+            st.sampled_from([0, 0xFFFFFE, 0xFFFFFF, 0x1000000, 0xFFFFFFFF]),
+        ),
+        st.integers(0, 3),
+        st.one_of(st.binary(max_size=400), st.binary(max_size=20)),
+        st.integers(2, 31),
+    ),
+    max_size=30,
+)
+
+
+class RoundTripTests(SynchronousTestCase):
+    """
+    What the writer writes, the reader reads, however the network cuts it.
+    """
+
+    @settings(deadline=None)
+    @given(
+        messages, st.sampled_from([1, 2, 7, 128, 129, 4096]), st.randoms(), st.data()
+    )
+    def test_anyMessagesAnyCuts(
+        self, sent: list[Message], chunkSize: int, random: Any, data: Any
+    ) -> None:
+        """
+        Any messages, any chunk size, any cuts.
+        """
+        writer = ChunkWriter()
+        wire = writer.write(2, 1, 0, 0, chunkSize.to_bytes(4, "big"))
+        for kind, time, stream, payload, chunkStream in sent:
+            wire += writer.write(chunkStream, kind, time, stream, payload)
+        cuts = sorted(random.sample(range(len(wire) + 1), min(10, len(wire))))
+        found, error, _ = readAll(wire, cuts)
+        self.assertIsNone(error)
+        self.assertEqual(found[1:], sent)
+
+    def within(self, wire: bytes, size: int) -> tuple[list[int], list[int]]:
+        """
+        @return: the bytes after which a message has begun and is not delivered, and
+            those after which one was delivered.
+        """
+        ends: list[int] = []
+        within: list[int] = []
+        reader = ChunkReader(Calling(lambda *message: ends.append(position)))
+        reader.chunkSize = size
+        for position in range(len(wire)):
+            reader.receive(wire[position : position + 1])
+            if reader.isWithin:
+                within.append(position)
+        return within, ends
+
+    @settings(deadline=None)
+    @given(messages, st.sampled_from([1, 7, 128, 4096]))
+    def test_isWithin(self, sent: list[Message], chunkSize: int) -> None:
+        """
+        A message from its first byte until it is delivered.
+        """
+        wire = b"".join(
+            encodeMessage(chunkStream, kind, time, stream, payload, chunkSize)
+            for kind, time, stream, payload, chunkStream in sent
+        )
+        within, ends = self.within(wire, chunkSize)
+        self.assertEqual(len(ends), len(sent))
+        self.assertEqual(sorted(within + ends), list(range(len(wire))))
+
+    def test_isWithinOneBehindAnother(self) -> None:
+        """
+        A message between the chunks of another one does not end that.
+        """
+        long = encodeMessage(6, 9, 0, 1, bytes(200), 128)
+        short = encodeMessage(4, 8, 0, 1, bytes(10), 128)
+        wire = long[: 12 + 128] + short + long[12 + 128 :]
+        within, ends = self.within(wire, 128)
+        self.assertEqual(within, list(range(len(wire) - 1)))
+        self.assertEqual(len(ends), 2)
+
+    @settings(deadline=None)
+    @given(messages, st.sampled_from([1, 5, 128, 4096]))
+    def test_selfContained(self, sent: list[Message], chunkSize: int) -> None:
+        """
+        The self-contained form needs nothing before it: any message alone, or all
+        in a row.
+        """
+        whole = b""
+        for message in sent:
+            kind, time, stream, payload, chunkStream = message
+            wire = encodeMessage(chunkStream, kind, time, stream, payload, chunkSize)
+            whole += wire
+            found, error, _ = readAll(wire, [], {"chunk_size": chunkSize})
+            self.assertEqual((found, error), ([message], None))
+        found, error, _ = readAll(whole, [], {"chunk_size": chunkSize})
+        self.assertEqual((found, error), (sent, None))
+
+    @settings(deadline=None)
+    @given(
+        st.lists(
+            st.tuples(st.integers(4, 8), st.binary(min_size=1, max_size=900)),
+            min_size=1,
+            max_size=8,
+        ),
+        st.sampled_from([1, 3, 16, 128]),
+        st.randoms(),
+    )
+    def test_interleavedMessages(
+        self, sent: list[tuple[int, bytes]], chunkSize: int, random: Any
+    ) -> None:
+        """
+        Chunks of messages on several chunk streams in any order give each message
+        whole.
+        """
+        queues: dict[int, list[bytes]] = {}
+        for chunkStream, payload in sent:
+            wire = encodeMessage(chunkStream, 9, 9, 1, payload, chunkSize)
+            chunks = [wire[: 12 + chunkSize]]
+            rest = wire[12 + chunkSize :]
+            chunks += [
+                rest[n : n + chunkSize + 1] for n in range(0, len(rest), chunkSize + 1)
+            ]
+            queues.setdefault(chunkStream, []).extend(chunks)
+        wire = b""
+        while queues:
+            chosen = random.choice(sorted(queues))
+            wire += queues[chosen].pop(0)
+            if not queues[chosen]:
+                del queues[chosen]
+        cuts = sorted(random.sample(range(len(wire) + 1), min(5, len(wire))))
+        found, error, _ = readAll(wire, cuts, {"chunk_size": chunkSize})
+        self.assertIsNone(error)
+        for chunkStream in {number for number, _ in sent}:
+            self.assertEqual(
+                [m[3] for m in found if m[4] == chunkStream],
+                [payload for number, payload in sent if number == chunkStream],
+            )
+
+    @settings(deadline=None, max_examples=400)
+    @given(st.binary(max_size=600), st.randoms())
+    def test_garbage(self, data: bytes, random: Any) -> None:
+        """
+        Any bytes give messages, or RemoteProtocolError, nothing else; and the same
+        whatever the cuts.
+        """
+        whole = readAll(data, [])
+        cuts = sorted(random.sample(range(len(data) + 1), min(6, len(data))))
+        pieces = readAll(data, cuts)
+        self.assertEqual(whole[0], pieces[0])
+        self.assertEqual(whole[1], pieces[1])
+
+
+class ChunkWriterTests(SynchronousTestCase):
+    """
+    The writer's headers.
+    """
+
+    def test_everyVector(self) -> None:
+        """
+        Each sample is written as expected; where two forms are right, the one that
+        all servers read.
+        """
+        count = 0
+        for vector in vectors("chunk-write"):
+            writer = ChunkWriter()
+            wire = b"".join(
+                writer.write(
+                    message["csid"],
+                    message["type"],
+                    message["timestamp"],
+                    message["msid"],
+                    bytes.fromhex(message["payload_hex"]),
+                )
+                for message in vector["input_messages"]
+            )
+            wanted = vector.get("alternative_hex", vector["expect"]["output_hex"])
+            self.assertEqual(wire.hex(), wanted, vector["name"])
+            count += 1
+        self.assertEqual(count, 7)
+
+    def test_repeatsExtendedTimestamps(self) -> None:
+        """
+        Every chunk of a message carries the extended timestamp of the first.
+        """
+        wire = encodeMessage(6, 9, 0x01020304, 1, bytes(300), 128)
+        self.assertEqual(wire.count(b"\xc6\x01\x02\x03\x04"), 2)
+
+    def test_whatCannotBeSaid(self) -> None:
+        """
+        Ids, lengths and sizes out of range are the caller's fault.
+        """
+        for chunkStream, payload, size in (
+            (1, b"", 128),
+            (32, b"", 128),
+            (3, bytes(0x1000000), 128),
+            (3, b"", 0),
+            (3, b"", 0x1000000),
+        ):
+            with self.assertRaises(LocalProtocolError):
+                encodeMessage(chunkStream, 9, 0, 1, payload, size)
+
+    def test_aChunkSizeThatCannotBeSaid(self) -> None:
+        """
+        A Set Chunk Size out of range is refused, and changes nothing.
+        """
+        writer = ChunkWriter()
+        for payload in (b"", bytes(4), b"\xff\xff\xff\xff"):
+            with self.assertRaises(LocalProtocolError):
+                writer.write(2, 1, 0, 0, payload)
+        self.assertEqual(writer.chunkSize, DEFAULT_CHUNK_SIZE)

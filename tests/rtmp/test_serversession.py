@@ -1,0 +1,991 @@
+"""
+Tests of the server's conversation.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from rtmptw.errors import LocalProtocolError
+from rtmptw.frames import FrameKind, Role
+from rtmptw.rtmp.amf import UNDEFINED, AMFObject
+from rtmptw.rtmp.events import (
+    ConnectRequested,
+    FramesReceived,
+    HeaderCleared,
+    PublishEnded,
+    PublishRequested,
+    SessionEnded,
+)
+from rtmptw.rtmp.handshake import SIZE
+from rtmptw.rtmp.serversession import MAX_STREAMS, ServerSession, ServerSettings
+from rtmptw.rtmp.states import Conversation
+from tests.rtmp.scripted import ScriptedClient, data, pseudoRandom
+from tests.vectors import vectors
+
+#: What GStreamer, librtmp and FFmpeg (with H.264, HEVC, VP9 and Opus) really sent.
+CAPTURES = sorted((Path(__file__).parents[1] / "captures").glob("*.rtmp"))
+
+KEYFRAME = b"\x17\1\0\0\0key"
+
+
+class SessionTestCase(SynchronousTestCase):
+    """
+    A session and a client of it.
+    """
+
+    def open(self, serverSettings: ServerSettings | None = None) -> None:
+        """
+        A new connection at 100 s, hands shaken at 101 s.
+        """
+        self.session = ServerSession(100.0, pseudoRandom, serverSettings)
+        self.client = ScriptedClient.ofSession(self.session, 101.0)
+        self.client.shakeHands()
+
+    def openPublishing(self, name: str = "cam") -> None:
+        """
+        A connection that publishes since 101 s.
+        """
+        self.open()
+        self.accept(self.client.connect())
+        self.client.command("createStream", 4.0, None)
+        self.accept(self.client.publish(name))
+
+    def accept(self, events: list[Any]) -> None:
+        """
+        Grant the request that C{events} end with.
+        """
+        self.client.events += self.session.accept(events[-1].requestID, 101.0)
+        self.client.hear()
+
+
+class ConnectTests(SessionTestCase):
+    """
+    From the handshake to connect.
+    """
+
+    def test_tellsWhatIsAskedFor(self) -> None:
+        """
+        The request has the application, the query and the encoder.
+        """
+        for app, url, wanted in (
+            ("live", "rtmp://h/live", ("live", "")),
+            ("live/", "rtmp://h/live/", ("live", "")),
+            (
+                "live?token=a/b+c=",
+                "rtmp://h/live?token=a/b+c=",
+                ("live", "token=a/b+c="),
+            ),
+            ("live", "rtmp://h/live?k=1", ("live", "k=1")),
+            ("a/b/c", "rtmp://h/a/b/c", ("a/b/c", "")),
+            ("live/_definst_", "rtmp://h/live/_definst_", ("live", "")),
+            ("", "rtmp://h", ("", "")),
+        ):
+            self.open()
+            (event,) = self.client.command(
+                "connect",
+                1.0,
+                AMFObject([("app", app), ("flashVer", "x"), ("tcUrl", url)]),
+            )
+            assert isinstance(event, ConnectRequested)
+            self.assertEqual((event.app, event.query), wanted)
+            self.assertEqual(event.encoder, "x")
+
+    def test_namesOfPropertiesDifferInCase(self) -> None:
+        """
+        Some encoders write tcurl.
+        """
+        self.open()
+        (event,) = self.client.command(
+            "connect", 1.0, AMFObject([("App", "live"), ("tcurl", "rtmp://h/live?q")])
+        )
+        assert isinstance(event, ConnectRequested)
+        self.assertEqual((event.app, event.query), ("live", "q"))
+
+    def test_theAnswer(self) -> None:
+        """
+        Window, bandwidth, our chunk size and StreamBegin come before the result,
+        never after: OBS reads nothing properly once it streams.
+        """
+        self.open(ServerSettings(chunkSize=4096, window=100_000))
+        self.accept(self.client.connect())
+        self.assertEqual(
+            [(kind, payload.hex()) for kind, _, payload in self.client.answers[:4]],
+            [
+                (5, "000186a0"),
+                (6, "000186a002"),
+                (1, "00001000"),
+                (4, "000000000000"),
+            ],
+        )
+        self.assertEqual(len(self.client.answers), 5)
+        (result,) = self.client.commands()
+        self.assertEqual((result.name, result.transactionID), ("_result", 1.0))
+        information = result.values[1]
+        assert isinstance(information, AMFObject)
+        self.assertEqual(information.get("code"), "NetConnection.Connect.Success")
+        self.assertEqual(information.get("level"), "status")
+        self.assertEqual(information.get("objectEncoding"), 0.0)
+        self.assertIsNone(information.get("fourCcList"))
+
+    def test_enhancedRTMP(self) -> None:
+        """
+        Who speaks of Enhanced RTMP is told that we forward any codec.
+        """
+        for question in (
+            {"fourCcList": ["av01"]},
+            {"capsEx": 15.0},
+            {"videoFourCcInfoMap": AMFObject([("*", 4.0)])},
+        ):
+            self.open()
+            self.accept(self.client.connect(**question))
+            information = self.client.commands()[0].values[1]
+            assert isinstance(information, AMFObject)
+            self.assertEqual(information.get("fourCcList"), ["*"])
+            self.assertEqual(information.get("capsEx"), 14.0)
+            for name in ("videoFourCcInfoMap", "audioFourCcInfoMap"):
+                table = information.get(name)
+                assert isinstance(table, AMFObject)
+                self.assertEqual(table.get("*"), 4.0, "a number, not an object")
+
+    def test_refusal(self) -> None:
+        """
+        A refused client gets the reason, with a description, and then the end.
+        """
+        self.open()
+        (event,) = self.client.connect()
+        assert isinstance(event, ConnectRequested)
+        events = self.session.reject(
+            event.requestID, "NetConnection.Connect.Rejected", "Not today.", 102.0
+        )
+        self.client.hear()
+        (answer,) = self.client.commands()
+        self.assertEqual((answer.name, answer.transactionID), ("_error", 1.0))
+        information = answer.values[1]
+        assert isinstance(information, AMFObject)
+        self.assertEqual(
+            [information.get(key) for key in ("level", "code", "description")],
+            ["error", "NetConnection.Connect.Rejected", "Not today."],
+        )
+        (end,) = events
+        assert isinstance(end, SessionEnded)
+        self.assertEqual(end.label, "rejected")
+        self.assertEqual(self.session.receive(b"more", 103.0), [])
+
+    def test_whatIsNoConnect(self) -> None:
+        """
+        Anything else first, or connect twice, ends the session.
+        """
+        for name in ("createStream", "publish", "play"):
+            self.open()
+            (end,) = self.client.command(name, 1.0, None, "x", streamID=1)
+            assert isinstance(end, SessionEnded)
+            self.assertEqual(end.label, "out-of-order")
+        self.open()
+        self.accept(self.client.connect())
+        (end,) = self.client.connect()
+        assert isinstance(end, SessionEnded)
+        self.assertEqual(end.label, "out-of-order")
+        self.open()
+        (end,) = self.client.command("connect", 1.0, None)
+        assert isinstance(end, SessionEnded)
+        self.assertEqual(end.label, "bad-command")
+
+    def test_theNameOfAnApplicationIsBounded(self) -> None:
+        """
+        An application's name has at most 512 characters.
+        """
+        self.open()
+        self.assertIsInstance(self.client.connect("a" * 512)[0], ConnectRequested)
+        self.open()
+        (end,) = self.client.connect("a" * 513)
+        assert isinstance(end, SessionEnded)
+        self.assertEqual(self.client.commands()[0].name, "_error")
+
+    def test_notRTMP(self) -> None:
+        """
+        A web browser is recognized by its first byte.
+        """
+        session = ServerSession(100.0, pseudoRandom)
+        (end,) = session.receive(b"G", 100.0)
+        assert isinstance(end, SessionEnded)
+        self.assertEqual(end.label, "unsupported-version")
+        self.assertIn("HTTP", end.reason)
+        self.assertEqual(session.dataToSend(), b"")
+
+
+class PublishTests(SessionTestCase):
+    """
+    What encoders do.
+    """
+
+    def test_likeFFmpeg(self) -> None:
+        """
+        releaseStream, FCPublish and createStream in a row, then publish.
+        """
+        self.open()
+        self.accept(self.client.connect())
+        self.client.answers.clear()
+        self.client.command("releaseStream", 2.0, None, "cam")
+        self.client.command("FCPublish", 3.0, None, "cam")
+        self.client.command("createStream", 4.0, None)
+        self.assertEqual(
+            [(c.name, c.transactionID, c.values) for c in self.client.commands()],
+            [
+                ("_result", 2.0, (None, UNDEFINED)),
+                ("_result", 3.0, (None, UNDEFINED)),
+                ("_result", 4.0, (None, 1.0)),
+            ],
+        )
+        (event,) = self.client.publish("cam?token=a/b")
+        self.assertEqual(
+            event, PublishRequested(2, 1, "live", "cam", "token=a/b", "test/1.0")
+        )
+        self.accept([event])
+        self.assertEqual(
+            self.client.status()[:3], (1, "status", "NetStream.Publish.Start")
+        )
+        self.assertTrue(self.client.status()[3])
+
+    def test_likeGStreamer(self) -> None:
+        """
+        Transaction 0 wants no answers; deleteStream names the stream.
+        """
+        self.open()
+        self.accept(self.client.connect())
+        self.client.answers.clear()
+        self.client.command("releaseStream", 0.0, None, "cam")
+        self.client.command("FCPublish", 0.0, None, "cam")
+        self.assertEqual(self.client.answers, [])
+        self.client.command("createStream", 2.0, None)
+        self.accept(
+            self.client.command("publish", 0.0, None, "cam", "live", streamID=1)
+        )
+        self.client.send(self.client.message(9, KEYFRAME))
+        events = self.client.command("deleteStream", 0.0, None, "cam", streamID=1)
+        self.assertEqual(events, [PublishEnded(1, "stream deleted")])
+
+    def test_likeOBS(self) -> None:
+        """
+        Everything after connect in one segment, media included: nothing is lost
+        while the publish is decided on.
+        """
+        self.open()
+        (event,) = self.client.connect()
+        pipelined = b""
+        for name, number, values, stream in (
+            ("releaseStream", 2.0, ("cam",), 0),
+            ("FCPublish", 3.0, ("cam",), 0),
+            ("createStream", 4.0, (), 0),
+            ("publish", 5.0, ("cam", "live"), 1),
+        ):
+            from rtmptw.rtmp.message import Command
+
+            kind, payload = Command(name, number, (None, *values)).encode()
+            pipelined += self.client.message(kind, payload, stream)
+        pipelined += self.client.message(9, KEYFRAME, 1, 7)
+        self.assertEqual(self.client.send(pipelined), [])
+        assert isinstance(event, ConnectRequested)
+        (request,) = self.session.accept(event.requestID, 101.0)
+        assert isinstance(request, PublishRequested)
+        (event,) = self.session.accept(request.requestID, 101.0)
+        assert isinstance(event, FramesReceived)
+        (frame,) = event.frames
+        self.assertEqual((frame.payload, frame.timestamp), (KEYFRAME, 7))
+
+    def test_frames(self) -> None:
+        """
+        Audio, video and data come as frames, in order, with what their headers say.
+        """
+        self.openPublishing()
+        client = self.client
+        metadata = data("onMetaData", AMFObject([("width", 640.0)]))
+        (event,) = client.send(
+            client.message(18, data("@setDataFrame") + metadata)
+            + client.message(9, b"\x17\0\0\0\0avcC")
+            + client.message(8, b"\xaf\1sound", timestamp=10)
+            + client.message(9, KEYFRAME, timestamp=20)
+        )
+        assert isinstance(event, FramesReceived)
+        frames = event.frames
+        self.assertEqual(
+            [(f.kind, f.role, f.timestamp, f.payload, f.isKey) for f in frames],
+            [
+                (FrameKind.DATA, Role.DATA, 0, metadata, False),
+                (FrameKind.VIDEO, Role.CONFIG, 0, b"\x17\0\0\0\0avcC", False),
+                (FrameKind.AUDIO, Role.CODED, 10, b"\xaf\1sound", False),
+                (FrameKind.VIDEO, Role.CODED, 20, KEYFRAME, True),
+            ],
+        )
+        self.assertEqual(frames[0].name, "onMetaData")
+
+    def test_dataInAMF3AndOnStreamZero(self) -> None:
+        """
+        Type 15 has a selector byte before its AMF0; stream 0 means the only one.
+        """
+        self.openPublishing()
+        text = data("onTextData", AMFObject([("text", "hi")]))
+        for message in (
+            self.client.message(15, b"\0" + text),
+            self.client.message(15, text),
+            self.client.message(18, text, streamID=0),
+        ):
+            (event,) = self.client.send(message)
+            assert isinstance(event, FramesReceived)
+            (frame,) = event.frames
+            self.assertEqual(frame.payload, text)
+            self.assertEqual(frame.name, "onTextData")
+
+    def test_clearDataFrame(self) -> None:
+        """
+        The publisher may withdraw its metadata.
+        """
+        self.openPublishing()
+        (event,) = self.client.send(
+            self.client.message(18, data("@clearDataFrame", "onMetaData"))
+        )
+        self.assertEqual(event, HeaderCleared(1, "onMetaData"))
+
+    def test_aggregates(self) -> None:
+        """
+        An aggregate is taken apart, once: one within it is left out.
+        """
+        self.openPublishing()
+        part = b"\x08\0\0\2\0\0\5\0\0\0\0\xaf\1\0\0\0\x0d"
+        video = b"\x09\0\0\x08\0\0\x19\0\0\0\0" + KEYFRAME + b"\0\0\0\x13"
+        nested = b"\x16\0\0\1\0\0\x19\0\0\0\0x\0\0\0\x0c"
+        (event,) = self.client.send(
+            self.client.message(22, part + video + nested, timestamp=1000)
+        )
+        assert isinstance(event, FramesReceived)
+        self.assertEqual(
+            [(frame.kind, frame.timestamp) for frame in event.frames],
+            [(FrameKind.AUDIO, 1000), (FrameKind.VIDEO, 1020)],
+        )
+
+    def test_hostileAggregates(self) -> None:
+        """
+        The aggregates among the hostile samples.
+        """
+        from rtmptw.errors import RemoteProtocolError
+        from rtmptw.rtmp.message import expandAggregate
+
+        for vector in vectors("hostile"):
+            if vector.get("decoder") != "aggregate":
+                continue
+            payload = bytes.fromhex(vector["input_hex"])
+            if vector["expect"]["error"]:
+                with self.assertRaises(RemoteProtocolError) as caught:
+                    expandAggregate(0, payload)
+                self.assertEqual(caught.exception.label, vector["expect"]["error"])
+            else:
+                self.assertEqual(
+                    [kind for kind, _, _ in expandAggregate(0, payload)],
+                    vector["expect"]["sub_types"],
+                )
+
+    def test_aggregateVectors(self) -> None:
+        """
+        The aggregates among the samples.
+        """
+        from rtmptw.rtmp.message import expandAggregate
+
+        count = 0
+        for vector in vectors("chunk-read"):
+            if "sub_messages" not in vector:
+                continue
+            (message,) = vector["expect"]["messages"]
+            parts = expandAggregate(
+                message["timestamp"], bytes.fromhex(message["payload_hex"])
+            )
+            self.assertEqual(
+                [(kind, time, payload.hex()) for kind, time, payload in parts],
+                [(kind, time, text) for kind, time, _, text in vector["sub_messages"]],
+            )
+            count += 1
+        self.assertEqual(count, 2)
+
+    def test_straysAreCounted(self) -> None:
+        """
+        Media before a publish is for nobody.
+        """
+        self.open()
+        self.accept(self.client.connect())
+        self.client.command("createStream", 4.0, None)
+        self.assertEqual(self.client.send(self.client.message(9, KEYFRAME)), [])
+        self.assertEqual(self.client.send(self.client.message(18, data("x"))), [])
+        self.assertEqual(self.session.strayMessages, 2)
+
+    def test_republish(self) -> None:
+        """
+        After FCUnpublish, closeStream or deleteStream the same connection may
+        publish again; gortmplib wants its stream to be 1 each time.
+        """
+        self.openPublishing()
+        for name, values, stream, reason in (
+            ("FCUnpublish", ("cam",), 0, "unpublished"),
+            ("closeStream", (), 1, "stream closed"),
+            ("deleteStream", (1.0,), 0, "stream deleted"),
+        ):
+            events = self.client.command(name, 6.0, None, *values, streamID=stream)
+            self.assertEqual(events, [PublishEnded(1, reason)])
+            if name == "deleteStream":
+                self.client.command("createStream", 7.0, None)
+                self.assertEqual(self.client.commands()[-1].values, (None, 1.0))
+            (event,) = self.client.publish()
+            self.accept([event])
+            (event,) = self.client.send(self.client.message(9, KEYFRAME))
+            self.assertIsInstance(event, FramesReceived)
+
+    def test_endsAreNotRepeated(self) -> None:
+        """
+        FFmpeg sends FCUnpublish and deleteStream: one end.
+        """
+        self.openPublishing()
+        self.client.command("FCUnpublish", 6.0, None, "cam")
+        self.assertEqual(self.client.command("deleteStream", 7.0, None, 1.0), [])
+        for odd in (float("nan"), float("inf"), -5.0, "nobody", None):
+            self.assertEqual(self.client.command("deleteStream", 8.0, None, odd), [])
+
+    def test_refusal(self) -> None:
+        """
+        A refused publish says so on its stream, at level error, with a description;
+        then comes the end.
+        """
+        self.open()
+        self.accept(self.client.connect())
+        self.client.command("createStream", 4.0, None)
+        (event,) = self.client.publish()
+        assert isinstance(event, PublishRequested)
+        (end,) = self.session.reject(
+            event.requestID, "NetStream.Publish.BadName", "Taken.", 101.0
+        )
+        self.client.hear()
+        self.assertEqual(
+            self.client.status(), (1, "error", "NetStream.Publish.BadName", "Taken.")
+        )
+        assert isinstance(end, SessionEnded)
+        self.assertEqual(end.label, "rejected")
+
+    def test_namesThatAreNone(self) -> None:
+        """
+        No name at all, and too long a name, are bad names.
+        """
+        for app, name in (("", ""), ("live", "n" * 513)):
+            self.open()
+            self.accept(self.client.connect(app))
+            self.client.command("createStream", 4.0, None)
+            (end,) = self.client.publish(name)
+            assert isinstance(end, SessionEnded)
+            self.assertEqual(self.client.status()[2], "NetStream.Publish.BadName")
+
+    def test_namesAreMadePrintable(self) -> None:
+        """
+        What could break a log line or a file name is escaped; the rest is kept.
+        """
+        for name, wanted in (
+            ("cam\n2", "cam%0A2"),
+            ("/cam/", "cam"),
+            ("\udcff\udcfe", "%FF%FE"),
+            ("caf\u00e9", "caf\u00e9"),
+            ("a b", "a b"),
+        ):
+            self.open()
+            self.accept(self.client.connect())
+            self.client.command("createStream", 4.0, None)
+            (event,) = self.client.publish(name)
+            assert isinstance(event, PublishRequested)
+            self.assertEqual(event.stream, wanted)
+
+    def test_publishOnNoStream(self) -> None:
+        """
+        A publish on a stream that was not made ends the session, and so does a
+        second one on the same.
+        """
+        self.open()
+        self.accept(self.client.connect())
+        (end,) = self.client.publish(streamID=9)
+        assert isinstance(end, SessionEnded)
+        self.assertEqual(end.label, "no-such-stream")
+        self.openPublishing()
+        events = self.client.publish()
+        self.assertEqual(
+            [type(event) for event in events], [PublishEnded, SessionEnded]
+        )
+
+    def test_twoStreamsOnOneConnection(self) -> None:
+        """
+        Frames of two publishes are told apart; FCUnpublish ends the one it names.
+        """
+        self.openPublishing("one")
+        self.client.command("createStream", 6.0, None)
+        self.accept(self.client.publish("two", streamID=2))
+        for number in (1, 2):
+            (event,) = self.client.send(self.client.message(9, KEYFRAME, number))
+            assert isinstance(event, FramesReceived)
+            self.assertEqual(event.streamID, number)
+        self.assertEqual(self.client.send(self.client.message(9, KEYFRAME, 3)), [])
+        self.assertEqual(
+            self.client.command("FCUnpublish", 7.0, None, "two"),
+            [PublishEnded(2, "unpublished")],
+        )
+
+    def test_tooManyStreams(self) -> None:
+        """
+        Sixteen message streams, and no more.
+        """
+        self.open()
+        self.accept(self.client.connect())
+        for number in range(MAX_STREAMS):
+            self.client.command("createStream", 4.0, None)
+            self.assertEqual(self.client.commands()[-1].values[1], number + 1.0)
+        (end,) = self.client.command("createStream", 4.0, None)
+        assert isinstance(end, SessionEnded)
+        self.assertEqual(end.label, "too-many-streams")
+
+    def test_anAnswerToNothing(self) -> None:
+        """
+        Answering what was not asked is the caller's fault.
+        """
+        self.openPublishing()
+        with self.assertRaises(LocalProtocolError):
+            self.session.accept(77, 101.0)
+        with self.assertRaises(LocalProtocolError):
+            self.session.reject(77, "x", "y", 101.0)
+
+
+class OtherCommandTests(SessionTestCase):
+    """
+    What else clients say.
+    """
+
+    def test_commandsThatNeedLittle(self) -> None:
+        """
+        _checkbw, getStreamLength and FCSubscribe get a result; a command that
+        nobody knows an error; nothing ends the session.
+        """
+        self.open()
+        self.accept(self.client.connect())
+        self.client.answers.clear()
+        self.client.command("_checkbw", 2.0, None)
+        self.client.command("getStreamLength", 3.0, None, "cam")
+        self.client.command("FCSubscribe", 4.0, None, "cam")
+        self.client.command("flyToTheMoon", 5.0, None)
+        self.client.command("flyToTheMoon", 0.0, None)
+        self.client.command("_result", 6.0, None)
+        found = self.client.commands()
+        self.assertEqual(
+            [(c.name, c.transactionID) for c in found],
+            [("_result", 2.0), ("_result", 3.0), ("_result", 4.0), ("_error", 5.0)],
+        )
+        self.assertEqual(found[1].values, (None, 0.0))
+        information = found[3].values[1]
+        assert isinstance(information, AMFObject)
+        self.assertEqual(information.get("code"), "NetConnection.Call.Failed")
+        self.assertEqual(self.session.state, Conversation.COMMANDS)
+
+    def test_commandsInAMF3(self) -> None:
+        """
+        Type 17 is AMF0 behind a selector byte, which some leave out.
+        """
+        self.open()
+        self.accept(self.client.connect())
+        payload = data("createStream", 4.0, None)
+        for body in (b"\0" + payload, payload):
+            self.client.send(self.client.message(17, body, 0))
+        self.assertEqual([c.values[1] for c in self.client.commands()[1:]], [1.0, 2.0])
+
+    def test_whatIsNoCommand(self) -> None:
+        """
+        A command without a name, or cut short, ends the session with the reason.
+        """
+        for body, label in (
+            (data("x")[:2], "amf-truncated"),
+            (b"\0" + bytes(8), "bad-command"),
+            (b"", "bad-command"),
+        ):
+            self.open()
+            (end,) = self.client.send(self.client.message(20, body, 0))
+            assert isinstance(end, SessionEnded)
+            self.assertEqual(end.label, label)
+
+    def test_pings(self) -> None:
+        """
+        A ping is answered with the same four bytes.
+        """
+        self.openPublishing()
+        self.client.answers.clear()
+        self.client.send(self.client.message(4, b"\0\6\1\2\3\4", 0))
+        self.assertEqual(self.client.answers, [(4, 0, b"\0\7\1\2\3\4")])
+
+    def test_oddControlMessages(self) -> None:
+        """
+        Short and unknown control messages, and types nobody defined, are ignored.
+        """
+        self.openPublishing()
+        self.client.answers.clear()
+        for kind, body in (
+            (4, b"\0\x1a\1"),
+            (4, b"\0\x1f\0\0\0\1"),
+            (5, b"\0"),
+            (5, bytes(4)),
+            (6, b"\0\0"),
+            (3, b""),
+            (7, b"edge"),
+            (99, b"?"),
+            (16, b"shared"),
+        ):
+            self.assertEqual(self.client.send(self.client.message(kind, body, 0)), [])
+        self.assertEqual(self.client.answers, [])
+
+    def test_nonsenseBehindARequest(self) -> None:
+        """
+        What a client sent ahead is looked at when it is accepted: a fault in it ends
+        the session then, and so does a command out of order.
+        """
+        for ahead, label in (
+            (b"\xff", "no-header"),
+            (b"", "out-of-order"),
+        ):
+            self.open()
+            (event,) = self.client.connect()
+            ahead = ahead or self.client.message(
+                20, data("connect", 1.0, AMFObject([])), 0
+            )
+            self.assertEqual(self.client.send(ahead), [])
+            assert isinstance(event, ConnectRequested)
+            (end,) = self.session.accept(event.requestID, 101.0)
+            assert isinstance(end, SessionEnded)
+            self.assertEqual(end.label, label)
+
+
+class AcknowledgementTests(SessionTestCase):
+    """
+    What keeps encoders from stalling.
+    """
+
+    def acknowledged(self) -> list[int]:
+        """
+        The numbers acknowledged so far.
+        """
+        return [
+            int.from_bytes(payload, "big")
+            for kind, _, payload in self.client.answers
+            if kind == 3
+        ]
+
+    def test_unasked(self) -> None:
+        """
+        At least each 2.5 MB, handshake included, though the peer never asked.
+        """
+        self.openPublishing()
+        body = b"\x27\1\0\0\0" + bytes(99_995)
+        for _ in range(26):
+            self.client.send(self.client.message(9, body))
+        (number,) = self.acknowledged()
+        self.assertGreaterEqual(number, 2_500_000)
+        self.assertLess(number, 2_700_000)
+
+    def test_asAskedFor(self) -> None:
+        """
+        A smaller window of the peer is kept, once for each delivery at most.
+        """
+        self.openPublishing()
+        self.client.send(self.client.message(5, (5000).to_bytes(4, "big"), 0))
+        for _ in range(10):
+            self.client.send(self.client.message(9, bytes(6000)))
+        self.assertEqual(len(self.acknowledged()), 10)
+        self.assertEqual(self.acknowledged()[-1], self.session.bytesReceived)
+
+    def test_aLargerWindowIsOurs(self) -> None:
+        """
+        A peer that asks for less frequent ones gets ours.
+        """
+        self.openPublishing()
+        self.client.send(self.client.message(5, (2**31).to_bytes(4, "big"), 0))
+        self.client.send(self.client.message(9, bytes(2_600_000)))
+        self.assertEqual(len(self.acknowledged()), 1)
+
+    def test_wraps(self) -> None:
+        """
+        The count goes on modulo 2^32, never back to 0.
+        """
+        self.openPublishing()
+        self.session.bytesReceived = 2**32 - 10
+        self.session._acknowledged = 2**32 - 2_500_000
+        self.client.send(self.client.message(9, bytes(100)))
+        (number,) = self.acknowledged()
+        self.assertEqual(number, self.session.bytesReceived - 2**32)
+        self.assertLess(number, 200)
+
+
+class TimeTests(SessionTestCase):
+    """
+    Nobody may wait for ever.
+    """
+
+    def expire(self, at: float, label: str) -> None:
+        """
+        The session ends at C{at} and not before.
+        """
+        self.assertEqual(self.session.deadline(), at)
+        self.assertEqual(self.session.checkTime(at - 0.001), [])
+        end = self.session.checkTime(at)[-1]
+        assert isinstance(end, SessionEnded)
+        self.assertEqual(end.label, label)
+        self.assertIsNone(self.session.deadline())
+        self.assertEqual(self.session.checkTime(at + 100), [])
+
+    def test_handshake(self) -> None:
+        """
+        Ten seconds, however slowly bytes drip in.
+        """
+        for sent in (b"", b"\3", b"\3" + bytes(SIZE), b"\3" + bytes(SIZE + 100)):
+            self.session = ServerSession(100.0, pseudoRandom)
+            self.session.receive(sent, 105.0)
+            self.expire(110.0, "handshake-timeout")
+
+    def test_connect(self) -> None:
+        """
+        Ten seconds from the handshake, connected or not.
+        """
+        self.open()
+        self.expire(111.0, "request-timeout")
+        self.open()
+        self.accept(self.client.connect())
+        self.session.receive(self.client.message(4, b"\0\6\0\0\0\0", 0), 110.0)
+        self.expire(111.0, "request-timeout")
+
+    def test_silence(self) -> None:
+        """
+        A publisher may be silent for ten seconds; any byte is a sign of life.
+        """
+        self.openPublishing()
+        self.assertEqual(self.session.deadline(), 111.0)
+        self.session.receive(self.client.message(9, KEYFRAME)[:1], 109.0)
+        self.assertEqual(self.session.silentFor(112.0), 3.0)
+        self.expire(119.0, "silent")
+
+    def test_silenceEndsThePublish(self) -> None:
+        """
+        The publish is ended with the session.
+        """
+        self.openPublishing()
+        events = self.session.checkTime(111.0)
+        self.assertEqual([type(e) for e in events], [PublishEnded, SessionEnded])
+
+    def test_whileWeDoNotRead(self) -> None:
+        """
+        Silence says nothing while we ourselves do not read.
+        """
+        self.openPublishing()
+        self.session.readingPaused()
+        self.assertIsNone(self.session.deadline())
+        self.assertEqual(self.session.silentFor(200.0), 0.0)
+        self.session.readingResumed(200.0)
+        self.expire(210.0, "silent")
+
+    def test_afterUnpublish(self) -> None:
+        """
+        Ten seconds to the next publish.
+        """
+        self.openPublishing()
+        client = ScriptedClient.ofSession(self.session, 500.0)
+        client.writer = self.client.writer
+        client.command("FCUnpublish", 6.0, None, "cam")
+        self.expire(510.0, "request-timeout")
+
+    def test_aDecisionThatNeverComes(self) -> None:
+        """
+        A request nobody answers is refused in time, in words that clients
+        understand.
+        """
+        self.open()
+        self.client.connect()
+        self.expire(111.0, "rejected")
+        self.client.hear()
+        self.assertEqual(self.client.commands()[-1].name, "_error")
+        self.open()
+        self.accept(self.client.connect())
+        self.client.command("createStream", 4.0, None)
+        self.client.publish()
+        self.expire(111.0, "rejected")
+        self.client.hear()
+        self.assertEqual(self.client.status()[2], "NetStream.Publish.Denied")
+
+    def test_optionsCount(self) -> None:
+        """
+        Each timeout is what its setting says.
+        """
+        limits = ServerSettings(
+            handshakeTimeout=1.0, requestTimeout=2.0, silenceTimeout=3.0
+        )
+        self.session = ServerSession(100.0, pseudoRandom, limits)
+        self.expire(101.0, "handshake-timeout")
+        self.open(limits)
+        self.expire(103.0, "request-timeout")
+        self.open(limits)
+        self.accept(self.client.connect())
+        self.client.command("createStream", 4.0, None)
+        self.accept(self.client.publish())
+        self.expire(104.0, "silent")
+
+    def test_closing(self) -> None:
+        """
+        The server may end a session; its publish ends with it.
+        """
+        self.openPublishing()
+        self.assertEqual(
+            self.session.close("the server stops", 102.0),
+            [
+                PublishEnded(1, "the server stops"),
+                SessionEnded("closed", "the server stops"),
+            ],
+        )
+        self.assertEqual(self.session.close("again", 103.0), [])
+
+
+class CapturedSessionTests(SessionTestCase):
+    """
+    What real clients sent, cut anew.
+    """
+
+    def test_theVector(self) -> None:
+        """
+        The start of a publish of ffmpeg 5.1.9, at the boundaries of its recv() calls
+        and byte by byte.
+        """
+        (vector,) = [
+            v for v in vectors("chunk-read") if v["name"] == "ffmpeg-real-publish-start"
+        ]
+        wire = b"\3" + bytes(2 * SIZE) + bytes.fromhex(vector["input_hex"])
+        whole = self.replay(wire, [])
+        self.assertIn("PublishRequested", whole)
+        self.assertEqual(self.replay(wire, list(range(1, len(wire)))), whole)
+
+    def test_byteByByte(self) -> None:
+        """
+        Whole sessions of real clients, all 20 pictures in each, one byte at a time.
+        """
+        for path in CAPTURES:
+            wire = path.read_bytes()
+            whole = self.replay(wire, [])
+            coded = [said for said in whole if said.startswith("coded video")]
+            self.assertEqual(len(coded), 20, path.name)
+            self.assertIn("PublishEnded", whole, path.name)
+            self.assertEqual(
+                self.replay(wire, list(range(1, len(wire)))), whole, path.name
+            )
+
+    @given(st.sampled_from(CAPTURES), st.randoms(), st.integers(0, 40))
+    def test_anyCuts(self, path: Path, random: Any, count: int) -> None:
+        """
+        The same sessions give the same events whatever the cuts.
+        """
+        wire = path.read_bytes()
+        cuts = sorted(random.sample(range(len(wire)), count))
+        self.assertEqual(self.replay(wire, cuts), self.replay(wire, []))
+
+    def replay(self, wire: bytes, cuts: list[int]) -> list[str]:
+        """
+        @return: what a session says to C{wire}, granting everything.
+        """
+        session = ServerSession(0.0, pseudoRandom)
+        said: list[str] = []
+        start = 0
+        for cut in [*cuts, len(wire)]:
+            waiting = session.receive(wire[start:cut], 0.0)
+            start = cut
+            while waiting:
+                event = waiting.pop(0)
+                if isinstance(event, FramesReceived):
+                    # How many come together depends on where the bytes are cut.
+                    said += [
+                        f"{frame.role.value} {frame.kind.name.lower()} "
+                        f"{frame.timestamp} {frame.payload.hex()}"
+                        for frame in event.frames
+                    ]
+                else:
+                    said.append(type(event).__name__)
+                if isinstance(event, (ConnectRequested, PublishRequested)):
+                    waiting += session.accept(event.requestID, 0.0)
+        return said
+
+    @settings(deadline=None, max_examples=200)
+    @given(st.binary(max_size=300), st.booleans())
+    def test_garbage(self, garbage: bytes, publishing: bool) -> None:
+        """
+        Whatever comes after a handshake or in the middle of a publish ends in
+        events, never in an exception.
+        """
+        if publishing:
+            self.openPublishing()
+        else:
+            self.open()
+        for event in self.session.receive(garbage, 102.0):
+            self.assertIsNotNone(event)
+
+
+class ManyRequestsTests(SessionTestCase):
+    """
+    Requests that come by the thousand.
+    """
+
+    def test_granted(self) -> None:
+        """
+        Of what follows a request that was granted nothing is said before it is asked
+        for, and then all of it, once.
+        """
+        self.open()
+        (request,) = self.client.connect()
+        self.session.grant(request.requestID, 101.0)
+        self.assertTrue(self.session.goesOn)
+        self.assertEqual(self.client.command("createStream", 4.0, None), [])
+        self.assertEqual(self.client.publish(), [])
+        self.assertEqual([c.name for c in self.client.commands()], ["_result"])
+        (request,) = self.session.goOn(101.0)
+        assert isinstance(request, PublishRequested)
+        self.assertFalse(self.session.goesOn)
+        self.assertEqual(self.session.goOn(101.0), [])
+        self.client.hear()
+        self.assertEqual([c.name for c in self.client.commands()], ["_result"] * 2)
+
+    def test_grantedAndClosed(self) -> None:
+        """
+        A session that has ended does not go on.
+        """
+        self.open()
+        (request,) = self.client.connect()
+        self.session.grant(request.requestID, 101.0)
+        self.client.command("createStream", 4.0, None)
+        (ended,) = self.session.close("enough", 101.0)
+        assert isinstance(ended, SessionEnded)
+        self.assertFalse(self.session.goesOn)
+        self.assertEqual(self.session.goOn(101.0), [])
+
+    def test_inOneRead(self) -> None:
+        """
+        Each publish of thousands in one read waits for its answer, and ends.
+        """
+        self.open()
+        (request,) = self.client.connect()
+        self.session.accept(request.requestID, 101.0)
+        self.client.hear()
+        (request,) = self.session.receive(self.client.manyStreams(5000), 101.0)
+        names: list[str] = []
+        ended: list[int] = []
+        following: list[Any] = [request]
+        while following:
+            event = following.pop(0)
+            if isinstance(event, PublishRequested):
+                self.assertEqual(following, [])
+                names.append(event.stream)
+                following = self.session.accept(event.requestID, 101.0)
+            else:
+                assert isinstance(event, PublishEnded)
+                ended.append(event.streamID)
+        self.assertEqual(names, [f"cam{number}" for number in range(5000)])
+        self.assertEqual(ended, [1] * 5000)

@@ -1,0 +1,212 @@
+"""
+Payloads that lie where they were read until they are asked for.
+"""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from rtmptw.flv.body import frameFromMessage, frameFromSpan
+from rtmptw.frames import DEFAULT_TRACKS, HEAD, Frame, FrameKind, Role, Span
+from rtmptw.rtmp.chunkreader import (
+    LEAST_KEPT,
+    MAX_IN_PLACE,
+    ChunkReader,
+    MessageReceiver,
+    encodeMessage,
+)
+from tests.flv.test_body import cases
+
+#: The fields of a frame.
+FIELDS = (
+    "codec",
+    "compositionTime",
+    "isHeader",
+    "isKey",
+    "kind",
+    "name",
+    "payload",
+    "role",
+    "size",
+    "timestamp",
+    "tracks",
+)
+
+
+def fields(frame: Frame) -> dict[str, object]:
+    """
+    @return: all that a frame says, its payload included.
+    """
+    return {name: getattr(frame, name) for name in FIELDS}
+
+
+class Receiver(MessageReceiver):
+    """
+    Notes what comes, and how.
+    """
+
+    def __init__(self) -> None:
+        self.cut: list[bytes] = []
+        self.spans: list[Span] = []
+
+    def messageReceived(
+        self,
+        messageType: int,
+        timestamp: int,
+        streamID: int,
+        payload: bytes,
+        chunkStreamID: int,
+    ) -> None:
+        self.cut.append(payload)
+
+    def spanReceived(
+        self,
+        messageType: int,
+        timestamp: int,
+        streamID: int,
+        span: Span,
+        chunkStreamID: int,
+    ) -> None:
+        self.spans.append(span)
+
+
+def read(wire: bytes, chunkSize: int) -> Receiver:
+    """
+    Read bytes at once.
+    """
+    receiver = Receiver()
+    reader = ChunkReader(receiver)
+    reader.chunkSize = chunkSize
+    reader.receive(wire)
+    return receiver
+
+
+class SpanTests(SynchronousTestCase):
+    """
+    What a reader leaves where it lies.
+    """
+
+    @settings(deadline=None)
+    @given(
+        st.integers(1, 5000),
+        st.sampled_from([1, HEAD - 1, HEAD, 128, 1000, 4096, 60000]),
+        st.binary(max_size=HEAD),
+    )
+    def test_mediaInWholeMessages(
+        self, size: int, chunkSize: int, before: bytes
+    ) -> None:
+        """
+        Audio and video of any size and chunk size that is all there in several chunks,
+        unless these are too many to look at at once, or too small to say in one what
+        it is.
+        """
+        payload = (bytes(range(251)) * 20)[:size]
+        for kind in (8, 9):
+            wire = encodeMessage(5, 8, 0, 1, before, chunkSize)
+            wire += encodeMessage(6, kind, 0, 1, payload, chunkSize)
+            receiver = read(wire + wire, chunkSize)
+            if HEAD <= chunkSize < size <= chunkSize * (MAX_IN_PLACE + 1):
+                self.assertEqual(receiver.cut, [before, before])
+                self.assertEqual([span.cut() for span in receiver.spans], [payload] * 2)
+                self.assertEqual(receiver.spans[1].head(), payload[:HEAD])
+                self.assertEqual(receiver.spans[1].size, size)
+            else:
+                self.assertEqual(receiver.cut, [before, payload] * 2)
+
+    def test_whatIsCutAtOnce(self) -> None:
+        """
+        What is neither audio nor video, and what needs no putting together.
+        """
+        for kind, chunkSize in ((18, 4096), (20, 4096), (9, 5000), (8, 60000)):
+            wire = encodeMessage(6, kind, 0, 1, bytes(5000), chunkSize)
+            receiver = read(wire, chunkSize)
+            self.assertEqual(receiver.cut, [bytes(5000)])
+            self.assertEqual(receiver.spans, [])
+
+    def test_littleKeepsLittle(self) -> None:
+        """
+        What is kept is at most twice the payloads: where most of what was read is
+        something else, they lie in copies.
+        """
+        size = LEAST_KEPT
+        message = encodeMessage(6, 9, 0, 1, bytes(size), 4096)
+        for junk in (size - 500, size + 500):
+            wire = encodeMessage(4, 18, 0, 1, bytes(junk), 4096) + message
+            (span,) = read(wire, 4096).spans
+            self.assertEqual(span.cut(), bytes(size))
+            wanted = len(wire) if junk < size else len(message) - 12
+            self.assertEqual(len(span._block), wanted)
+
+    def test_smallReadsAreNotKept(self) -> None:
+        """
+        Nor is what is small in itself, as the room it was read into was large.
+        """
+        message = encodeMessage(6, 9, 0, 1, bytes(1000), 500)
+        (span,) = read(message, 500).spans
+        self.assertEqual(span.cut(), bytes(1000))
+        self.assertEqual(len(span._block), 1001)
+        spans = read(message * (LEAST_KEPT // len(message) + 1), 500).spans
+        self.assertGreaterEqual(len(spans[0]._block), LEAST_KEPT)
+
+    def test_notIfItIsInterrupted(self) -> None:
+        """
+        A message with another one among its chunks, or one that is not all there, is
+        put together.
+        """
+        long = encodeMessage(6, 9, 0, 1, bytes(10_000), 4096)
+        short = encodeMessage(4, 8, 0, 1, bytes(10), 4096)
+        for at in (12 + 4096, 12 + 2 * 4096 + 1):
+            receiver = read(long[:at] + short + long[at:], 4096)
+            self.assertEqual(receiver.cut, [bytes(10), bytes(10_000)])
+            self.assertEqual(receiver.spans, [])
+        receiver = Receiver()
+        reader = ChunkReader(receiver)
+        reader.chunkSize = 4096
+        for part in (long[:-1], long[-1:]):
+            reader.receive(part)
+        self.assertEqual(receiver.cut, [bytes(10_000)])
+
+
+class FrameTests(SynchronousTestCase):
+    """
+    Frames of such payloads.
+    """
+
+    def test_theySayTheSame(self) -> None:
+        """
+        As the frame of the same payload cut out, for every sample as it is and with
+        more behind it; and only coded media stays where it lies.
+        """
+        lying = 0
+        for kind, case, body in cases():
+            for payload in (body, body + bytes(range(200))):
+                if len(payload) <= HEAD:
+                    # The first chunk has as much, and there is another.
+                    continue
+                size = len(payload)
+                block = b"before" + payload[:HEAD] + b"\xc6" + payload[HEAD:] + b"after"
+                span = Span(block, 6, 7 + size, HEAD, size, size)
+                frame = frameFromSpan(kind, 7, span)
+                lies = frame._span is not None
+                wanted = frameFromMessage(kind, 7, payload)
+                self.assertEqual(fields(frame), fields(wanted), case["name"])
+                self.assertEqual(repr(frame), repr(wanted))
+                if lies:
+                    lying += 1
+                    self.assertIs(wanted.role, Role.CODED)
+                    self.assertEqual(wanted.tracks, DEFAULT_TRACKS)
+        self.assertGreaterEqual(lying, 8)
+
+    def test_itIsCutOnce(self) -> None:
+        """
+        And what was read with it may go then.
+        """
+        wanted = b"\x27\1\0\0\0" + bytes(500)
+        (span,) = read(encodeMessage(6, 9, 0, 1, wanted, 128), 128).spans
+        frame = frameFromSpan(FrameKind.VIDEO, 0, span)
+        self.assertEqual(frame.size, 505)
+        payload = frame.payload
+        self.assertEqual(payload, wanted)
+        self.assertIs(frame.payload, payload)
+        self.assertIsNone(frame._span)
+        self.assertIs(frame.retimed(40).payload, payload)

@@ -1,0 +1,697 @@
+"""
+Tests of the glue between Twisted and a client's session.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.error import (
+    ConnectionDone,
+    ConnectionLost,
+    ConnectionRefusedError,
+)
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.logger import formatEvent, globalLogPublisher
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from rtmptw.errors import SinkError
+from rtmptw.frames import Frame
+from rtmptw.rtmp.clientsession import SILENCE_TIMEOUT, STEP_TIMEOUT
+from rtmptw.rtmp.url import RTMPTarget
+from rtmptw.rtmpclient.endpoint import checkTLS, clientEndpoint, trustRootFrom
+from rtmptw.rtmpclient.protocol import (
+    LINGER,
+    STALL_TIMEOUT,
+    Ending,
+    IRTMPClientUser,
+    RTMPClientFactory,
+    RTMPClientProtocol,
+)
+from rtmptw.rtmpclient.reconnector import (
+    LONGEST_WAIT,
+    STABLE_TIME,
+    IReconnectorUser,
+    Reconnector,
+)
+from rtmptw.testing import makeFrames, videoFrame
+from tests.rtmp.scripted import ScriptedServer, data, information
+
+TARGET = RTMPTarget.fromURL("rtmp://bob:secret@example.com/live/s3cret")
+KEYFRAME = b"\x17\1\0\0\0key"
+
+
+class Connection(ScriptedServer):
+    """
+    One connection of a client, and the server at its other end.
+
+    @ivar protocol: the client's protocol.
+    @ivar transport: its transport.
+    """
+
+    def __init__(self, factory: RTMPClientFactory) -> None:
+        address = IPv4Address("TCP", "10.0.0.1", 1935)
+        self.transport = StringTransport(peerAddress=address)
+        self.transport.abortConnection = self.lose  # type: ignore[method-assign]
+        self.protocol = factory.buildProtocol(address)
+        self.isLost = False
+        super().__init__(self.protocol.dataReceived, self._written)
+        self.protocol.makeConnection(self.transport)
+
+    def _written(self) -> bytes:
+        written = self.transport.value()
+        self.transport.clear()
+        return written
+
+    @property
+    def isClosing(self) -> bool:
+        """
+        Whether the client has closed it.
+        """
+        return self.transport.disconnecting
+
+    def lose(self, reason: Exception | None = None) -> None:
+        """
+        It is gone.
+        """
+        if not self.isLost:
+            self.isLost = True
+            self.protocol.connectionLost(Failure(reason or ConnectionDone()))
+
+
+@implementer(IStreamClientEndpoint)
+class Endpoint:
+    """
+    Where nobody listens, until the test says so.
+
+    @ivar targets: asked for so far, one for each try.
+    @ivar cancelled: how many tries were called off.
+    """
+
+    def __init__(self) -> None:
+        self.targets: list[RTMPTarget] = []
+        self.cancelled = 0
+        self._waiting: list[tuple[Any, Deferred[Any]]] = []
+
+    def forTarget(self, target: RTMPTarget) -> "Endpoint":
+        self.targets.append(target)
+        return self
+
+    def connect(self, factory: Any) -> "Deferred[Any]":
+        def cancelled(result: object) -> None:
+            self.cancelled += 1
+            self._waiting.clear()
+
+        result: Deferred[Any] = Deferred(cancelled)
+        self._waiting.append((factory, result))
+        return result
+
+    @property
+    def tries(self) -> int:
+        return len(self._waiting)
+
+    def accept(self) -> Connection:
+        """
+        Let the client connect.
+        """
+        factory, result = self._waiting.pop()
+        connection = Connection(factory)
+        result.callback(connection.protocol)
+        return connection
+
+    def refuse(self) -> None:
+        """
+        Let it not.
+        """
+        _factory, result = self._waiting.pop()
+        result.errback(ConnectionRefusedError("nobody s3cret"))
+
+
+@implementer(IRTMPClientUser, IReconnectorUser)
+class User:
+    """
+    Writes down what it is told.
+    """
+
+    what = "live/cam: relay to"
+    done = "sent"
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.frames: list[Frame] = []
+        self.protocol: RTMPClientProtocol | None = None
+        self.ending: Ending | None = None
+
+    def streamAccepted(self, protocol: RTMPClientProtocol) -> None:
+        self.calls.append("accepted")
+        self.protocol = protocol
+
+    def connected(self, protocol: RTMPClientProtocol) -> None:
+        self.calls.append("connected")
+        self.protocol = protocol
+
+    def disconnected(self) -> None:
+        self.calls.append("disconnected")
+        self.protocol = None
+
+    def frameReceived(self, frame: Frame) -> None:
+        self.frames.append(frame)
+
+    def headerCleared(self, name: str) -> None:
+        self.calls.append(f"cleared {name}")
+
+    def sendingPaused(self) -> None:
+        self.calls.append("paused")
+
+    def sendingResumed(self) -> None:
+        self.calls.append("resumed")
+
+    def conversationEnded(self, ending: Ending) -> None:
+        self.calls.append("ended")
+        self.ending = ending
+
+
+class ProtocolTests(SynchronousTestCase):
+    """
+    One connection.
+    """
+
+    def open(self, publishes: bool = True) -> Connection:
+        self.clock = Clock()
+        self.user = User()
+        factory = RTMPClientFactory(self.clock, TARGET, publishes, self.user)
+        return Connection(factory)
+
+    def ended(self) -> Ending:
+        ending = self.user.ending
+        assert ending is not None
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.user.calls.count("ended"), 1)
+        return ending
+
+    def test_publishes(self) -> None:
+        """
+        Frames go out as they are given, and all is said at the end.
+        """
+        connection = self.open()
+        self.assertTrue(verifyObject(IRTMPClientUser, self.user))
+        connection.start()
+        self.assertEqual(self.user.calls, ["accepted"])
+        frames = makeFrames()
+        for frame in frames:
+            self.assertTrue(connection.protocol.sendFrame(frame, frame.timestamp))
+        connection.protocol.finish("enough")
+        connection.hear()
+        self.assertEqual(
+            connection.media(), [(f.kind, f.timestamp, f.payload) for f in frames]
+        )
+        self.assertEqual(connection.names()[-2:], ["FCUnpublish", "deleteStream"])
+        self.assertTrue(connection.isClosing)
+        self.assertFalse(connection.protocol.sendFrame(frames[0], 0))
+        connection.lose()
+        ending = self.ended()
+        self.assertEqual((ending.label, ending.frames), ("closed", len(frames)))
+
+    def test_plays(self) -> None:
+        """
+        Frames and what else is said of the stream.
+        """
+        connection = self.open(publishes=False)
+        connection.start()
+        connection.message(9, KEYFRAME)
+        connection.message(18, data("@clearDataFrame", "onMetaData"))
+        self.assertEqual([f.payload for f in self.user.frames], [KEYFRAME])
+        self.assertEqual(self.user.calls, ["accepted", "cleared onMetaData"])
+        connection.status("NetStream.Play.Stop")
+        self.assertTrue(connection.isClosing)
+        connection.lose()
+        self.assertEqual(self.ended().label, "stream-ended")
+
+    def test_pressure(self) -> None:
+        """
+        The transport says that it is full at each write, its user hears it once. What
+        does not move for too long is cut off.
+        """
+        connection = self.open()
+        connection.start()
+        self.assertIs(connection.transport.producer, connection.protocol)
+        self.assertTrue(connection.transport.streaming)
+        connection.protocol.pauseProducing()
+        connection.protocol.pauseProducing()
+        self.clock.advance(STALL_TIMEOUT - 1)
+        connection.protocol.resumeProducing()
+        self.assertEqual(self.user.calls, ["accepted", "paused", "resumed"])
+        connection.protocol.pauseProducing()
+        self.clock.advance(STALL_TIMEOUT - 1)
+        self.assertFalse(connection.isLost)
+        self.clock.advance(1)
+        self.assertTrue(connection.isLost)
+        self.assertEqual(self.ended().label, "stalled")
+
+    def test_pressureBeforeItIsAccepted(self) -> None:
+        """
+        TLS holds our words back until its handshake is over. That is none of the
+        user's business, who has nothing to send before the stream is accepted.
+        """
+        connection = self.open()
+        connection.protocol.pauseProducing()
+        connection.protocol.resumeProducing()
+        self.assertEqual(self.user.calls, [])
+        connection.start()
+        self.assertEqual(self.user.calls, ["accepted"])
+        # Nor is what was never paused resumed.
+        connection.protocol.resumeProducing()
+        self.assertEqual(self.user.calls, ["accepted"])
+
+    def test_acceptedWhilePaused(self) -> None:
+        """
+        A transport that is still full when the stream is accepted: the user hears it
+        then. One that never takes our first words is cut off.
+        """
+        connection = self.open()
+        connection.protocol.pauseProducing()
+        connection.start()
+        self.assertEqual(self.user.calls, ["accepted", "paused"])
+        connection.protocol.resumeProducing()
+        self.assertEqual(self.user.calls, ["accepted", "paused", "resumed"])
+        connection.lose()
+        connection = self.open()
+        connection.protocol.pauseProducing()
+        self.clock.advance(STALL_TIMEOUT)
+        self.assertTrue(connection.isLost)
+        self.assertEqual(self.user.calls, ["ended"])
+
+    def test_readingPaused(self) -> None:
+        """
+        What we do not read is not missed.
+        """
+        connection = self.open(publishes=False)
+        connection.start()
+        connection.protocol.pauseReading()
+        connection.protocol.pauseReading()
+        self.assertEqual(connection.transport.producerState, "paused")
+        self.clock.advance(SILENCE_TIMEOUT * 3)
+        connection.protocol.resumeReading()
+        connection.protocol.resumeReading()
+        self.assertEqual(connection.transport.producerState, "producing")
+        self.clock.advance(SILENCE_TIMEOUT - 1)
+        self.assertFalse(connection.isClosing)
+        connection.message(9, KEYFRAME)
+        self.clock.advance(SILENCE_TIMEOUT - 1)
+        self.assertFalse(connection.isClosing)
+        self.clock.advance(1)
+        self.assertTrue(connection.isClosing)
+        connection.lose()
+        self.assertEqual(self.ended().label, "silent")
+
+    def test_finishedWhilePaused(self) -> None:
+        """
+        A connection that is not read from would never be seen to end.
+        """
+        connection = self.open(publishes=False)
+        connection.start()
+        connection.protocol.pauseReading()
+        connection.protocol.finish("enough")
+        self.assertEqual(connection.transport.producerState, "producing")
+        connection.lose()
+        self.assertEqual(self.ended().label, "closed")
+
+    def test_silentServer(self) -> None:
+        """
+        A server that never shakes hands; it does not even take our leave.
+        """
+        connection = self.open()
+        self.clock.advance(STEP_TIMEOUT)
+        self.assertTrue(connection.isClosing)
+        self.clock.advance(LINGER)
+        self.assertTrue(connection.isLost)
+        self.assertIn("handshake", self.ended().reason)
+
+    def test_refused(self) -> None:
+        """
+        The server's words.
+        """
+        connection = self.open()
+        connection.accept()
+        connection.status("NetStream.Publish.BadName", "error", "in use")
+        self.assertTrue(connection.isClosing)
+        connection.lose()
+        self.assertEqual(self.ended().refusal, "in use")
+
+    def test_lost(self) -> None:
+        """
+        In order and not.
+        """
+        for reason, words in (
+            (ConnectionDone(), "the server closed the connection"),
+            (ConnectionLost(), "the connection was lost: "),
+        ):
+            connection = self.open()
+            connection.start()
+            connection.lose(reason)
+            self.assertTrue(self.ended().reason.startswith(words))
+            connection.protocol.pauseReading()
+            connection.protocol.abort()
+
+    def test_abort(self) -> None:
+        """
+        At once.
+        """
+        connection = self.open()
+        connection.start()
+        connection.protocol.abort()
+        self.assertTrue(connection.isLost)
+        self.assertEqual(self.ended().reason, "given up")
+
+
+class ReconnectorTests(SynchronousTestCase):
+    """
+    Again and again.
+    """
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.endpoint = Endpoint()
+        self.user = User()
+        self.lines: list[str] = []
+
+        def observe(event: Any) -> None:
+            self.lines.append(formatEvent(event))
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        self.reconnector = self.make()
+
+    def make(self, publishes: bool = True, **options: Any) -> Reconnector:
+        return Reconnector(
+            self.clock,
+            TARGET,
+            publishes,
+            self.user,
+            self.endpoint.forTarget,
+            random=lambda: 0.5,
+            **options,
+        )
+
+    def tearDown(self) -> None:
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertFalse(any("s3cret" in line for line in self.lines), self.lines)
+
+    def failAndWait(self, wait: float) -> None:
+        """
+        The present try fails, the next is after C{wait} and no sooner.
+        """
+        self.endpoint.refuse()
+        self.assertEqual(self.reconnector.state, "waiting")
+        self.clock.advance(wait - 0.01)
+        self.assertEqual(self.endpoint.tries, 0)
+        self.clock.advance(0.02)
+        self.assertEqual(self.endpoint.tries, 1)
+
+    def test_waits(self) -> None:
+        """
+        1 s, then twice as long each time, up to 30.
+        """
+        self.assertTrue(verifyObject(IReconnectorUser, self.user))
+        self.reconnector.start()
+        self.reconnector.start()
+        self.assertEqual(self.endpoint.tries, 1)
+        for wait in (1, 2, 4, 8, 16, 30, 30, 30):
+            self.failAndWait(wait)
+        self.assertEqual(self.user.calls, ["disconnected"] * 8)
+        self.assertEqual(len(self.lines), 6, "the same again is no news")
+        self.assertEqual(
+            self.lines[1],
+            "live/cam: relay to rtmp://example.com/live: cannot connect: Connection "
+            "was refused by other side: nobody ***; next try in 2 s",
+        )
+        self.successResultOf(self.reconnector.stop("enough", 1))
+        self.assertEqual(self.endpoint.cancelled, 1)
+
+    def test_longestWait(self) -> None:
+        """
+        Can be shorter.
+        """
+        self.reconnector = self.make(longestWait=3.0)
+        self.reconnector.start()
+        for wait in (1, 2, 3, 3):
+            self.failAndWait(wait)
+        self.endpoint.refuse()
+        self.successResultOf(self.reconnector.stop("enough", 1))
+
+    def test_chance(self) -> None:
+        """
+        Waits differ, within their bounds.
+        """
+        for number, waits in ((0.0, (1, 1.5, 3)), (1.0, (1.25, 2.5, 5))):
+            self.reconnector = Reconnector(
+                self.clock,
+                TARGET,
+                True,
+                self.user,
+                self.endpoint.forTarget,
+                random=lambda number=number: number,
+            )
+            self.reconnector.start()
+            for wait in waits:
+                self.failAndWait(wait)
+            self.reconnector.stop("enough", 1)
+        self.reconnector.start()
+        for _ in range(8):
+            self.endpoint.refuse()
+            self.clock.advance(LONGEST_WAIT)
+        self.reconnector.stop("enough", 1)
+
+    def test_comesBack(self) -> None:
+        """
+        A good connection lets the waits begin anew; one that breaks at once does not.
+        """
+        self.reconnector.start()
+        self.failAndWait(1)
+        self.failAndWait(2)
+        connection = self.endpoint.accept()
+        connection.start()
+        self.assertEqual(self.reconnector.state, "connected")
+        self.assertEqual(self.reconnector.trouble, "")
+        connection.protocol.sendFrame(videoFrame(0), 0)
+        connection.lose(ConnectionLost())
+        self.assertEqual(self.user.calls[-2:], ["connected", "disconnected"])
+        self.clock.advance(3.9)
+        self.assertEqual(self.endpoint.tries, 0)
+        self.clock.advance(0.2)
+        connection = self.endpoint.accept()
+        connection.start()
+        connection.protocol.sendFrame(videoFrame(0), 0)
+        self.clock.advance(STABLE_TIME)
+        connection.lose()
+        self.clock.advance(1.01)
+        self.assertEqual(self.endpoint.tries, 1)
+        self.reconnector.stop("enough", 1)
+        prefix = "live/cam: relay to rtmp://example.com/live: "
+        self.assertIn(f"{prefix}connected to 10.0.0.1:1935", self.lines)
+        self.assertIn(
+            f"{prefix}lost after 10.0 s, 1 frames sent: the server closed the "
+            "connection; next try in 1 s",
+            self.lines,
+        )
+
+    def test_refused(self) -> None:
+        """
+        The server's words are told, without the key.
+        """
+        self.reconnector.start()
+        connection = self.endpoint.accept()
+        connection.accept()
+        connection.status("NetStream.Publish.BadName", "error", "s3cret is in use")
+        connection.lose()
+        self.assertEqual(
+            self.reconnector.trouble,
+            "refused: NetStream.Publish.BadName: *** is in use",
+        )
+        self.assertEqual(self.user.calls, ["disconnected"])
+        self.reconnector.stop("enough", 1)
+
+    def test_stopped(self) -> None:
+        """
+        With a farewell, and as soon as the server has closed; cut off if it does not.
+        """
+        for isSlow in (False, True):
+            self.reconnector.start()
+            connection = self.endpoint.accept()
+            connection.start()
+            stopped = self.reconnector.stop("enough", 5)
+            self.assertIs(self.reconnector.stop("again", 5), stopped)
+            self.assertNoResult(stopped)
+            connection.hear()
+            self.assertEqual(connection.names()[-1], "deleteStream")
+            if isSlow:
+                self.clock.advance(5)
+                self.assertIn("cut off", self.lines[-2])
+            else:
+                connection.lose()
+            self.successResultOf(stopped)
+            self.assertEqual(self.reconnector.state, "idle")
+            self.assertEqual(self.reconnector.trouble, "")
+            self.assertNotIn("disconnected", self.user.calls)
+
+    def test_stoppedEarly(self) -> None:
+        """
+        In the middle of the conversation before, and before it has begun.
+        """
+        self.successResultOf(self.reconnector.stop("not even begun", 1))
+        self.reconnector.start()
+        connection = self.endpoint.accept()
+        connection.shakeHands()
+        self.successResultOf(self.reconnector.stop("enough", 1))
+        self.assertTrue(connection.isLost)
+
+    def test_startedAgain(self) -> None:
+        """
+        While it is being stopped: as soon as that is done.
+        """
+        self.reconnector.start()
+        connection = self.endpoint.accept()
+        connection.start()
+        stopped = self.reconnector.stop("enough", 5)
+        self.reconnector.start()
+        self.assertEqual(self.endpoint.tries, 0)
+        connection.lose()
+        self.successResultOf(stopped)
+        self.assertEqual(self.endpoint.tries, 1)
+        self.reconnector.stop("enough", 1)
+
+    def test_tryLater(self) -> None:
+        """
+        A connection that is of no use now does not count as a good one.
+        """
+        self.reconnector = self.make(publishes=False)
+        self.reconnector.start()
+        for wait in (1, 2, 4):
+            connection = self.endpoint.accept()
+            connection.start()
+            connection.message(9, KEYFRAME)
+            self.clock.advance(STABLE_TIME - 1)
+            connection.message(9, KEYFRAME)
+            self.clock.advance(STABLE_TIME - 1)
+            self.reconnector.tryLater("taken")
+            self.assertTrue(connection.isClosing)
+            connection.message(9, KEYFRAME)
+            connection.lose()
+            self.clock.advance(wait + 0.01)
+            self.assertEqual(self.endpoint.tries, 1)
+        self.reconnector.tryLater("nothing to end")
+        self.assertEqual(len(self.user.frames), 6)
+        self.reconnector.stop("enough", 1)
+
+    def test_nobodyPublishes(self) -> None:
+        """
+        A server that works and has nothing to play is asked again soon, and is no
+        news the second time.
+        """
+        self.reconnector = self.make(publishes=False)
+        self.reconnector.start()
+        for _ in range(4):
+            connection = self.endpoint.accept()
+            connection.start()
+            self.clock.advance(SILENCE_TIMEOUT)
+            connection.lose()
+            self.clock.advance(1.01)
+        self.assertEqual(len(self.lines), 1, self.lines)
+        self.assertIn("nobody publishes it there", self.lines[0])
+        connection = self.endpoint.accept()
+        connection.start()
+        connection.message(9, KEYFRAME)
+        self.assertIn("connected to", self.lines[1])
+        connection.status("NetStream.Play.UnpublishNotify")
+        connection.lose()
+        self.assertIn("1 frames sent: the stream has ended there", self.lines[2])
+        self.assertIn("next try in 1 s", self.lines[2])
+        self.reconnector.stop("enough", 1)
+
+    def test_authentication(self) -> None:
+        """
+        Three connections without a wait; then a refusal is one.
+        """
+        self.reconnector.start()
+        need = "[ AccessManager.Reject ] : [ code=403 need auth; authmod=adobe ] : "
+        challenge = (
+            "[ AccessManager.Reject ] : [ authmod=adobe ] : "
+            "?reason=needauth&user=bob&salt=S&challenge=C&opaque=O"
+        )
+        apps = []
+        code = "NetConnection.Connect.Rejected"
+        for words in (need, challenge, "authmod=adobe ?reason=authfailed"):
+            connection = self.endpoint.accept()
+            connection.shakeHands()
+            (properties,) = connection.commands()[0].values
+            apps.append(properties.get("app"))
+            connection.command("_error", 1.0, None, information(code, "error", words))
+            connection.lose()
+        self.assertEqual(apps[:2], ["live", "live?authmod=adobe&user=bob"])
+        self.assertIn("&response=", apps[2])
+        self.assertEqual(self.reconnector.state, "waiting")
+        self.assertEqual(len(self.lines), 1)
+        self.assertIn("authfailed", self.lines[0])
+        self.clock.advance(1.01)
+        # A server that asks for ever is a refusal, too.
+        for _ in range(3):
+            connection = self.endpoint.accept()
+            connection.shakeHands()
+            connection.command("_error", 1.0, None, information(code, "error", need))
+            connection.lose()
+        self.assertEqual(self.reconnector.state, "waiting")
+        self.reconnector.stop("enough", 1)
+
+
+class EndpointTests(SynchronousTestCase):
+    """
+    Where to connect.
+    """
+
+    def test_plain(self) -> None:
+        """
+        By name, looked up at each connection.
+        """
+        reactor: Any = MemoryReactorClock()
+        endpoint = clientEndpoint(reactor, TARGET)
+        self.assertIn("example.com", repr(endpoint))
+        self.assertIn("1935", repr(endpoint))
+
+    def test_withoutTLS(self) -> None:
+        """
+        One sentence that says what to install.
+        """
+        with (
+            mock.patch.dict("sys.modules", {"service_identity": None}),
+            self.assertRaises(SinkError) as caught,
+        ):
+            checkTLS()
+        self.assertIn("pip install 'rtmptw[tls]'", str(caught.exception))
+        checkTLS()
+
+    def test_badCertificates(self) -> None:
+        """
+        Files that are none.
+        """
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        path = Path(folder.name) / "ca.pem"
+        for content in (
+            b"nothing",
+            b"-----BEGIN CERTIFICATE-----\nxx\n-----END CERTIFICATE-----",
+        ):
+            path.write_bytes(content)
+            with self.assertRaises(SinkError) as caught:
+                trustRootFrom(str(path))
+            self.assertIn("no certificate", str(caught.exception))
+        with self.assertRaises(SinkError) as caught:
+            trustRootFrom("/nowhere/at/all")
+        self.assertIn("cannot be read", str(caught.exception))

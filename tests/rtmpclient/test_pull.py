@@ -1,0 +1,479 @@
+"""
+Tests of pulls.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from unittest import mock
+
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.python.usage import UsageError
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from rtmptw.app.options import Options
+from rtmptw.app.service import RTMPService
+from rtmptw.delivery import Delivery, Policy
+from rtmptw.errors import SinkError
+from rtmptw.hub.hub import STALE_SECONDS, StreamHub
+from rtmptw.interfaces import IDemanded, IFrameSource
+from rtmptw.rtmp.clientsession import SILENCE_TIMEOUT
+from rtmptw.rtmpclient.pull import END_TIMEOUT, Pull, RTMPPull
+from rtmptw.rtmpclient.reconnector import IReconnectorUser
+from rtmptw.sources.pulling import LINGER_ON_DEMAND
+from rtmptw.testing import RecordingSink, makeFrames, videoFrame
+from tests.hub.test_hub import SinkFactory, Source
+from tests.rtmp.scripted import data
+from tests.rtmpclient.test_protocol import Connection, Endpoint
+
+URL = "rtmp://example.com/live/there"
+
+
+class PullTestCase(SynchronousTestCase):
+    """
+    A hub and a server to pull from.
+    """
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.endpoint = Endpoint()
+        self.sinks = SinkFactory()
+        self.hub = StreamHub(self.clock, [("sink", self.sinks)])
+
+    def start(self, onDemand: bool = False) -> RTMPPull:
+        self.pull = RTMPPull(
+            self.hub,
+            self.clock,
+            URL,
+            "live",
+            "cam",
+            onDemand,
+            lambda reactor, target, trustRoot: self.endpoint.forTarget(target),
+        )
+        self.pull.startService()
+        return self.pull
+
+    def send(self, connection: Connection, frames: list[Any]) -> None:
+        for frame in frames:
+            connection.message(frame.kind, frame.payload, timestamp=frame.timestamp)
+
+    def stop(self) -> None:
+        stopped = self.pull.stopService()
+        if self.endpoint.tries == 0 and self.connection is not None:
+            self.connection.lose()
+        self.successResultOf(stopped)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    connection: Connection | None = None
+
+    def accept(self) -> Connection:
+        self.connection = self.endpoint.accept()
+        self.connection.start()
+        return self.connection
+
+
+class PermanentTests(PullTestCase):
+    """
+    C{--pull}.
+    """
+
+    def test_interfaces(self) -> None:
+        """
+        What it is to others.
+        """
+        pull = self.start()
+        for interface in (IFrameSource, IDemanded, IReconnectorUser, IService):
+            self.assertTrue(verifyObject(interface, pull))
+        self.stop()
+
+    def test_frames(self) -> None:
+        """
+        The stream begins here with its first frame; every frame is in it.
+        """
+        self.start()
+        connection = self.accept()
+        self.assertEqual(connection.names()[-1], "play")
+        self.assertEqual(dict(self.hub.streams), {})
+        self.assertTrue(self.pull.isConnected)
+        frames = makeFrames()
+        self.send(connection, frames)
+        stream = self.hub.streams["live/cam"]
+        self.assertEqual(stream.info.peer, "rtmp://example.com/live")
+        (sink,) = self.sinks.sinks
+        self.assertEqual(
+            [(f.kind, f.timestamp, f.payload) for f in sink.frames],
+            [(f.kind, f.timestamp, f.payload) for f in frames],
+        )
+        self.stop()
+        self.assertEqual(sink.ended, ["the pull stops"])
+
+    def test_ends(self) -> None:
+        """
+        When it ends there it ends here, and is asked for again.
+        """
+        self.start()
+        connection = self.accept()
+        self.send(connection, makeFrames())
+        connection.status("NetStream.Play.UnpublishNotify")
+        connection.lose()
+        self.assertFalse(self.pull.isConnected)
+        (sink,) = self.sinks.sinks
+        (reason,) = sink.ended
+        self.assertIn("the stream has ended there", reason)
+        self.clock.advance(1.3)
+        connection = self.accept()
+        self.send(connection, makeFrames())
+        self.assertEqual(len(self.sinks.sinks), 2)
+        self.stop()
+
+    def test_grace(self) -> None:
+        """
+        With a grace time it is one stream.
+        """
+        self.hub = StreamHub(self.clock, [("sink", self.sinks)], graceTime=60)
+        self.start()
+        self.send(self.accept(), makeFrames())
+        assert self.connection is not None
+        self.connection.lose()
+        self.clock.advance(1.3)
+        self.send(self.accept(), makeFrames())
+        (sink,) = self.sinks.sinks
+        self.assertEqual(len(sink.frames), 2 * len(makeFrames()))
+        self.pull.stopService()
+        self.connection.lose()
+        self.hub.shutdown("enough")
+        self.assertEqual(len(sink.ended), 1)
+
+    def test_headerCleared(self) -> None:
+        """
+        Before the stream and within it.
+        """
+        self.start()
+        connection = self.accept()
+        clear = data("@clearDataFrame", "onMetaData")
+        connection.message(18, clear)
+        connection.message(18, data("onMetaData"))
+        self.assertEqual(len(self.hub.streams["live/cam"].headers.frames()), 1)
+        connection.message(18, clear)
+        self.assertEqual(self.hub.streams["live/cam"].headers.frames(), [])
+        self.stop()
+
+    def test_taken(self) -> None:
+        """
+        Somebody publishes it here already: nothing of theirs is touched, and it is
+        tried again.
+        """
+        source = Source(self.clock)
+        stream = self.hub.publish("live", "cam", source)
+        self.start()
+        connection = self.accept()
+        self.send(connection, makeFrames()[:3])
+        self.assertTrue(connection.isClosing)
+        connection.lose()
+        self.assertIs(stream.source, source)
+        self.assertEqual(source.calls, [])
+        self.hub.sourceLost(stream, source, "gone")
+        self.clock.advance(1.3)
+        self.send(self.accept(), makeFrames())
+        self.assertIs(self.hub.streams["live/cam"].source, self.pull)
+        self.stop()
+
+    def test_takenOver(self) -> None:
+        """
+        It falls silent and somebody else comes: they have it.
+        """
+        self.start()
+        connection = self.accept()
+        self.send(connection, makeFrames())
+        self.clock.advance(STALE_SECONDS + 0.1)
+        self.assertEqual(self.pull.silentFor(), STALE_SECONDS + 0.1)
+        source = Source(self.clock)
+        stream = self.hub.publish("live", "cam", source)
+        self.assertTrue(connection.isClosing)
+        self.send(connection, makeFrames())
+        connection.lose()
+        self.assertIs(stream.source, source)
+        self.assertEqual(self.sinks.sinks[0].ended, [])
+        self.stop()
+        self.hub.shutdown("enough")
+
+    def test_pressure(self) -> None:
+        """
+        A lossless sink that is full stops the reading, and that is no silence.
+        """
+        self.sinks = SinkFactory(Delivery(Policy.LOSSLESS, 0, 100, 0))
+        self.hub = StreamHub(self.clock, [("sink", self.sinks)])
+        self.start()
+        connection = self.accept()
+        self.send(connection, makeFrames()[:3])
+        (sink,) = self.sinks.sinks
+        assert sink.producer is not None
+        sink.producer.pauseProducing()
+        self.send(connection, makeFrames()[3:20])
+        self.assertEqual(connection.transport.producerState, "paused")
+        self.clock.advance(SILENCE_TIMEOUT * 2)
+        self.assertEqual(self.pull.silentFor(), 0.0)
+        sink.producer.resumeProducing()
+        self.assertEqual(connection.transport.producerState, "producing")
+        self.assertEqual(self.pull.silentFor(), 0.0)
+        self.assertFalse(connection.isClosing)
+        self.stop()
+
+    def test_silence(self) -> None:
+        """
+        A server that says nothing more is left.
+        """
+        self.start()
+        connection = self.accept()
+        self.send(connection, makeFrames()[:3])
+        self.clock.advance(SILENCE_TIMEOUT)
+        self.assertTrue(connection.isClosing)
+        connection.lose()
+        self.assertEqual(len(self.sinks.sinks[0].ended), 1)
+        self.stop()
+
+    def test_stopInTime(self) -> None:
+        """
+        A server that does not close does not keep us.
+        """
+        self.start()
+        connection = self.accept()
+        self.send(connection, makeFrames())
+        stopped = self.pull.stopService()
+        connection.hear()
+        self.assertEqual(connection.names()[-1], "deleteStream")
+        self.assertEqual(len(self.sinks.sinks[0].ended), 1)
+        self.assertNoResult(stopped)
+        self.clock.advance(END_TIMEOUT)
+        self.successResultOf(stopped)
+
+    def test_hubCloses(self) -> None:
+        """
+        The server ends all streams before it stops.
+        """
+        self.start()
+        connection = self.accept()
+        self.send(connection, makeFrames())
+        self.hub.shutdown("enough")
+        self.assertTrue(connection.isClosing)
+        self.send(connection, makeFrames())
+        connection.lose()
+        self.stop()
+
+
+class OnDemandTests(PullTestCase):
+    """
+    C{--pull-on-demand}.
+    """
+
+    def test_demand(self) -> None:
+        """
+        It begins with the first who asks, and ends a while after the last has left.
+        """
+        self.start(onDemand=True)
+        self.clock.advance(60)
+        self.assertEqual(self.endpoint.targets, [])
+        self.assertTrue(self.hub.isOnDemand("live", "cam"))
+        waiting = self.hub.whenPublished("live", "cam")
+        self.assertEqual(self.endpoint.tries, 1)
+        connection = self.accept()
+        self.assertNoResult(waiting)
+        streams: list[Any] = []
+        viewer = RecordingSink()
+        waiting.addCallback(
+            lambda stream: streams.append(stream.attach("viewer", viewer, viewer=True))
+        )
+        self.send(connection, makeFrames())
+        self.assertEqual(len(viewer.frames), len(makeFrames()))
+        (outlet,) = streams
+        outlet.detach("gone")
+        self.clock.advance(LINGER_ON_DEMAND - 0.1)
+        self.assertIn("live/cam", self.hub.streams)
+        # Somebody comes back in time.
+        stream = self.hub.streams["live/cam"]
+        outlet = stream.attach("viewer", RecordingSink(), viewer=True)
+        self.clock.advance(1)
+        self.send(connection, [videoFrame(9000, True)])
+        self.assertIn("live/cam", self.hub.streams)
+        outlet.detach("gone")
+        self.clock.advance(LINGER_ON_DEMAND)
+        self.assertEqual(dict(self.hub.streams), {})
+        connection.hear()
+        self.assertEqual(connection.names()[-1], "deleteStream")
+        # And again, while the farewell is still on its way.
+        waiting = self.hub.whenPublished("live", "cam")
+        self.assertEqual(self.endpoint.tries, 0)
+        connection.lose()
+        self.assertEqual(self.endpoint.tries, 1)
+        self.accept()
+        self.stop()
+        self.assertFalse(self.hub.isOnDemand("live", "cam"))
+        waiting.cancel()
+        self.failureResultOf(waiting)
+
+    def test_askedInVain(self) -> None:
+        """
+        Whoever asked has left before there was anything to see.
+        """
+        self.start(onDemand=True)
+        waiting = self.hub.whenPublished("live", "cam")
+        self.endpoint.refuse()
+        waiting.cancel()
+        self.failureResultOf(waiting)
+        self.clock.advance(LINGER_ON_DEMAND)
+        tries = len(self.endpoint.targets)
+        self.clock.advance(120)
+        self.assertEqual(len(self.endpoint.targets), tries)
+        self.stop()
+
+    def test_stoppedWhileLingering(self) -> None:
+        """
+        Nothing is left behind.
+        """
+        self.start(onDemand=True)
+        waiting = self.hub.whenPublished("live", "cam")
+        waiting.cancel()
+        self.failureResultOf(waiting)
+        self.stop()
+
+
+class OptionsTests(SynchronousTestCase):
+    """
+    What is to be pulled, as a string.
+    """
+
+    def test_good(self) -> None:
+        """
+        URLs, with and without a name here.
+        """
+        for text, url, name in (
+            (URL, URL, "live/there"),
+            (f"{URL}?token=a=b/c", f"{URL}?token=a=b/c", "live/there"),
+            (f"{URL}=here/a/b", URL, "here/a/b"),
+            (f"{URL}?token=a=b#as=here/cam", f"{URL}?token=a=b", "here/cam"),
+            ("rtmps://h/a/b=x/y#ca=/x", "rtmps://h/a/b#ca=/x", "x/y"),
+            ("rtmps://h/a/b#ca=/x&as=x/y", "rtmps://h/a/b#ca=/x", "x/y"),
+            ("http://h/live/cam.flv=live/cam", "http://h/live/cam.flv", "live/cam"),
+            ("http://h/x/live/cam", "http://h/x/live/cam", "live/cam"),
+        ):
+            pull = Pull.fromString(text)
+            self.assertEqual((pull.url, f"{pull.app}/{pull.name}"), (url, name))
+            self.assertFalse(pull.onDemand)
+
+    def test_bad(self) -> None:
+        """
+        One sentence that says what would do, without secrets.
+        """
+        for text, words in (
+            ("", "URL=APP/NAME"),
+            ("rtmp://h/live", "APP/NAME"),
+            ("rtmp:///live/s3cret", "host"),
+            (f"{URL}=here", "URL=APP/NAME"),
+            (f"{URL}=here//there", "URL=APP/NAME"),
+            (f"{URL}#ca=/x", "rtmps://"),
+            (f"{URL}#nonsense", "nonsense"),
+            ("srt://h:9000", "URL=APP/NAME"),
+            ("http://[h/live/cam", "URL=APP/NAME"),
+        ):
+            with self.assertRaises(UsageError) as caught:
+                Pull.fromString(text)
+            sentence = str(caught.exception)
+            self.assertIn(words, sentence)
+            self.assertTrue(sentence.endswith((".", "APP/NAME.")), sentence)
+            self.assertNotIn("s3cret", sentence)
+
+    def test_service(self) -> None:
+        """
+        RTMP is ours, all else PyAV's.
+        """
+        clock = Clock()
+        hub = StreamHub(clock)
+        pull = Pull.fromString(f"{URL}=a/b", onDemand=True).service(hub, clock)
+        assert isinstance(pull, RTMPPull)
+        self.assertEqual(pull.what, "a/b: pull from")
+        made: list[Any] = []
+
+        class MediaPull(Service):
+            def __init__(self, *arguments: Any) -> None:
+                made.extend(arguments)
+
+        module = ModuleType("rtmptw.sources.media")
+        module.MediaPull = MediaPull  # type: ignore[attr-defined]
+        with (
+            mock.patch.dict(sys.modules, {"rtmptw.sources.media": module}),
+            mock.patch("rtmptw.sources.media", module, create=True),
+        ):
+            Pull.fromString("http://h/live/cam", onDemand=True).service(hub, clock)
+        self.assertEqual(made, [hub, clock, "http://h/live/cam", "live", "cam", True])
+
+    def configured(self, *arguments: str) -> Any:
+        options = Options()
+        options.parseOptions(list(arguments))
+        return options.config
+
+    def test_commandLine(self) -> None:
+        """
+        Several of each, in a file too.
+        """
+        config = self.configured(
+            f"--pull={URL}", "--pull=rtmp://h/x/y", f"--pull-on-demand={URL}=a/b"
+        )
+        self.assertEqual(
+            config.pulls,
+            (
+                Pull(URL, "live", "there"),
+                Pull("rtmp://h/x/y", "x", "y"),
+                Pull(URL, "a", "b", True),
+            ),
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "rtmptw.toml"
+            path.write_text(f'pull = "{URL}"\npull-on-demand = ["{URL}=a/b"]\n')
+            config = self.configured(f"--config={path}")
+        self.assertEqual(
+            config.pulls, (Pull(URL, "live", "there"), Pull(URL, "a", "b", True))
+        )
+        self.assertEqual(self.configured().pulls, ())
+
+    def test_badCommandLine(self) -> None:
+        """
+        One sentence.
+        """
+        for arguments, words in (
+            (
+                [f"--pull={URL}", f"--pull-on-demand={URL}"],
+                "live/there is pulled twice",
+            ),
+            (["--pull=nonsense"], "URL=APP/NAME"),
+        ):
+            with self.assertRaises(SystemExit) as caught:
+                self.configured(*arguments)
+            self.assertIn(words, str(caught.exception.code))
+
+    def test_startsWithTheServer(self) -> None:
+        """
+        The service has them.
+        """
+        config = self.configured(f"--pull-on-demand={URL}")
+        service = RTMPService(config, Clock())
+        pulls = [child for child in service if isinstance(child, RTMPPull)]
+        self.assertEqual([pull.what for pull in pulls], ["live/there: pull from"])
+
+    def test_certificates(self) -> None:
+        """
+        Are read when the service starts.
+        """
+        clock = Clock()
+        pull = Pull.fromString("rtmps://h/a/b#ca=/nowhere/at/all").service(
+            StreamHub(clock), clock
+        )
+        with self.assertRaises(SinkError):
+            pull.startService()
+        waiting: Deferred[None] = Deferred()
+        pull.stopService().chainDeferred(waiting)
+        self.successResultOf(waiting)

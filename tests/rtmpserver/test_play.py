@@ -1,0 +1,916 @@
+"""
+Tests of players: from the bytes of a play command to the bytes of its frames.
+"""
+
+import socket
+from typing import Any
+
+from twisted.internet import tcp
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from rtmptw.delivery import Delivery, Policy
+from rtmptw.errors import NotAllowed
+from rtmptw.frames import Frame, FrameKind
+from rtmptw.hub.hub import StreamHub
+from rtmptw.hub.outlet import AWAITING_KEYFRAME, NOT_WANTED
+from rtmptw.hub.stream import SinkReport
+from rtmptw.interfaces import (
+    IDemanded,
+    IFrameSource,
+    IMulticastSink,
+    IMulticastTarget,
+    IStreamAuthorizer,
+    PlayPermit,
+)
+from rtmptw.net.sender import MAX_JOINED, MAX_UNSENT, Sender
+from rtmptw.net.turns import Turns
+from rtmptw.rtmp.chunkreader import encodeMessage
+from rtmptw.rtmp.events import PlayRequested
+from rtmptw.rtmpserver.play import (
+    HOLD,
+    VIEWER,
+    PacingPlaySink,
+    Playback,
+    PlayMulticast,
+    PlaySettings,
+    SharedForm,
+)
+from rtmptw.rtmpserver.protocol import AllowAll, RTMPFactory
+from rtmptw.testing import audioFrame, makeFrames, videoFrame
+from tests.rtmpserver.test_protocol import Connection
+
+MEDIA = (FrameKind.AUDIO, FrameKind.VIDEO)
+
+
+@implementer(IFrameSource)
+class Source:
+    """
+    A publisher that is always there.
+    """
+
+    peer = "127.0.0.1:1"
+    encoder = "test"
+    isFed = False
+
+    def pauseSource(self) -> None:
+        raise AssertionError("a player never pauses a publisher")
+
+    def resumeSource(self) -> None:
+        raise AssertionError("it was not paused")
+
+    def silentFor(self) -> float:
+        return 0.0
+
+    def sourceReplaced(self, reason: str) -> None:
+        self.reason = reason
+
+
+@implementer(IDemanded)
+class Demanded:
+    """
+    Writes down what it is told.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def demandBegun(self) -> None:
+        self.calls.append("begun")
+
+    def demandEnded(self) -> None:
+        self.calls.append("ended")
+
+
+class PlayTestCase(SynchronousTestCase):
+    """
+    A server in memory.
+    """
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.reports: list[SinkReport] = []
+        self.serve()
+
+    def serve(
+        self,
+        settings: PlaySettings | None = None,
+        authorizer: Any = None,
+        **hub: Any,
+    ) -> None:
+        """
+        Make the server.
+        """
+        self.hub = StreamHub(self.clock, sinkEnded=self.reports.append, **hub)
+        self.factory = RTMPFactory(self.hub, None, authorizer, settings)
+
+    def publish(self, stream: str = "cam") -> None:
+        """
+        Begin a stream.
+        """
+        self.source = Source()
+        self.stream = self.hub.publish("live", stream, self.source)
+
+    def send(self, *frames: Frame) -> None:
+        """
+        Publish frames; what they lead to leaves at the end of the turn.
+        """
+        for frame in frames:
+            self.stream.frameReceived(frame)
+        self.clock.advance(0)
+
+    def player(self) -> Connection:
+        """
+        A client with a message stream.
+        """
+        connection = Connection(self.factory)
+        connection.client.shakeHands()
+        connection.client.connect()
+        connection.client.command("createStream", 2.0, None)
+        return connection
+
+    def play(self, name: str = "cam", streamID: int = 1) -> Connection:
+        """
+        A client that plays.
+        """
+        connection = self.player()
+        connection.client.command("play", 3.0, None, name, -2000.0, streamID=streamID)
+        return connection
+
+    def got(self, connection: Connection, streamID: int = 1) -> list[bytes]:
+        """
+        The payloads that a player has got.
+        """
+        connection.client.hear()
+        return [
+            payload
+            for kind, stream, payload in connection.client.answers
+            if kind in MEDIA and stream == streamID
+        ]
+
+    def code(self, connection: Connection) -> str:
+        """
+        The last status a player has got.
+        """
+        connection.client.hear()
+        return connection.client.status()[2]
+
+
+class PlayTests(PlayTestCase):
+    """
+    One player and its stream.
+    """
+
+    def test_beforeThePublisher(self) -> None:
+        """
+        It is told that it plays, waits, and gets everything.
+        """
+        connection = self.play()
+        self.assertEqual(self.code(connection), "NetStream.Play.Start")
+        self.assertEqual(self.hub.awaited, {"live/cam": 1})
+        self.publish()
+        frames = makeFrames()
+        self.send(*frames)
+        self.assertEqual(self.got(connection), [frame.payload for frame in frames])
+        self.assertEqual(self.hub.awaited, {})
+
+    def test_inTheMiddle(self) -> None:
+        """
+        Headers, the group of pictures, then all that comes.
+        """
+        self.publish()
+        frames = makeFrames(seconds=3)
+        key = next(f for f in frames if f.isKey and f.timestamp == 2000)
+        begin = frames.index(key)
+        self.send(*frames[: begin + 10])
+        connection = self.play()
+        self.send(*frames[begin + 10 :])
+        self.assertEqual(
+            self.got(connection),
+            [frame.payload for frame in frames[:2] + frames[begin:]],
+        )
+
+    def test_withoutTheCache(self) -> None:
+        """
+        It begins with the next key frame.
+        """
+        self.serve(gopCache=False)
+        self.publish()
+        frames = makeFrames(seconds=3)
+        second = frames.index(
+            next(f for f in frames if f.isKey and f.timestamp == 1000)
+        )
+        self.send(*frames[: second - 10])
+        connection = self.play()
+        self.send(*frames[second - 10 :])
+        self.assertEqual(
+            self.got(connection),
+            [frame.payload for frame in frames[:2] + frames[second:]],
+        )
+
+    def test_theEnd(self) -> None:
+        """
+        It gets the last frame and the end behind it, and the books are closed.
+        """
+        self.publish()
+        connection = self.play()
+        frames = makeFrames()
+        for frame in frames:
+            self.stream.frameReceived(frame)
+        self.hub.sourceLost(self.stream, self.source, "unpublished")
+        self.assertEqual(self.got(connection), [frame.payload for frame in frames])
+        self.assertEqual(self.code(connection), "NetStream.Play.UnpublishNotify")
+        (report,) = self.reports
+        self.assertEqual(report.sink, "play 127.0.0.1:50000")
+        self.assertEqual(report.ledger.delivered, len(frames))
+        self.assertFalse(connection.transport.disconnecting)
+        self.clock.advance(0.5)
+        connection.client.hear()
+        self.assertEqual(connection.client.answers[-1], (4, 0, b"\0\1\0\0\0\1"))
+        self.clock.advance(10)
+        self.assertTrue(connection.transport.disconnecting)
+
+    def test_throughTheGraceTime(self) -> None:
+        """
+        The publisher comes back: the player hears of no end, and the clock goes on.
+        """
+        self.serve(graceTime=10.0)
+        connection = self.play()
+        self.publish()
+        frames = makeFrames()
+        self.send(*frames)
+        self.hub.sourceLost(self.stream, self.source, "lost")
+        self.clock.advance(5)
+        self.publish()
+        again = makeFrames()
+        self.send(*again)
+        self.assertEqual(
+            self.got(connection), [frame.payload for frame in frames + again]
+        )
+        self.assertEqual(self.code(connection), "NetStream.Play.Start")
+
+    def test_itLeaves(self) -> None:
+        """
+        closeStream, or the end of the connection: the stream goes on without it.
+        """
+        self.publish()
+        closes = self.play()
+        closes.client.command("closeStream", 0.0, None, streamID=1)
+        lost = self.play()
+        lost.lose()
+        self.assertEqual(self.stream.outlets, ())
+        self.assertEqual(
+            [report.ended for report in self.reports],
+            ["stream closed", "closed by the peer"],
+        )
+
+    def test_itLeavesWhileItWaits(self) -> None:
+        """
+        Nobody waits any longer.
+        """
+        connection = self.play()
+        connection.lose()
+        self.assertEqual(self.hub.awaited, {})
+        self.publish()
+        self.assertEqual(self.stream.outlets, ())
+
+    def test_sentAway(self) -> None:
+        """
+        Whoever detaches a player closes its connection.
+        """
+        self.publish()
+        connection = self.play()
+        (outlet,) = self.stream.outlets
+        outlet.detach("kicked")
+        self.assertTrue(connection.transport.disconnecting)
+        self.assertIn("live/cam", self.hub.streams)
+
+    def test_theServerStops(self) -> None:
+        """
+        A player that waits, and one that plays, are told.
+        """
+        self.publish()
+        players = [self.play(), self.play("other")]
+        self.hub.shutdown("the server stops")
+        for connection in players:
+            self.assertEqual(self.code(connection), "NetStream.Play.UnpublishNotify")
+        late = self.play()
+        self.assertEqual(
+            late.client.status()[1:],
+            ("error", "NetStream.Play.Failed", "the server stops"),
+        )
+
+    def test_anErrorOfOurs(self) -> None:
+        """
+        It is logged, and the viewer is sent away.
+        """
+        self.publish()
+        told: list[object] = []
+        playback = Playback(
+            succeed(self.stream),
+            lambda stream, ended: 1 // 0,
+            "viewer",
+            lambda *what: told.extend(what),
+        )
+        playback.start()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(told, [playback, "an error in the server", False])
+
+    def test_severalOnOneConnection(self) -> None:
+        """
+        Each on its message stream.
+        """
+        connection = self.play("cam")
+        connection.client.command("createStream", 4.0, None)
+        connection.client.command("play", 5.0, None, "other", streamID=2)
+        frames = makeFrames()
+        for name in ("cam", "other"):
+            self.publish(name)
+            self.send(*(frames if name == "cam" else frames[:3]))
+        self.assertEqual(len(self.got(connection, 1)), len(frames))
+        self.assertEqual(len(self.got(connection, 2)), 3)
+
+    def test_pause(self) -> None:
+        """
+        Nothing comes but headers; it goes on with a key frame.
+        """
+        self.publish()
+        connection = self.play()
+        frames = makeFrames(seconds=4)
+        at = [n for n, f in enumerate(frames) if f.isKey]
+        self.send(*frames[: at[1] + 5])
+        connection.client.command("pause", 0.0, None, True, 0.0, streamID=1)
+        self.send(*frames[at[1] + 5 : at[2] + 5])
+        connection.client.command("pause", 0.0, None, False, 0.0, streamID=1)
+        self.send(*frames[at[2] + 5 :])
+        self.assertEqual(
+            self.got(connection),
+            [f.payload for f in frames[: at[1] + 5] + frames[at[3] :]],
+        )
+        ledger = self.stream.outlets[0].ledger
+        self.assertEqual(set(ledger.dropped), {NOT_WANTED, AWAITING_KEYFRAME})
+        self.assertTrue(ledger.balanced)
+
+    def test_pausedWhileItWaits(self) -> None:
+        """
+        The wish is kept for when the stream comes.
+        """
+        connection = self.play()
+        connection.client.command("pause", 0.0, None, True, 0.0, streamID=1)
+        self.publish()
+        self.send(*makeFrames())
+        self.assertEqual(len(self.got(connection)), 2)
+
+    def test_soundOnlyAndPicturesOnly(self) -> None:
+        """
+        receiveVideo(false) and receiveAudio(false).
+        """
+        self.publish()
+        frames = makeFrames()
+        for name, kind in (
+            ("receiveVideo", FrameKind.AUDIO),
+            ("receiveAudio", FrameKind.VIDEO),
+        ):
+            connection = self.play()
+            connection.client.command(name, 0.0, None, False, streamID=1)
+            self.assertEqual(self.kinds(connection, frames), {kind})
+            connection.client.command(name, 0.0, None, True, streamID=1)
+            frames = makeFrames(start=frames[-1].timestamp + 20)
+            self.assertEqual(self.kinds(connection, frames), set(MEDIA))
+            connection.lose()
+            frames = makeFrames(start=frames[-1].timestamp + 20)
+
+    def kinds(self, connection: Connection, frames: list[Frame]) -> set[int]:
+        """
+        What a player gets when these frames are published.
+        """
+        self.clock.advance(0)
+        connection.client.hear()
+        connection.client.answers.clear()
+        self.send(*[frame for frame in frames if not frame.isHeader])
+        connection.client.hear()
+        return {kind for kind, _stream, _payload in connection.client.answers}
+
+    def test_timesBeforeTheBeginning(self) -> None:
+        """
+        A clock that begins at -1 would be read as 49 days.
+        """
+        form = SharedForm(60000)
+        frame = videoFrame(0, True)
+        frame.timestamp = -1
+        self.assertEqual(
+            form.encoded(frame, 1), encodeMessage(6, 9, 0, 1, frame.payload, 60000)
+        )
+
+    def test_oneFormForAll(self) -> None:
+        """
+        A frame is encoded once for all that play on the same message stream.
+        """
+        form = SharedForm(60000)
+        frame = videoFrame(0, True)
+        self.assertIs(form.encoded(frame, 1), form.encoded(frame, 1))
+        self.assertNotEqual(form.encoded(frame, 1), form.encoded(frame, 2))
+
+
+class RefusalTests(PlayTestCase):
+    """
+    Who may not play.
+    """
+
+    def test_nobodyPublishes(self) -> None:
+        """
+        With play-wait=off it is told; unless a source would come if asked.
+        """
+        self.serve(PlaySettings(waits=False))
+        connection = self.play()
+        self.assertEqual(
+            connection.client.status(),
+            (
+                1,
+                "error",
+                "NetStream.Play.StreamNotFound",
+                "Nobody publishes live/cam now.",
+            ),
+        )
+        self.assertTrue(connection.transport.disconnecting)
+        self.hub.addDemanded("live", "cam", Demanded())
+        self.assertEqual(self.code(self.play()), "NetStream.Play.Start")
+        self.publish("other")
+        self.assertEqual(self.code(self.play("other")), "NetStream.Play.Start")
+
+    def test_theAuthorizer(self) -> None:
+        """
+        It may refuse, rename, and take its time.
+        """
+
+        @implementer(IStreamAuthorizer)
+        class Authorizer(AllowAll):
+            answer: Deferred[PlayPermit] = Deferred()
+
+            def authorizePlay(self, request: PlayRequested, peer: str) -> Any:
+                if request.stream == "secret":
+                    raise NotAllowed("NetStream.Play.Failed", "Not you.")
+                if request.stream == "broken":
+                    raise ZeroDivisionError
+                return self.answer
+
+        authorizer = Authorizer()
+        self.serve(authorizer=authorizer)
+        self.assertEqual(self.play("secret").client.status()[3], "Not you.")
+        self.assertEqual(
+            self.play("broken").client.status()[3], "The server could not decide."
+        )
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        connection = self.play("asked")
+        self.publish("public")
+        authorizer.answer.callback(PlayPermit("live", "public"))
+        self.send(*makeFrames())
+        self.assertEqual(self.code(connection), "NetStream.Play.Start")
+        self.assertEqual(len(self.got(connection)), len(makeFrames()))
+
+
+class DemandTests(PlayTestCase):
+    """
+    Sources that work while somebody plays.
+    """
+
+    def test_beginsAndEnds(self) -> None:
+        """
+        With the first viewer, and with the last.
+        """
+        demanded = Demanded()
+        self.hub.addDemanded("live", "cam", demanded)
+        one = self.play()
+        two = self.play()
+        self.assertEqual(demanded.calls, ["begun"])
+        self.publish()
+        one.lose()
+        self.assertEqual(demanded.calls, ["begun"])
+        two.lose()
+        self.assertEqual(demanded.calls, ["begun", "ended"])
+        self.play()
+        self.assertEqual(demanded.calls, ["begun", "ended", "begun"])
+        self.hub.removeDemanded("live", "cam")
+        self.assertFalse(self.hub.isOnDemand("live", "cam"))
+
+    def test_aRecorderIsNoViewer(self) -> None:
+        """
+        Only who plays keeps a source working.
+        """
+        from rtmptw.testing import RecordingSink
+
+        demanded = Demanded()
+        self.hub.addDemanded("live", "cam", demanded)
+        self.publish()
+        self.stream.attach("record", RecordingSink())
+        self.assertEqual(demanded.calls, [])
+
+    def test_somebodyWaitsAlready(self) -> None:
+        """
+        It is told at once; two for one stream are a mistake.
+        """
+        self.play()
+        demanded = Demanded()
+        self.hub.addDemanded("live", "cam", demanded)
+        self.assertEqual(demanded.calls, ["begun"])
+        with self.assertRaises(ValueError):
+            self.hub.addDemanded("live", "cam", Demanded())
+
+
+class SlowPlayerTests(PlayTestCase):
+    """
+    Players that do not take what they are sent.
+    """
+
+    def test_boundedAndSentAway(self) -> None:
+        """
+        What waits is bounded, the group that comes next is whole, and who stays too
+        slow is closed; nobody else notices.
+        """
+        self.serve(
+            PlaySettings(Delivery(Policy.TO_KEYFRAME, 2000, 10**6, patience=10.0))
+        )
+        self.publish()
+        slow, quick = self.play(), self.play()
+        slow.transport.producer.pauseProducing()
+        frames = makeFrames(seconds=16)
+        now = 0
+        for frame in frames:
+            self.clock.advance(max(0, frame.timestamp - now) / 1000)
+            now = max(now, frame.timestamp)
+            self.send(frame)
+            waiting = [outlet.ledger.queued for outlet in self.stream.outlets]
+            self.assertLessEqual(max(waiting), 2 * (25 + 44) + 2)
+        self.assertEqual(len(self.got(quick)), len(frames))
+        self.assertTrue(slow.transport.disconnecting)
+        (report,) = self.reports
+        self.assertIn("too slow for 10 s", report.ended)
+        self.assertTrue(report.ledger.balanced)
+
+    def test_catchesUp(self) -> None:
+        """
+        What waited comes when the player takes it again.
+        """
+        self.publish()
+        connection = self.play()
+        frames = makeFrames(seconds=2)
+        connection.transport.producer.pauseProducing()
+        self.send(*frames)
+        self.assertEqual(self.got(connection), [])
+        connection.transport.producer.resumeProducing()
+        self.clock.advance(0)
+        self.assertEqual(self.got(connection), [f.payload for f in frames])
+
+    def test_fullBeforeItPlays(self) -> None:
+        """
+        A player that is full with one stream gets nothing of the next.
+        """
+        connection = self.play("cam")
+        connection.transport.producer.pauseProducing()
+        self.publish()
+        self.send(*makeFrames())
+        self.assertEqual(self.got(connection), [])
+        self.assertEqual(self.stream.outlets[0].ledger.delivered, 0)
+
+
+class PlainTransport(tcp.Connection):
+    """
+    A plain socket whose other end the test holds.
+
+    @ivar theirs: the other end.
+    @ivar later: what was left to Twisted.
+    @ivar streaming: how the producer was registered.
+    """
+
+    def __init__(self, case: SynchronousTestCase) -> None:
+        self.socket, self.theirs = socket.socketpair()
+        for end in (self.socket, self.theirs):
+            case.addCleanup(end.close)
+            end.setblocking(False)
+        self.later: list[bytes] = []
+        self.streaming: bool | None = None
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        self.streaming = streaming
+
+    def unregisterProducer(self) -> None:
+        self.streaming = None
+
+    def write(self, data: bytes) -> None:  # type: ignore[override]
+        self.later.append(data)
+
+    def read(self) -> bytes:
+        """
+        All that has come to the other end.
+        """
+        data = b""
+        try:
+            while piece := self.theirs.recv(1 << 20):
+                data += piece
+        except BlockingIOError:
+            pass
+        return data
+
+
+class PlayMulticastTests(SynchronousTestCase):
+    """
+    Viewers that keep pace.
+    """
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.turns = Turns(self.clock)
+        self.form = SharedForm(60000)
+        self.full: list[tuple[int, bool]] = []
+
+    def multicast(self, count: int = 2, hold: float = HOLD) -> PlayMulticast:
+        """
+        One with so many members.
+        """
+        multicast = PlayMulticast(self.turns, self.form, 1, hold)
+        self.sinks: list[PacingPlaySink] = []
+        self.transports: list[PlainTransport] = []
+        for number in range(count):
+            self.transports.append(PlainTransport(self))
+            sender = Sender(
+                self.transports[-1],
+                self.turns,
+                lambda full, number=number: self.full.append((number, full)),
+            )
+            sink = PacingPlaySink(
+                sender, self.form, 1, VIEWER, lambda reason: None, multicast
+            )
+            self.sinks.append(sink)
+            multicast.join(sink)
+        return multicast
+
+    def got(self) -> list[bytes]:
+        """
+        What has come to each viewer since.
+        """
+        return [transport.read() for transport in self.transports]
+
+    def bytesOf(self, *frames: Frame) -> bytes:
+        """
+        What frames look like to a viewer.
+        """
+        return b"".join(self.form.encoded(frame, 1) for frame in frames)
+
+    def test_interfaces(self) -> None:
+        """
+        They are what the hub expects.
+        """
+        self.assertTrue(verifyObject(IMulticastTarget, self.multicast()))
+        self.assertTrue(verifyObject(IMulticastSink, self.sinks[0]))
+
+    def test_allOfATurn(self) -> None:
+        """
+        Every viewer gets all frames of a turn at its end.
+        """
+        multicast = self.multicast(3)
+        frames = [videoFrame(0, True), audioFrame(1), videoFrame(2)]
+        for frame in frames:
+            multicast.frameReceived(frame)
+        self.assertEqual(self.got(), [b""] * 3)
+        self.clock.advance(0)
+        self.assertEqual(self.got(), [self.bytesOf(*frames)] * 3)
+
+    def test_soundWaitsForPictures(self) -> None:
+        """
+        For the next, or until it has waited enough; then, and where there are no
+        pictures, it does not wait.
+        """
+        multicast = self.multicast()
+        picture, sound, next_ = videoFrame(0, True), audioFrame(1), videoFrame(2)
+        multicast.frameReceived(sound)
+        self.clock.advance(0)
+        self.assertEqual(self.got(), [self.bytesOf(sound)] * 2)
+        multicast.frameReceived(picture)
+        self.clock.advance(0)
+        self.got()
+        multicast.frameReceived(sound)
+        self.clock.advance(HOLD / 2)
+        self.assertEqual(self.got(), [b""] * 2)
+        multicast.frameReceived(next_)
+        self.clock.advance(0)
+        self.assertEqual(self.got(), [self.bytesOf(sound, next_)] * 2)
+        multicast.frameReceived(sound)
+        self.clock.advance(HOLD)
+        self.assertEqual(self.got(), [self.bytesOf(sound)] * 2)
+        multicast.frameReceived(sound)
+        self.clock.advance(0)
+        self.assertEqual(self.got(), [self.bytesOf(sound)] * 2)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_lowDelay(self) -> None:
+        """
+        Nothing waits.
+        """
+        multicast = self.multicast(hold=0.0)
+        for frame in (videoFrame(0, True), audioFrame(1)):
+            multicast.frameReceived(frame)
+            self.clock.advance(0)
+            self.assertEqual(self.got(), [self.bytesOf(frame)] * 2)
+
+    def test_muchDoesNotWait(self) -> None:
+        """
+        A large picture leaves at once, and once.
+        """
+        multicast = self.multicast(1)
+        large = videoFrame(0, True, size=MAX_JOINED)
+        multicast.frameReceived(large)
+        transport = self.transports[0]
+        got = transport.read() + b"".join(transport.later)
+        self.clock.advance(0)
+        self.assertEqual(got + transport.read(), self.bytesOf(large))
+
+    def test_comeAndGo(self) -> None:
+        """
+        Who leaves has had what was gathered, who comes has not.
+        """
+        multicast = self.multicast()
+        first, second = videoFrame(0, True), videoFrame(1)
+        multicast.leave(self.sinks[1])
+        multicast.frameReceived(first)
+        multicast.join(self.sinks[1])
+        self.assertEqual(self.got(), [self.bytesOf(first), b""])
+        multicast.frameReceived(second)
+        multicast.leave(self.sinks[0])
+        self.assertEqual(self.got(), [self.bytesOf(second)] * 2)
+        multicast.frameReceived(first)
+        self.clock.advance(0)
+        self.assertEqual(self.got(), [b"", self.bytesOf(first)])
+
+    def test_oneIsFull(self) -> None:
+        """
+        What its socket does not take is left to Twisted; it is told to pause; the
+        others get all. While it is full it does not join again.
+        """
+        multicast = self.multicast()
+        full = self.transports[0]
+        try:
+            while True:
+                full.socket.send(bytes(1 << 16))
+        except BlockingIOError:
+            pass
+        frame = videoFrame(0, True)
+        multicast.frameReceived(frame)
+        self.clock.advance(0)
+        self.assertEqual(self.full, [(0, True)])
+        self.assertEqual(full.later, [self.bytesOf(frame)])
+        self.assertEqual(self.transports[1].read(), self.bytesOf(frame))
+        multicast.leave(self.sinks[0])
+        multicast.join(self.sinks[0])
+        multicast.frameReceived(frame)
+        self.clock.advance(0)
+        self.assertEqual(len(full.later), 1)
+
+    def test_oneIsReset(self) -> None:
+        """
+        The others get all; nothing is left to Twisted, which would end the connection
+        before what it has sent us was read.
+        """
+        multicast = self.multicast()
+        self.transports[0].theirs.close()
+        frame = videoFrame(0, True)
+        multicast.frameReceived(frame)
+        self.clock.advance(0)
+        self.assertEqual(self.transports[1].read(), self.bytesOf(frame))
+        self.assertEqual((self.transports[0].later, self.full), ([], []))
+
+    def test_whatItWasSentAloneComesFirst(self) -> None:
+        """
+        A viewer that joins has frames of its own that wait for the end of the turn.
+        """
+        multicast = self.multicast()
+        multicast.leave(self.sinks[0])
+        first, second = videoFrame(0, True), videoFrame(1)
+        self.sinks[0].frameReceived(first)
+        multicast.join(self.sinks[0])
+        multicast.frameReceived(second)
+        self.clock.advance(0)
+        self.assertEqual(
+            self.got(), [self.bytesOf(first, second), self.bytesOf(second)]
+        )
+
+
+class SenderTests(SynchronousTestCase):
+    """
+    How bytes leave a connection.
+    """
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.full: list[bool] = []
+
+    def sender(self, interval: float = 0.0) -> Sender:
+        """
+        A sender on a transport in memory.
+        """
+        self.transport = StringTransport()
+        return Sender(self.transport, Turns(self.clock, interval), self.full.append)
+
+    def test_oneWriteATurn(self) -> None:
+        """
+        What is written in one turn leaves as one.
+        """
+        sender = self.sender()
+        writes: list[bytes] = []
+        self.transport.write = writes.append  # type: ignore[method-assign,assignment]
+        for data in (b"one", b"two", b"three"):
+            sender.write(data)
+        self.assertEqual(writes, [])
+        self.clock.advance(0)
+        self.assertEqual(writes, [b"onetwothree"])
+
+    def test_merged(self) -> None:
+        """
+        With an interval what is written in that time leaves as one, but for what
+        cannot wait, which takes with it what came before.
+        """
+        sender = self.sender(0.05)
+        sender.write(b"one")
+        self.clock.advance(0.04)
+        sender.write(b"two")
+        self.assertEqual(self.transport.value(), b"")
+        self.clock.advance(0.01)
+        self.assertEqual(self.transport.value(), b"onetwo")
+        sender.write(b"three")
+        sender.sendNow(b"now")
+        self.assertEqual(self.transport.value(), b"onetwothreenow")
+
+    def test_muchDoesNotWait(self) -> None:
+        """
+        A receiver that is full is found out early.
+        """
+        sender = self.sender(10.0)
+        sender.write(bytes(MAX_JOINED))
+        self.assertEqual(len(self.transport.value()), MAX_JOINED)
+
+    def test_nothingAfterTheEnd(self) -> None:
+        """
+        Neither after it was closed nor after the connection was lost.
+        """
+        sender = self.sender()
+        sender.write(b"last words")
+        sender.close()
+        sender.sendNow(b"x")
+        self.assertEqual(self.transport.value(), b"last words")
+        sender = self.sender()
+        self.transport.producer.stopProducing()
+        sender.sendNow(b"x")
+        self.clock.advance(0)
+        self.assertEqual(self.transport.value(), b"")
+
+    def test_told(self) -> None:
+        """
+        Full and empty are told once each.
+        """
+        sender = self.sender()
+        producer = self.transport.producer
+        for call in (
+            producer.pauseProducing,
+            producer.pauseProducing,
+            producer.resumeProducing,
+            producer.resumeProducing,
+        ):
+            call()
+        self.assertEqual(self.full, [True, False])
+        self.assertFalse(sender.isClogged)
+        # Twisted asks the pull producers of TLS connections without end.
+        self.assertTrue(self.transport.streaming)
+
+    def test_aPlainSocket(self) -> None:
+        """
+        It is written to directly; what it does not take goes to Twisted, and
+        everything after that too, in order, until Twisted's buffer is empty.
+        """
+        transport = PlainTransport(self)
+        theirs = transport.theirs
+        sender = Sender(transport, Turns(self.clock), self.full.append)
+        self.assertFalse(transport.streaming)
+        sender.sendNow(b"hello")
+        self.assertEqual(theirs.recv(100), b"hello")
+        self.assertEqual(transport.later, [])
+        much = b"x" * (8 * 1024 * 1024)
+        sender.sendNow(much)
+        taken = len(much) - len(transport.later[0])
+        self.assertGreater(taken, 0)
+        self.assertEqual(self.full, [True])
+        self.assertTrue(sender.isClogged)
+        sender.sendNow(b"behind")
+        self.assertEqual(transport.later[1:], [b"behind"])
+        while taken:
+            taken -= len(theirs.recv(1 << 20))
+        sender.resumeProducing()
+        sender.sendNow(b"direct again")
+        self.assertEqual(theirs.recv(100), b"direct again")
+        self.assertEqual(self.full, [True, False])
+        self.assertLess(MAX_UNSENT, len(much))
+        theirs.close()
+        sender.sendNow(b"to nobody")
+        self.assertEqual(len(transport.later), 2)

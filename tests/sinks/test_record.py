@@ -1,0 +1,696 @@
+"""
+Tests for L{rtmptw.sinks.record}: recordings in containers, and where streams are sent.
+"""
+
+import errno
+import fcntl
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
+from twisted.python.usage import UsageError
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from rtmptw.delivery import Policy
+from rtmptw.errors import SinkError
+from rtmptw.flv.body import frameFromMessage
+from rtmptw.frames import Frame, FrameKind
+from rtmptw.interfaces import IFrameSink, IFrameSinkFactory
+from rtmptw.sinks.file.factory import FileSink, FileSinkFactory
+from rtmptw.sinks.record import recorder as _recorder
+from rtmptw.sinks.record import sink as remux
+from rtmptw.sinks.record.recorder import partsOf, recoverContainer
+from rtmptw.sinks.record.sink import (
+    RecordSink,
+    RecordSinkFactory,
+    SendSinkFactory,
+    parseContainerRecording,
+)
+from rtmptw.sinks.send.target import parseTarget
+from rtmptw.testing import (
+    FrameSinkTestsMixin,
+    RecordingProducer,
+    makeFrames,
+    makeStreamInfo,
+)
+from tests._pyav.test_muxing import framesOf, packetsOf, same, wantedFor
+from tests.live.media import H264_AAC, HEVC_AAC, VP9_FLAC, Media, encode, readTags
+from tests.sinks.test_file import HeldLane, ImmediateLane
+from tests.test_lane import ThreadClock
+
+ROOT = Path(__file__).parents[2]
+
+
+class RecordSinkContractTests(FrameSinkTestsMixin, SynchronousTestCase):
+    """
+    The sink into containers is a sink.
+    """
+
+    def makeSink(self) -> IFrameSink:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        recording = parseContainerRecording(folder.name)
+        return RecordSink(ThreadClock(), recording, ImmediateLane)
+
+
+class RecordTestCase(SynchronousTestCase):
+    """
+    A directory, a clock and a publisher.
+    """
+
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        self.clock = Clock()
+        self.publisher = RecordingProducer()
+
+    def makeSink(
+        self, arguments: str = "", lane: Any = ImmediateLane
+    ) -> RecordSink | FileSink:
+        """
+        @return: a sink that has been told of its stream.
+        """
+        factory = RecordSinkFactory.fromString(f"{self.folder}{arguments}")
+        sink: RecordSink | FileSink
+        if isinstance(factory, FileSinkFactory):
+            sink = FileSink(self.clock, factory.recording, lane)
+        else:
+            sink = RecordSink(self.clock, factory.recording, lane)
+        sink.streamStarted(makeStreamInfo(), self.publisher)
+        return sink
+
+    def record(
+        self, frames: Iterable[Frame], arguments: str = ""
+    ) -> RecordSink | FileSink:
+        """
+        Record all of it.
+        """
+        sink = self.makeSink(arguments)
+        for frame in frames:
+            sink.frameReceived(frame)
+        finished = sink.streamEnded("over")
+        if finished is not None:
+            self.successResultOf(finished)
+        return sink
+
+    def files(self) -> list[Path]:
+        """
+        @return: all files there are.
+        """
+        return sorted(path for path in self.folder.rglob("*") if path.is_file())
+
+
+class RecordTests(RecordTestCase):
+    """
+    What becomes of a stream.
+    """
+
+    def test_everyPacketOfEveryContainer(self) -> None:
+        """
+        Is in a file that has its name.
+        """
+        source = encode(H264_AAC)
+        for name in ("mp4", "mkv", "ts", "flv"):
+            sink = self.record(framesOf(source), f":format={name}:name={{stream}}")
+            path = self.folder / f"test.{name}"
+            self.assertEqual(sink.failure, "")
+            same(packetsOf(str(path), name), wantedFor(source, name), name)
+        self.assertEqual(len(self.files()), 4)
+        self.assertNotIn("stop", self.publisher.calls)
+
+    def test_tracksThatFFmpegDies(self) -> None:
+        """
+        FFmpeg's FLV muxer ends the process at Speex, and at Opus without its header.
+        Into FLV every message is written as it came.
+        """
+        opusHead = b"\x90OpusOpusHead\x01\x01" + bytes(10)
+        for name, bodies in {
+            "speex": [b"\xb2" + bytes([number] * 70) for number in range(100)],
+            "opus": [
+                b"\x91Opus" + bytes([0xFC] + [number] * 90) for number in range(100)
+            ],
+            "late": [
+                opusHead if number == 50 else b"\x91Opus\xfc" + bytes([number] * 9)
+                for number in range(100)
+            ],
+        }.items():
+            frames = [
+                frameFromMessage(FrameKind.AUDIO, number * 20, body)
+                for number, body in enumerate(bodies)
+            ]
+            sink = self.record(frames, f":format=flv:name={name}.flv")
+            self.assertEqual(sink.failure, "")
+            tags = readTags(self.folder / f"{name}.flv")
+            self.assertEqual(
+                [(t.timestamp, t.payload) for t in tags if t.kind == FrameKind.AUDIO],
+                [(frame.timestamp, frame.payload) for frame in frames],
+            )
+
+    def test_theNameByDefault(self) -> None:
+        """
+        Is that of the file sink, with another suffix; MP4 is the default.
+        """
+        self.record(makeFrames())
+        (path,) = self.files()
+        name = str(path.relative_to(self.folder))
+        self.assertRegex(name, r"^live/test/2026-11-22_\d\d-00-00-000000\.mp4$")
+
+    def test_noNameIsOverwritten(self) -> None:
+        """
+        The next of the same gets C{-2}.
+        """
+        for _ in range(2):
+            self.record(makeFrames(), ":name=a.mp4")
+        self.assertEqual([path.name for path in self.files()], ["a-2.mp4", "a.mp4"])
+
+    def test_rotation(self) -> None:
+        """
+        By time, at key frames: no packet is lost or there twice.
+        """
+        source = encode(Media(frames=150, options=H264_AAC.options))
+        wanted = packetsOf(source)
+        self.record(framesOf(source), ":name={part}.mp4:rotate=2")
+        together: dict[str, list[Any]] = {"video": [], "audio": []}
+        self.assertEqual(
+            [path.name for path in self.files()], ["1.mp4", "2.mp4", "3.mp4"]
+        )
+        for path in self.files():
+            for kind, packets in packetsOf(str(path)).items():
+                together[kind] += [packet[0] for packet in packets]
+        for kind, packets in wanted.items():
+            print(f"{kind}: {len(together[kind])} of {len(packets)} packets in 3 files")
+            self.assertEqual(together[kind], [packet[0] for packet in packets])
+
+    def test_rotationBySize(self) -> None:
+        """
+        C{maxSize} is where a new file begins, at the next key frame.
+        """
+        frames = makeFrames(10, keyframeEvery=25)
+        group = sum(len(frame.payload) for frame in frames) // 10
+        self.record(frames, f":name={{part}}.mkv:format=mkv:maxSize={group * 3}")
+        self.assertIn(len(self.files()), (3, 4))
+
+    def test_aCodecThatTheContainerCannotHold(self) -> None:
+        """
+        Ends the sink alone, with one sentence, and leaves no file.
+        """
+        with capturedLogs() as events:
+            sink = self.makeSink(":format=ts")
+            for frame in framesOf(encode(VP9_FLAC)):
+                sink.frameReceived(frame)
+            self.clock.advance(1)
+        said = [formatEvent(event) for event in events]
+        self.assertEqual(self.publisher.calls, ["stop"])
+        self.assertEqual(
+            sink.failure,
+            "ts cannot hold FLAC; format=mp4 or format=mkv or format=flv can",
+        )
+        self.assertEqual(said, [f"live/test: recording ends early: {sink.failure}"])
+        self.assertEqual(self.files(), [])
+
+    def test_anotherConfigurationIsSaidInOneLine(self) -> None:
+        """
+        And nothing is lost.
+        """
+        sources = encode(H264_AAC), encode(HEVC_AAC)
+        with capturedLogs() as events:
+            self.record([f for source in sources for f in framesOf(source)])
+        lines = [formatEvent(event) for event in events]
+        # The sound changes its configuration with the pictures, but a little later.
+        self.assertTrue(1 <= len(lines) - 1 <= 2, lines)
+        self.assertIn("a new file begins: the HEVC changes", "".join(lines))
+        hashes = [
+            packet[0]
+            for path in self.files()
+            for packet in packetsOf(str(path)).get("video", [])
+        ]
+        wanted = [p[0] for source in sources for p in packetsOf(source)["video"]]
+        print(f"two codecs: {len(hashes)} of {len(wanted)} pictures")
+        self.assertEqual(sorted(hashes), sorted(wanted))
+
+    def test_aFullDisk(self) -> None:
+        """
+        Ends the recording with one sentence; what is written has its name and plays.
+        """
+        real = _recorder.rewrite
+        writes: list[int] = []
+
+        def rewrite(descriptor: int, data: bytes, position: int) -> None:
+            writes.append(len(data))
+            if len(writes) > 20:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            real(descriptor, data, position)
+
+        self.patch(_recorder, "rewrite", rewrite)
+        source = encode(Media(frames=150, options=H264_AAC.options))
+        sink = self.makeSink(":name=x.mkv:format=mkv:fragment=0.6")
+        with capturedLogs() as events:
+            for frame in framesOf(source):
+                sink.frameReceived(frame)
+                self.clock.advance(0.04)
+        self.assertEqual(sink.failure, "No space left on device")
+        self.assertEqual(self.publisher.calls, ["stop"])
+        (event,) = events
+        self.assertIn("x.mkv: No space left on device", formatEvent(event))
+        self.assertEqual([path.name for path in self.files()], ["x.mkv"])
+        self.assertIsNone(sink.streamEnded("it stopped"))
+        wanted = packetsOf(source)["video"]
+        got = packetsOf(str(self.files()[0]))["video"]
+        print(f"full disk: {len(got)} of {len(wanted)} pictures are there")
+        self.assertGreater(len(got), 10)
+        self.assertEqual(
+            [packet[0] for packet in got], [packet[0] for packet in wanted[: len(got)]]
+        )
+
+    def test_aBugOfOursIsNotHidden(self) -> None:
+        """
+        It is logged with its traceback, ends the sink, and the file keeps its name.
+        """
+
+        def rewrite(descriptor: int, data: bytes, position: int) -> None:
+            raise RuntimeError("a bug")
+
+        self.patch(_recorder, "rewrite", rewrite)
+        sink = self.record(makeFrames(), ":name=x.mp4")
+        self.assertEqual(sink.failure, "a bug")
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual([path.name for path in self.files()], ["x.mp4.part"])
+
+    def test_aSlowDiskPausesThePublisher(self) -> None:
+        """
+        When too much waits, until half of it is written; nothing is lost.
+        """
+        self.patch(remux, "MAX_FRAMES", 60)
+        lanes: list[HeldLane] = []
+
+        def makeLane(reactor: Any, name: str) -> HeldLane:
+            lanes.append(HeldLane(reactor, name))
+            return lanes[-1]
+
+        source = encode(H264_AAC)
+        sink = self.makeSink(":name=x.mp4", makeLane)
+        frames = framesOf(source)
+        for frame in frames[:50]:
+            sink.frameReceived(frame)
+        self.clock.advance(1)
+        for frame in frames[50:]:
+            sink.frameReceived(frame)
+        self.assertEqual(self.publisher.calls, ["pause"])
+        lanes[0].letGo()
+        self.clock.advance(1)
+        lanes[0].letGo()
+        self.assertEqual(self.publisher.calls, ["pause", "resume"])
+        finished = sink.streamEnded("over")
+        assert finished is not None
+        self.assertNoResult(finished)
+        while lanes[0].held:
+            lanes[0].letGo()
+        self.successResultOf(finished)
+        same(packetsOf(str(self.folder / "x.mp4")), packetsOf(source), "slow disk")
+
+    def test_whatIsCollectedIsHandedOverSoon(self) -> None:
+        """
+        After a tenth of a second, or when it is much.
+        """
+        lanes: list[HeldLane] = []
+
+        def makeLane(reactor: Any, name: str) -> HeldLane:
+            lanes.append(HeldLane(reactor, name))
+            return lanes[-1]
+
+        sink = self.makeSink(lane=makeLane)
+        frames = makeFrames()
+        sink.frameReceived(frames[0])
+        self.clock.advance(0.09)
+        self.assertEqual(lanes, [])
+        self.clock.advance(0.02)
+        self.assertEqual(len(lanes[0].held), 1)
+        lanes[0].letGo()
+        self.patch(remux, "FLUSH_BYTES", 10)
+        sink.frameReceived(frames[2])
+        self.assertEqual(len(lanes[0].held), 1)
+
+    def test_aFragmentIsOnTheDiskInTime(self) -> None:
+        """
+        At every moment a copy of the unfinished file plays up to the last second, or
+        as C{fragment} says, in every container.
+        """
+        frames = framesOf(
+            encode(Media(frames=150, options=(("preset", "ultrafast"), ("g", "1000"))))
+        )
+        # In the order of time, as a paced publisher sends them.
+        end = max(frame.timestamp for frame in frames)
+        for name, seconds in (
+            ("mp4", 1),
+            ("mkv", 1),
+            ("ts", 1),
+            ("flv", 1),
+            ("mp4", 3),
+        ):
+            folder = f"{name}{seconds}"
+            sink = self.makeSink(
+                f"/{folder}:format={name}:name=x.{name}:fragment={seconds}"
+            )
+            lags = []
+            for frame in frames:
+                sink.frameReceived(frame)
+                step = frame.timestamp / 1000 - self.clock.seconds() % 100
+                self.clock.advance(max(0, step))
+                begun = frame.timestamp > 1000 * (1 + seconds)
+                if begun and frame.kind is FrameKind.VIDEO:
+                    part = (self.folder / folder / f"x.{name}.part").read_bytes()
+                    played = packetsOf(io.BytesIO(part), name)["video"]
+                    lags.append(frame.timestamp - max(p[2] for p in played))
+            finished = sink.streamEnded("over")
+            if finished is not None:
+                self.successResultOf(finished)
+            print(f"{folder}: at most {max(lags)} of {end} ms are lost")
+            self.assertLessEqual(max(lags), seconds * 1000)
+            if name == "mp4":
+                self.assertGreater(max(lags), seconds * 500, "fragment= was ignored")
+            self.clock = Clock()
+
+
+class RecoveryTests(RecordTestCase):
+    """
+    What a killed server leaves.
+    """
+
+    def leave(self, name: str = "mp4") -> Path:
+        """
+        @return: an unfinished file.
+        """
+        self.record(framesOf(encode(H264_AAC)), f":name=x:format={name}")
+        path = self.folder / f"x.{name}"
+        return path.rename(f"{path}.part")
+
+    def recover(self, name: str = "mp4") -> list[str]:
+        """
+        @return: what is said.
+        """
+        container = parseContainerRecording(f":format={name}").container
+        said = [
+            recoverContainer(path, container)
+            for path in partsOf(str(self.folder), container)
+        ]
+        return [sentence for sentence in said if sentence]
+
+    def test_itGetsItsName(self) -> None:
+        """
+        And is cut after the last whole fragment, if it is MP4.
+        """
+        # What a write that was cut short leaves.
+        for name, rest in {
+            "mp4": b"\0\0\1\0moof" + bytes(20),
+            "mkv": b"\x1f\x43\xb6\x75\x01",
+            "ts": b"\x47\x01",
+        }.items():
+            part = self.leave(name)
+            size = part.stat().st_size
+            with part.open("ab") as file:
+                file.write(rest)
+            (sentence,) = self.recover(name)
+            self.assertIn(f"x.{name}, which was left unfinished", sentence)
+            self.assertFalse(part.exists())
+            final = self.folder / f"x.{name}"
+            kept = 0 if name == "mp4" else len(rest)
+            self.assertEqual(final.stat().st_size, size + kept)
+            same(packetsOf(str(final), name), wantedFor(encode(H264_AAC), name), name)
+
+    def test_oneThatHoldsNothingIsRemoved(self) -> None:
+        """
+        A file of which only the head was written.
+        """
+        (self.folder / "x.mp4.part").write_bytes(b"\0\0\0\x10ftypisom\0\0\0\0")
+        self.assertIn("removed", self.recover()[0])
+        self.assertEqual(self.files(), [])
+
+    def test_oneThatIsBeingWrittenIsLeftAlone(self) -> None:
+        """
+        Its lock is held.
+        """
+        self.patch(_recorder, "_LOCK_SECONDS", 0.001)
+        part = self.leave()
+        with part.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            self.assertEqual(self.recover(), [])
+        self.assertEqual(self.files(), [part])
+
+    def test_othersAreLeftAlone(self) -> None:
+        """
+        Other formats, and the file sink's.
+        """
+        self.leave("mkv")
+        self.assertEqual(self.recover("mp4"), [])
+        (self.folder / "x.mkv.part").unlink()
+        part = self.leave("flv")
+        for name in ("mp4", "mkv", "ts"):
+            self.assertEqual(self.recover(name), [])
+        self.assertEqual(self.files(), [part])
+
+    def test_anFLVFileGetsItsName(self) -> None:
+        """
+        What was cut short is cut off, and every frame before it is there.
+        """
+        part = self.leave("flv")
+        size = part.stat().st_size
+        with part.open("ab") as file:
+            file.write(b"\x09\0\0\x50\0")
+        made = RecordSinkFactory.fromString(f"{self.folder}:format=flv")
+        assert isinstance(made, FileSinkFactory)
+        factory = FileSinkFactory(made.recording, ImmediateLane)
+        with capturedLogs() as events:
+            factory.startFactory(self.clock)
+            finished = factory.stopFactory()
+            assert finished is not None
+            self.successResultOf(finished)
+        self.assertIn("x.flv, which was left unfinished", formatEvent(events[0]))
+        final = self.folder / "x.flv"
+        self.assertEqual(self.files(), [final])
+        self.assertEqual(final.stat().st_size, size)
+        same(packetsOf(str(final), "flv"), wantedFor(encode(H264_AAC), "flv"), "flv")
+
+    def test_oneThatCannotBeFinishedDoesNotStopTheOthers(self) -> None:
+        """
+        Neither a directory of such a name, nor a bug that a file shows.
+        """
+        parts = {}
+        for name in "bdf":
+            part = self.leave()
+            parts[name] = part.rename(self.folder / f"{name}.mp4.part")
+        (self.folder / "a.mp4.part").mkdir()
+        (self.folder / "c.mp4.part").write_bytes(b"")
+        whole = _recorder._wholeBoxes
+
+        def fails(descriptor: int, size: int) -> int:
+            if os.path.samestat(os.fstat(descriptor), parts["d"].stat()):
+                raise OverflowError("a bug")
+            return whole(descriptor, size)
+
+        self.patch(_recorder, "_wholeBoxes", fails)
+        factory = RecordSinkFactory(
+            parseContainerRecording(str(self.folder)), ImmediateLane
+        )
+        factory.startFactory(self.clock)
+        finished = factory.stopFactory()
+        assert finished is not None
+        self.successResultOf(finished)
+        self.assertEqual(
+            [path.name for path in self.files()], ["b.mp4", "d.mp4.part", "f.mp4"]
+        )
+        self.assertEqual(len(self.flushLoggedErrors(OverflowError)), 1)
+        wanted = wantedFor(encode(H264_AAC), "mp4")
+        for name in "bf":
+            same(packetsOf(str(self.folder / f"{name}.mp4"), "mp4"), wanted, name)
+
+    def test_theFactoryRecoversAtItsStart(self) -> None:
+        """
+        And says so; the file sink in the same directory says nothing.
+        """
+        self.leave()
+        with capturedLogs() as events:
+            for factory in (
+                RecordSinkFactory(
+                    parseContainerRecording(str(self.folder)), ImmediateLane
+                ),
+                FileSinkFactory(
+                    FileSinkFactory.fromString(str(self.folder)).recording,
+                    ImmediateLane,
+                ),
+            ):
+                factory.startFactory(self.clock)
+                finished = factory.stopFactory()
+                assert finished is not None
+                self.successResultOf(finished)
+        (event,) = events
+        self.assertIn("x.mp4, which was left unfinished", formatEvent(event))
+
+
+class ArgumentTests(SynchronousTestCase):
+    """
+    C{--sink=record:...}.
+    """
+
+    def test_good(self) -> None:
+        """
+        Every option is taken.
+        """
+        recording = parseContainerRecording(
+            r"a\:b:format=ts:name={app}.ts:rotate=60:maxSize=1000:fragment=2"
+        )
+        self.assertEqual((recording.directory, recording.container.name), ("a:b", "ts"))
+        self.assertEqual(
+            (recording.rotate, recording.maxSize, recording.fragment),
+            (60000, 1000, 2000),
+        )
+        recording = parseContainerRecording("")
+        self.assertEqual(
+            (recording.directory, recording.fragment), ("recordings", 1000)
+        )
+        self.assertTrue(
+            verifyObject(IFrameSinkFactory, RecordSinkFactory.fromString(""))
+        )
+
+    def test_bad(self) -> None:
+        """
+        One sentence says what would be right.
+        """
+        for arguments, sentence in {
+            "x:format=avi": "'avi' is none of mp4, mkv, ts, flv",
+            "x:y": r"does not understand 'y'",
+            "x:rotate=1:rotate=2": "rotate= twice",
+            "x:rotate=often": "'often' is no number from 1 on",
+            "x:maxSize=0": "maxSize",
+            "x:fragment=0.1": "'0.1' is no number from 0.6 on",
+            "x:colour=red": "has no option 'colour', only format, name",
+            "x:name=../x": "'..' component",
+            "x\0": "NUL",
+        }.items():
+            with self.assertRaisesRegex(UsageError, sentence):
+                RecordSinkFactory.fromString(arguments)
+
+    def test_aDirectoryThatCannotBeUsed(self) -> None:
+        """
+        The server does not start.
+        """
+        factory = RecordSinkFactory.fromString("/dev/null/x")
+        self.assertRaises(SinkError, factory.startFactory, Clock())
+
+
+class TargetTests(SynchronousTestCase):
+    """
+    C{--sink=send:...}.
+    """
+
+    def test_formats(self) -> None:
+        """
+        By scheme, by suffix, or said.
+        """
+        for url, container in {
+            "rtsp://h/x": "rtsp",
+            "udp://h:1": "mpegts",
+            "srt://h:1": "mpegts",
+            "http://h/x/index.m3u8": "hls",
+            "/srv/{app}/{name}.m3u8": "hls",
+            "x.mpd": "dash",
+            "rtmps://h/a/b": "flv",
+            "x.webm#format=webm": "webm",
+            "rtsp://h/x#format=flv": "flv",
+        }.items():
+            self.assertEqual(parseTarget(url).container, container, url)
+
+    def test_bad(self) -> None:
+        """
+        One sentence says what would be right, without the URL's secrets.
+        """
+        for arguments, sentence in {
+            "": "needs a URL",
+            "#format=hls": "needs a URL",
+            "http://u:secret@host/x?k=secret": "by host; say #format=",
+            "x.m3u8#format": "KEY=VALUE",
+            "x.m3u8#a=1&a=2": "'a'",
+            "http://[x": "none",
+        }.items():
+            with self.assertRaisesRegex(UsageError, sentence) as caught:
+                SendSinkFactory.fromString(arguments)
+            self.assertNotIn("secret", str(caught.exception))
+        factory = SendSinkFactory.fromString("x.y#format=nonsense")
+        self.assertRaises(SinkError, factory.startFactory, Clock())
+
+    def test_theCommand(self) -> None:
+        """
+        Names and options go to the process on its input; the log gets the host only.
+        """
+        target = parseTarget(
+            "udp://user:hunter22@host:1234/{app}/{name}?key=tops3cret#pkt=13167"
+        )
+        command = target.command(makeStreamInfo("a b", "x/../y"))
+        self.assertEqual(command.label, "send to host:1234")
+        self.assertNotIn("hunter22", " ".join(command.arguments) + repr(command))
+        order = json.loads(command.preamble)
+        self.assertEqual(
+            order["url"],
+            "udp://user:hunter22@host:1234/a%20b/x%2F..%2Fy?key=tops3cret",
+        )
+        self.assertEqual(order["options"], {"pes_payload_size": "0", "pkt": "13167"})
+        for secret in ("hunter22", "key=tops3cret", "13167", order["url"]):
+            self.assertIn(secret, command.secrets)
+        self.assertIs(command.delivery.policy, Policy.TO_KEYFRAME)
+        path = parseTarget("hls/{name}.m3u8").command(makeStreamInfo("a", "x/../y"))
+        self.assertEqual(json.loads(path.preamble)["url"], "hls/x~2F..~2Fy.m3u8")
+
+
+class SendingTests(SynchronousTestCase):
+    """
+    The process that sends.
+    """
+
+    def run_(self, url: str, container: str, source: str, **options: str) -> Any:
+        """
+        Run it.
+        """
+        order = {"url": url, "format": container, "options": options}
+        return subprocess.run(
+            [sys.executable, "-m", "rtmptw._pyav.sending"],
+            input=json.dumps(order).encode() + b"\n" + Path(source).read_bytes(),
+            capture_output=True,
+            cwd=ROOT,
+            timeout=60,
+        )
+
+    def test_itSendsAll(self) -> None:
+        """
+        To a file in a folder that was not there.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            source = encode(H264_AAC)
+            done = self.run_(f"{folder}/new/x.mkv", "matroska", source)
+            self.assertEqual((done.returncode, done.stderr), (0, b""))
+            self.assertIn(b"sent 173 frames, 2.469 s, 0 timestamps", done.stdout)
+            same(packetsOf(f"{folder}/new/x.mkv"), packetsOf(source), "a process")
+
+    def test_itSaysWhyNot(self) -> None:
+        """
+        In one sentence without the target.
+        """
+        for url, container, media, sentence in (
+            ("http://127.0.0.1:1/secret", "mpegts", H264_AAC, b"Connection refused"),
+            ("/dev/null/secret/x", "mpegts", H264_AAC, b"cannot send: "),
+            ("/tmp/secret.ts", "mpegts", VP9_FLAC, b"ts cannot hold FLAC"),
+            ("/tmp/secret.wav", "wav", H264_AAC, b"refuses the stream"),
+        ):
+            done = self.run_(url, container, encode(media))
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(sentence, done.stdout)
+            self.assertEqual(len(done.stdout.splitlines()), 1, done.stdout)
+            self.assertNotIn(b"secret", done.stdout + done.stderr)

@@ -1,0 +1,155 @@
+"""
+Tests for L{rtmptw.lane}, with real threads.
+"""
+
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from rtmptw.errors import SinkError
+from rtmptw.lane import Lane
+
+T = TypeVar("T")
+
+
+class ThreadClock(Clock):
+    """
+    A clock that takes calls from threads, and makes them when it is waited on.
+    """
+
+    #: More than any of these tests takes on a machine that is busy otherwise.
+    PATIENCE = 60
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._calls: queue.Queue[Callable[[], Any]] = queue.Queue()
+        self.thread = threading.current_thread()
+
+    def callFromThread(self, call: Callable[..., Any], *args: Any) -> None:
+        """
+        Make the call in L{waitUntil}.
+        """
+        self._calls.put(lambda: call(*args))
+
+    def waitUntil(self, happened: Callable[[], bool]) -> None:
+        """
+        Make the calls of other threads until something has happened.
+        """
+        while not happened():
+            self._calls.get(timeout=self.PATIENCE)()
+
+    def waitFor(self, deferred: "Deferred[T]") -> "Deferred[T]":
+        """
+        Make the calls of other threads until a Deferred has fired.
+        """
+        self.waitUntil(lambda: bool(deferred.called))
+        return deferred
+
+
+class LaneTests(SynchronousTestCase):
+    """
+    Blocking work is done in order, off the reactor's thread.
+    """
+
+    def setUp(self) -> None:
+        self.clock = ThreadClock()
+        self.lane = Lane(self.clock, "test")
+        self.addCleanup(self.lane.close)
+
+    def test_resultsComeBackToTheReactorsThread(self) -> None:
+        """
+        The function runs in another thread, its result arrives in ours.
+        """
+        seen: list[Any] = []
+        result = self.lane.run(threading.current_thread)
+        result.addCallback(lambda thread: seen.append((thread, threading.get_ident())))
+        self.clock.waitFor(result)
+        [(worker, here)] = seen
+        self.assertIsNot(worker, threading.current_thread())
+        self.assertEqual(here, threading.get_ident())
+
+    def test_argumentsArePassedOn(self) -> None:
+        """
+        Positional and keyword arguments reach the function.
+        """
+        result = self.lane.run(sorted, [1, 3, 2], reverse=True)
+        self.assertEqual(self.successResultOf(self.clock.waitFor(result)), [3, 2, 1])
+
+    def test_callsAreMadeInOrderAndOneAtATime(self) -> None:
+        """
+        The second call begins after the first has ended, however long that takes.
+        """
+        gate = threading.Event()
+        order: list[int] = []
+
+        def first() -> None:
+            gate.wait(ThreadClock.PATIENCE)
+            order.append(1)
+
+        self.lane.run(first)
+        others = [self.lane.run(order.append, number) for number in range(2, 20)]
+        self.assertEqual(order, [])
+        gate.set()
+        self.clock.waitFor(others[-1])
+        self.assertEqual(order, list(range(1, 20)))
+
+    def test_failuresComeBackAndTheLaneGoesOn(self) -> None:
+        """
+        An exception fails its own call only.
+        """
+        bad = self.lane.run(int, "no number")
+        good = self.lane.run(int, "7")
+        self.clock.waitFor(good)
+        self.failureResultOf(bad, ValueError)
+        self.assertEqual(self.successResultOf(good), 7)
+
+    def test_itCountsWhatIsPending(self) -> None:
+        """
+        A call is pending until its result is here, also if that is a failure.
+        """
+        bad = self.lane.run(int, "no number")
+        good = self.lane.run(int, "7")
+        self.assertEqual(self.lane.pending, 2)
+        self.clock.waitFor(good)
+        self.assertEqual(self.lane.pending, 0)
+        self.failureResultOf(bad, ValueError)
+
+    def test_itTakesSoManyCallsAndNoMore(self) -> None:
+        """
+        At the bound a call is refused, and taken again when one has finished.
+        """
+        gate = threading.Event()
+        results: list[Any] = [self.lane.run(gate.wait, ThreadClock.PATIENCE)]
+        results += [self.lane.run(int, 7) for _ in range(1, Lane.MAX_PENDING)]
+        refused = self.assertRaises(SinkError, self.lane.run, int, "7")
+        self.assertIn("64 blocking calls", str(refused))
+        self.assertEqual(self.lane.pending, Lane.MAX_PENDING)
+        gate.set()
+        self.clock.waitFor(results[-1])
+        self.assertEqual(self.lane.pending, 0)
+        self.clock.waitFor(self.lane.run(int, "7"))
+
+    def test_aLaneThatIsNotUsedHasNoThread(self) -> None:
+        """
+        Making and closing a lane starts no thread.
+        """
+        before = threading.active_count()
+        lane = Lane(self.clock, "idle")
+        self.assertEqual(threading.active_count(), before)
+        lane.close()
+
+    def test_closingEndsTheThread(self) -> None:
+        """
+        After close the worker is gone.
+        """
+        lane = Lane(self.clock, "short")
+        result = self.clock.waitFor(lane.run(threading.current_thread))
+        worker = self.successResultOf(result)
+        self.assertTrue(worker.daemon)
+        lane.close()
+        self.assertFalse(worker.is_alive())
