@@ -87,6 +87,7 @@ class _Sink:
     """
 
     delivery = LOSSLESS
+    failure = ""
 
     def streamStarted(self, stream: StreamInfo, producer: IPushProducer) -> None:
         """

@@ -30,6 +30,13 @@ class IFrameSink(Interface):
         """
     )
 
+    failure: str = Attribute(
+        """
+        Why the sink ended before its stream did, as a sentence for the log and the
+        ledger; empty while all is well.
+        """
+    )
+
     def streamStarted(stream: "StreamInfo", producer: IPushProducer) -> None:
         """
         The stream begins for this sink; metadata and codec headers so far follow

@@ -169,12 +169,14 @@ class RecordingSink:
     @ivar stream: what it was told of its stream.
     @ivar producer: pause and resume it to be a slow sink.
     @ivar frames: all it got.
+    @ivar failure: set it to be a sink that has failed.
     @ivar ended: the reasons it was given; one, if all is right.
     @ivar finished: given to whoever ends it, if set.
     """
 
     def __init__(self, delivery: Delivery = LOSSLESS) -> None:
         self.delivery = delivery
+        self.failure = ""
         self.stream: StreamInfo | None = None
         self.producer: IPushProducer | None = None
         self.frames: list[Frame] = []

@@ -175,6 +175,23 @@ class EmbedTests(SynchronousTestCase):
         self.assertEqual(server.stop(), 0)
 
 
+class TrialTests(SynchronousTestCase):
+    """
+    C{docs/examples/test_mine.py}: the server in a test of somebody's own.
+    """
+
+    def test_itPasses(self) -> None:
+        """
+        Every frame arrives, and trial finds nothing that is left behind.
+        """
+        folder = self.mktemp()
+        said = run(
+            *("-m", "twisted.trial", "--temp-directory", folder),
+            EXAMPLES / "test_mine.py",
+        )
+        self.assertIn("PASSED (successes=1)", said)
+
+
 class CountTests(SynchronousTestCase):
     """
     C{docs/examples/rtmptw-count}: a sink as a distribution of its own.

@@ -2,20 +2,26 @@
 Tests of what Python programs, and people at the manhole, see of a server.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
 from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from rtmptw.errors import SinkError
+from rtmptw.errors import NotAllowed, SinkError
 from rtmptw.frames import StreamInfo
-from rtmptw.hub.hub import StreamHub
 from rtmptw.hub.stream import SinkReport
-from rtmptw.interfaces import IFrameSink, IHubUser
+from rtmptw.interfaces import IFrameSink, IHubUser, PublishPermit
 from rtmptw.plugins.sink import FrameSinkFactory
-from rtmptw.rtmpserver.protocol import RTMPFactory
-from rtmptw.server import LiveStream, Server, startSinkFactory
+from rtmptw.rtmp.events import PublishRequested
+from rtmptw.rtmp.serversession import ServerSettings
+from rtmptw.rtmpserver.protocol import AllowAll
+from rtmptw.server import CLOSE_WITHIN, LiveStream, Server, startSinkFactory
 from rtmptw.testing import RecordingSink, makeFrames
 from tests.rtmpserver.test_protocol import Connection
 
@@ -44,6 +50,232 @@ class PickyFactory(FrameSinkFactory):
         return self.stopped
 
 
+class OnlyCam(AllowAll):
+    """
+    Lets C{cam} be published, and nothing else.
+    """
+
+    def authorizePublish(self, request: PublishRequested, peer: str) -> PublishPermit:
+        if request.stream != "cam":
+            raise NotAllowed("NetStream.Publish.Denied", "only cam")
+        return super().authorizePublish(request, peer)
+
+
+class StoppableReactor(MemoryReactorClock):
+    """
+    Knows what is to be done before it stops.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shutdowns: list[Callable[[], Deferred[None]]] = []
+
+    def addSystemEventTrigger(  # type: ignore[override]
+        self, phase: str, event: str, function: Callable[[], Deferred[None]]
+    ) -> object:
+        self.shutdowns.append(function)
+        return function
+
+    def removeSystemEventTrigger(self, trigger: object) -> None:
+        self.shutdowns.remove(trigger)  # type: ignore[arg-type]
+
+
+class LifeTests(SynchronousTestCase):
+    """
+    A server makes what it needs, starts its sinks, listens, and puts all away.
+    """
+
+    def setUp(self) -> None:
+        self.reactor = StoppableReactor()
+        self.sinks: list[RecordingSink] = []
+
+    def factory(self, calls: list[str], error: Exception | None = None) -> Any:
+        """
+        @return: a factory that writes down what is asked of it.
+        """
+        case = self
+
+        class KeepFactory(FrameSinkFactory):
+            def startFactory(self, reactor: object) -> None:
+                calls.append("start")
+                if error is not None:
+                    raise error
+
+            def buildSink(self, stream: StreamInfo) -> IFrameSink:
+                calls.append("build")
+                case.sinks.append(RecordingSink())
+                return case.sinks[-1]
+
+            def stopFactory(self) -> None:
+                calls.append("stop")
+
+        return KeepFactory()
+
+    def test_fromTheFirstToTheLast(self) -> None:
+        """
+        Sinks are started before the first connection, get every frame, and are stopped
+        after the last stream; the port and the connection are closed.
+        """
+        calls: list[str] = []
+        server = Server(self.reactor, sinks=[self.factory(calls)])
+        self.assertEqual(calls, [])
+        port = self.successResultOf(server.listen("tcp:1935:interface=127.0.0.1"))
+        self.assertEqual(port.getHost().port, 1935)  # type: ignore[attr-defined]
+        self.successResultOf(server.listen("tcp:1936"))
+        self.assertEqual(calls, ["start"])
+        self.assertEqual(
+            [tcp[0] for tcp in self.reactor.tcpServers],
+            [1935, 1936],
+        )
+        connection = Connection(server.factory)
+        connection.publish()
+        frames = makeFrames()
+        for frame in frames:
+            connection.client.send(
+                connection.client.message(
+                    frame.kind, frame.payload, timestamp=frame.timestamp
+                )
+            )
+        (sink,) = self.sinks
+        self.assertEqual(
+            [(frame.timestamp, frame.payload) for frame in sink.frames],
+            [(frame.timestamp, frame.payload) for frame in frames],
+        )
+        stopped = server.stop("that was it")
+        self.assertEqual(sink.ended, ["that was it"])
+        self.assertEqual(calls, ["start", "build", "stop"])
+        self.assertNoResult(stopped)
+        connection.lose()
+        self.successResultOf(stopped)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_aClientThatDoesNotLeave(self) -> None:
+        """
+        It is cut off after a second.
+        """
+        server = Server(self.reactor)
+        connection = Connection(server.factory)
+        connection.publish()
+        cutOff: list[bool] = []
+        connection.transport.abortConnection = (  # type: ignore[attr-defined]
+            lambda: cutOff.append(True)
+        )
+        stopped = server.stop()
+        self.reactor.advance(CLOSE_WITHIN - 0.01)
+        self.assertNoResult(stopped)
+        self.assertEqual(cutOff, [])
+        self.reactor.advance(0.02)
+        self.assertEqual(cutOff, [True])
+        self.successResultOf(stopped)
+
+    def test_theReactorStops(self) -> None:
+        """
+        Then the server does, once, and is waited for.
+        """
+        calls: list[str] = []
+        server = Server(self.reactor, sinks=[self.factory(calls)])
+        self.successResultOf(server.listen("tcp:0"))
+        self.successResultOf(server.listen("tcp:0"))
+        (shutdown,) = self.reactor.shutdowns
+        self.successResultOf(shutdown())
+        self.assertEqual(calls, ["start", "stop"])
+
+    def test_stoppedBeforeTheReactor(self) -> None:
+        """
+        Nothing of it is left for the reactor's end.
+        """
+        server = Server(self.reactor)
+        self.successResultOf(server.listen("tcp:0"))
+        self.successResultOf(server.stop())
+        self.assertEqual(self.reactor.shutdowns, [])
+
+    def test_aSinkThatCannotStart(self) -> None:
+        """
+        Those before it are stopped again, and nothing listens.
+        """
+        first: list[str] = []
+        second: list[str] = []
+        server = Server(
+            self.reactor,
+            sinks=[
+                self.factory(first),
+                self.factory(second, SinkError("no disk")),
+            ],
+        )
+        with self.assertRaisesRegex(SinkError, "no disk"):
+            server.listen("tcp:1935")
+        self.assertEqual((first, second), (["start", "stop"], ["start"]))
+        self.assertEqual(self.reactor.tcpServers, [])
+
+    def test_aPortThatCannotBeHad(self) -> None:
+        """
+        Says so; the same for an endpoint that is none.
+        """
+        server = Server(self.reactor)
+        self.reactor.listenTCP = (  # type: ignore[method-assign]
+            lambda *args, **kwargs: (_ for _ in ()).throw(
+                CannotListenError("", 1935, OSError("in use"))
+            )
+        )
+        self.failureResultOf(server.listen("tcp:1935"), CannotListenError)
+        with self.assertRaises(ValueError):
+            server.listen("nothing:1")
+
+    def test_names(self) -> None:
+        """
+        Sinks are called by their type, their class, or as they are told to be.
+        """
+        calls: list[str] = []
+        server = Server(
+            self.reactor,
+            sinks=[
+                "null",
+                self.factory(calls),
+                ("best", self.factory(calls)),
+                "null",
+                ("best", self.factory(calls)),
+            ],
+        )
+        server.start()
+        server.start()
+        connection = Connection(server.factory)
+        connection.publish()
+        self.assertEqual(
+            list(server.stream("live/cam").ledgers),
+            ["null", "Keep", "best", "null#2", "best#2"],
+        )
+        self.assertEqual(calls.count("start"), 3)
+        with self.assertRaisesRegex(UsageError, "there is no sink 'nil'"):
+            Server(self.reactor, sinks=["nil"])
+
+    def test_settings(self) -> None:
+        """
+        What a server is told reaches those whom it concerns.
+        """
+        server = Server(
+            self.reactor,
+            settings=ServerSettings(handshakeTimeout=3.0),
+            graceTime=5.0,
+            authorizer=OnlyCam(),
+        )
+        slow = Connection(server.factory)
+        self.reactor.advance(2.9)
+        self.assertFalse(slow.transport.disconnecting)
+        self.reactor.advance(0.2)
+        self.assertTrue(slow.transport.disconnecting)
+        refused = Connection(server.factory)
+        refused.publish("other")
+        self.assertTrue(refused.transport.disconnecting)
+        self.assertEqual(server.streams, [])
+        allowed = Connection(server.factory)
+        allowed.publish("cam")
+        allowed.lose()
+        self.reactor.advance(4.9)
+        self.assertEqual([stream.name for stream in server.streams], ["live/cam"])
+        self.reactor.advance(0.2)
+        self.assertEqual(server.streams, [])
+
+
 class ServerTests(SynchronousTestCase):
     """
     The verbs.
@@ -52,9 +284,9 @@ class ServerTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.reports: list[SinkReport] = []
-        self.hub = StreamHub(self.clock, sinkEnded=self.reports.append)
-        self.factory = RTMPFactory(self.hub)
-        self.server = Server(self.hub, self.factory, self.clock)
+        self.server = Server(self.clock, sinkEnded=self.reports.append)
+        self.hub = self.server.hub
+        self.factory = self.server.factory
 
     def publish(self, name: str = "cam", port: int = 50000) -> Connection:
         """
@@ -174,13 +406,12 @@ class ServerTests(SynchronousTestCase):
         self.publish()
         self.server.stream("live/cam").attach("picky")
         self.assertNotIn("stopped", picky.calls)
-        self.hub.shutdown("the end")
+        ended = self.server.end("the end")
         self.assertIn("stopped", picky.calls)
-        stopped = self.server.stopped()
-        self.assertNoResult(stopped)
+        self.assertNoResult(ended)
         picky.stopped.callback(None)
-        self.successResultOf(stopped)
-        self.successResultOf(self.server.stopped())
+        self.successResultOf(ended)
+        self.successResultOf(self.server.end("once more"))
 
     def test_kickPublishers(self) -> None:
         """
@@ -199,9 +430,8 @@ class ServerTests(SynchronousTestCase):
         """
         The stream waits for another publisher; then there is nobody to kick.
         """
-        self.hub = StreamHub(self.clock, graceTime=10.0)
-        self.factory = RTMPFactory(self.hub)
-        self.server = Server(self.hub, self.factory, self.clock)
+        self.server = Server(self.clock, graceTime=10.0)
+        self.factory = self.server.factory
         self.publish()
         cam = self.server.stream("live/cam")
         cam.kick()

@@ -4,9 +4,14 @@ An authorizer: a secret key stands for a public name.
 
 from zope.interface import implementer
 
-from rtmptw.errors import NotAllowed
-from rtmptw.interfaces import IStreamAuthorizer, PlayPermit, PublishPermit
-from rtmptw.rtmp.events import PlayRequested, PublishRequested
+from rtmptw import (
+    IStreamAuthorizer,
+    NotAllowed,
+    PlayPermit,
+    PlayRequested,
+    PublishPermit,
+    PublishRequested,
+)
 
 
 @implementer(IStreamAuthorizer)

@@ -5,36 +5,23 @@ Usage: python embed.py [ENDPOINT]
 """
 
 import sys
-from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import react
-from zope.interface import implementer
 
-from rtmptw.delivery import LOSSLESS
-from rtmptw.frames import Frame, Role, StreamInfo
-from rtmptw.hub.hub import StreamHub
-from rtmptw.interfaces import IFrameSink
-from rtmptw.plugins.sink import FrameSinkFactory
-from rtmptw.rtmpserver.protocol import RTMPFactory
+from rtmptw import Frame, FrameSink, FrameSinkFactory, Role, Server, StreamInfo
 
 
-@implementer(IFrameSink)
-class Counter:
-    delivery = LOSSLESS
-
-    def streamStarted(self, stream: StreamInfo, producer: IPushProducer) -> None:
-        self.name = stream.name
-        self.frames = 0
+class Counter(FrameSink):
+    frames = 0
 
     def frameReceived(self, frame: Frame) -> None:
         if frame.role is Role.CODED:
             self.frames += 1
 
     def streamEnded(self, reason: str) -> None:
-        print(f"{self.name}: {self.frames} frames, {reason}", flush=True)
+        print(f"{self.stream.name}: {self.frames} frames, {reason}", flush=True)
 
 
 class CounterFactory(FrameSinkFactory):
@@ -43,12 +30,10 @@ class CounterFactory(FrameSinkFactory):
 
 
 # begin
-async def main(reactor: Any, where: str = "tcp:1935") -> None:
-    hub = StreamHub(reactor, [("count", CounterFactory())])
-    endpoint = serverFromString(reactor, where)
-    port = await endpoint.listen(RTMPFactory(hub))
+async def main(reactor: IReactorTime, where: str = "tcp:1935") -> None:
+    server = Server(reactor, sinks=[CounterFactory()])
+    port = await server.listen(where)
     print(f"listening on port {port.getHost().port}", flush=True)
-    reactor.addSystemEventTrigger("before", "shutdown", hub.shutdown, "it ends")
     await Deferred()
 
 

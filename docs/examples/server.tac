@@ -5,7 +5,7 @@ The server as an application: twistd -ny server.tac
 from twisted.application.service import Application
 from twisted.internet import reactor
 
-from rtmptw.app.service import Config, RTMPService
+from rtmptw import Config, RTMPService
 from rtmptw.sinks.file.factory import FileSinkFactory
 
 config = Config(

@@ -13,11 +13,7 @@ from twisted.internet.task import react
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
-from rtmptw.errors import SinkError
-from rtmptw.frames import StreamInfo
-from rtmptw.hub.hub import StreamHub
-from rtmptw.plugins.sink import FrameSinkFactory
-from rtmptw.rtmpserver.protocol import RTMPFactory
+from rtmptw import FrameSinkFactory, Server, SinkError, StreamInfo
 from rtmptw.sinks.snapshot.sink import Snapshots, SnapshotSink
 
 
@@ -57,12 +53,10 @@ async def main(
     reactor: Any, rtmp: str = "tcp:1935", http: str = "tcp:8080:interface=127.0.0.1"
 ) -> None:
     pictures = Pictures(reactor)
-    hub = StreamHub(reactor, [("pictures", pictures)])
     web = await serverFromString(reactor, http).listen(Site(pictures))
     print(f"pictures on port {web.getHost().port}", flush=True)
-    port = await serverFromString(reactor, rtmp).listen(RTMPFactory(hub))
+    port = await Server(reactor, sinks=[pictures]).listen(rtmp)
     print(f"listening on port {port.getHost().port}", flush=True)
-    reactor.addSystemEventTrigger("before", "shutdown", hub.shutdown, "it ends")
     await Deferred()
 
 

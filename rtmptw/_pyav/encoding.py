@@ -8,7 +8,7 @@ threads run meanwhile.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 import av.error
@@ -17,6 +17,16 @@ from av.video.frame import PictureType
 from rtmptw._pyav.flv import TrackMuxer
 from rtmptw.errors import SinkError
 from rtmptw.frames import Frame, FrameKind
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    #: What can be encoded, for those who check types; numpy may be missing.
+    Picture = av.VideoFrame | NDArray[Any]
+    Sound = av.AudioFrame
+    Packet = av.Packet[Any]
+    #: The stream that packets are of.
+    Template = av.VideoStream | av.AudioStream
 
 #: FLV counts so.
 _MILLISECONDS = Fraction(1, 1000)
@@ -248,7 +258,7 @@ class SoundTrack(_EncodedTrack):
                 sound.time_base = timeBase
 
 
-def pictureOf(picture: Any, form: str) -> av.VideoFrame:
+def pictureOf(picture: "Picture", form: str) -> av.VideoFrame:
     """
     @param picture: a frame, or an array of numpy.
     @param form: the pixel format of an array.

@@ -8,26 +8,20 @@ from typing import Any, cast
 
 from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from rtmptw.app.ledgerfile import LedgerFile
 from rtmptw.errors import StartError
-from rtmptw.hub.hub import StreamHub
 from rtmptw.hub.stream import SinkReport
 from rtmptw.interfaces import IFrameSinkFactory, IStreamAuthorizer
 from rtmptw.rtmp.serversession import ServerSettings
 from rtmptw.rtmpclient.pull import Pull
 from rtmptw.rtmpserver.play import PlaySettings
-from rtmptw.rtmpserver.protocol import RTMPFactory
-from rtmptw.server import Server, startSinkFactory
-
-#: Sinks have so many seconds to put everything away at the end; the process is
-#: promised to be gone after ten.
-SHUTDOWN_TIMEOUT = 8.0
+from rtmptw.server import STOP_WITHIN, Server
 
 DEFAULT_PORT = "tcp:1935"
 
@@ -67,9 +61,9 @@ class RTMPService(MultiService):
     """
     The media server.
 
+    @ivar server: what it serves, for Python programs and the manhole.
     @ivar hub: its streams.
     @ivar factory: its connections.
-    @ivar server: the same for Python programs and the manhole.
     """
 
     _log = Logger()
@@ -77,7 +71,7 @@ class RTMPService(MultiService):
     def __init__(
         self,
         config: Config,
-        reactor: Any,
+        reactor: IReactorTime,
         authorizer: IStreamAuthorizer | None = None,
     ) -> None:
         """
@@ -85,20 +79,21 @@ class RTMPService(MultiService):
         """
         super().__init__()
         self._config = config
-        self._reactor = reactor
-        self._stopBy = 0.0
+        self._reactor: Any = reactor
         self._ledger = LedgerFile(config.ledger) if config.ledger else None
-        self.hub = StreamHub(
+        self.server = Server(
             reactor,
-            config.sinks,
+            sinks=config.sinks,
+            authorizer=authorizer,
+            settings=config.settings,
+            play=config.play,
             graceTime=config.graceTime,
             gopCache=config.gopCache,
+            isPaced=config.isPaced,
             sinkEnded=self._sinkEnded,
         )
-        self.factory = RTMPFactory(
-            self.hub, config.settings, authorizer, config.play, config.isPaced
-        )
-        self.server = Server(self.hub, self.factory, reactor)
+        self.hub = self.server.hub
+        self.factory = self.server.factory
         for description in config.ports:
             _PortService(reactor, description, self.factory).setServiceParent(self)
         if config.manhole:
@@ -116,8 +111,7 @@ class RTMPService(MultiService):
         """
         if self._ledger is not None:
             self._ledger.open(self._reactor)
-        for _name, factory in self._config.sinks:
-            startSinkFactory(factory, self.hub, self._reactor)
+        self.server.start()
         super().startService()
         if not self._config.sinks:
             self._log.warn(
@@ -152,47 +146,13 @@ class RTMPService(MultiService):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        self._stopBy = self._reactor.seconds() + SHUTDOWN_TIMEOUT
+        stopBy = self._reactor.seconds() + STOP_WITHIN
         await maybeDeferred(MultiService.stopService, self)
-        reason = "the server stops"
-        await self._inTime(self.hub.shutdown(reason), "sinks had not finished")
-        self.factory.close(reason)
-        stops = [
-            maybeDeferred(factory.stopFactory).addErrback(self._failed)
-            for _name, factory in self._config.sinks
-        ]
-        stops.append(self.server.stopped())
-        await self._inTime(DeferredList(stops), "sink factories had not stopped")
+        await self.server.end("the server stops")
         if self._ledger is not None:
-            await self._inTime(
-                Deferred.fromCoroutine(self._ledger.close()),
-                "the ledger was not written",
-            )
-
-    async def _inTime(self, waiting: "Deferred[Any]", what: str) -> None:
-        """
-        Wait, but not for ever: a dead disk must not keep the process alive.
-        """
-        done: Deferred[bool] = Deferred()
-        left = max(0.0, self._stopBy - self._reactor.seconds())
-        timer = self._reactor.callLater(left, done.callback, False)
-
-        def finished(result: Any) -> None:
-            if timer.active():
-                timer.cancel()
-                done.callback(True)
-
-        waiting.addErrback(self._failed)
-        waiting.addCallback(finished)
-        if not await done:
-            self._log.error(
-                "{what} {seconds:g} s after the stop; going without that",
-                what=what,
-                seconds=SHUTDOWN_TIMEOUT,
-            )
-
-    def _failed(self, failure: Failure) -> None:
-        self._log.failure("an error at the end", failure)
+            closing = Deferred.fromCoroutine(self._ledger.close())
+            if not await self.server.waitFor(closing, stopBy):
+                self._log.error("the ledger was not written in time")
 
 
 def _manhole(server: Server) -> Factory:

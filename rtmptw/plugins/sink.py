@@ -1,23 +1,25 @@
 """
-What you need to offer a sink of your own: the plugin's object, and a base class for
-the factory. Import it in a plugin file: it imports neither a reactor nor a sink.
+What you need to offer a sink of your own: the plugin's object, and base classes for the
+sink and its factory. A plugin file may import it, as it imports no reactor and no sink.
 """
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from inspect import getdoc
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from twisted.internet.interfaces import IPushProducer
 from twisted.plugin import IPlugin
 from twisted.python.reflect import namedAny
 from zope.interface import implementer
 
+from rtmptw.delivery import LOSSLESS, Delivery
 from rtmptw.interfaces import IFrameSink, IFrameSinkFactory, IFrameSinkPlugin
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-    from rtmptw.frames import StreamInfo
+    from rtmptw.frames import Frame, StreamInfo
 
 
 @implementer(IPlugin, IFrameSinkPlugin)
@@ -58,6 +60,70 @@ class SinkPlugin:
         return cast(IFrameSinkFactory, make(argstring))
 
 
+class FrameProducer(Protocol):
+    """
+    What hands frames to a sink, and what a sink says to it. It is an C{IPushProducer},
+    for type checkers that do not know zope.interface.
+    """
+
+    def pauseProducing(self) -> None:
+        """
+        "I am full." Frames wait, by the sink's delivery policy.
+        """
+
+    def resumeProducing(self) -> None:
+        """
+        "Go on."
+        """
+
+    def stopProducing(self) -> None:
+        """
+        "I am done": detach this sink.
+        """
+
+
+@implementer(IFrameSink)
+class FrameSink(ABC):
+    """
+    A sink to inherit from: write L{frameReceived}. The contract is
+    L{IFrameSink<rtmptw.interfaces.IFrameSink>}, which a class can also fulfil without
+    this one.
+
+    @cvar delivery: what gives way when the sink is slow; set another one in the class.
+    @ivar failure: why it ended before its stream did; set it before
+        C{self.producer.stopProducing()}.
+    @ivar stream: what it was told of its stream.
+    @ivar producer: what hands it its frames.
+    """
+
+    delivery: Delivery = LOSSLESS
+    failure: str = ""
+    stream: "StreamInfo"
+    producer: FrameProducer
+
+    def streamStarted(self, stream: "StreamInfo", producer: IPushProducer) -> None:
+        """
+        The stream begins for this sink. Call this if you override it.
+        """
+        self.stream = stream
+        self.producer = cast(FrameProducer, producer)
+
+    @abstractmethod
+    def frameReceived(self, frame: "Frame") -> None:
+        """
+        Override this: take the next frame. It must not block.
+        """
+
+    def streamEnded(self, reason: str) -> "Deferred[None] | None":
+        """
+        Nothing follows. Override this if there is something to put away.
+
+        @return: C{None}, or a L{Deferred<twisted.internet.defer.Deferred>} that fires
+            when all is put away.
+        """
+        return None
+
+
 @implementer(IFrameSinkFactory)
 class FrameSinkFactory(ABC):
     """
@@ -70,7 +136,7 @@ class FrameSinkFactory(ABC):
         """
 
     @abstractmethod
-    def buildSink(self, stream: "StreamInfo") -> IFrameSink | None:
+    def buildSink(self, stream: "StreamInfo") -> IFrameSink | FrameSink | None:
         """
         Override this.
 

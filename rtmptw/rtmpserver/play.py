@@ -4,6 +4,7 @@ Playing: a viewer of a live stream is one more sink of it.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
@@ -181,6 +182,9 @@ class PlaySink:
     """
     Sends a stream's frames to a viewer.
     """
+
+    #: A player that leaves is no failure.
+    failure: ClassVar[str] = ""
 
     __slots__ = ("_ended", "_form", "_streamID", "delivery", "producer", "sender")
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from socket import MSG_PEEK
 from typing import Any, cast
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IAddress,
@@ -535,6 +535,12 @@ class RTMPProtocol(Protocol):
 
     def _cutOff(self) -> None:
         self._timer = None
+        self.abort()
+
+    def abort(self) -> None:
+        """
+        Cut the connection off, whatever the peer has not taken yet.
+        """
         abort = getattr(self.transport, "abortConnection", None)
         if abort is not None:
             abort()
@@ -634,6 +640,7 @@ class RTMPFactory(Factory):
         """
         self.hub = hub
         self.connections: set[RTMPProtocol] = set()
+        self._closed: list[Deferred[None]] = []
         self._settings = settings or ServerSettings()
         self._authorizer = authorizer or AllowAll()
         self._viewing = Viewing(
@@ -661,16 +668,41 @@ class RTMPFactory(Factory):
             self._authorizer,
             self._viewing,
             self._readers,
-            self.connections.discard,
+            self._connectionEnded,
         )
         protocol.factory = self
         self.connections.add(protocol)
         return protocol
 
+    def _connectionEnded(self, protocol: RTMPProtocol) -> None:
+        self.connections.discard(protocol)
+        if not self.connections:
+            closed, self._closed = self._closed, []
+            for waiter in closed:
+                waiter.callback(None)
+
     def close(self, reason: str) -> None:
         """
-        End all conversations.
+        End all conversations. A client that does not take our last words is cut off
+        after L{LINGER} seconds.
         """
         for protocol in list(self.connections):
             if protocol.connected:
                 protocol.close(reason)
+
+    def whenClosed(self) -> "Deferred[None]":
+        """
+        @return: fires when nobody is connected: at once if nobody is.
+        """
+        if not self.connections:
+            return succeed(None)
+        closed: Deferred[None] = Deferred()
+        self._closed.append(closed)
+        return closed
+
+    def abort(self) -> None:
+        """
+        Cut all connections off, whatever they have not taken yet.
+        """
+        for protocol in list(self.connections):
+            protocol.abort()

@@ -7,8 +7,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.threads import blockingCallFromThread
 from twisted.logger import Logger
 from twisted.python import threadable
@@ -22,6 +23,9 @@ from rtmptw.hub.stream import Stream
 from rtmptw.interfaces import IFrameSource
 from rtmptw.plugins.arguments import splitArguments
 from rtmptw.sources.passing import Passing, copyOf
+
+if TYPE_CHECKING:
+    from rtmptw._pyav.encoding import Packet, Picture, Sound, Template
 
 #: Frames that wait to be given to the stream: a thread waits while there are so many;
 #: in the reactor's thread, which cannot wait, one more is refused.
@@ -55,7 +59,7 @@ def publish(
     *,
     video: str | None = None,
     audio: str | None = None,
-    reactor: Any = None,
+    reactor: IReactorTime | None = None,
     credentials: str | None = None,
 ) -> "Feed":
     """
@@ -126,12 +130,12 @@ class Feed:
     isFed: Final = True
 
     def __init__(
-        self, hub: StreamHub, reactor: Any, video: Encoder, audio: Encoder
+        self, hub: StreamHub, reactor: IReactorTime, video: Encoder, audio: Encoder
     ) -> None:
         self.name = ""
         self.ended = ""
         self._hub = hub
-        self._reactor = reactor
+        self._reactor: Any = reactor
         self._encoders = {FrameKind.VIDEO: video, FrameKind.AUDIO: audio}
         self._stream: Stream | None = None
         # Held while something is encoded, which takes time: what the reactor calls
@@ -175,7 +179,7 @@ class Feed:
     # What feeds it.
 
     def video(
-        self, picture: Any, at: float | None = None, format: str = "rgb24"
+        self, picture: "Picture", at: float | None = None, format: str = "rgb24"
     ) -> None:
         """
         Encode a picture and give it to the stream. When the size changes, a new codec
@@ -193,26 +197,26 @@ class Feed:
 
         @raise SinkError: if the encoder does not work.
         """
-        picture = pictureOf(picture, format)
+        image = pictureOf(picture, format)
         self._waitForRoom()
         with self._encoding:
-            seconds = self._timeOf(picture, at)
+            seconds = self._timeOf(image, at)
             if seconds is None:
                 seconds = Fraction(self._now())
             frames = []
             track = self._pictures
-            if track is not None and track.size != (picture.width, picture.height):
+            if track is not None and track.size != (image.width, image.height):
                 self._pictures = None
                 frames = track.finish()
                 track = None
             if track is None:
                 encoder = self._encoders[FrameKind.VIDEO]
-                track = self._pictures = PictureTrack(encoder, picture)
+                track = self._pictures = PictureTrack(encoder, image)
                 frames += self._describe(track)
-            frames += track.encode(picture, round(seconds * 1000))
+            frames += track.encode(image, round(seconds * 1000))
             self._hand(frames)
 
-    def audio(self, sound: Any, at: float | None = None) -> None:
+    def audio(self, sound: "Sound", at: float | None = None) -> None:
         """
         Encode sound and give it to the stream. When its format changes, a new codec
         header is sent.
@@ -243,7 +247,7 @@ class Feed:
             frames += track.encode(sound, seconds)
             self._hand(frames)
 
-    def packet(self, packet: Any, template: Any = None) -> None:
+    def packet(self, packet: "Packet", template: "Template | None" = None) -> None:
         """
         Give the stream a packet that is encoded already.
 
@@ -259,20 +263,20 @@ class Feed:
 
         @raise ValueError: if there is no template, or it is neither video nor audio.
         """
-        template = packet.stream if template is None else template
-        if template is None or template.type not in ("video", "audio"):
+        known: Any = packet.stream if template is None else template
+        if known is None or known.type not in ("video", "audio"):
             raise ValueError(
                 "a packet needs the stream of audio or video that it is of as its "
                 "template"
             )
         self._waitForRoom()
         with self._encoding:
-            kind = FrameKind.VIDEO if template.type == "video" else FrameKind.AUDIO
-            known, muxer = self._packets.get(kind, (None, None))
+            kind = FrameKind.VIDEO if known.type == "video" else FrameKind.AUDIO
+            before, muxer = self._packets.get(kind, (None, None))
             frames = []
-            if muxer is None or known is not template:
-                muxer = TrackMuxer(template)
-                self._packets[kind] = template, muxer
+            if muxer is None or before is not known:
+                muxer = TrackMuxer(known)
+                self._packets[kind] = known, muxer
                 frames = self._describe(muxer)
             self._hand(frames + muxer.mux(packet))
 

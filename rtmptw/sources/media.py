@@ -23,7 +23,6 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-import rtmptw
 from rtmptw.errors import NotAllowed, RemoteProtocolError
 from rtmptw.flv.body import frameFromMessage
 from rtmptw.flv.file import TagReader
@@ -152,7 +151,7 @@ class MediaPull(Pulling):
         self._retry = None
         self._paused = False
         order = json.dumps({"url": self._url, "loop": self._loop})
-        package = str(Path(rtmptw.__file__).parent.parent)
+        package = str(Path(__file__).parents[2])
         path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
         child = _Child(self, self._reactor.seconds())
         try:

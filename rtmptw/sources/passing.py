@@ -55,6 +55,7 @@ class Passing:
     """
 
     delivery = LOSSLESS
+    failure = ""
 
     def __init__(self, feed: Fed, kinds: frozenset[FrameKind]) -> None:
         self._feed = feed

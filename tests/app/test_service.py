@@ -15,7 +15,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from rtmptw.app.ledgerfile import LedgerFile, toJSON
-from rtmptw.app.service import SHUTDOWN_TIMEOUT, Config, RTMPService, ignoreHangUp
+from rtmptw.app.service import Config, RTMPService, ignoreHangUp
 from rtmptw.errors import SinkError
 from rtmptw.frames import StreamInfo
 from rtmptw.hub.ledger import Ledger
@@ -23,6 +23,7 @@ from rtmptw.hub.stream import SinkReport
 from rtmptw.interfaces import IFrameSink
 from rtmptw.plugins.sink import FrameSinkFactory
 from rtmptw.rtmp.serversession import ServerSettings
+from rtmptw.server import STOP_WITHIN
 from rtmptw.testing import RecordingSink
 from tests.rtmpserver.test_protocol import Connection
 
@@ -168,7 +169,7 @@ class ServiceTests(SynchronousTestCase):
         done = service.stopService()
         connection.lose()
         self.sinks.stopped = Deferred()
-        self.reactor.advance(SHUTDOWN_TIMEOUT - 0.1)
+        self.reactor.advance(STOP_WITHIN - 0.1)
         self.assertNoResult(done)
         self.reactor.advance(0.2)
         # One time for all: nobody gets more of it because others had it.

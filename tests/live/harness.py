@@ -9,19 +9,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall, deferLater
 
 from rtmptw.frames import FrameKind
-from rtmptw.hub.hub import StreamHub
 from rtmptw.hub.stream import SinkReport, Stream
 from rtmptw.interfaces import IFrameSinkFactory, IStreamAuthorizer
 from rtmptw.rtmp.serversession import ServerSettings
 from rtmptw.rtmpserver.play import PlaySettings
-from rtmptw.rtmpserver.protocol import RTMPFactory
+from rtmptw.server import Server
 from rtmptw.sinks.file.factory import FileSinkFactory
 from rtmptw.sinks.naming import parseRecording
 from tests.live.media import Mux
@@ -101,27 +98,26 @@ class LiveServer:
         self.reactor = reactor
         self.folder = folder
         files = FileSinkFactory(parseRecording(f"{folder}{arguments}"))
-        self._sinks = [("file", files), *(others or [])]
-        for _, factory in self._sinks:
-            factory.startFactory(reactor)
         self.reports: dict[tuple[str, str], SinkReport] = {}
-        self.hub = StreamHub(
+        self.server = Server(
             reactor,
-            self._sinks,
+            sinks=[("file", files), *(others or [])],
+            authorizer=authorizer,
+            settings=settings,
+            play=play,
             graceTime=graceTime,
             gopCache=gopCache,
             sinkEnded=self._sinkEnded,
         )
-        self.factory = RTMPFactory(self.hub, settings, authorizer, play)
+        self.hub = self.server.hub
+        self.factory = self.server.factory
         self._port: IListeningPort | None = None
 
     async def start(self) -> "LiveServer":
         """
         Listen on a port that is free.
         """
-        self._port = await TCP4ServerEndpoint(
-            self.reactor, 0, interface="127.0.0.1"
-        ).listen(Factory.forProtocol(lambda: self.factory.buildProtocol(None)))
+        self._port = await self.server.listen("tcp:0:interface=127.0.0.1")
         return self
 
     @property
@@ -203,17 +199,7 @@ class LiveServer:
         """
         End everything, and wait until all connections are gone.
         """
-        if self._port is not None:
-            await self._port.stopListening()
-        await self.hub.shutdown("the test is over")
-        self.factory.close("the test is over")
-        await self.until(lambda: not self.factory.connections)
-        await DeferredList(
-            [
-                stopped
-                for _, factory in self._sinks
-                if (stopped := factory.stopFactory()) is not None
-            ]
-        )
+        await self.server.stop("the test is over")
+        assert not self.factory.connections
         # The worker threads hand their last results over.
         await deferLater(self.reactor, 0)

@@ -10,7 +10,7 @@ import pytest_twisted
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
-from rtmptw.server import LiveStream, Server
+from rtmptw.server import LiveStream
 from tests.live.harness import ROOT, LiveServer, Publisher
 from tests.live.media import H264_AAC, VIDEO, Mux, encode, isHeader, mediaTags
 from tests.live.programs import Program
@@ -26,7 +26,7 @@ async def test_framesInALoop(serve: Serve) -> None:
     """
     pytest.importorskip("numpy")
     live = await serve()
-    server = Server(live.hub, live.factory, live.reactor)
+    server = live.server
     waiting: Deferred[LiveStream] = server.whenPublished("live/cam")
     threads: list[Deferred[int]] = []
     streams: list[LiveStream] = []
@@ -55,7 +55,7 @@ async def test_publishWhatIsDecoded(serve: Serve) -> None:
     One stream becomes another within the program: as many pictures.
     """
     live = await serve()
-    server = Server(live.hub, live.factory, live.reactor)
+    server = live.server
     waiting = server.whenPublished("live/cam")
     publisher = Publisher(live.reactor, Mux(encode(H264_AAC), live.url(), paced=True))
     stream = await waiting

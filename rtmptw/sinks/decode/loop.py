@@ -8,7 +8,12 @@ from datetime import datetime
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.interfaces import IPushProducer, IReactorCore
+from twisted.internet.interfaces import (
+    IPushProducer,
+    IReactorCore,
+    IReactorFromThreads,
+    IReactorTime,
+)
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -52,7 +57,7 @@ class DecodedFrames:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: IReactorTime,
         *,
         format: str = "native",
         policy: str = "lossless",
@@ -61,7 +66,7 @@ class DecodedFrames:
         keyframes: bool = False,
         media: str = "video",
         track: int = 0,
-        lane: Callable[[Any, str], Lane] = Lane,
+        lane: Callable[[IReactorFromThreads, str], Lane] = Lane,
         now: Callable[[], datetime] = wallClock,
     ) -> None:
         """
@@ -85,7 +90,7 @@ class DecodedFrames:
         self.delivery: Delivery = wanted.delivery
         self.failure = ""
         self.given = 0
-        self._reactor = reactor
+        self._reactor: Any = reactor
         self._form = wanted.form()
         self._makeLane = lane
         self._decoding = Decoding(reactor, wanted, self._goOn, lane, now)

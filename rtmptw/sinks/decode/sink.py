@@ -2,17 +2,15 @@
 Gives decoded pictures and sound to your Python code.
 """
 
-import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.python.reflect import namedAny
 from twisted.python.usage import UsageError
 from zope.interface import implementer
 
@@ -24,8 +22,9 @@ from rtmptw.interfaces import IFrameSink, IFrameSinkFactory, IHubUser
 from rtmptw.lane import Lane
 from rtmptw.plugins.arguments import numberFrom, splitArguments
 from rtmptw.plugins.sink import FrameSinkFactory
-from rtmptw.sinks.decode.decoding import DecodedFrame, Decoding, Form, Wanted, wallClock
+from rtmptw.sinks.decode.decoding import DecodedFrame, Decoding, Wanted, wallClock
 from rtmptw.sinks.decode.loop import DecodedFrames
+from rtmptw.sinks.decode.usercode import Caller, DecodedStream, Outcome, UserCode
 
 __all__ = [
     "DecodeSink",
@@ -38,195 +37,6 @@ __all__ = [
 
 #: An exception in every call is told of once in so many seconds.
 _SAY_AGAIN = 10.0
-
-#: The methods of a class, and what is decoded for them.
-_METHODS = {FrameKind.VIDEO: "videoFrame", FrameKind.AUDIO: "audioFrame"}
-
-
-class DecodedStream:
-    """
-    What your code is told of the stream.
-
-    @ivar info: its name and where it comes from.
-    @ivar name: its public name, C{"live/cam"} for example.
-    @ivar hub: the L{StreamHub<rtmptw.hub.hub.StreamHub>}, to publish what you make of
-        it; C{None} where the sink was made without a server.
-    @ivar reactor: where the server runs. Your code runs in a thread: call what is not
-        made for threads with C{reactor.callFromThread}.
-    """
-
-    def __init__(self, info: StreamInfo, hub: Any, reactor: Any) -> None:
-        self.info = info
-        self.hub = hub
-        self.reactor = reactor
-
-    @property
-    def name(self) -> str:
-        """
-        The public name.
-        """
-        return self.info.name
-
-
-@dataclass(frozen=True, slots=True)
-class UserCode:
-    """
-    Your function or class.
-
-    @ivar name: what to call it in the log.
-    @ivar function: called with each frame and the stream; C{None} for a class.
-    @ivar objects: called with the stream, makes what has the methods C{videoFrame},
-        C{audioFrame} and C{ended}, or some of them; C{None} for a function.
-    """
-
-    name: str
-    function: Callable[[DecodedFrame, DecodedStream], object] | None = None
-    objects: Callable[[DecodedStream], Any] | None = None
-
-    @classmethod
-    def fromObject(cls, name: str, found: Any) -> "UserCode":
-        """
-        @raise ValueError: with a sentence, if it is neither a function nor a class
-            that would do.
-        """
-        if inspect.isclass(found):
-            if not any(hasattr(found, method) for method in _METHODS.values()):
-                raise ValueError(
-                    f"The class {name} has neither videoFrame nor audioFrame."
-                )
-            return cls(name, objects=found)
-        if not callable(found):
-            raise ValueError(
-                f"{name} is no function and no class, but {type(found).__name__}."
-            )
-        return cls(name, function=found)
-
-    @classmethod
-    def fromName(cls, name: str) -> "UserCode":
-        """
-        Import it.
-
-        @param name: C{package.module.callable}.
-
-        @raise ValueError: with a sentence, if that does not work.
-        """
-        try:
-            found = namedAny(name)
-        except Exception as error:
-            # It may be anything: the module is anybody's code.
-            said = " ".join(str(error).split())
-            raise ValueError(
-                f"Cannot import {name!r}: {type(error).__name__}: {said}"
-            ) from None
-        if inspect.ismodule(found):
-            raise ValueError(
-                f"{name!r} is a module; say which function or class of it: {name}.NAME."
-            )
-        return cls.fromObject(name, found)
-
-    def media(self) -> str:
-        """
-        @return: what a class has methods for: C{video}, C{audio} or C{both}.
-        """
-        has = [
-            kind for kind, method in _METHODS.items() if hasattr(self.objects, method)
-        ]
-        return "both" if len(has) == 2 else has[0].name.lower()
-
-
-@dataclass(slots=True)
-class _Outcome:
-    """
-    What came of some calls of your code.
-
-    @ivar given: how many frames it got.
-    @ivar errors: how many exceptions there were.
-    @ivar failure: the first of them.
-    @ivar isOver: whether it is to get no more.
-    """
-
-    given: int = 0
-    errors: int = 0
-    failure: Failure | None = None
-    isOver: bool = False
-
-    def failed(self) -> None:
-        """
-        Write down the exception at hand.
-        """
-        self.errors += 1
-        if self.failure is None:
-            self.failure = Failure()
-
-
-class _Caller:
-    """
-    Calls your code; all of it in one lane.
-    """
-
-    def __init__(
-        self, code: UserCode, stream: DecodedStream, form: Form, detach: bool
-    ) -> None:
-        self._code = code
-        self._stream = stream
-        self._form = form
-        self._detach = detach
-        self._object: Any = None
-        self._calls: dict[FrameKind, Callable[[DecodedFrame], object]] = {}
-
-    def start(self) -> _Outcome:
-        """
-        Make the object. Without it there is nothing to do.
-        """
-        outcome = _Outcome()
-        if self._code.objects is not None:
-            try:
-                self._object = self._code.objects(self._stream)
-            except Exception:
-                # It is anybody's code.
-                outcome.failed()
-                outcome.isOver = True
-                return outcome
-        for kind, method in _METHODS.items():
-            self._calls[kind] = getattr(self._object, method, self._callFunction)
-        return outcome
-
-    def _callFunction(self, frame: DecodedFrame) -> object:
-        function = self._code.function
-        return None if function is None else function(frame, self._stream)
-
-    def call(self, decoded: list[Decoded]) -> _Outcome:
-        """
-        Give it some frames.
-        """
-        outcome = _Outcome()
-        for one in decoded:
-            outcome.given += 1
-            try:
-                self._calls[one.kind](self._form.give(one))
-            except Exception:
-                # As in start.
-                outcome.failed()
-                if self._detach:
-                    outcome.isOver = True
-                    break
-        return outcome
-
-    def end(self, reason: str) -> _Outcome:
-        """
-        Tell it that no more comes.
-        """
-        outcome = _Outcome()
-        ended = getattr(self._object, "ended", None)
-        if ended is not None:
-            try:
-                ended(reason)
-            except Exception:
-                # As in start.
-                outcome.failed()
-        self._object = None
-        self._calls = {}
-        return outcome
 
 
 @implementer(IFrameSink)
@@ -275,7 +85,7 @@ class DecodeSink:
         self._name = ""
         self._producer: IPushProducer | None = None
         self._lane: Lane | None = None
-        self._caller: _Caller | None = None
+        self._caller: Caller | None = None
         self._isCalling = False
         self._isMade = False
         self._saidAt = float("-inf")
@@ -290,13 +100,13 @@ class DecodeSink:
         self._producer = producer
         self._lane = self._makeLane(self._reactor, f"call {self._code.name}")
         self._decoding.start(stream, producer)
-        self._caller = _Caller(
+        self._caller = Caller(
             self._code,
             DecodedStream(stream, self._hub, self._reactor),
             self._wanted.form(),
             self._detach,
         )
-        self._run(self._started, self._caller.start)
+        self._run(self._started, partial(self._lane.run, self._caller.start))
 
     def frameReceived(self, frame: Frame) -> None:
         """
@@ -321,27 +131,51 @@ class DecodeSink:
 
     def _run(
         self,
-        then: Callable[[_Outcome], None],
-        work: Callable[..., _Outcome],
-        *arguments: Any,
+        then: Callable[[Outcome], None],
+        work: Callable[[], "Deferred[Outcome]"],
     ) -> None:
         self._isCalling = True
-        assert self._lane is not None
-        working = self._lane.run(work, *arguments)
+        working = work()
         working.addCallback(self._returned, then)
         working.addErrback(self._broken)
 
-    def _returned(self, outcome: _Outcome, then: Callable[[_Outcome], None]) -> None:
+    def _call(self, caller: Caller, decoded: list[Decoded]) -> "Deferred[Outcome]":
+        assert self._lane is not None
+        if caller.isAsync:
+            return Deferred.fromCoroutine(self._give(caller, self._lane, decoded))
+        return self._lane.run(caller.call, decoded)
+
+    def _callEnd(self, caller: Caller) -> "Deferred[Outcome]":
+        assert self._lane is not None
+        if caller.isEndAsync:
+            return Deferred.fromCoroutine(caller.endAsync(self._reason))
+        return self._lane.run(caller.end, self._reason)
+
+    async def _give(
+        self, caller: Caller, lane: Lane, decoded: list[Decoded]
+    ) -> Outcome:
+        """
+        As C{Caller.call}, for code that is awaited.
+        """
+        outcome = Outcome()
+        for one in decoded:
+            frame = await lane.run(caller.convert, one)
+            outcome.add(await caller.give(frame, lane.run))
+            if outcome.isOver:
+                break
+        return outcome
+
+    def _returned(self, outcome: Outcome, then: Callable[[Outcome], None]) -> None:
         self._isCalling = False
         self.given += outcome.given
         self._tellErrors(outcome)
         then(outcome)
 
-    def _started(self, outcome: _Outcome) -> None:
+    def _started(self, outcome: Outcome) -> None:
         self._isMade = not outcome.isOver
         self._called(outcome)
 
-    def _called(self, outcome: _Outcome) -> None:
+    def _called(self, outcome: Outcome) -> None:
         if outcome.isOver and outcome.failure is not None:
             self._fail(f"{_nameOf(outcome.failure)} in {self._code.name}")
         self._goOn()
@@ -360,15 +194,15 @@ class DecodeSink:
         decoded = [] if self.failure else self._decoding.take()
         self._isCalling = False
         if decoded:
-            self._run(self._called, self._caller.call, decoded)
+            self._run(self._called, partial(self._call, self._caller, decoded))
         elif self._done is not None and self._decoding.isOver:
             if self._isMade:
                 self._isMade = False
-                self._run(self._finish, self._caller.end, self._reason)
+                self._run(self._finish, partial(self._callEnd, self._caller))
             else:
-                self._finish(_Outcome())
+                self._finish(Outcome())
 
-    def _tellErrors(self, outcome: _Outcome) -> None:
+    def _tellErrors(self, outcome: Outcome) -> None:
         """
         Log the first exception with its traceback, and then now and again one, with
         how many there were.
@@ -403,7 +237,7 @@ class DecodeSink:
             assert self._producer is not None
             self._producer.stopProducing()
 
-    def _finish(self, outcome: _Outcome) -> None:
+    def _finish(self, outcome: Outcome) -> None:
         counts = self._decoding.counts
         skipped = self._decoding.skipped
         self._log.info(
@@ -470,7 +304,8 @@ class DecodeSinkFactory(FrameSinkFactory):
         media=audio or media=both gives it sound. A class is called with the stream and
         makes one object for it; of its methods videoFrame(frame), audioFrame(frame) and
         ended(reason) it has those that it needs. All is called in a thread, one call at
-        a time for each stream.
+        a time for each stream. What is declared async is awaited in the reactor's
+        thread, where it must not block.
 
         A frame has image (a picture) or samples (sound), pts in seconds, arrived
         (when it came, by the wall clock), keyframe, track and kind. Pictures and

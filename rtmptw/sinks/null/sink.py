@@ -25,6 +25,7 @@ class NullSink:
 
     _log = Logger()
 
+    failure: str = ""
     delivery: Delivery = LOSSLESS
 
     def __init__(self) -> None:

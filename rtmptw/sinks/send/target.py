@@ -12,7 +12,6 @@ from urllib.parse import quote, urlsplit
 
 from twisted.python.usage import UsageError
 
-import rtmptw
 from rtmptw.delivery import Delivery, Policy
 from rtmptw.frames import StreamInfo
 from rtmptw.sinks.child import Command
@@ -74,7 +73,7 @@ class Target:
                 **self.options,
             },
         }
-        package = str(Path(rtmptw.__file__).parent.parent)
+        package = str(Path(__file__).parents[3])
         path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
         # Nothing of it is in the arguments, which every user of the machine can read.
         return Command(

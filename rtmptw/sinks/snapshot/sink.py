@@ -119,6 +119,7 @@ class SnapshotSink:
 
     #: It takes each frame at once: nothing ever waits.
     delivery: Delivery = LATEST
+    failure: str = ""
 
     def __init__(
         self,

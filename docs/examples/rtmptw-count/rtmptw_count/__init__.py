@@ -3,25 +3,16 @@ A sink for rtmptw that counts frames.
 """
 
 from twisted.logger import Logger
-from zope.interface import implementer
 
-from rtmptw.delivery import LOSSLESS
-from rtmptw.frames import Role
-from rtmptw.interfaces import IFrameSink
-from rtmptw.plugins.sink import FrameSinkFactory
+from rtmptw import FrameSink, FrameSinkFactory, Role
 
 
-@implementer(IFrameSink)
-class CountSink:
+class CountSink(FrameSink):
     log = Logger()
-    delivery = LOSSLESS
 
     def __init__(self, label):
         self.label = label
         self.frames = 0
-
-    def streamStarted(self, stream, producer):
-        self.name = stream.name
 
     def frameReceived(self, frame):
         if frame.role is Role.CODED:
@@ -31,7 +22,7 @@ class CountSink:
         self.log.info(
             "{label}: {name} had {frames} frames",
             label=self.label,
-            name=self.name,
+            name=self.stream.name,
             frames=self.frames,
         )
 

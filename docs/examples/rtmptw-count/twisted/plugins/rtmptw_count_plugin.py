@@ -2,6 +2,6 @@
 What rtmptw-count adds to rtmptw: the sink C{count}.
 """
 
-from rtmptw.plugins.sink import SinkPlugin
+from rtmptw import SinkPlugin
 
 countSink = SinkPlugin("count", "[:LABEL]", "rtmptw_count.CountSinkFactory")
