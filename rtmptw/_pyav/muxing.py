@@ -18,7 +18,8 @@ import av.error
 from rtmptw._pyav.samples import Sample, samplesOf
 from rtmptw.errors import ProtocolError, SinkError
 from rtmptw.flv import file as flvfile
-from rtmptw.frames import Codec, Frame, FrameKind
+from rtmptw.frames import Codec, Frame, FrameKind, Role
+from rtmptw.keyframes import LeadingTrack
 from rtmptw.rtmp import amf0
 from rtmptw.rtmp.amf import AMFObject
 
@@ -468,6 +469,7 @@ class Remuxer:
         self._tracks: dict[TrackKey, Head] = {}
         self._muxer: Muxer | None = None
         self._turning = False
+        self._leading = LeadingTrack()
         self._started = 0
         self._highest: int | None = None
         self._lag = 0
@@ -482,13 +484,17 @@ class Remuxer:
         """
         if frame.name == "onMetaData":
             self._opening.announce(frame.payload)
-        for sample in samplesOf(frame):
+        samples = samplesOf(frame)
+        if samples or frame.role is Role.END:
+            self._leading.follow(frame)
+        begins = self._leading.begins(frame)
+        for sample in samples:
             if sample.isConfig:
                 self._configure(sample)
             else:
                 self._clock(sample)
                 if self._muxer is not None:
-                    self._turnIfDue(sample)
+                    self._turnIfDue(sample, begins)
                 if self._muxer is not None:
                     self._muxer.write(sample)
                 else:
@@ -542,9 +548,11 @@ class Remuxer:
             behind = self._highest - sample.timestamp
             self._lag = max(self._lag, min(behind, MAX_LAG))
 
-    def _turnIfDue(self, sample: Sample) -> None:
+    def _turnIfDue(self, sample: Sample, begins: bool) -> None:
         """
         End the container if it cannot take the sample, or is full.
+
+        @param begins: whether the next one can begin with it.
         """
         assert self._muxer is not None
         key = sample.kind, sample.track
@@ -554,7 +562,7 @@ class Remuxer:
                 self._endPart(f"{codecName(sample.codec)} comes in")
         elif key in self._configs or track.codec is not sample.codec:
             self._endPart(f"the {codecName(sample.codec)} changes")
-        elif key == next(iter(self._tracks)) and sample.isKey:
+        elif begins:
             milliseconds = sample.timestamp - self._started
             if self._isFull(milliseconds, self._muxer.counts.bytes):
                 self._endPart("")

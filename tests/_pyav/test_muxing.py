@@ -546,6 +546,31 @@ class TrackTests(SynchronousTestCase):
             for kind, packets in wanted.items():
                 self.assertEqual(together[kind], [packet[0] for packet in packets])
 
+    def test_soundGoesOnRotatingWhenTheVideoHasEnded(self) -> None:
+        """
+        The encoder has said that no more pictures come; while they may, sound does not
+        begin a file.
+        """
+        frames = framesOf(encode(Media(frames=200, options=H264_AAC.options)))
+        end = frameFromMessage(FrameKind.VIDEO, 1000, b"\x17\x02\0\0\0")
+        sound = [
+            frame
+            for frame in frames
+            if frame.timestamp <= 1000 or frame.kind is FrameKind.AUDIO
+        ]
+        early = sum(frame.timestamp <= 1000 for frame in sound)
+        for given, count in (
+            (sound, 1),
+            ([*sound[:early], end, *sound[early:]], 4),
+        ):
+            containers = Containers("mkv", isFull=lambda ms, size: ms >= 2500)
+            containers.remux(given)
+            self.assertEqual(len(containers.files), count)
+            self.assertEqual(
+                sum(len(containers.packets(n)["audio"]) for n in range(count)),
+                sum(f.kind is FrameKind.AUDIO and not f.isHeader for f in given),
+            )
+
 
 class StrangeTests(SynchronousTestCase):
     """

@@ -844,6 +844,19 @@ class RotationTests(RecordingTestCase):
         names = self.record(frames, ":name={part}.flv:rotate=1")
         self.assertEqual([len(coded(self.tags(name))) for name in names], [2, 1])
 
+    def test_theLowestTrackRotates(self) -> None:
+        """
+        Even if it comes in later; when it has ended, the next one.
+        """
+        frames = [
+            video(0, True), video(10, True), video(2000, True), video(2010, True),
+            VIDEO_END, audio(4000), video(4010, True), audio(6020),
+        ]  # fmt: skip
+        for n in (0, 2, 6):
+            frames[n].tracks = (1,)
+        names = self.record(frames, ":name={part}.flv:rotate=1")
+        self.assertEqual([len(coded(self.tags(name))) for name in names], [3, 2, 2])
+
     def test_filesStaySmallerThanAsked(self) -> None:
         """
         A new part begins before the group that would be too much.

@@ -17,6 +17,7 @@ from rtmptw.delivery import LOSSLESS, Delivery
 from rtmptw.flv import file as flvfile
 from rtmptw.frames import CodecHeaders, Frame, FrameKind, Role, StreamInfo
 from rtmptw.interfaces import IFrameSink
+from rtmptw.keyframes import LeadingTrack
 from rtmptw.lane import Lane
 from rtmptw.sinks.naming import Recording
 from rtmptw.sinks.recording.contents import (
@@ -172,8 +173,7 @@ class FileSink:
         self._early: list[Frame] = []
         self._earlyBytes = 0
         self._earlyLost = False
-        self._hasVideo = False
-        self._mainTrack = 0
+        self._leading = LeadingTrack()
 
         # The clock of the stream.
         self._highest: int | None = None
@@ -217,8 +217,8 @@ class FileSink:
         if frame.isHeader:
             self._headers.remember(frame)
         elif frame.role is _END and frame.kind is _VIDEO:
-            # No more key frames come: from now on the audio turns the pages.
-            self._hasVideo = self._hasVideo and self._mainTrack not in frame.tracks
+            # If no more key frames come, the audio turns the pages from now on.
+            self._leading.follow(frame)
         if isMedia(frame):
             self._mediaReceived(frame)
         elif self._part is None:
@@ -254,13 +254,12 @@ class FileSink:
 
     def _mediaReceived(self, frame: Frame) -> None:
         timestamp = frame.timestamp
-        if frame.kind is _VIDEO and not self._hasVideo:
-            self._hasVideo = True
-            self._mainTrack = min(frame.tracks, default=0)
+        if frame.isKey:
+            self._leading.follow(frame)
         if self._part is None:
             early = 0 <= timestamp <= MAX_START
             self._beginPart(frame, 0 if early else timestamp)
-        elif self._mayTurn(frame):
+        elif self._leading.begins(frame):
             size = self._contents.size
             # The group that begins is probably as large as the one that ends.
             expected = size + size - self._groupStart
@@ -279,14 +278,6 @@ class FileSink:
         if frame.isKey:
             # Whatever happens now, all up to a picture is there.
             self._flush()
-
-    def _mayTurn(self, frame: Frame) -> bool:
-        """
-        @return: whether a part can begin with this frame.
-        """
-        if self._hasVideo:
-            return frame.isKey and self._mainTrack in frame.tracks
-        return frame.kind is _AUDIO
 
     def _isFull(self, timestamp: int, size: int) -> bool:
         """

@@ -1,0 +1,127 @@
+"""
+Where decoding can begin: which key frames lead, and what has to wait for one.
+"""
+
+from typing import Final
+
+from rtmptw.frames import Frame, FrameKind, Role
+
+#: So many ms after the last picture, sound goes on alone.
+VIDEO_GONE: Final = 3000
+
+# To look a member up in its class costs more than to compare it.
+_VIDEO: Final = FrameKind.VIDEO
+_AUDIO: Final = FrameKind.AUDIO
+_CODED: Final = Role.CODED
+_END: Final = Role.END
+
+
+class LeadingTrack:
+    """
+    Knows which of a stream's video tracks leads: the lowest that has had a key frame
+    and has not ended. Groups of pictures, and the files of a recording, begin with its
+    key frames; those of the other tracks come in the middle.
+
+    @ivar track: its number; C{None} while there is none.
+    """
+
+    __slots__ = ("_tracks", "track")
+
+    def __init__(self) -> None:
+        self.track: int | None = None
+        # Enhanced RTMP numbers tracks with a byte, so this is bounded.
+        self._tracks: set[int] = set()
+
+    def follow(self, frame: Frame) -> None:
+        """
+        Learn from the next frame of the stream. Only key frames and ends of video
+        sequences tell anything.
+        """
+        if frame.isKey:
+            self._tracks.update(frame.tracks)
+        elif frame.role is _END and frame.kind is _VIDEO:
+            self._tracks.difference_update(frame.tracks)
+        else:
+            return
+        self.track = min(self._tracks) if self._tracks else None
+
+    def forget(self) -> None:
+        """
+        Another source takes the stream over, with tracks of its own.
+        """
+        self._tracks.clear()
+        self.track = None
+
+    def leads(self, frame: Frame) -> bool:
+        """
+        @param frame: of video.
+        @return: whether it is of the track that leads, or of a lower one; while none
+            leads, each does.
+        """
+        track = self.track
+        return track is None or any(number <= track for number in frame.tracks)
+
+    def begins(self, frame: Frame) -> bool:
+        """
+        @param frame: coded.
+        @return: whether a recording can begin with it: with a key frame that leads, or
+            with any sound if there is no video.
+        """
+        if self.track is None:
+            return frame.kind is _AUDIO
+        return frame.isKey and self.leads(frame)
+
+
+class KeyGate:
+    """
+    After a gap, keeps back what cannot be decoded: the video up to the next key frame
+    that leads, and the sound that belongs to it. When the leading track has shown
+    nothing for L{VIDEO_GONE} ms, sound goes on alone, and any key frame is welcome.
+
+    @ivar isClosed: whether it keeps anything back.
+    """
+
+    __slots__ = ("_leading", "_videoTime", "isClosed")
+
+    def __init__(self, leading: LeadingTrack) -> None:
+        """
+        @param leading: of the stream; somebody else lets it follow the frames.
+        """
+        self.isClosed: bool = False
+        self._leading = leading
+        # When the leading track was seen last.
+        self._videoTime: int = 0
+
+    def close(self, timestamp: int) -> None:
+        """
+        Wait for a key frame.
+
+        @param timestamp: of the last picture, or the stream's time now, in ms.
+        """
+        self.isClosed = True
+        self._videoTime = timestamp
+
+    def closeAgain(self) -> None:
+        """
+        Wait for a key frame; the sound need not, if it has gone on alone before.
+        """
+        self.isClosed = True
+
+    def passes(self, frame: Frame) -> bool:
+        """
+        @param frame: the next one of the stream.
+        @return: whether it is of use; a key frame that is opens the gate.
+        """
+        if not self.isClosed or frame.isHeader:
+            return True
+        isGone = frame.timestamp - self._videoTime >= VIDEO_GONE
+        if frame.kind is not _VIDEO or frame.role is not _CODED:
+            # Sound without its pictures is of no use, until the pictures stay away.
+            return isGone
+        leads = self._leading.leads(frame)
+        if frame.isKey and (leads or isGone):
+            self.isClosed = False
+            return True
+        if leads:
+            self._videoTime = frame.timestamp
+        return False
