@@ -19,8 +19,9 @@ from rtmptw.delivery import LOSSLESS
 from rtmptw.flv.body import frameFromMessage
 from rtmptw.frames import Frame, FrameKind, StreamInfo
 from rtmptw.hub.ledger import Ledger
-from rtmptw.hub.outlet import Outlet
-from rtmptw.interfaces import IFrameSink
+from rtmptw.hub.multicast import Multicast
+from rtmptw.hub.outlet import Outlet, OutletOwner
+from rtmptw.interfaces import IFrameSink, IMulticastTarget
 from rtmptw.rtmp.chunkreader import (
     SET_CHUNK_SIZE,
     ChunkReader,
@@ -100,6 +101,33 @@ class _Sink:
         """
 
     def streamEnded(self, reason: str) -> None:
+        """
+        Nothing.
+        """
+
+
+class _Owner(OutletOwner):
+    """
+    Stands for the stream, and does nothing.
+    """
+
+    def pressureChanged(self, outlet: Outlet) -> None:
+        """
+        Nothing.
+        """
+
+    def outletEnded(self, outlet: Outlet) -> None:
+        """
+        Nothing.
+        """
+
+    def join(self, outlet: Outlet, target: IMulticastTarget) -> Multicast:
+        """
+        @return: what nobody reads.
+        """
+        return Multicast(target)
+
+    def part(self, outlet: Outlet, multicast: Multicast) -> None:
         """
         Nothing.
         """
@@ -191,10 +219,9 @@ def _handing(isPaused: bool) -> Subject:
     frames = makeFrames(_STREAM)
 
     def work() -> None:
-        outlet = Outlet(
-            "null", _Sink(), lambda outlet: None, lambda outlet: None, time.monotonic
-        )
-        outlet.start(makeStreamInfo())
+        owner = _Owner(makeStreamInfo(), time.monotonic)
+        outlet = Outlet("null", _Sink(), owner)
+        outlet.start()
         for frame in frames:
             if isPaused:
                 outlet.pauseProducing()

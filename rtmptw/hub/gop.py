@@ -6,6 +6,7 @@ once.
 from typing import Final
 
 from rtmptw.frames import Frame, FrameKind, Role
+from rtmptw.keyframes import LeadingTrack
 
 #: A longer group is not kept: whoever joins would lag by as much.
 MAX_MILLISECONDS: Final = 10_000
@@ -21,17 +22,21 @@ class GroupOfPictures:
     them is dropped whole, as half of one cannot be decoded.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, leading: LeadingTrack) -> None:
+        """
+        @param leading: says which key frames begin a group; somebody else lets it
+            follow the frames, before they are added here.
+        """
+        self._leading = leading
         self._frames: list[Frame] = []
         self._bytes = 0
         self._since = 0
-        self._track: int | None = None
 
     def add(self, frame: Frame) -> None:
         """
         Take the next frame of the stream, no header.
         """
-        if frame.isKey and self._begins(frame):
+        if frame.isKey and self._leading.leads(frame):
             self._frames = [frame]
             self._bytes = frame.size
             self._since = frame.timestamp
@@ -47,16 +52,6 @@ class GroupOfPictures:
             or len(frames) > MAX_FRAMES
         ):
             self.clear()
-
-    def _begins(self, frame: Frame) -> bool:
-        """
-        Whether a key frame begins a group: those of the lowest track do.
-        """
-        lowest = min(frame.tracks)
-        if self._track is None or lowest <= self._track:
-            self._track = lowest
-            return True
-        return False
 
     def clear(self) -> None:
         """

@@ -2,7 +2,18 @@
 The books of one sink: where every frame that came for it went.
 """
 
+from typing import Final
+
 from rtmptw.frames import Frame
+
+# Why frames are dropped.
+TOO_SLOW: Final = "too-slow"
+AWAITING_KEYFRAME: Final = "awaiting-keyframe"
+NOT_NEWEST: Final = "not-newest"
+SINK_FAILED: Final = "sink-failed"
+DETACHED: Final = "detached"
+SUPERSEDED: Final = "superseded"
+NOT_WANTED: Final = "not-wanted"
 
 
 class Ledger:

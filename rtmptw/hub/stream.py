@@ -13,13 +13,14 @@ from rtmptw.frames import CodecHeaders, Frame, FrameKind, Role, StreamInfo
 from rtmptw.hub.gop import GroupOfPictures
 from rtmptw.hub.ledger import Ledger
 from rtmptw.hub.multicast import Multicast
-from rtmptw.hub.outlet import Outlet
+from rtmptw.hub.outlet import Outlet, OutletOwner
 from rtmptw.hub.timeline import Timeline
 from rtmptw.interfaces import IFrameSink, IFrameSource, IMulticastTarget
 
 # To look a member up in its class costs more than to compare it.
 _VIDEO: Final = FrameKind.VIDEO
 _AUDIO: Final = FrameKind.AUDIO
+_CODED: Final = Role.CODED
 _UNKNOWN: Final = Role.UNKNOWN
 
 
@@ -44,11 +45,10 @@ class SinkReport:
     failure: str
 
 
-class Stream:
+class Stream(OutletOwner):
     """
     A live stream.
 
-    @ivar info: its name and where it came from.
     @ivar source: what gives it frames; C{None} in the grace time.
     @ivar credentials: what its publisher showed.
     @ivar headers: metadata and codec headers so far.
@@ -75,7 +75,7 @@ class Stream:
         @param seconds: the monotonic clock.
         @param viewersChanged: called when L{viewers} has changed.
         """
-        self.info = info
+        super().__init__(info, seconds)
         self.source: IFrameSource | None = None
         self.credentials: str | None = None
         self.headers = CodecHeaders()
@@ -87,9 +87,8 @@ class Stream:
         self.malformed = 0
         self.publishers = 0
         self.pauses = 0
-        self._gop = GroupOfPictures() if gopCache else None
+        self._gop = GroupOfPictures(self.leading) if gopCache else None
         self._sinkEnded = sinkEnded
-        self._seconds = seconds
         self._viewersChanged = viewersChanged
         self._hasVideo = False
         # Replaced, never changed, so that a sink may leave while a frame goes round.
@@ -133,6 +132,7 @@ class Stream:
         """
         if self.publishers:
             self.timeline.sourceReplaced()
+            self.leading.forget()
             if self._gop is not None:
                 self._gop.clear()
         self.publishers += 1
@@ -150,22 +150,13 @@ class Stream:
         @param viewer: whether the sink serves somebody who watches.
         @return: its outlet; C{outlet.detach(reason)} ends it.
         """
-        outlet = Outlet(
-            name,
-            sink,
-            self._pressureChanged,
-            self._outletEnded,
-            self._seconds,
-            viewer,
-            self._together,
-            self._apart,
-        )
+        outlet = Outlet(name, sink, self, viewer)
         self._outlets = (*self._outlets, outlet)
         self._separate = (*self._separate, outlet)
         if viewer:
             self.viewers += 1
             self._viewersChanged(self)
-        outlet.start(self.info)
+        outlet.start()
         group = [] if self._gop is None else self._gop.frames()
         if self._hasVideo and not group:
             outlet.awaitKeyframe(self.timeline.position)
@@ -193,43 +184,19 @@ class Stream:
         if isHeader:
             self.headers.remember(frame)
         else:
+            role = frame.role
+            if frame.isKey or role is not _CODED:
+                self.leading.follow(frame)
+                if role is _UNKNOWN:
+                    self.malformed += 1
             if self._gop is not None:
                 self._gop.add(frame)
-            if frame.role is _UNKNOWN:
-                self.malformed += 1
         # Taken now: who joins or leaves a multicast meanwhile has had this frame.
         separate = self._separate
         for multicast in self._multicasts:
             multicast.frameReceived(frame)
         for outlet in separate:
             outlet.offer(frame)
-
-    def _together(self, outlet: Outlet, target: IMulticastTarget) -> Multicast:
-        """
-        A sink keeps pace with others.
-
-        @return: what it gets its frames through.
-        """
-        self._separate = _without(self._separate, outlet)
-        for multicast in self._multicasts:
-            if multicast.target is target:
-                break
-        else:
-            multicast = Multicast(target)
-            self._multicasts = (*self._multicasts, multicast)
-        multicast.members += 1
-        return multicast
-
-    def _apart(self, outlet: Outlet, multicast: Multicast) -> None:
-        """
-        A sink gets its frames one by one again.
-        """
-        self._separate = (*self._separate, outlet)
-        multicast.members -= 1
-        if not multicast.members:
-            self._multicasts = tuple(
-                other for other in self._multicasts if other is not multicast
-            )
 
     def headerCleared(self, name: str) -> None:
         """
@@ -251,7 +218,26 @@ class Stream:
         self._separate = ()
         return DeferredList(self._ending)
 
-    def _outletEnded(self, outlet: Outlet) -> None:
+    # What its outlets call.
+
+    def pressureChanged(self, outlet: Outlet) -> None:
+        """
+        A lossless sink is full, or no longer: the source waits for the slowest.
+        """
+        before = bool(self._full)
+        if outlet.full:
+            self._full.add(outlet)
+        else:
+            self._full.discard(outlet)
+        if self.source is None or before == bool(self._full):
+            return
+        if self._full:
+            self.pauses += 1
+            self.source.pauseSource()
+        else:
+            self.source.resumeSource()
+
+    def outletEnded(self, outlet: Outlet) -> None:
         """
         A sink has left before the end.
         """
@@ -269,6 +255,33 @@ class Stream:
             sink=outlet.name,
             reason=getattr(outlet.sink, "failure", "") or outlet.ended,
         )
+
+    def join(self, outlet: Outlet, target: IMulticastTarget) -> Multicast:
+        """
+        A sink keeps pace with others.
+
+        @return: what it gets its frames through.
+        """
+        self._separate = _without(self._separate, outlet)
+        for multicast in self._multicasts:
+            if multicast.target is target:
+                break
+        else:
+            multicast = Multicast(target)
+            self._multicasts = (*self._multicasts, multicast)
+        multicast.members += 1
+        return multicast
+
+    def part(self, outlet: Outlet, multicast: Multicast) -> None:
+        """
+        A sink gets its frames one by one again.
+        """
+        self._separate = (*self._separate, outlet)
+        multicast.members -= 1
+        if not multicast.members:
+            self._multicasts = tuple(
+                other for other in self._multicasts if other is not multicast
+            )
 
     def _wait(self, outlet: Outlet, finished: "Deferred[None]") -> None:
         def report(result: None) -> None:
@@ -288,23 +301,6 @@ class Stream:
         self._ending.append(waiting)
         waiting.addCallback(report)
         finished.chainDeferred(waiting)
-
-    def _pressureChanged(self, outlet: Outlet) -> None:
-        """
-        A lossless sink is full, or no longer: the source waits for the slowest.
-        """
-        before = bool(self._full)
-        if outlet.full:
-            self._full.add(outlet)
-        else:
-            self._full.discard(outlet)
-        if self.source is None or before == bool(self._full):
-            return
-        if self._full:
-            self.pauses += 1
-            self.source.pauseSource()
-        else:
-            self.source.resumeSource()
 
 
 def _without(outlets: tuple[Outlet, ...], outlet: Outlet) -> tuple[Outlet, ...]:

@@ -23,6 +23,7 @@ from rtmptw.delivery import Delivery, Policy
 from rtmptw.frames import CodecHeaders, Frame, FrameKind, Role, StreamInfo
 from rtmptw.hub.gop import GroupOfPictures
 from rtmptw.interfaces import IFrameSink
+from rtmptw.keyframes import KeyGate, LeadingTrack
 from rtmptw.plugins.sink import FrameSinkFactory
 from rtmptw.rtmp.url import RTMPTarget
 from rtmptw.rtmpclient.endpoint import checkTLS, clientEndpoint, trustRootFrom
@@ -41,8 +42,6 @@ MAX_FRAMES = 50_000
 END_TIMEOUT = 6.0
 #: A clock that begins within so many ms is not set back to 0.
 _NEAR_ZERO = 1000
-#: So many ms after the last picture, sound goes on alone.
-_VIDEO_GONE = 3000
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +159,12 @@ class RelaySink:
         self._protocol: RTMPClientProtocol | None = None
         self._clock = _Clock()
         self._headers = CodecHeaders()
-        self._group = GroupOfPictures()
+        self._leading = LeadingTrack()
+        self._group = GroupOfPictures(self._leading)
+        self._gate = KeyGate(self._leading)
         self._isFirstTry = True
         self._pending: list[Frame] = []
         self._videoTime: int | None = None
-        self._awaitsKey = False
         self._ending: Deferred[None] | None = None
         self._endTimer: IDelayedCall | None = None
         self._reason = ""
@@ -268,10 +268,12 @@ class RelaySink:
             self._resume()
         else:
             group = self._group.frames()
+            self._gate = KeyGate(self._leading)
+            if self._videoTime is not None and not group:
+                self._gate.close(self._videoTime)
             for frame in self._headers.frames() + group:
                 self._send(frame)
                 self.repeated += 1
-            self._awaitsKey = self._videoTime is not None and not group
 
     def disconnected(self) -> None:
         """
@@ -315,23 +317,18 @@ class RelaySink:
         if frame.isHeader:
             self._headers.remember(frame)
             return
+        self._leading.follow(frame)
         self._group.add(frame)
         if frame.kind is FrameKind.VIDEO and frame.role is Role.CODED:
             self._videoTime = frame.timestamp
 
     def _send(self, frame: Frame) -> None:
-        if self._awaitsKey and not frame.isHeader:
-            if frame.isKey:
-                self._awaitsKey = False
-            elif (
-                frame.kind is FrameKind.VIDEO
-                or self._videoTime is None
-                or frame.timestamp - self._videoTime < _VIDEO_GONE
-            ):
-                self.missed += 1
-                return
         protocol = self._protocol
-        if protocol is None or not protocol.sendFrame(frame, self._clock.stamp(frame)):
+        if (
+            protocol is None
+            or not self._gate.passes(frame)
+            or not protocol.sendFrame(frame, self._clock.stamp(frame))
+        ):
             self.missed += 1
         else:
             self.sent += 1

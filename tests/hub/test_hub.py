@@ -473,6 +473,58 @@ class LateSinkTests(SynchronousTestCase):
             self.publish(True, [other, videoFrame(80, True)])[0].timestamp, 80
         )
 
+    def test_whenTheLeadingTrackEnds(self) -> None:
+        """
+        Groups begin with the key frames of the next one.
+        """
+        other = videoFrame(80, True)
+        other.tracks = (1,)
+        end = Frame(FrameKind.VIDEO, 120, b"\x17\x02\0\0\0", Role.END)
+        again = videoFrame(160, True)
+        again.tracks = (1,)
+        got = self.publish(True, [videoFrame(40, True), other, end, again])
+        self.assertEqual(got, [again])
+
+    def test_theTracksOfAnotherSource(self) -> None:
+        """
+        Of two it has only the second: that one leads, with the group of pictures and
+        without.
+        """
+        for gopCache in (True, False):
+            clock = Clock()
+            hub = StreamHub(clock, graceTime=5, gopCache=gopCache)
+            first = Source(clock)
+            stream = hub.publish("live", "cam", first)
+            stream.frameReceived(videoFrame(0, True))
+            hub.sourceLost(stream, first, "cable pulled")
+            hub.publish("live", "cam", Source(clock))
+            sink = RecordingSink(TO_KEYFRAME)
+            stream.attach("late", sink)
+            self.assertEqual(sink.frames, [])
+            other = videoFrame(40, True)
+            other.tracks = (1,)
+            stream.frameReceived(other)
+            self.assertEqual(sink.frames, [other])
+            late = RecordingSink(TO_KEYFRAME)
+            stream.attach("later", late)
+            self.assertEqual(late.frames, [other] if gopCache else [])
+
+    def test_withoutTheCacheTheLowestTrackLeadsToo(self) -> None:
+        """
+        Whoever comes between its key frame and that of another waits for the next.
+        """
+        clock = Clock()
+        stream = StreamHub(clock, gopCache=False).publish("live", "cam", Source(clock))
+        stream.frameReceived(videoFrame(0, True))
+        sink = RecordingSink(TO_KEYFRAME)
+        stream.attach("late", sink)
+        other = videoFrame(40, True)
+        other.tracks = (1,)
+        key = videoFrame(80, True)
+        for frame in (other, videoFrame(41), key):
+            stream.frameReceived(frame)
+        self.assertEqual(sink.frames, [key])
+
     def test_unknownBodiesAreCounted(self) -> None:
         """
         A body that nobody understands is passed on, and counted.

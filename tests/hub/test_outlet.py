@@ -21,15 +21,17 @@ from rtmptw.delivery import (
     Policy,
 )
 from rtmptw.frames import Frame, FrameKind, Role, StreamInfo
-from rtmptw.hub.outlet import (
+from rtmptw.hub.ledger import (
     AWAITING_KEYFRAME,
     DETACHED,
     NOT_NEWEST,
     SINK_FAILED,
     SUPERSEDED,
     TOO_SLOW,
-    Outlet,
 )
+from rtmptw.hub.multicast import Multicast
+from rtmptw.hub.outlet import Outlet, OutletOwner
+from rtmptw.interfaces import IMulticastTarget
 from rtmptw.testing import (
     RecordingSink,
     audioFrame,
@@ -57,6 +59,32 @@ def metadata(timestamp: int = 0, text: bytes = b"a") -> Frame:
     return Frame(FrameKind.DATA, timestamp, text, Role.DATA, name="onMetaData")
 
 
+class Owner(OutletOwner):
+    """
+    Stands for the stream: writes down what outlets ask of it.
+
+    @ivar pressure: whether the outlet was full, for each time that this has changed.
+    @ivar left: the outlets that have ended by themselves.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(makeStreamInfo(), clock.seconds)
+        self.pressure: list[bool] = []
+        self.left: list[Outlet] = []
+
+    def pressureChanged(self, outlet: Outlet) -> None:
+        self.pressure.append(outlet.full)
+
+    def outletEnded(self, outlet: Outlet) -> None:
+        self.left.append(outlet)
+
+    def join(self, outlet: Outlet, target: IMulticastTarget) -> Multicast:
+        raise AssertionError("no sink here may be joined with others")
+
+    def part(self, outlet: Outlet, multicast: Multicast) -> None:
+        raise AssertionError("no sink here was joined with others")
+
+
 class OutletTests(SynchronousTestCase):
     """
     Delivery by policy, with exact books.
@@ -67,16 +95,11 @@ class OutletTests(SynchronousTestCase):
         An outlet of a started sink.
         """
         self.clock = Clock()
-        self.pressure: list[bool] = []
-        self.left: list[Outlet] = []
-        outlet = Outlet(
-            "test",
-            sink,
-            lambda outlet: self.pressure.append(outlet.full),
-            self.left.append,
-            self.clock.seconds,
-        )
-        outlet.start(makeStreamInfo())
+        owner = Owner(self.clock)
+        self.pressure = owner.pressure
+        self.left = owner.left
+        outlet = Outlet("test", sink, owner)
+        outlet.start()
         return outlet
 
     def offer(self, outlet: Outlet, *frames: Frame) -> None:
@@ -283,7 +306,7 @@ class OutletTests(SynchronousTestCase):
                 self.clock.advance((frame.timestamp - now) / 1000)
                 now = frame.timestamp
             self.offer(outlet, frame)
-            waiting = [f for f in outlet._queue if not f.isHeader]
+            waiting = [f for f in outlet._backlog._queue if not f.isHeader]
             if waiting:
                 waited = waiting[-1].timestamp - waiting[0].timestamp
                 self.assertLessEqual(waited, 2000)

@@ -269,6 +269,27 @@ class ReconnectionTests(RelayTestCase):
         )
         self.endWith(connection)
 
+    def test_waitsForTheLeadingTrack(self) -> None:
+        """
+        A key frame of another track does not help: the pictures of the first could not
+        be decoded.
+        """
+        self.publish()
+        self.endpoint.refuse()
+        self.give(
+            [videoFrame(0, True), *(videoFrame(n) for n in range(500, 11_500, 500))]
+        )
+        self.clock.advance(1.01)
+        connection = self.endpoint.accept()
+        connection.start()
+        other = videoFrame(11_520, True)
+        other.tracks = (1,)
+        key = videoFrame(11_600, True)
+        self.give([other, videoFrame(11_560), key, videoFrame(11_640)])
+        connection.hear()
+        self.assertEqual(connection.media(), wire([key, videoFrame(11_640)], 11_600))
+        self.endWith(connection)
+
     def endWith(self, connection: Any) -> None:
         ended = self.end()
         connection.lose()

@@ -17,7 +17,7 @@ from rtmptw.delivery import Delivery, Policy
 from rtmptw.errors import NotAllowed
 from rtmptw.frames import Frame, FrameKind
 from rtmptw.hub.hub import StreamHub
-from rtmptw.hub.outlet import AWAITING_KEYFRAME, NOT_WANTED
+from rtmptw.hub.ledger import AWAITING_KEYFRAME, NOT_WANTED
 from rtmptw.hub.stream import SinkReport
 from rtmptw.interfaces import (
     IDemanded,

@@ -1,0 +1,157 @@
+"""
+What waits for a sink that may lose frames: how room is made for new ones.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+from rtmptw.delivery import Delivery
+from rtmptw.frames import Frame, FrameKind, Role
+from rtmptw.hub.backlog import Backlog
+from rtmptw.hub.lag import Lag
+from rtmptw.hub.ledger import NOT_NEWEST, SUPERSEDED, TOO_SLOW, Ledger
+from rtmptw.hub.selection import Selection
+from rtmptw.keyframes import LeadingTrack
+
+
+class KeyframeBacklog(Backlog):
+    """
+    Makes room from the back: drops the newest group of pictures that waits, or, if it
+    is the only one, its end; and all that follows up to the next key frame. So what is
+    delivered begins at a key frame and is whole from there, as far as there was room.
+    Without video the oldest frames are dropped. Headers stay.
+    """
+
+    __slots__ = ("_lag", "_leading", "_selection")
+
+    def __init__(
+        self,
+        limits: Delivery,
+        ledger: Ledger,
+        seconds: Callable[[], float],
+        leading: LeadingTrack,
+        selection: Selection,
+        lag: Lag,
+    ) -> None:
+        """
+        @param leading: says where a group begins.
+        @param selection: is told to wait for a key frame.
+        @param lag: is told how much waited.
+        """
+        super().__init__(limits, ledger, seconds)
+        self._leading = leading
+        self._selection = selection
+        self._lag = lag
+
+    def _giveWay(self) -> bool:
+        self._lag.fallBehind(self._waitingTime(), self._bytes)
+        while self._isOver(1):
+            if not (self._dropGroup() or self._dropOldest() or self._dropSuperseded()):
+                break
+        return False
+
+    def _dropGroup(self) -> bool:
+        """
+        @return: whether there was video to drop.
+        """
+        queue = self._queue
+        begin = -1
+        newest = -1
+        for index in range(len(queue) - 1, -1, -1):
+            frame = queue[index]
+            if frame.kind is FrameKind.VIDEO and frame.role is Role.CODED:
+                if newest < 0:
+                    newest = index
+                if frame.isKey and self._leading.leads(frame):
+                    begin = index
+                    break
+        if newest < 0:
+            return False
+        if begin <= 0:
+            # It has been begun, or is all there is: keep as much as may be.
+            begin = newest
+        self._selection.awaitKeyframe(queue[newest].timestamp)
+        kept: list[Frame] = []
+        dropped = 0
+        while len(queue) > begin:
+            frame = queue.pop()
+            since = self._since.pop()
+            if frame.isHeader:
+                kept.append(frame)
+            else:
+                self._bytes -= frame.size
+                dropped += 1
+        queue.extend(reversed(kept))
+        self._since.extend(since for _frame in kept)
+        self._ledger.queued -= dropped
+        self._ledger.drop(TOO_SLOW, dropped)
+        return True
+
+    def _dropOldest(self) -> bool:
+        """
+        Drop the oldest frame that is no header.
+
+        @return: whether there was one.
+        """
+        for index, frame in enumerate(self._queue):
+            if not frame.isHeader:
+                self._remove(index, frame, TOO_SLOW)
+                return True
+        return False
+
+    def _dropSuperseded(self) -> bool:
+        """
+        With nothing but headers left, drop those that a later one replaces:
+        GStreamer repeats its metadata eleven times a second.
+
+        @return: whether there was any.
+        """
+        latest = {
+            (frame.kind, frame.role, frame.tracks, frame.name): frame
+            for frame in self._queue
+        }
+        kept = deque(frame for frame in self._queue if frame in latest.values())
+        dropped = len(self._queue) - len(kept)
+        self._queue = kept
+        for _count in range(dropped):
+            self._since.popleft()
+        self._bytes = sum(frame.size for frame in kept)
+        self._ledger.queued -= dropped
+        self._ledger.drop(SUPERSEDED, dropped)
+        return dropped > 0
+
+    def _remove(self, index: int, frame: Frame, reason: str) -> None:
+        """
+        Drop the frame that is at this place of the queue.
+        """
+        del self._queue[index]
+        del self._since[index]
+        self._bytes -= frame.size
+        self._ledger.queued -= 1
+        self._ledger.drop(reason)
+
+
+class LatestBacklog(KeyframeBacklog):
+    """
+    Keeps only the newest frame of each track. Should that still be too much, room is
+    made as up to a key frame.
+    """
+
+    __slots__ = ()
+
+    def add(self, frame: Frame) -> bool:
+        """
+        Let a frame wait in place of what it makes old.
+
+        @return: as L{Backlog.add}.
+        """
+        if not frame.isHeader:
+            for index, older in enumerate(self._queue):
+                if (
+                    older.kind is frame.kind
+                    and older.tracks == frame.tracks
+                    and not older.isHeader
+                ):
+                    self._remove(index, older, NOT_NEWEST)
+                    break
+        return super().add(frame)

@@ -1,0 +1,571 @@
+"""
+Tests of what waits for a sink, policy by policy, at the limits and next to them.
+"""
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from rtmptw.delivery import Delivery, Policy
+from rtmptw.frames import Frame, FrameKind, Role
+from rtmptw.hub.backlog import Backlog, DisconnectBacklog, LosslessBacklog
+from rtmptw.hub.lag import Lag
+from rtmptw.hub.ledger import (
+    AWAITING_KEYFRAME,
+    DETACHED,
+    NOT_NEWEST,
+    SUPERSEDED,
+    TOO_SLOW,
+    Ledger,
+)
+from rtmptw.hub.selection import Selection
+from rtmptw.hub.skipping import KeyframeBacklog, LatestBacklog
+from rtmptw.keyframes import LeadingTrack
+from rtmptw.testing import audioFrame, makeFrames, videoFrame
+
+
+def metadata(timestamp: int = 0, name: str = "onMetaData", size: int = 1) -> Frame:
+    """
+    A header of so many bytes.
+    """
+    role = Role.METADATA if name != "onMetaData" else Role.DATA
+    return Frame(FrameKind.DATA, timestamp, bytes(size), role, name=name)
+
+
+class BacklogTestsBase(SynchronousTestCase):
+    """
+    What they share.
+    """
+
+    policy = Policy.LOSSLESS
+
+    def open(self, milliseconds: int = 0, size: int = 0, frames: int = 0) -> Backlog:
+        """
+        A backlog with these limits.
+        """
+        self.clock = Clock()
+        self.ledger = Ledger()
+        self.leading = LeadingTrack()
+        self.selection = Selection(self.leading)
+        self.lag = Lag("live/test", "test", 0, self.ledger, self.clock.seconds)
+        limits = Delivery(self.policy, milliseconds, size, frames)
+        if self.policy is Policy.LOSSLESS:
+            self.backlog: Backlog = LosslessBacklog(
+                limits, self.ledger, self.clock.seconds
+            )
+        elif self.policy is Policy.DISCONNECT:
+            self.backlog = DisconnectBacklog(limits, self.ledger, self.clock.seconds)
+        else:
+            kind = LatestBacklog if self.policy is Policy.LATEST else KeyframeBacklog
+            self.backlog = kind(
+                limits,
+                self.ledger,
+                self.clock.seconds,
+                self.leading,
+                self.selection,
+                self.lag,
+            )
+        return self.backlog
+
+    def add(self, *frames: Frame) -> list[bool]:
+        """
+        Let frames wait, those that are selected; the books must balance after each.
+
+        @return: what the backlog said of each.
+        """
+        said = []
+        for frame in frames:
+            self.ledger.received += 1
+            self.leading.follow(frame)
+            skipped = self.selection.isActive and self.selection.whySkipped(frame)
+            if skipped:
+                self.ledger.drop(skipped)
+            else:
+                said.append(self.backlog.add(frame))
+            self.assertTrue(self.ledger.balanced)
+        return said
+
+    def take(self, count: int | None = None) -> list[Frame]:
+        """
+        Take so many frames, or all.
+        """
+        taken = []
+        while self.ledger.queued and (count is None or len(taken) < count):
+            frame = self.backlog.take()
+            self.ledger.deliver(frame)
+            self.assertTrue(self.ledger.balanced)
+            taken.append(frame)
+        return taken
+
+    def times(self) -> list[int]:
+        """
+        Take all.
+
+        @return: their timestamps.
+        """
+        return [frame.timestamp for frame in self.take()]
+
+
+class LosslessBacklogTests(BacklogTestsBase):
+    """
+    The source waits. And what is true of all: limits, order, books.
+    """
+
+    def test_oldestFirst(self) -> None:
+        """
+        What the sink begins with comes before what was there already.
+        """
+        self.open()
+        self.assertTrue(self.backlog.isEmpty)
+        frames = makeFrames(1)
+        self.add(*frames[10:])
+        self.ledger.received += 10
+        self.assertEqual(self.backlog.beginWith(iter(frames[:6])), 6)
+        self.assertEqual(self.backlog.beginWith(iter(frames[6:10])), 4)
+        self.assertEqual(self.ledger.queued, len(frames))
+        self.assertFalse(self.backlog.isEmpty)
+        self.assertEqual(self.take(), frames)
+        self.assertEqual((self.ledger.queued, self.backlog.isEmpty), (0, True))
+
+    def test_whatItBeginsWithIsNotCounted(self) -> None:
+        """
+        Neither as waiting, nor against any limit.
+        """
+        self.open(1, 100, 1)
+        self.ledger.received += 50
+        self.backlog.beginWith(videoFrame(n, n == 0) for n in range(50))
+        self.assertTrue(self.backlog.isEmpty)
+        self.assertEqual(self.add(videoFrame(50)), [False])
+        self.assertEqual(self.add(videoFrame(51)), [True])
+        self.assertEqual(len(self.take()), 52)
+
+    def test_frames(self) -> None:
+        """
+        As many as may wait, and one more; then half of them.
+        """
+        self.open(frames=10)
+        self.assertEqual(self.add(*map(audioFrame, range(10))), [False] * 10)
+        self.assertFalse(self.backlog.isFull)
+        # That it is full is news once.
+        self.assertEqual(self.add(audioFrame(10), audioFrame(11)), [True, False])
+        self.assertTrue(self.backlog.isFull)
+        self.take(6)
+        self.assertFalse(self.backlog.isRelieved())
+        self.assertTrue(self.backlog.isFull)
+        self.take(1)
+        self.assertTrue(self.backlog.isRelieved())
+        self.assertFalse(self.backlog.isFull)
+        # And so is that it is not.
+        self.assertFalse(self.backlog.isRelieved())
+        self.assertEqual(self.add(*map(audioFrame, range(6))), [False] * 5 + [True])
+
+    def test_bytes(self) -> None:
+        """
+        As many as may wait, and one more; then half of them.
+        """
+        self.open(size=1000)
+        said = self.add(videoFrame(0, size=500), videoFrame(1, size=500))
+        self.assertEqual(said, [False, False])
+        self.assertEqual(self.add(videoFrame(2, size=9)), [True])
+        self.take(1)
+        self.assertFalse(self.backlog.isRelieved())
+        self.add(videoFrame(3, size=491))
+        self.take(1)
+        self.assertTrue(self.backlog.isRelieved())
+
+    def test_milliseconds(self) -> None:
+        """
+        As long as a frame may wait, and a moment longer; then half as long. By the wall
+        clock: what the timestamps say does not matter.
+        """
+        self.open(milliseconds=1000)
+        self.assertEqual(self.add(audioFrame(0), audioFrame(9000)), [False, False])
+        self.clock.advance(0.5)
+        self.add(audioFrame(0))
+        self.clock.advance(0.5)
+        self.assertEqual(self.add(audioFrame(0)), [False])
+        self.clock.advance(0.002)
+        self.assertEqual(self.add(audioFrame(0)), [True])
+        self.take(2)
+        # From 500 to 1002.
+        self.assertFalse(self.backlog.isRelieved())
+        self.take(1)
+        self.assertTrue(self.backlog.isRelieved())
+
+    def test_halfOfTheTime(self) -> None:
+        """
+        Exactly half is few enough; and so is nothing.
+        """
+        self.open(milliseconds=1000)
+        for step in (0, 0.75, 0.5):
+            self.clock.advance(step)
+            self.add(audioFrame(0))
+        self.assertTrue(self.backlog.isFull)
+        self.take(1)
+        self.assertTrue(self.backlog.isRelieved())
+        self.clock.advance(1)
+        self.add(audioFrame(0))
+        self.assertTrue(self.backlog.isFull)
+        self.take()
+        self.assertTrue(self.backlog.isRelieved())
+
+    def test_noLimits(self) -> None:
+        """
+        0 is none.
+        """
+        self.open()
+        for number in range(3000):
+            self.clock.advance(1)
+            self.assertEqual(self.add(videoFrame(number, size=1000)), [False])
+
+    def test_dropsAll(self) -> None:
+        """
+        When the sink ends; nothing of it counts any more.
+        """
+        self.open(1000, 1000, 3)
+        self.ledger.received += 2
+        self.backlog.beginWith([audioFrame(0), audioFrame(1)])
+        self.add(audioFrame(2), audioFrame(3), audioFrame(4), audioFrame(5))
+        self.backlog.drop(DETACHED)
+        self.assertEqual(self.ledger.dropped, {DETACHED: 6})
+        self.assertEqual((self.ledger.queued, self.backlog.isEmpty), (0, True))
+        self.assertTrue(self.ledger.balanced)
+        self.assertTrue(self.backlog.isRelieved())
+        self.clock.advance(60)
+        self.assertEqual(self.add(videoFrame(6, size=1000)), [False])
+        self.assertEqual(self.times(), [6])
+
+    def test_everyPolicySaysWhatGivesWay(self) -> None:
+        """
+        The class that they share does not know.
+        """
+        backlog = Backlog(Delivery(Policy.LOSSLESS, 0, 0, 1), Ledger(), Clock().seconds)
+        self.assertFalse(backlog.add(audioFrame(0)))
+        with self.assertRaises(NotImplementedError):
+            backlog.add(audioFrame(1))
+
+
+class DisconnectBacklogTests(BacklogTestsBase):
+    """
+    The sink gives way.
+    """
+
+    policy = Policy.DISCONNECT
+
+    def test_dropsAll(self) -> None:
+        """
+        The sink must go, with all that waits for it; the source need not wait.
+        """
+        self.open(frames=5)
+        self.ledger.received += 1
+        self.backlog.beginWith([audioFrame(0)])
+        self.assertEqual(self.add(*map(audioFrame, range(1, 6))), [False] * 5)
+        self.assertEqual(self.add(audioFrame(6)), [True])
+        self.assertFalse(self.backlog.isFull)
+        self.assertEqual(self.ledger.dropped, {TOO_SLOW: 7})
+        self.assertEqual(self.ledger.queued, 0)
+
+
+class KeyframeBacklogTests(BacklogTestsBase):
+    """
+    Frames give way, from the back up to the next key frame.
+    """
+
+    policy = Policy.TO_KEYFRAME
+
+    def test_atTheLimit(self) -> None:
+        """
+        Nothing is dropped yet.
+        """
+        self.open(frames=3)
+        self.assertEqual(
+            self.add(videoFrame(0, True), videoFrame(40), videoFrame(80)), [False] * 3
+        )
+        self.assertFalse(self.lag.isBehind)
+        self.assertFalse(self.selection.isActive)
+
+    def test_theEndOfTheOnlyGroup(self) -> None:
+        """
+        One frame too many: the newest picture goes, and what follows it.
+        """
+        self.open(frames=3)
+        self.add(videoFrame(0, True), videoFrame(40), audioFrame(41))
+        self.assertEqual(self.add(videoFrame(80)), [False])
+        self.assertTrue(self.lag.isBehind)
+        self.assertFalse(self.backlog.isFull)
+        self.assertEqual(self.ledger.dropped, {TOO_SLOW: 1})
+        self.add(videoFrame(120), audioFrame(121), videoFrame(160, True))
+        # The key frame is one too many again.
+        self.assertEqual(self.times(), [0, 40, 41])
+        self.assertEqual(self.ledger.dropped, {TOO_SLOW: 2, AWAITING_KEYFRAME: 2})
+
+    def test_theNewestGroup(self) -> None:
+        """
+        What came before its key frame is kept, and what came with it goes along.
+        """
+        self.open(frames=5)
+        self.add(
+            videoFrame(0, True),
+            videoFrame(40),
+            videoFrame(80, True),
+            audioFrame(81),
+            videoFrame(120),
+            audioFrame(121),
+        )
+        self.assertEqual(self.ledger.dropped, {TOO_SLOW: 4})
+        self.add(audioFrame(122), videoFrame(160, True), audioFrame(161))
+        self.assertEqual(self.times(), [0, 40, 160, 161])
+
+    def test_theGroupBehindTheFirstFrame(self) -> None:
+        """
+        A group that begins with the second frame that waits is one to be dropped whole:
+        the first may belong to what the sink has got.
+        """
+        self.open(frames=3)
+        self.add(videoFrame(0), videoFrame(40, True), videoFrame(80), videoFrame(120))
+        self.assertEqual(self.times(), [0])
+
+    def test_theGroupInFront(self) -> None:
+        """
+        A group that begins with the first frame that waits is kept as far as may be.
+        """
+        self.open(frames=3)
+        self.add(*(videoFrame(n * 40, n == 0) for n in range(4)))
+        self.assertEqual(self.times(), [0, 40, 80])
+
+    def test_untilThereIsRoom(self) -> None:
+        """
+        Picture by picture, if one is not enough.
+        """
+        self.open(size=1000)
+        self.add(*(videoFrame(n * 40, n == 0, 200) for n in range(5)))
+        self.assertEqual(self.add(videoFrame(200, size=500)), [False])
+        self.assertEqual(self.times(), [0, 40, 80, 120, 160])
+        self.open(size=1000)
+        self.add(*(videoFrame(n * 40, n == 0, 200) for n in range(5)))
+        self.add(Frame(FrameKind.DATA, 200, bytes(300), Role.DATA, name="onText"))
+        self.assertEqual(self.times(), [0, 40, 80, 120])
+
+    def test_theTimeOfWhatStays(self) -> None:
+        """
+        With the newest frames goes their time: there is room again.
+        """
+        self.open(milliseconds=100)
+        self.add(videoFrame(0, True))
+        self.clock.advance(0.1)
+        self.add(videoFrame(40))
+        self.clock.advance(0.1)
+        self.add(videoFrame(80))
+        self.assertEqual(self.ledger.dropped, {TOO_SLOW: 1})
+        self.add(videoFrame(120, True))
+        # It came as late.
+        self.assertEqual(self.times(), [0, 40])
+        self.add(videoFrame(160, True))
+        self.assertEqual(self.times(), [160])
+
+    def test_headersStay(self) -> None:
+        """
+        In their order and with their bytes, wherever the group is dropped around them.
+        """
+        self.open(size=1000)
+        headers = [metadata(1, size=50), metadata(3, "other", 50)]
+        self.add(videoFrame(0, True, 100))
+        self.add(videoFrame(40, True, 400), headers[0], videoFrame(80, size=300))
+        self.add(headers[1], audioFrame(81, 101))
+        self.assertEqual(self.ledger.dropped, {TOO_SLOW: 3})
+        # 200 bytes wait.
+        self.add(videoFrame(120, True, 800))
+        self.assertEqual(self.ledger.dropped, {TOO_SLOW: 3})
+        self.add(metadata(121, "another"))
+        self.assertEqual(self.ledger.dropped, {TOO_SLOW: 4})
+        self.assertEqual(self.times(), [0, 1, 3, 121])
+
+    def test_theTimesOfHeaders(self) -> None:
+        """
+        A header that is kept has waited no longer than what is dropped around it.
+        """
+        self.open(milliseconds=1000)
+        self.add(videoFrame(0, True))
+        self.clock.advance(0.5)
+        self.add(videoFrame(500, True), metadata(501))
+        self.clock.advance(0.5)
+        self.add(videoFrame(1000))
+        self.clock.advance(0.25)
+        self.add(videoFrame(1250))
+        self.assertEqual(self.ledger.dropped, {TOO_SLOW: 3})
+        self.assertEqual([f.timestamp for f in self.take(1)], [0])
+        self.clock.advance(0.25)
+        # Since 500 the header waits, until 1500.
+        self.assertEqual(self.add(videoFrame(1500, True)), [False])
+        self.assertEqual(self.ledger.dropped, {TOO_SLOW: 3})
+        self.clock.advance(0.002)
+        self.add(audioFrame(1501))
+        self.assertEqual(self.times(), [501])
+        self.assertEqual(self.ledger.dropped, {TOO_SLOW: 5})
+
+    def test_otherTracksBeginNoGroup(self) -> None:
+        """
+        The group goes from the key frame of the leading track on.
+        """
+        self.open(frames=5)
+        other = videoFrame(81, True)
+        other.tracks = (1,)
+        self.add(videoFrame(0, True), videoFrame(40), videoFrame(80, True), other)
+        self.add(videoFrame(120), videoFrame(160))
+        self.assertEqual(self.times(), [0, 40])
+
+    def test_soundAlone(self) -> None:
+        """
+        The oldest frames give way, as many as must; headers do not.
+        """
+        self.open(size=100)
+        self.add(metadata(0, size=20), *(audioFrame(n, 40) for n in (1, 2)))
+        self.assertEqual(self.ledger.dropped, {})
+        self.add(audioFrame(3, 40))
+        self.assertEqual(self.ledger.dropped, {TOO_SLOW: 1})
+        self.add(audioFrame(4, 80))
+        self.assertEqual(self.ledger.dropped, {TOO_SLOW: 3})
+        self.assertFalse(self.selection.isActive)
+        self.assertEqual(self.times(), [0, 4])
+
+    def test_theOldestSoundTakesItsTimeAlong(self) -> None:
+        """
+        The next one is younger.
+        """
+        self.open(milliseconds=1000)
+        self.add(audioFrame(0))
+        self.clock.advance(0.5)
+        self.add(audioFrame(500))
+        self.clock.advance(1)
+        self.add(audioFrame(1500))
+        self.assertEqual(self.times(), [500, 1500])
+
+    def test_headersAlone(self) -> None:
+        """
+        Those that a later one replaces give way; the last of each stays.
+        """
+        self.open(frames=2)
+        self.add(metadata(0), metadata(1, "other"))
+        self.assertEqual(self.ledger.dropped, {})
+        self.add(metadata(2), metadata(3))
+        self.assertEqual(self.ledger.dropped, {SUPERSEDED: 2})
+        self.assertEqual(self.times(), [1, 3])
+
+    def test_headersThatDiffer(self) -> None:
+        """
+        All stay, even if they are too many: without them nothing can be decoded.
+        """
+        self.open(frames=1)
+        self.add(*(metadata(n, f"header {n}") for n in range(3)))
+        self.assertEqual(self.ledger.dropped, {})
+        self.assertEqual(self.times(), [0, 1, 2])
+
+    def test_theBytesOfHeadersThatStay(self) -> None:
+        """
+        Those count, and no others.
+        """
+        self.open(size=100)
+        self.add(metadata(0, size=60), metadata(1, size=60))
+        self.assertEqual(self.ledger.dropped, {SUPERSEDED: 1})
+        self.add(audioFrame(2, 40))
+        self.assertEqual(self.ledger.dropped, {SUPERSEDED: 1})
+        self.add(audioFrame(3, 9))
+        self.assertEqual(self.ledger.dropped, {SUPERSEDED: 1, TOO_SLOW: 1})
+        self.assertEqual(self.times(), [1, 3])
+
+    def test_theTimesOfHeadersThatStay(self) -> None:
+        """
+        The oldest times go with the headers that are replaced.
+        """
+        self.open(milliseconds=1000)
+        self.add(metadata(0))
+        self.clock.advance(1.5)
+        self.add(metadata(1))
+        self.assertEqual(self.ledger.dropped, {SUPERSEDED: 1})
+        self.clock.advance(1)
+        self.add(audioFrame(2))
+        self.assertEqual(self.times(), [1, 2])
+
+    def test_waitsFromTheNewestPictureOn(self) -> None:
+        """
+        Sound goes on alone when no picture has come for three seconds after it.
+        """
+        self.open(frames=2)
+        self.add(videoFrame(0, True), videoFrame(1000), videoFrame(2000))
+        self.assertEqual(self.take(2)[1].timestamp, 1000)
+        self.add(audioFrame(4999), audioFrame(5000))
+        self.assertEqual(self.times(), [5000])
+
+    def test_howFarBehind(self) -> None:
+        """
+        What waited before anything was dropped.
+        """
+        self.open(frames=2)
+        self.add(videoFrame(0, True))
+        self.clock.advance(0.25)
+        self.add(videoFrame(1), videoFrame(2))
+        self.assertIn("up to 250 ms and 300 bytes behind, 1 frames", self.lag.verdict)
+
+
+class LatestBacklogTests(BacklogTestsBase):
+    """
+    Old frames give way to newer ones of their track.
+    """
+
+    policy = Policy.LATEST
+
+    def test_theNewestOfEachTrack(self) -> None:
+        """
+        Of each kind and each number; in the order in which they came.
+        """
+        self.open()
+        other = videoFrame(2)
+        other.tracks = (1,)
+        self.add(videoFrame(0), audioFrame(1), other, videoFrame(3), audioFrame(4))
+        self.assertEqual(self.ledger.dropped, {NOT_NEWEST: 2})
+        self.assertEqual(self.times(), [2, 3, 4])
+
+    def test_headersStay(self) -> None:
+        """
+        They make nothing old, and nothing makes them old.
+        """
+        self.open()
+        frames = makeFrames(0.04)
+        self.add(*frames, metadata(1), metadata(2), *frames[:2])
+        data = Frame(FrameKind.DATA, 3, b"x", Role.DATA, name="onText")
+        self.add(data)
+        self.assertEqual(self.ledger.dropped, {})
+        self.assertEqual(len(self.take()), len(frames) + 5)
+
+    def test_whatIsReplacedCountsNoMore(self) -> None:
+        """
+        Neither its bytes nor its time.
+        """
+        self.open(1000, 200, 1)
+        for number in range(5):
+            self.assertEqual(self.add(videoFrame(number, size=200)), [False])
+            self.clock.advance(0.9)
+        self.assertEqual(self.ledger.dropped, {NOT_NEWEST: 4})
+        self.assertFalse(self.lag.isBehind)
+
+    def test_theOldTimeGoesAlong(self) -> None:
+        """
+        When the oldest is replaced, the next one says how long it takes.
+        """
+        self.open(1000)
+        self.add(videoFrame(0))
+        self.clock.advance(0.9)
+        self.add(audioFrame(0))
+        self.clock.advance(0.9)
+        self.add(videoFrame(1))
+        self.assertFalse(self.lag.isBehind)
+
+    def test_tooMuchAllTheSame(self) -> None:
+        """
+        Then it is as with L{Policy.TO_KEYFRAME}.
+        """
+        self.open(size=100)
+        self.add(audioFrame(0), videoFrame(0, True, 61))
+        self.assertTrue(self.lag.isBehind)
+        self.add(videoFrame(40, size=20))
+        self.assertEqual(self.ledger.dropped, {TOO_SLOW: 1, AWAITING_KEYFRAME: 1})
+        self.assertEqual(self.times(), [0])
