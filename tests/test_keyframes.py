@@ -27,11 +27,11 @@ def picture(timestamp: int, *tracks: int) -> Frame:
     return frame
 
 
-def end(kind: FrameKind, *tracks: int) -> Frame:
+def end(kind: FrameKind, *tracks: int, timestamp: int = 0) -> Frame:
     """
     The end of a sequence.
     """
-    return Frame(kind, 0, b"\x17\x02\0\0\0", Role.END, tracks=tracks)
+    return Frame(kind, timestamp, b"\x17\x02\0\0\0", Role.END, tracks=tracks)
 
 
 class LeadingTrackTests(SynchronousTestCase):
@@ -176,7 +176,7 @@ class KeyGateTests(SynchronousTestCase):
 
     def test_soundGoesOnAlone(self) -> None:
         """
-        When no picture has come for long enough.
+        When no picture has come for long enough; and whatever else is no picture.
         """
         self.gate.close(100)
         self.assertEqual(
@@ -187,8 +187,9 @@ class KeyGateTests(SynchronousTestCase):
                 audioFrame(4000 + VIDEO_GONE - 1),
                 end(FrameKind.VIDEO, 0),
                 audioFrame(4000 + VIDEO_GONE),
+                end(FrameKind.VIDEO, 0, timestamp=4000 + VIDEO_GONE),
             ),
-            [False, True, False, False, False, True],
+            [False, True, False, False, False, True, True],
         )
         self.assertTrue(self.gate.isClosed)
 

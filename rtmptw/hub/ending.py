@@ -2,6 +2,8 @@
 The end of a sink: told to it once, and waited for by whoever wants to.
 """
 
+from typing import ClassVar
+
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -16,7 +18,8 @@ class Ending:
     @ivar finished: fires then; C{None} while the sink has not been told.
     """
 
-    _log = Logger()
+    # Not one for each object, as mypyc would make it.
+    _log: ClassVar[Logger] = Logger()
 
     def __init__(self, name: str, sink: IFrameSink) -> None:
         """

@@ -3,7 +3,7 @@ How far a sink is behind, what is said of it, and for how long it may be.
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import ClassVar, Final
 
 from twisted.logger import Logger
 
@@ -20,7 +20,8 @@ class Lag:
     @ivar isBehind: whether it is behind now.
     """
 
-    _log = Logger()
+    # Not one for each object, as mypyc would make it.
+    _log: ClassVar[Logger] = Logger()
 
     def __init__(
         self,

@@ -3,7 +3,7 @@ The hub's side of one sink: hands it the stream's frames, and keeps its books.
 """
 
 from collections.abc import Callable, Iterable
-from typing import cast
+from typing import ClassVar, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
@@ -11,16 +11,14 @@ from twisted.logger import Logger
 from zope.interface import classImplements
 
 from rtmptw._native import mypyc_attr
-from rtmptw.delivery import Policy
 from rtmptw.frames import Frame, FrameKind, StreamInfo
-from rtmptw.hub.backlog import Backlog, DisconnectBacklog, LosslessBacklog
 from rtmptw.hub.ending import Ending
 from rtmptw.hub.lag import Lag
 from rtmptw.hub.ledger import DETACHED, SINK_FAILED, TOO_SLOW, Ledger
 from rtmptw.hub.membership import Membership
 from rtmptw.hub.multicast import Multicast
+from rtmptw.hub.policies import backlogFor
 from rtmptw.hub.selection import Selection
-from rtmptw.hub.skipping import KeyframeBacklog, LatestBacklog
 from rtmptw.interfaces import IFrameSink, IMulticastSink, IMulticastTarget
 from rtmptw.keyframes import LeadingTrack
 
@@ -80,7 +78,8 @@ class Outlet:
     @ivar isStreamOver: whether it is the stream that has ended, not this sink alone.
     """
 
-    _log = Logger()
+    # Not one for each object, as mypyc would make it.
+    _log: ClassVar[Logger] = Logger()
 
     def __init__(
         self,
@@ -101,26 +100,7 @@ class Outlet:
         self._lag = Lag(
             owner.info.name, name, delivery.patience, self._ledger, owner.seconds
         )
-        self._backlog = self._makeBacklog()
-        self._membership: Membership | None = None
-        if IMulticastSink.providedBy(sink):
-            self._membership = Membership(sink, self._ledger)
-        self._ending = Ending(name, sink)
-        self._paused = False
-        self._inSink = False
-
-    def _makeBacklog(self) -> Backlog:
-        """
-        @return: what keeps frames waiting by the policy that the sink asks for.
-        """
-        delivery, owner = self.sink.delivery, self._owner
-        policy = delivery.policy
-        if policy is Policy.LOSSLESS:
-            return LosslessBacklog(delivery, self._ledger, owner.seconds)
-        if policy is Policy.DISCONNECT:
-            return DisconnectBacklog(delivery, self._ledger, owner.seconds)
-        skipping = LatestBacklog if policy is Policy.LATEST else KeyframeBacklog
-        return skipping(
+        self._backlog = backlogFor(
             delivery,
             self._ledger,
             owner.seconds,
@@ -128,6 +108,12 @@ class Outlet:
             self._selection,
             self._lag,
         )
+        self._membership: Membership | None = None
+        if IMulticastSink.providedBy(sink):
+            self._membership = Membership(sink, self._ledger)
+        self._ending = Ending(name, sink)
+        self._paused = False
+        self._inSink = False
 
     @property
     def full(self) -> bool:
@@ -193,12 +179,12 @@ class Outlet:
                     self._backlog.drop(TOO_SLOW)
                     self._leave(self._lag.verdict)
                 return
-        if self._paused or self._inSink or ledger.queued:
+        if self._paused or self._inSink or ledger.queued > 0:
             if self._backlog.add(frame):
                 self._overflow()
         else:
             self._hand(frame)
-            if self._ledger.queued and not self._paused:
+            if ledger.queued > 0 and not self._paused:
                 # A frame that came while the sink was busy with this one.
                 self._drain(regardless=False)
             if self._membership is not None:

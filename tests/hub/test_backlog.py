@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from rtmptw.delivery import Delivery, Policy
 from rtmptw.frames import Frame, FrameKind, Role
-from rtmptw.hub.backlog import Backlog, DisconnectBacklog, LosslessBacklog
+from rtmptw.hub.backlog import Backlog
 from rtmptw.hub.lag import Lag
 from rtmptw.hub.ledger import (
     AWAITING_KEYFRAME,
@@ -17,8 +17,8 @@ from rtmptw.hub.ledger import (
     TOO_SLOW,
     Ledger,
 )
+from rtmptw.hub.policies import backlogFor
 from rtmptw.hub.selection import Selection
-from rtmptw.hub.skipping import KeyframeBacklog, LatestBacklog
 from rtmptw.keyframes import LeadingTrack
 from rtmptw.testing import audioFrame, makeFrames, videoFrame
 
@@ -48,22 +48,14 @@ class BacklogTestsBase(SynchronousTestCase):
         self.selection = Selection(self.leading)
         self.lag = Lag("live/test", "test", 0, self.ledger, self.clock.seconds)
         limits = Delivery(self.policy, milliseconds, size, frames)
-        if self.policy is Policy.LOSSLESS:
-            self.backlog: Backlog = LosslessBacklog(
-                limits, self.ledger, self.clock.seconds
-            )
-        elif self.policy is Policy.DISCONNECT:
-            self.backlog = DisconnectBacklog(limits, self.ledger, self.clock.seconds)
-        else:
-            kind = LatestBacklog if self.policy is Policy.LATEST else KeyframeBacklog
-            self.backlog = kind(
-                limits,
-                self.ledger,
-                self.clock.seconds,
-                self.leading,
-                self.selection,
-                self.lag,
-            )
+        self.backlog = backlogFor(
+            limits,
+            self.ledger,
+            self.clock.seconds,
+            self.leading,
+            self.selection,
+            self.lag,
+        )
         return self.backlog
 
     def add(self, *frames: Frame) -> list[bool]:
@@ -205,6 +197,17 @@ class LosslessBacklogTests(BacklogTestsBase):
         self.clock.advance(1)
         self.add(audioFrame(0))
         self.assertTrue(self.backlog.isFull)
+        self.take()
+        self.assertTrue(self.backlog.isRelieved())
+
+    def test_nothingHasNotWaited(self) -> None:
+        """
+        However short the limit is.
+        """
+        self.open(milliseconds=1)
+        self.add(audioFrame(0))
+        self.clock.advance(0.1)
+        self.add(audioFrame(1))
         self.take()
         self.assertTrue(self.backlog.isRelieved())
 

@@ -77,6 +77,14 @@ class SelectionTests(SynchronousTestCase):
         self.assertTrue(self.selection.isActive)
         self.assertEqual(why(videoFrame(120)), AWAITING_KEYFRAME)
 
+    def test_picturesStayAway(self) -> None:
+        """
+        To say so twice does not silence the sound.
+        """
+        self.selection.select(VIDEO)
+        self.selection.select(VIDEO)
+        self.assertEqual(self.selection.whySkipped(audioFrame(0)), "")
+
     def test_picturesAgain(self) -> None:
         """
         Begin with a key frame; when they were never away, with any.
