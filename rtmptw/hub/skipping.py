@@ -46,7 +46,8 @@ class KeyframeBacklog(Backlog):
     def _giveWay(self) -> bool:
         self._lag.fallBehind(self._waitingTime(), self._bytes)
         while self._isOver(1):
-            if not (self._dropGroup() or self._dropOldest() or self._dropSuperseded()):
+            if not (self._dropGroup() or self._dropOldest()):
+                self._dropSuperseded()
                 break
         return False
 
@@ -99,12 +100,10 @@ class KeyframeBacklog(Backlog):
                 return True
         return False
 
-    def _dropSuperseded(self) -> bool:
+    def _dropSuperseded(self) -> None:
         """
         With nothing but headers left, drop those that a later one replaces:
         GStreamer repeats its metadata eleven times a second.
-
-        @return: whether there was any.
         """
         latest = {
             (frame.kind, frame.role, frame.tracks, frame.name): frame
@@ -118,7 +117,6 @@ class KeyframeBacklog(Backlog):
         self._bytes = sum(frame.size for frame in kept)
         self._ledger.queued -= dropped
         self._ledger.drop(SUPERSEDED, dropped)
-        return dropped > 0
 
     def _remove(self, index: int, frame: Frame, reason: str) -> None:
         """

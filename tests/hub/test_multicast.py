@@ -164,6 +164,18 @@ class MulticastTests(SynchronousTestCase):
         self.assertEqual(self.target.members, [sink])
         self.assertEqual(outlet.ledger.dropped, {"not-wanted": 1})
 
+    def test_whoWaitsForAKeyFrameLeaves(self) -> None:
+        """
+        And comes back with it.
+        """
+        sink, outlet = self.attach()
+        self.send(videoFrame(0, True), videoFrame(40))
+        outlet.awaitKeyframe(40)
+        self.assertEqual(self.target.members, [])
+        self.send(videoFrame(80), videoFrame(120, True), videoFrame(160))
+        self.assertEqual([f.timestamp for f in sink.frames], [0, 40, 120, 160])
+        self.assertEqual(self.target.members, [sink])
+
     def test_theEnd(self) -> None:
         """
         Of one, and of the stream.
