@@ -45,8 +45,8 @@ from rtmptw.interfaces import (
 from rtmptw.plugins.registry import sinkFactory, sinkNames
 from rtmptw.plugins.sink import FrameSink, FrameSinkFactory
 from rtmptw.rtmp.serversession import ServerSettings
+from rtmptw.rtmpserver.factory import RTMPFactory
 from rtmptw.rtmpserver.play import PlaySettings
-from rtmptw.rtmpserver.protocol import RTMPFactory
 
 T = TypeVar("T")
 

@@ -18,7 +18,7 @@ from rtmptw.rtmp.events import SessionEnded
 from rtmptw.rtmp.serversession import ServerSession
 from rtmptw.rtmp.url import RTMPTarget
 from rtmptw.rtmpclient.protocol import RTMPClientFactory
-from rtmptw.rtmpserver.protocol import RTMPFactory
+from rtmptw.rtmpserver.factory import RTMPFactory
 from tests.messages import Calling
 from tests.rtmp.scripted import ScriptedClient, ScriptedServer, pseudoRandom
 from tests.rtmpclient.test_protocol import Connection as ClientConnection

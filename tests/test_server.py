@@ -20,7 +20,7 @@ from rtmptw.interfaces import IFrameSink, IHubUser, PublishPermit
 from rtmptw.plugins.sink import FrameSinkFactory
 from rtmptw.rtmp.events import PublishRequested
 from rtmptw.rtmp.serversession import ServerSettings
-from rtmptw.rtmpserver.protocol import AllowAll
+from rtmptw.rtmpserver.authorizing import AllowAll
 from rtmptw.server import CLOSE_WITHIN, LiveStream, Server, startSinkFactory
 from rtmptw.testing import RecordingSink, makeFrames
 from tests.rtmpserver.test_protocol import Connection

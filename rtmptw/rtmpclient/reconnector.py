@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import Attribute, Interface, implementer
 
+from rtmptw.backoff import LONGEST_WAIT, Backoff
 from rtmptw.frames import Frame
 from rtmptw.rtmp.adobe import nextAuthentication
 from rtmptw.rtmp.url import RTMPTarget
@@ -23,15 +24,12 @@ from rtmptw.rtmpclient.protocol import (
     RTMPClientProtocol,
 )
 
-#: The first wait before another try, and the longest, in seconds.
-SHORTEST_WAIT = 1.0
-LONGEST_WAIT = 30.0
 #: A connection that lasted so many seconds was a good one: the waits begin anew.
 #: nginx-rtmp, for one, grants what it denies, and closes then.
 STABLE_TIME = 10.0
 #: By how much waits differ by chance, each way: a hundred relays that lost the same
 #: server should not come back to it in the same instant.
-_JITTER = 0.25
+JITTER = 0.25
 #: So many refusals in a row may be parts of a dialogue about who we are.
 _MAX_AUTHENTICATIONS = 2
 #: Label of a conversation that we ended because we have no use for it now.
@@ -114,11 +112,9 @@ class Reconnector:
         self._publishes = publishes
         self._user = user
         self._endpointFor = endpointFor
-        self._longestWait = longestWait
-        self._random = random
+        self._backoff = Backoff(random, 1 - JITTER, 1 + JITTER, longestWait)
         self._isWanted = False
         self._said = ("", 0.0)
-        self._tries = 0
         self._authentications = 0
         self._authenticated = target
         self._attempt: Deferred[Any] | None = None
@@ -135,7 +131,7 @@ class Reconnector:
         """
         self._isWanted = True
         if self.state == "idle":
-            self._tries = 0
+            self._backoff.reset()
             self._said = ("", 0.0)
             self._try()
 
@@ -272,8 +268,7 @@ class Reconnector:
             ending.label == "stream-ended" and ending.frames
         )
         if ending.label != _UNWANTED and (isInOrder or seconds >= STABLE_TIME):
-            # It works; the waits begin anew.
-            self._tries = 0
+            self._backoff.reset()
         if self._publishes or ending.frames:
             ended = "ended" if self._stopping is not None else "lost"
             words = (
@@ -315,7 +310,7 @@ class Reconnector:
                 self.start()
             return
         self.state = "waiting"
-        usual, wait = self._nextWait()
+        usual, wait = self._backoff.usual, self._backoff.next()
         self._timer = self._reactor.callLater(wait, self._try)
         if self._said != (trouble, usual):
             # The same again is no news.
@@ -330,13 +325,3 @@ class Reconnector:
             target=self._target.shown,
             words=words,
         )
-
-    def _nextWait(self) -> tuple[float, float]:
-        """
-        @return: the wait before the next try, without and with the part of chance.
-        """
-        usual = min(SHORTEST_WAIT * 2.0**self._tries, self._longestWait)
-        # No number grows without bound.
-        self._tries = min(self._tries + 1, 16)
-        wait = usual * (1 - _JITTER + 2 * _JITTER * self._random())
-        return usual, min(max(wait, SHORTEST_WAIT), self._longestWait)

@@ -19,6 +19,7 @@ from twisted.internet.interfaces import (
 from twisted.python.usage import UsageError
 from zope.interface import implementer
 
+from rtmptw.backoff import LONGEST_WAIT
 from rtmptw.delivery import Delivery, Policy
 from rtmptw.frames import CodecHeaders, Frame, FrameKind, Role, StreamInfo
 from rtmptw.hub.gop import GroupOfPictures
@@ -28,7 +29,7 @@ from rtmptw.plugins.sink import FrameSinkFactory
 from rtmptw.rtmp.url import RTMPTarget
 from rtmptw.rtmpclient.endpoint import checkTLS, clientEndpoint, trustRootFrom
 from rtmptw.rtmpclient.protocol import RTMPClientProtocol
-from rtmptw.rtmpclient.reconnector import LONGEST_WAIT, IReconnectorUser, Reconnector
+from rtmptw.rtmpclient.reconnector import IReconnectorUser, Reconnector
 
 #: Seconds that a frame may wait for a server: for the first connection, or because the
 #: server is slow for a while. SRS lets players lag as much.

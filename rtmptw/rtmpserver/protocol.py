@@ -1,40 +1,22 @@
 """
-The glue between Twisted and a session: bytes in, events out, answers back. It
-decides nothing.
+The glue between Twisted and a session: bytes in, events out, answers back. It wires
+those who do the work, and decides nothing.
 """
 
 import os
-import socket
 from collections.abc import Callable
-from socket import MSG_PEEK
 from typing import Any, cast
 
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import (
-    IAddress,
-    IDelayedCall,
-    IPushProducer,
-    ITCPTransport,
-    ITransport,
-)
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.interfaces import IAddress, ITCPTransport
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
-from rtmptw.errors import NotAllowed
-from rtmptw.frames import publicName
 from rtmptw.hub.hub import StreamHub
-from rtmptw.hub.stream import Stream
-from rtmptw.interfaces import (
-    IFrameSource,
-    IStreamAuthorizer,
-    PlayPermit,
-    PublishPermit,
-)
+from rtmptw.interfaces import PlayPermit, PublishPermit
 from rtmptw.net.readers import Readers
-from rtmptw.net.sender import MAX_UNSENT, Sender, socketOf
+from rtmptw.net.sender import Sender, socketOf
 from rtmptw.rtmp.events import (
     ConnectRequested,
     Event,
@@ -48,62 +30,17 @@ from rtmptw.rtmp.events import (
     SessionEnded,
 )
 from rtmptw.rtmp.serversession import ServerSession, ServerSettings
+from rtmptw.rtmpserver.alarm import Alarm
+from rtmptw.rtmpserver.answers import Answers
+from rtmptw.rtmpserver.authorizing import Deciding
 from rtmptw.rtmpserver.dispatch import Dispatch
-from rtmptw.rtmpserver.play import Playback, PlaySettings, PlaySink, Viewing
+from rtmptw.rtmpserver.play import Viewing
+from rtmptw.rtmpserver.playing import Playbacks
+from rtmptw.rtmpserver.publishing import Publications
+from rtmptw.rtmpserver.reading import Reading
 
 #: A peer that does not take our last words is cut off after so many seconds.
 LINGER = 5.0
-#: So many names are kept for a connection's last line: a client may publish under a
-#: new one as often as it likes.
-MAX_NAMES = 8
-
-
-@implementer(IStreamAuthorizer)
-class AllowAll:
-    """
-    Lets everybody publish under the name they ask for, and play. The query of the
-    URL, if there is one, counts as a publisher's credentials.
-    """
-
-    def authorizePublish(self, request: PublishRequested, peer: str) -> PublishPermit:
-        """
-        @return: always a permit.
-        """
-        return PublishPermit(request.app, request.stream, request.query or None)
-
-    def authorizePlay(self, request: PlayRequested, peer: str) -> PlayPermit:
-        """
-        @return: always a permit.
-        """
-        return PlayPermit(request.app, request.stream)
-
-
-@implementer(IFrameSource)
-class _Publication:
-    """
-    One published message stream, as the hub sees it.
-    """
-
-    isFed = False
-
-    def __init__(self, protocol: "RTMPProtocol", encoder: str) -> None:
-        self.peer = protocol.peer
-        self.encoder = encoder or "unknown encoder"
-        self.stream: Stream | None = None
-        self._protocol = protocol
-
-    def pauseSource(self) -> None:
-        self._protocol.pauseReading(self)
-
-    def resumeSource(self) -> None:
-        self._protocol.resumeReading(self)
-
-    def silentFor(self) -> float:
-        return self._protocol.silentFor()
-
-    def sourceReplaced(self, reason: str) -> None:
-        self.stream = None
-        self._protocol.close(reason)
 
 
 class RTMPProtocol(Protocol):
@@ -111,6 +48,9 @@ class RTMPProtocol(Protocol):
     One connection of a client that publishes or plays.
 
     A publisher that does not read our answers is not read from either.
+
+    @ivar peer: who it is, as C{host:port}.
+    @ivar endReason: why the conversation ended; empty while it goes on.
     """
 
     _log = Logger()
@@ -119,30 +59,24 @@ class RTMPProtocol(Protocol):
         self,
         hub: StreamHub,
         settings: ServerSettings,
-        authorizer: IStreamAuthorizer,
+        deciding: Deciding,
         viewing: Viewing,
         readers: Readers | None,
         connectionEnded: Callable[["RTMPProtocol"], None],
     ) -> None:
         self.peer = "unknown"
+        self.endReason = ""
         self._hub = hub
         self._clock = hub.clock
         self._settings = settings
-        self._authorizer = authorizer
+        self._deciding = deciding
         self._viewing = viewing
         self._readers = readers
         self._connectionEnded = connectionEnded
-        self._publications: dict[int, _Publication] = {}
-        self._playbacks: dict[int, Playback] = {}
-        self._pausedFor: set[object] = set()
-        self._timer: IDelayedCall | None = None
         self._isGoingOn = False
-        self._lost = False
-        self._lingering = False
-        self._endReason = ""
-        self._faulty = False
-        self._published: list[str] = []
-        self._played: list[str] = []
+        self._isLost = False
+        self._isLingering = False
+        self._isFaulty = False
 
     # From the transport.
 
@@ -157,12 +91,18 @@ class RTMPProtocol(Protocol):
             # Answers are small and waited for; a dead peer must be noticed.
             transport.setTcpNoDelay(True)
             transport.setTcpKeepAlive(True)
-        self._socket = socketOf(transport)
         self._begun = self._clock.seconds()
-        self._session = ServerSession(self._begun, os.urandom, self._settings)
-        self._dispatch = Dispatch(self._session, self._react, self._settle)
+        self._session = session = ServerSession(self._begun, os.urandom, self._settings)
+        self._dispatch = dispatch = Dispatch(session, self._react, self._settle)
         self._sender = Sender(transport, self._viewing.turns, self._fullChanged)
-        self._startReading()
+        self._answers = Answers(session, self._sender, socketOf(transport))
+        self._reading = Reading(
+            transport, self._readers, dispatch, session, self._clock
+        )
+        self._publications = Publications(self._hub, dispatch, self._reading)
+        self._playbacks = Playbacks(self._hub, self._viewing, self._sender)
+        self._alarm = Alarm(self._clock)
+        self._reading.start()
         self._arm()
 
     def dataReceived(self, data: bytes) -> None:
@@ -175,25 +115,19 @@ class RTMPProtocol(Protocol):
         """
         The end: nothing already received is lost by it.
         """
-        self._lost = True
-        if self._readers is not None:
-            self._readers.remove(self.transport)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        why = self._endReason or _lostReason(reason)
-        for streamID in list(self._publications):
-            self._unpublish(streamID, why)
-        for streamID in list(self._playbacks):
-            self._playbacks.pop(streamID).stop(why)
+        self._isLost = True
+        self._reading.end()
+        self._alarm.cancel()
+        why = self.endReason or _lostReason(reason)
+        self._publications.endAll(why)
+        self._playbacks.endAll(why)
         # Nothing that we have has us any more: all of it is freed at once, and does not
         # wait for the garbage collector.
         self._session.connectionLost()
         self._dispatch.close()
         self._sender.stopProducing()
-        self._pausedFor.clear()
         # The peer's faults are warnings; what we or it ended in order is not.
-        log = self._log.warn if self._faulty else self._log.info
+        log = self._log.warn if self._isFaulty else self._log.info
         log(
             "{peer}: closed after {seconds:.1f} s, {bytes} bytes received{extra}: "
             "{reason}",
@@ -207,10 +141,10 @@ class RTMPProtocol(Protocol):
 
     def _extra(self) -> str:
         extra = ""
-        if self._published:
-            extra = f", published {', '.join(self._published)}"
-        if self._played:
-            extra += f", played {', '.join(self._played)}"
+        if self._publications.names:
+            extra = f", published {self._publications.names}"
+        if self._playbacks.names:
+            extra += f", played {self._playbacks.names}"
         if self._session.strayMessages:
             extra += f", {self._session.strayMessages} frames of no stream ignored"
         return extra
@@ -219,50 +153,38 @@ class RTMPProtocol(Protocol):
         """
         The peer does not take what it is sent, or does again.
         """
-        for playback in list(self._playbacks.values()):
-            playback.fullChanged(isFull)
+        self._playbacks.fullChanged(isFull)
         if not isFull:
             self.resumeReading(self._sender)
 
-    # From the hub.
+    # From the hub, and what is published and played.
+
+    @property
+    def isClosing(self) -> bool:
+        """
+        Whether nothing more is said to the peer.
+        """
+        return self._isLost or self._isLingering
+
+    @property
+    def isOver(self) -> bool:
+        """
+        Whether the conversation is over.
+        """
+        return bool(self.endReason) or self._isLost
 
     def pauseReading(self, reason: object) -> None:
         """
         Read nothing from the peer until C{reason} is over.
         """
-        if not self._pausedFor and not self._closing:
-            self._stopReading()
-            self._session.readingPaused()
-        self._pausedFor.add(reason)
+        self._reading.pause(reason)
 
     def resumeReading(self, reason: object) -> None:
         """
         C{reason} is over, if it was one.
         """
-        if reason not in self._pausedFor:
-            return
-        self._pausedFor.remove(reason)
-        if not self._pausedFor and not self._closing:
-            self._session.readingResumed(self._clock.seconds())
-            _producer(self.transport).resumeProducing()
-            self._startReading()
+        if self._reading.resume(reason):
             self._arm()
-
-    def _startReading(self) -> None:
-        """
-        Leave it to the readers, if they can.
-        """
-        if self._readers is not None:
-            self._readers.add(self.transport, self._dispatch.receive)
-
-    def _stopReading(self) -> None:
-        if self._readers is not None:
-            self._readers.remove(self.transport)
-        _producer(self.transport).pauseProducing()
-
-    @property
-    def _closing(self) -> bool:
-        return self._lost or self._lingering
 
     def silentFor(self) -> float:
         """
@@ -275,6 +197,22 @@ class RTMPProtocol(Protocol):
         End the conversation.
         """
         self._do(self._session.close(reason, self._clock.seconds()))
+
+    def abort(self) -> None:
+        """
+        Cut the connection off, whatever the peer has not taken yet.
+        """
+        abort = getattr(self.transport, "abortConnection", None)
+        if abort is not None:
+            abort()
+
+    def playOver(self, streamID: int) -> None:
+        """
+        A stream that is played has ended. The peer may play another.
+        """
+        self._session.endPlay(streamID, self._clock.seconds())
+        self._do([])
+        self._arm()
 
     # From the session.
 
@@ -300,37 +238,18 @@ class RTMPProtocol(Protocol):
         """
         Send what there is to send, and close if the session is over.
         """
-        if self._session.unsaid and not self._closing:
-            self._send()
-        if self._endReason and not self._lost:
+        if self._session.unsaid and not self.isClosing:
+            self._answers.send(
+                mayWait=bool(self._publications.names)
+                and not self.endReason
+                and not self._playbacks
+            )
+            if self._sender.isClogged and not self._playbacks:
+                self.pauseReading(self._sender)
+        if self.endReason and not self._isLost:
             self._hangUp()
 
-    def _send(self) -> None:
-        """
-        Send our answers to the peer.
-
-        A publisher closes without reading all of them (FFmpeg, OBS). An answer that
-        meets a closed socket makes the peer's kernel throw away what it had not sent
-        yet, frames among them; so while there is more to read, answers wait: who
-        needs an acknowledgement to go on stops sending, and gets it then. For the
-        same reason a write that fails must not end the connection (L{Sender}).
-        """
-        socket = self._socket
-        if (
-            socket is not None
-            and self._published
-            and not self._endReason
-            and self._session.unsaid <= MAX_UNSENT
-            and not self._playbacks
-            and _hasMore(socket)
-        ):
-            return
-        self._sender.sendNow(self._session.dataToSend())
-        if self._sender.isClogged and not self._playbacks:
-            self.pauseReading(self._sender)
-
-    def _connectRequested(self, event: Event) -> None:
-        assert isinstance(event, ConnectRequested)
+    def _connectRequested(self, event: ConnectRequested) -> None:
         self._grant(event.requestID)
         self._goOn()
 
@@ -354,164 +273,74 @@ class RTMPProtocol(Protocol):
         self._finish()
         self._arm()
 
-    def _reject(self, requestID: int, code: str, description: str) -> None:
-        self._do(
-            self._session.reject(requestID, code, description, self._clock.seconds())
-        )
-
-    def _publishRequested(self, event: Event) -> None:
-        assert isinstance(event, PublishRequested)
-        self._decide(event, self._authorizer.authorizePublish, self._permitted)
-
-    def _playRequested(self, event: Event) -> None:
-        assert isinstance(event, PlayRequested)
-        self._decide(event, self._authorizer.authorizePlay, self._playPermitted)
-
-    def _decide(
-        self,
-        event: PublishRequested | PlayRequested,
-        # They may answer now or later, which the types of maybeDeferred cannot say.
-        authorize: Callable[..., Any],
-        permitted: Callable[..., None],
-    ) -> None:
-        answer: Deferred[Any] = maybeDeferred(authorize, event, self.peer)
+    def _requested(self, event: PublishRequested | PlayRequested) -> None:
+        answer = self._deciding.decide(event, self.peer)
         if not answer.called:
             # The session holds back what follows; the kernel holds the rest.
             self.pauseReading(event)
-        answer.addCallback(permitted, event)
-        answer.addErrback(self._notPermitted, event)
+        answer.addCallback(self._permitted, event)
+        answer.addErrback(self._refused, event)
 
-    def _permitted(self, permit: PublishPermit, event: PublishRequested) -> None:
+    def _permitted(
+        self,
+        permit: PublishPermit | PlayPermit,
+        event: PublishRequested | PlayRequested,
+    ) -> None:
         if not self._waitsFor(event):
             return
-        publication = _Publication(self, event.encoder)
-        stream = self._hub.publish(
-            permit.app, permit.stream, publication, permit.credentials
-        )
-        if self._endReason or self._lost:
-            # It has taken over from itself.
-            self._hub.sourceLost(stream, publication, self._endReason)
-            return
-        publication.stream = stream
-        self._publications[event.streamID] = publication
-        self._dispatch.published(event.streamID, stream)
-        if stream.name not in self._published and len(self._published) < MAX_NAMES:
-            self._published.append(stream.name)
-        self._grant(event.requestID)
-        self._goOn()
-
-    def _playPermitted(self, permit: PlayPermit, event: PlayRequested) -> None:
-        if not self._waitsFor(event):
-            return
-        name = publicName(permit.app, permit.stream)
-        if not (
-            self._viewing.settings.waits
-            or name in self._hub.streams
-            or self._hub.isOnDemand(permit.app, permit.stream)
-        ):
-            raise NotAllowed(
-                "NetStream.Play.StreamNotFound", f"Nobody publishes {name} now."
-            )
-        waiting = self._hub.whenPublished(permit.app, permit.stream)
-        streamID = event.streamID
-
-        def makeSink(stream: Stream, ended: Callable[[str], None]) -> PlaySink:
-            return self._viewing.makeSink(stream, self._sender, streamID, ended)
-
-        def ended(playback: Playback, reason: str, isStreamOver: bool) -> None:
-            if self._playbacks.get(streamID) is not playback or self._closing:
+        if isinstance(event, PublishRequested):
+            if not self._publications.begin(self, cast(PublishPermit, permit), event):
                 return
-            del self._playbacks[streamID]
-            if isStreamOver:
-                self._session.endPlay(streamID, self._clock.seconds())
-                self._do([])
-                self._arm()
-            else:
-                self.close(reason)
-
-        self._sender.keepShort()
-        playback = Playback(waiting, makeSink, self.peer, ended)
-        self._playbacks[streamID] = playback
-        if name not in self._played and len(self._played) < MAX_NAMES:
-            self._played.append(name)
-        self._log.info("{peer}: plays {stream}", peer=self.peer, stream=name)
-        self._grant(event.requestID)
-        # The answer comes before the first frame.
-        self._finish()
-        playback.start()
+            self._grant(event.requestID)
+        else:
+            playback = self._playbacks.begin(self, cast(PlayPermit, permit), event)
+            self._grant(event.requestID)
+            # The answer comes before the first frame.
+            self._finish()
+            playback.start()
         self._goOn()
 
-    def _notPermitted(
+    def _refused(
         self, failure: Failure, event: PublishRequested | PlayRequested
     ) -> None:
-        if failure.check(NotAllowed):
-            refusal = failure.value
-            assert isinstance(refusal, NotAllowed)
-        else:
-            self._log.failure(
-                # Not which stream: the name may be a secret key.
-                "{peer}: an error in deciding whether it may {verb}; refused",
-                failure,
-                peer=self.peer,
-                verb="publish" if isinstance(event, PublishRequested) else "play",
-            )
-            refusal = NotAllowed(
-                "NetStream.Publish.Denied"
-                if isinstance(event, PublishRequested)
-                else "NetStream.Play.Failed",
-                "The server could not decide.",
-            )
+        refusal = self._deciding.refusalOf(failure, event, self.peer)
         if self._waitsFor(event):
-            self._reject(event.requestID, refusal.code, refusal.description)
+            self._do(
+                self._session.reject(
+                    event.requestID,
+                    refusal.code,
+                    refusal.description,
+                    self._clock.seconds(),
+                )
+            )
 
     def _waitsFor(self, event: PublishRequested | PlayRequested) -> bool:
         """
         Whether an answer still matters: the connection may be gone by now.
         """
         self.resumeReading(event)
-        return not self._lost and not self._endReason
+        return not self.isOver
 
-    def _pauseRequested(self, event: Event) -> None:
-        assert isinstance(event, PauseRequested)
-        playback = self._playbacks.get(event.streamID)
-        if playback is not None:
-            playback.pause(event.isPaused)
+    def _headerCleared(self, event: HeaderCleared) -> None:
+        self._publications.clearHeader(event.streamID, event.name)
 
-    def _mediumSelected(self, event: Event) -> None:
-        assert isinstance(event, MediumSelected)
-        playback = self._playbacks.get(event.streamID)
-        if playback is not None:
-            playback.select(event.kind, event.isWanted)
+    def _pauseRequested(self, event: PauseRequested) -> None:
+        self._playbacks.pause(event.streamID, event.isPaused)
 
-    def _headerCleared(self, event: Event) -> None:
-        assert isinstance(event, HeaderCleared)
-        publication = self._publications.get(event.streamID)
-        if publication is not None and publication.stream is not None:
-            publication.stream.headerCleared(event.name)
+    def _mediumSelected(self, event: MediumSelected) -> None:
+        self._playbacks.select(event.streamID, event.kind, event.isWanted)
 
-    def _publishEnded(self, event: Event) -> None:
-        assert isinstance(event, PublishEnded)
-        self._unpublish(event.streamID, event.reason)
+    def _publishEnded(self, event: PublishEnded) -> None:
+        self._publications.end(event.streamID, event.reason)
         self._arm()
 
-    def _playEnded(self, event: Event) -> None:
-        assert isinstance(event, PlayEnded)
-        playback = self._playbacks.pop(event.streamID, None)
-        if playback is not None:
-            playback.stop(event.reason)
+    def _playEnded(self, event: PlayEnded) -> None:
+        self._playbacks.end(event.streamID, event.reason)
         self._arm()
 
-    def _sessionEnded(self, event: Event) -> None:
-        assert isinstance(event, SessionEnded)
-        self._endReason = event.reason
-        self._faulty = event.label != "closed"
-
-    def _unpublish(self, streamID: int, reason: str) -> None:
-        publication = self._publications.pop(streamID)
-        self._dispatch.unpublished(streamID)
-        self.resumeReading(publication)
-        if publication.stream is not None:
-            self._hub.sourceLost(publication.stream, publication, reason)
+    def _sessionEnded(self, event: SessionEnded) -> None:
+        self.endReason = event.reason
+        self._isFaulty = event.label != "closed"
 
     # The end and the clock.
 
@@ -520,56 +349,36 @@ class RTMPProtocol(Protocol):
         Close once our last words are out; a peer that does not take them is cut
         off.
         """
-        if self._lingering:
+        if self._isLingering:
             return
-        self._lingering = True
-        transport = self.transport
-        assert transport is not None
+        self._isLingering = True
+        assert self.transport is not None
         self._sender.close()
-        if self._readers is not None:
-            self._readers.remove(transport)
-        transport.loseConnection()
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._clock.callLater(LINGER, self._cutOff)
-
-    def _cutOff(self) -> None:
-        self._timer = None
-        self.abort()
-
-    def abort(self) -> None:
-        """
-        Cut the connection off, whatever the peer has not taken yet.
-        """
-        abort = getattr(self.transport, "abortConnection", None)
-        if abort is not None:
-            abort()
+        self._reading.end()
+        self.transport.loseConnection()
+        self._alarm.cancel()
+        self._alarm.arm(self._clock.seconds() + LINGER, self.abort)
 
     def _arm(self) -> None:
         """
         Wake up when the session wants it, or earlier.
         """
-        if self._closing:
+        if self.isClosing:
             return
         deadline = self._session.deadline()
-        if deadline is None:
-            return
-        delay = max(0.0, deadline - self._clock.seconds())
-        if self._timer is None:
-            self._timer = self._clock.callLater(delay, self._timeUp)
-        elif self._timer.getTime() > deadline:
-            self._timer.reset(delay)
+        if deadline is not None:
+            self._alarm.arm(deadline, self._timeUp)
 
     def _timeUp(self) -> None:
-        self._timer = None
         self._do(self._session.checkTime(self._clock.seconds()))
         self._arm()
 
 
-_REACTIONS: dict[type, Callable[[RTMPProtocol, Event], None]] = {
+# Any event: each is given to what takes it.
+_REACTIONS: dict[type, Callable[[RTMPProtocol, Any], None]] = {
     ConnectRequested: RTMPProtocol._connectRequested,
-    PublishRequested: RTMPProtocol._publishRequested,
-    PlayRequested: RTMPProtocol._playRequested,
+    PublishRequested: RTMPProtocol._requested,
+    PlayRequested: RTMPProtocol._requested,
     PauseRequested: RTMPProtocol._pauseRequested,
     MediumSelected: RTMPProtocol._mediumSelected,
     HeaderCleared: RTMPProtocol._headerCleared,
@@ -584,125 +393,7 @@ def _peerName(address: IAddress) -> str:
     return f"{host}:{address.port}" if host else "unix socket"  # type: ignore[attr-defined]
 
 
-def _hasMore(socket: socket.socket) -> bool:
-    """
-    @return: whether there is something to read: bytes, or the end.
-    """
-    try:
-        socket.recv(1, MSG_PEEK)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    return True
-
-
 def _lostReason(reason: Failure) -> str:
     if reason.check(ConnectionDone):
         return "closed by the peer"
     return f"connection lost: {reason.getErrorMessage()}"
-
-
-def _producer(transport: ITransport | None) -> IPushProducer:
-    """
-    Every stream transport of Twisted is a push producer.
-    """
-    return cast(IPushProducer, transport)
-
-
-class RTMPFactory(Factory):
-    """
-    Makes the protocols of one hub: all that a program needs to take RTMP in::
-
-        hub = StreamHub(reactor, [("mine", MySinkFactory())])
-        endpoint = TCP4ServerEndpoint(reactor, 1935)
-        endpoint.listen(RTMPFactory(hub))
-
-    @ivar connections: the protocols that are connected.
-    """
-
-    noisy = False
-
-    def __init__(
-        self,
-        hub: StreamHub,
-        settings: ServerSettings | None = None,
-        authorizer: IStreamAuthorizer | None = None,
-        play: PlaySettings | None = None,
-        isPaced: bool = True,
-    ) -> None:
-        """
-        @param settings: towards all clients.
-        @param authorizer: decides who may publish and play; everybody if not given.
-        @param play: towards viewers.
-        @param isPaced: whether sockets are read only every few milliseconds when
-            there is much to do, and those of publishers when a picture may be there.
-        """
-        self.hub = hub
-        self.connections: set[RTMPProtocol] = set()
-        self._closed: list[Deferred[None]] = []
-        self._settings = settings or ServerSettings()
-        self._authorizer = authorizer or AllowAll()
-        self._viewing = Viewing(
-            hub.clock, play or PlaySettings(), self._settings.chunkSize
-        )
-        self._readers = Readers.forReactor(
-            hub.clock,
-            self._viewing.turns,
-            isPaced,
-            self._isWatched,
-            # Sound waits in the kernel then, where it would have waited for a picture.
-            isPatient=isPaced and self._viewing.settings.hold > 0,
-        )
-
-    def _isWatched(self) -> bool:
-        return any(stream.viewers for stream in self.hub.streams.values())
-
-    def buildProtocol(self, addr: IAddress | None) -> RTMPProtocol:
-        """
-        @return: the protocol for a new connection.
-        """
-        protocol = RTMPProtocol(
-            self.hub,
-            self._settings,
-            self._authorizer,
-            self._viewing,
-            self._readers,
-            self._connectionEnded,
-        )
-        protocol.factory = self
-        self.connections.add(protocol)
-        return protocol
-
-    def _connectionEnded(self, protocol: RTMPProtocol) -> None:
-        self.connections.discard(protocol)
-        if not self.connections:
-            closed, self._closed = self._closed, []
-            for waiter in closed:
-                waiter.callback(None)
-
-    def close(self, reason: str) -> None:
-        """
-        End all conversations. A client that does not take our last words is cut off
-        after L{LINGER} seconds.
-        """
-        for protocol in list(self.connections):
-            if protocol.connected:
-                protocol.close(reason)
-
-    def whenClosed(self) -> "Deferred[None]":
-        """
-        @return: fires when nobody is connected: at once if nobody is.
-        """
-        if not self.connections:
-            return succeed(None)
-        closed: Deferred[None] = Deferred()
-        self._closed.append(closed)
-        return closed
-
-    def abort(self) -> None:
-        """
-        Cut all connections off, whatever they have not taken yet.
-        """
-        for protocol in list(self.connections):
-            protocol.abort()

@@ -20,14 +20,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from rtmptw.backoff import Backoff
 from rtmptw.delivery import Delivery
 from rtmptw.errors import SinkError
 from rtmptw.frames import CodecHeaders, Frame, FrameKind, Role, StreamInfo
 from rtmptw.interfaces import IFrameSink
 
-#: Seconds until a child that has ended is started again: doubled each time.
-FIRST_WAIT = 1.0
-LONGEST_WAIT = 30.0
 #: Up to so much of the wait is added by chance, so that not all children come at once.
 JITTER = 0.3
 #: A child that has lived so many seconds was in order; the wait begins anew.
@@ -185,7 +183,6 @@ class ChildSink:
         self.starts = 0
         self._reactor = reactor
         self._command = command
-        self._random = rand
         self._name = ""
         self._producer: IPushProducer | None = None
         self._headers = CodecHeaders()
@@ -193,7 +190,7 @@ class ChildSink:
         self._child: _Child | None = None
         self._timer: Any = None
         self._retry: Any = None
-        self._wait = FIRST_WAIT
+        self._backoff = Backoff(rand, 1.0, 1 + JITTER)
         self._skipped = 0
         self._ended = False
         self._done: Deferred[None] | None = None
@@ -431,15 +428,14 @@ class ChildSink:
                 done.callback(None)
             return
         if seconds >= GOOD_LIFE:
-            self._wait = FIRST_WAIT
+            self._backoff.reset()
         self._startAgain(f"{how} after {seconds:.1f} s and {child.frames} messages")
         assert self._producer is not None
         # What waited for this child cannot be what the next one begins with.
         self._producer.resumeProducing()
 
     def _startAgain(self, why: str) -> None:
-        wait = self._wait * (1 + JITTER * self._random())
-        self._wait = min(self._wait * 2, LONGEST_WAIT)
+        wait = self._backoff.next()
         self._log.warn(
             "{name}: {label}: {why}; it is started again in {wait:.1f} s",
             name=self._name,

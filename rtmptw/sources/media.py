@@ -23,6 +23,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from rtmptw.backoff import Backoff
 from rtmptw.errors import NotAllowed, RemoteProtocolError
 from rtmptw.flv.body import frameFromMessage
 from rtmptw.flv.file import TagReader
@@ -30,9 +31,6 @@ from rtmptw.frames import Frame, FrameKind, publicName
 from rtmptw.hub.hub import StreamHub
 from rtmptw.sources.pulling import Pulling
 
-#: Seconds until what has ended or failed is tried again: doubled each time.
-FIRST_WAIT = 1.0
-LONGEST_WAIT = 30.0
 #: Up to so much of the wait is added by chance, so that not all come at once.
 JITTER = 0.25
 #: What has gone well for so many seconds is tried again soon.
@@ -87,11 +85,10 @@ class MediaPull(Pulling):
             )
         self._loop = option == "loop=1"
         super().__init__(hub, reactor, app, name, onDemand)
-        self._random = random
+        self._backoff = Backoff(random, 1.0, 1 + JITTER)
         self.peer = _shown(self._url)
         self._child: _Child | None = None
         self._isWanted = False
-        self._wait = FIRST_WAIT
         self._said: set[str] = set()
         self._retry: IDelayedCall | None = None
         self._stopping: Deferred[None] | None = None
@@ -108,7 +105,7 @@ class MediaPull(Pulling):
 
     def _begin(self) -> None:
         self._isWanted = True
-        self._wait = FIRST_WAIT
+        self._backoff.reset()
         self._said = set()
         if self._child is None and self._retry is None:
             self._start()
@@ -235,12 +232,11 @@ class MediaPull(Pulling):
             self._say(f"{why} after {child.frames} messages")
         else:
             if self._reactor.seconds() - child.since >= GOOD_LIFE:
-                self._wait = FIRST_WAIT
+                self._backoff.reset()
             self._tryAgain(why)
 
     def _tryAgain(self, why: str) -> None:
-        wait = min(self._wait * (1 + JITTER * self._random()), LONGEST_WAIT)
-        self._wait = min(self._wait * 2, LONGEST_WAIT)
+        wait = self._backoff.next()
         self._retry = self._reactor.callLater(wait, self._start)
         self._say(f"{why}; it is tried again, after 1 s at first, then up to 30")
 

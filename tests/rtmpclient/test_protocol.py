@@ -23,6 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from rtmptw.backoff import LONGEST_WAIT
 from rtmptw.errors import SinkError
 from rtmptw.frames import Frame
 from rtmptw.rtmp.clientsession import SILENCE_TIMEOUT, STEP_TIMEOUT
@@ -37,7 +38,6 @@ from rtmptw.rtmpclient.protocol import (
     RTMPClientProtocol,
 )
 from rtmptw.rtmpclient.reconnector import (
-    LONGEST_WAIT,
     STABLE_TIME,
     IReconnectorUser,
     Reconnector,

@@ -31,6 +31,8 @@ from rtmptw.net.sender import MAX_JOINED, MAX_UNSENT, Sender
 from rtmptw.net.turns import Turns
 from rtmptw.rtmp.chunkreader import encodeMessage
 from rtmptw.rtmp.events import PlayRequested
+from rtmptw.rtmpserver.authorizing import AllowAll
+from rtmptw.rtmpserver.factory import RTMPFactory
 from rtmptw.rtmpserver.play import (
     HOLD,
     VIEWER,
@@ -40,7 +42,6 @@ from rtmptw.rtmpserver.play import (
     PlaySettings,
     SharedForm,
 )
-from rtmptw.rtmpserver.protocol import AllowAll, RTMPFactory
 from rtmptw.testing import audioFrame, makeFrames, videoFrame
 from tests.rtmpserver.test_protocol import Connection
 

@@ -35,13 +35,11 @@ from rtmptw.rtmp.amf import AMFObject
 from rtmptw.rtmp.events import PublishRequested
 from rtmptw.rtmp.message import Command
 from rtmptw.rtmp.serversession import ServerSettings
+from rtmptw.rtmpserver.authorizing import AllowAll
 from rtmptw.rtmpserver.dispatch import FAST
-from rtmptw.rtmpserver.protocol import (
-    LINGER,
-    AllowAll,
-    RTMPFactory,
-    _Publication,
-)
+from rtmptw.rtmpserver.factory import RTMPFactory
+from rtmptw.rtmpserver.protocol import LINGER
+from rtmptw.rtmpserver.publishing import Publication
 from rtmptw.sinks.file.factory import FileSinkFactory
 from rtmptw.sinks.naming import parseRecording
 from rtmptw.testing import RecordingSink
@@ -153,7 +151,7 @@ class ProtocolTests(SynchronousTestCase):
         connection = Connection(self.factory)
         self.assertTrue(verifyObject(IStreamAuthorizer, AllowAll()))
         self.assertTrue(
-            verifyObject(IFrameSource, _Publication(connection.protocol, "x"))
+            verifyObject(IFrameSource, Publication(connection.protocol, "x"))
         )
         connection.lose()
 

@@ -16,13 +16,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from rtmptw._pyav.demuxing import ENDED, FAILED
+from rtmptw.backoff import LONGEST_WAIT
 from rtmptw.delivery import Delivery, Policy
 from rtmptw.flv import file as flvfile
 from rtmptw.frames import Frame
 from rtmptw.hub.hub import StreamHub
 from rtmptw.interfaces import IDemanded, IFrameSource
 from rtmptw.rtmpclient.pull import Pull
-from rtmptw.sources.media import END_TIMEOUT, LONGEST_WAIT, MAX_LINES, MediaPull
+from rtmptw.sources.media import END_TIMEOUT, MAX_LINES, MediaPull
 from rtmptw.sources.pulling import LINGER_ON_DEMAND
 from rtmptw.testing import RecordingSink, makeFrames
 from tests.hub.test_hub import SinkFactory, Source

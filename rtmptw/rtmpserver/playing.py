@@ -1,0 +1,132 @@
+"""
+What one connection plays.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from twisted.logger import Logger
+
+from rtmptw.errors import NotAllowed
+from rtmptw.frames import FrameKind, publicName
+from rtmptw.hub.hub import StreamHub
+from rtmptw.hub.stream import Stream
+from rtmptw.interfaces import PlayPermit
+from rtmptw.net.sender import Sender
+from rtmptw.rtmp.events import PlayRequested
+from rtmptw.rtmpserver.connection import Connection
+from rtmptw.rtmpserver.names import Names
+from rtmptw.rtmpserver.play import Playback, PlaySink, Viewing
+
+
+class Playbacks:
+    """
+    The message streams that are played, by number.
+
+    @ivar names: what has been played so far.
+    """
+
+    _log = Logger()
+
+    __slots__ = ("_hub", "_live", "_sender", "_viewing", "names")
+
+    def __init__(self, hub: StreamHub, viewing: Viewing, sender: Sender) -> None:
+        self._hub = hub
+        self._viewing = viewing
+        self._sender = sender
+        self._live: dict[int, Playback] = {}
+        self.names = Names()
+
+    def __bool__(self) -> bool:
+        return bool(self._live)
+
+    def begin(
+        self, connection: Connection, permit: PlayPermit, event: PlayRequested
+    ) -> Playback:
+        """
+        Play a stream on a message stream.
+
+        @return: what plays it, once it is started.
+
+        @raise NotAllowed: if nobody publishes it, and players do not wait.
+        """
+        name = publicName(permit.app, permit.stream)
+        if not (
+            self._viewing.settings.waits
+            or name in self._hub.streams
+            or self._hub.isOnDemand(permit.app, permit.stream)
+        ):
+            raise NotAllowed(
+                "NetStream.Play.StreamNotFound", f"Nobody publishes {name} now."
+            )
+        waiting = self._hub.whenPublished(permit.app, permit.stream)
+        self._sender.keepShort()
+        playback = Playback(
+            waiting,
+            partial(self._makeSink, event.streamID),
+            connection.peer,
+            partial(self._ended, connection, event.streamID),
+        )
+        self._live[event.streamID] = playback
+        self.names.add(name)
+        self._log.info("{peer}: plays {stream}", peer=connection.peer, stream=name)
+        return playback
+
+    def _makeSink(
+        self, streamID: int, stream: Stream, ended: Callable[[str], None]
+    ) -> PlaySink:
+        return self._viewing.makeSink(stream, self._sender, streamID, ended)
+
+    def _ended(
+        self,
+        connection: Connection,
+        streamID: int,
+        playback: Playback,
+        reason: str,
+        isStreamOver: bool,
+    ) -> None:
+        if self._live.get(streamID) is not playback or connection.isClosing:
+            return
+        del self._live[streamID]
+        if isStreamOver:
+            connection.playOver(streamID)
+        else:
+            connection.close(reason)
+
+    def pause(self, streamID: int, isPaused: bool) -> None:
+        """
+        The player pauses, or goes on.
+        """
+        playback = self._live.get(streamID)
+        if playback is not None:
+            playback.pause(isPaused)
+
+    def select(self, streamID: int, kind: FrameKind, isWanted: bool) -> None:
+        """
+        The player wants audio or video, or does not.
+        """
+        playback = self._live.get(streamID)
+        if playback is not None:
+            playback.select(kind, isWanted)
+
+    def fullChanged(self, isFull: bool) -> None:
+        """
+        The peer does not take what it is sent, or does again.
+        """
+        for playback in list(self._live.values()):
+            playback.fullChanged(isFull)
+
+    def end(self, streamID: int, reason: str) -> None:
+        """
+        The player plays a message stream no more.
+        """
+        playback = self._live.pop(streamID, None)
+        if playback is not None:
+            playback.stop(reason)
+
+    def endAll(self, reason: str) -> None:
+        """
+        The connection is lost.
+        """
+        for streamID in list(self._live):
+            self.end(streamID, reason)

@@ -1,0 +1,45 @@
+"""
+Tests for L{rtmptw.backoff}.
+"""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from rtmptw.backoff import LONGEST_WAIT, Backoff
+
+
+class BackoffTests(SynchronousTestCase):
+    """
+    Waits before the next try.
+    """
+
+    def test_theyDouble(self) -> None:
+        """
+        From a second on, up to the longest, however many there are; and begin anew.
+        """
+        backoff = Backoff(lambda: 0.5, 0.75, 1.25)
+        waits = [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+        self.assertEqual([backoff.next() for _ in waits], waits)
+        for _ in range(2000):
+            self.assertEqual(backoff.next(), LONGEST_WAIT)
+        backoff.reset()
+        self.assertEqual(
+            (backoff.usual, backoff.next(), backoff.usual), (1.0, 1.0, 2.0)
+        )
+
+    def test_chance(self) -> None:
+        """
+        Between the least and the most, but never beyond the bounds.
+        """
+        for number, waits in (
+            (0.0, [1.0, 1.5, 3.0, 6.0, 12.0, 22.5]),
+            (1.0, [1.25, 2.5, 5.0, 10.0, 20.0, 30.0]),
+        ):
+            backoff = Backoff(lambda number=number: number, 0.75, 1.25)
+            self.assertEqual([backoff.next() for _ in waits], waits)
+
+    def test_aShorterLongest(self) -> None:
+        """
+        As an option says.
+        """
+        backoff = Backoff(lambda: 1.0, 1.0, 1.3, longest=3.0)
+        self.assertEqual([backoff.next() for _ in range(4)], [1.3, 2.6, 3.0, 3.0])
