@@ -14,7 +14,7 @@ from benchmarks.build import program
 from benchmarks.errors import BenchmarkError
 from benchmarks.install import install
 from benchmarks.measure import Setup
-from benchmarks.page import writePage
+from benchmarks.page import TABLES, writePage, writeTables
 from benchmarks.report import PEERS, markdown, readResults, tables
 from benchmarks.runner import (
     Run,
@@ -30,6 +30,8 @@ from benchmarks.servers import chooseServers
 
 _ROUNDS = 5
 _RESULTS = Path("benchmarks.jsonl")
+#: What docs/performance.rst was made from.
+_KEPT = Path("benchmarks/results.jsonl")
 #: C{--quick}: rounds, seconds of the window, and seconds after which nothing more is
 #: begun; the last measurement takes less than ten.
 _QUICK_ROUNDS = 2
@@ -93,7 +95,20 @@ def _parser() -> argparse.ArgumentParser:
     page = commands.add_parser(
         "page", help="write docs/performance.rst and its picture"
     )
-    page.add_argument("files", type=Path, nargs="+")
+    page.add_argument(
+        "files", type=Path, nargs="*", help="[default: what --results names]"
+    )
+    page.add_argument(
+        "--all",
+        action="store_true",
+        help=f"write all tables as well: {TABLES}, beside the results",
+    )
+    page.add_argument(
+        "--results",
+        type=Path,
+        default=_KEPT,
+        help=f"file that keeps all that was measured [default: {_KEPT}]",
+    )
     page.add_argument("--docs", type=Path, default=Path("docs"), help="[default: docs]")
     for command in (report, page):
         command.add_argument(
@@ -166,6 +181,17 @@ def _list() -> None:
         print(f"{scenario.name:18} {scenario.what}")
 
 
+def _page(options: argparse.Namespace) -> None:
+    runs, rows = readResults(options.files or [options.results])
+    written = writePage(options.docs, options.results, runs, rows)
+    if options.all:
+        every = options.results.with_name(TABLES)
+        writeTables(every, runs, rows, options.against)
+        written.append(every)
+    for path in written:
+        print(f"{path} is written")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """
     Do what the command line says.
@@ -180,9 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             runs, rows = readResults(options.files)
             print(markdown(runs, tables(rows, options.against)), end="")
         elif options.command == "page":
-            runs, rows = readResults(options.files)
-            for path in writePage(options.docs, runs, rows, options.against):
-                print(f"{path} is written")
+            _page(options)
         elif options.command == "micro":
             # It imports rtmptw, which nothing else here needs.
             from benchmarks.micro import runMicro

@@ -1,7 +1,10 @@
 """
-Writes the figures into docs/performance.rst, between two marker lines, and draws them.
+Writes what is to be reached into docs/performance.rst, between two marker lines, and
+draws the figures; on demand, all tables into a file that is not committed.
 """
 
+import csv
+import io
 import json
 import math
 import statistics
@@ -18,6 +21,7 @@ from benchmarks.report import (
     costColumn,
     growth,
     machineLines,
+    markdown,
     tables,
     values,
 )
@@ -27,7 +31,8 @@ from benchmarks.targets import meansTable, targetTable
 BEGIN = ".. Written by python -m benchmarks page; it leaves all else as it is."
 END = ".. End of what it writes."
 PICTURE = "performance.svg"
-RAW = "performance.jsonl"
+#: The file of all tables, beside the results.
+TABLES = "tables.md"
 SKELETON = f"""Performance
 ===========
 
@@ -46,15 +51,18 @@ _COLOURS = ("#2a6f97", "#c9622a", "#5b8c3e", "#8a5a9e", "#b08a1e", "#607080", "#
 
 def rstTable(table: Table) -> list[str]:
     """
-    @return: its lines.
+    @return: its lines: one for each row.
     """
-    lines = [f".. list-table:: {table.title}", "   :header-rows: 1", ""]
+    text = io.StringIO()
+    writer = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n")
     for row in (table.header, *table.rows):
-        for index, cell in enumerate(row):
-            text = cell.replace("\\", "\\\\").replace("*", "\\*").replace("`", "\\`")
-            start = "   * - " if index == 0 else "     - "
-            lines.append(f"{start}{text}".rstrip())
-    return [*lines, ""]
+        # What reStructuredText would take for markup.
+        writer.writerow(
+            cell.replace("\\", "\\\\").replace("*", "\\*").replace("`", "\\`")
+            for cell in row
+        )
+    rows = [f"   {line}" for line in text.getvalue().splitlines()]
+    return [f".. csv-table:: {table.title}", "   :header-rows: 1", "", *rows, ""]
 
 
 def between(text: str, lines: Sequence[str]) -> str:
@@ -214,13 +222,27 @@ def draw(rows: Sequence[Row]) -> str:
     return drawing.svg()
 
 
+def pageLines(runs: Iterable[Row], rows: Sequence[Row]) -> list[str]:
+    """
+    @return: what belongs between the marker lines: the machines, the picture, and what
+        was to be reached.
+    """
+    lines = [*(f"* {line}" for line in machineLines(runs)), ""]
+    lines += [f".. image:: {PICTURE}", "   :alt: what each server costs, drawn", ""]
+    table = targetTable(rows)
+    if table is not None:
+        lines += rstTable(table)
+    return lines[:-1]
+
+
 def writePage(
-    docs: Path, runs: Sequence[Row], rows: Sequence[Row], against: str
+    docs: Path, results: Path, runs: Sequence[Row], rows: Sequence[Row]
 ) -> list[Path]:
     """
-    Write the page and its picture.
+    Write the page, its picture, and the file of what they were made from.
 
-    @param docs: their folder.
+    @param docs: the folder of the page and the picture.
+    @param results: where all that was measured is kept.
     @return: what was written.
 
     @raise BenchmarkError: if there is nothing to write, or no place for it.
@@ -229,24 +251,33 @@ def writePage(
         raise BenchmarkError("nothing was measured: the files hold no results")
     page = docs / "performance.rst"
     picture = docs / PICTURE
-    lines = [*(f"* {line}" for line in machineLines(runs)), ""]
-    lines += [
-        f"All that was measured: :download:`{RAW}`. Here: medians, and the least and "
-        "the most in parentheses.",
-        "",
-    ]
-    lines += [f".. image:: {PICTURE}", "   :alt: the same figures, drawn", ""]
-    for table in (targetTable(rows), meansTable(rows), *tables(rows, against)):
-        if table is not None:
-            lines += rstTable(table)
-    raw = docs / RAW
     try:
         text = page.read_text() if page.exists() else SKELETON
-        page.write_text(between(text, lines[:-1]))
+        page.write_text(between(text, pageLines(runs, rows)))
         picture.write_text(draw(rows))
-        raw.write_text("".join(f"{json.dumps(line)}\n" for line in (*runs, *rows)))
+        results.write_text("".join(f"{json.dumps(line)}\n" for line in (*runs, *rows)))
     except OSError as error:
-        raise BenchmarkError(
-            f"{error.filename} cannot be written: {error.strerror}"
-        ) from error
-    return [page, picture, raw]
+        raise _unwritten(error) from error
+    return [page, picture, results]
+
+
+def writeTables(
+    path: Path, runs: Iterable[Row], rows: Sequence[Row], against: str
+) -> None:
+    """
+    Write all tables, in Markdown.
+
+    @param against: the server that ratios are to.
+
+    @raise BenchmarkError: if the file cannot be written.
+    """
+    first = (targetTable(rows), meansTable(rows))
+    found = [table for table in first if table is not None] + tables(rows, against)
+    try:
+        path.write_text(markdown(runs, found))
+    except OSError as error:
+        raise _unwritten(error) from error
+
+
+def _unwritten(error: OSError) -> BenchmarkError:
+    return BenchmarkError(f"{error.filename} cannot be written: {error.strerror}")

@@ -4,6 +4,7 @@ Tests of the benchmarks: their accounting, their tables, and one tiny real run.
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -32,10 +33,20 @@ from benchmarks.generator import Result, Target, publishArguments
 from benchmarks.measure import Sample, Setup, droppedFrames, figures, halfLoad
 from benchmarks.media import readMedia
 from benchmarks.micro import compared, measureSubject, subjects
-from benchmarks.page import BEGIN, END, bars, between, draw, writePage
+from benchmarks.page import (
+    BEGIN,
+    END,
+    bars,
+    between,
+    draw,
+    pageLines,
+    rstTable,
+    writePage,
+)
 from benchmarks.process import ServerProcess
 from benchmarks.report import (
     Row,
+    Table,
     costColumn,
     growth,
     machineLines,
@@ -58,6 +69,9 @@ from benchmarks.servers import (
 )
 from benchmarks.targets import TARGETS, meansTable, targetTable
 from benchmarks.without import MEANS, isCompiled
+
+#: The checkout.
+ROOT = Path(__file__).parents[1]
 
 #: What the kernel says of three sockets of port 1935 (0x078F): one that listens, a
 #: server's with 16 bytes to read, a client's with 32 to send; and of another port.
@@ -786,27 +800,85 @@ class PageTests(SynchronousTestCase):
         error = self.assertRaises(BenchmarkError, between, "Before", ["new"])
         self.assertIn(BEGIN, str(error))
 
-    def test_theyAreWritten(self) -> None:
+    def test_itIsWritten(self) -> None:
         """
-        The tables with the markup that they need, and a picture that is XML.
+        One table, with the markup that it needs, a picture that is XML, and all that
+        was measured.
         """
         docs = Path(self.mktemp())
         docs.mkdir()
-        rows = [*ReportTests.rows, row("a*b", 1, 9.0)]
-        page, picture, raw = writePage(docs, [], rows, "nginx")
+        rows = [*TargetTests.rows, row("a*b", 1, 9.0)]
+        results = docs / "results.jsonl"
+        page, picture, raw = writePage(docs, results, [], rows)
+        self.assertEqual(raw, results)
         self.assertEqual(readResults([raw])[1], rows)
         text = page.read_text()
-        self.assertIn(".. list-table:: fanout200", text)
-        self.assertIn("   * - rtmptw\n     - 3\n", text)
-        self.assertIn("   * - a\\*b\n", text)
+        self.assertEqual(re.findall(r"-table:: (.*)", text), ["What is to be reached"])
+        self.assertIn('   "what","at most","measured","reached"\n', text)
+        self.assertIn('\n   "fanout200: CPU of rtmptw to nginx\'s",', text)
         root = xml.etree.ElementTree.fromstring(picture.read_text())
         words = [one.text for one in root.iter("{http://www.w3.org/2000/svg}text")]
         self.assertIn("rtmptw", words)
+        self.assertIn("a*b", words)
         page.write_text(text.replace("Performance", "What it costs", 1))
-        writePage(docs, [], rows, "nginx")
+        writePage(docs, results, [], rows)
         self.assertIn("What it costs", page.read_text())
-        error = self.assertRaises(BenchmarkError, writePage, docs, [], [], "nginx")
+        error = self.assertRaises(BenchmarkError, writePage, docs, results, [], [])
         self.assertIn("nothing was measured", str(error))
+        self.assertEqual(readResults([raw])[1], rows)
+
+    def test_markupIsEscaped(self) -> None:
+        """
+        What reStructuredText and CSV would read otherwise stays what it is.
+        """
+        table = Table("Title", ["a", "b"], [["*x*", 'say "`no`"'], ["", "\\"]])
+        self.assertEqual(
+            rstTable(table),
+            [
+                ".. csv-table:: Title",
+                "   :header-rows: 1",
+                "",
+                '   "a","b"',
+                '   "\\*x\\*","say ""\\`no\\`"""',
+                '   "","\\\\"',
+                "",
+            ],
+        )
+
+    def test_allTablesOnDemand(self) -> None:
+        """
+        Those of targets, means and scenarios, in a file beside the results, and only
+        if it is asked for.
+        """
+        docs = Path(self.mktemp())
+        docs.mkdir()
+        results = docs / "results.jsonl"
+        rows = [*TargetTests.rows, row("a*b", 1, 9.0)]
+        results.write_text("".join(f"{json.dumps(line)}\n" for line in rows))
+        where = ["--docs", str(docs), "--results", str(results)]
+        every = docs / "tables.md"
+        said = StringIO()
+        with redirect_stdout(said):
+            self.assertEqual(main(["page", *where]), 0)
+        self.assertFalse(every.exists())
+        with redirect_stdout(said):
+            self.assertEqual(main(["page", "--all", *where]), 0)
+        self.assertIn(f"{every} is written\n", said.getvalue())
+        titles = re.findall("^### (.*)$", every.read_text(), re.M)
+        self.assertEqual(titles[:2], ["What is to be reached", "What each mean buys"])
+        self.assertEqual(len(titles), 3)
+        self.assertTrue(titles[2].startswith("fanout200: "), titles[2])
+        self.assertIn("| a*b | 1 |", every.read_text())
+        self.assertEqual(readResults([results])[1], rows)
+
+    def test_thePageIsWhatTheResultsSay(self) -> None:
+        """
+        Nobody has changed a figure by hand, or measured and not written.
+        """
+        runs, rows = readResults([ROOT / "benchmarks" / "results.jsonl"])
+        text = (ROOT / "docs" / "performance.rst").read_text()
+        self.assertEqual(between(text, pageLines(runs, rows)), text)
+        self.assertEqual((ROOT / "docs" / "performance.svg").read_text(), draw(rows))
 
     def test_bars(self) -> None:
         """
