@@ -35,13 +35,14 @@ def nothingLeftBehind(request: pytest.FixtureRequest) -> Iterator[None]:
 
     reactor: Any = installed
     events: list[LogEvent] = []
-    globalLogPublisher.addObserver(events.append)
+    observer: Any = events.append
+    globalLogPublisher.addObserver(observer)
     timers = set(reactor.getDelayedCalls())
     openers = set(reactor.getReaders())
     yield
     # Unhandled Deferreds speak when they are collected.
     gc.collect()
-    globalLogPublisher.removeObserver(events.append)
+    globalLogPublisher.removeObserver(observer)
     failures = [event["log_failure"] for event in events if "log_failure" in event]
     late = [
         call

@@ -353,7 +353,7 @@ class ReadmeTests(SynchronousTestCase):
         rows = dict(re.findall(r"^\| `--([a-z-]+)`.*?\| (.*?) ?\|", self.readme, re.M))
         self.assertEqual(set(rows), optionNames() - {"help", "version"})
         for name, _short, _default, text in Options.optParameters:
-            default = re.search(r"\[default: (.*)\]", text)
+            default = re.search(r"\[default: (.*)\]", text or "")
             self.assertEqual(rows[name], default[1] if default else "none", name)
 
     def test_theCommandsAreOneLineEach(self) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 from runpy import run_path
+from typing import Any
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
@@ -100,7 +101,7 @@ class TransitionTests(SynchronousTestCase):
     """
 
     def assertComplete(
-        self, table: Mapping[Enum, Mapping[Enum, Enum]], states: type[Enum]
+        self, table: Mapping[Any, Mapping[Any, Enum]], states: type[Enum]
     ) -> None:
         """
         Every state has a row, and there is a way to it from the first.

@@ -37,7 +37,9 @@ def decodedByFFmpeg(path: str) -> Hashes:
                 for frame in packet.decode():
                     hashes[_KINDS[packet.stream.type]].append(hashOf(frame))
         for stream in container.streams:
-            for frame in stream.codec_context.decode(None):
+            context = stream.codec_context
+            assert isinstance(context, av.VideoCodecContext | av.AudioCodecContext)
+            for frame in context.decode(None):
                 hashes[_KINDS[stream.type]].append(hashOf(frame))
     return hashes
 

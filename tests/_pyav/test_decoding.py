@@ -71,6 +71,7 @@ def encodeSound(encoder: str, rate: int, layout: str) -> bytes:
     channels = 2 if layout == "stereo" else 1
     with av.open(path, "w", format="flv") as container:
         stream = container.add_stream(encoder, rate=rate, layout=layout)
+        assert isinstance(stream, av.AudioStream)
         for start in range(0, rate, 1000):
             wave = [
                 int(12000 * math.sin(n * 2 * math.pi * 440 / rate))

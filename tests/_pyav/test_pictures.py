@@ -171,8 +171,8 @@ class ImageTests(SynchronousTestCase):
         """
         @return: the one picture of an image file.
         """
-        with av.open(io.BytesIO(data)) as container:
-            (picture,) = container.decode()
+        with av.open(io.BytesIO(data), "r") as container:
+            (picture,) = container.decode(video=0)
         return picture
 
     def test_PNG(self) -> None:

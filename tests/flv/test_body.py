@@ -2,6 +2,7 @@
 Tests for L{rtmptw.flv.body}.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import given
@@ -29,7 +30,10 @@ from rtmptw.rtmp import amf0
 from rtmptw.rtmp.amf import ECMAArray
 from tests.vectors import vectors
 
-PARSERS = {FrameKind.VIDEO: parseVideo, FrameKind.AUDIO: parseAudio}
+PARSERS: dict[FrameKind, Callable[[bytes], VideoTag | AudioTag]] = {
+    FrameKind.VIDEO: parseVideo,
+    FrameKind.AUDIO: parseAudio,
+}
 
 #: What the vectors call the attributes of tags and tracks.
 NAMES = {

@@ -3,11 +3,11 @@ Tests of streams and the hub.
 """
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.logger import formatEvent, globalLogPublisher
+from twisted.logger import ILogObserver, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
@@ -360,8 +360,8 @@ class HubTests(SynchronousTestCase):
         def observe(event: Any) -> None:
             lines.append(formatEvent(event))
 
-        globalLogPublisher.addObserver(observe)
-        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        globalLogPublisher.addObserver(cast(ILogObserver, observe))
+        self.addCleanup(globalLogPublisher.removeObserver, cast(ILogObserver, observe))
         factory = SinkFactory(Delivery(Policy.LOSSLESS, 0, 0, 4))
         hub = StreamHub(self.clock, [("a", factory)], graceTime=1)
         first, second = Source(self.clock), Source(self.clock)

@@ -2,14 +2,14 @@
 Tests of the hub's side of a sink.
 """
 
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.task import Clock
-from twisted.logger import formatEvent, globalLogPublisher
+from twisted.logger import ILogObserver, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from rtmptw.delivery import (
@@ -275,8 +275,8 @@ class OutletTests(SynchronousTestCase):
         def observe(event: dict[str, Any]) -> None:
             lines.append(formatEvent(event))
 
-        globalLogPublisher.addObserver(observe)
-        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        globalLogPublisher.addObserver(cast(ILogObserver, observe))
+        self.addCleanup(globalLogPublisher.removeObserver, cast(ILogObserver, observe))
         for begin in (0, 100, 200):
             outlet.pauseProducing()
             for number in range(12):

@@ -15,7 +15,7 @@ from twisted.internet.task import LoopingCall, deferLater
 
 from rtmptw.frames import FrameKind
 from rtmptw.hub.stream import SinkReport, Stream
-from rtmptw.interfaces import IFrameSinkFactory, IStreamAuthorizer
+from rtmptw.interfaces import IFrameSinkFactory, IFrameSource, IStreamAuthorizer
 from rtmptw.rtmp.serversession import ServerSettings
 from rtmptw.rtmpserver.play import PlaySettings
 from rtmptw.server import Server
@@ -139,6 +139,14 @@ class LiveServer:
         @return: a live stream.
         """
         return self.hub.streams[name]
+
+    def source(self, name: str = "live/cam") -> IFrameSource:
+        """
+        @return: where a live stream comes from.
+        """
+        source = self.stream(name).source
+        assert source is not None
+        return source
 
     def received(self, name: str = "live/cam") -> int:
         """

@@ -177,7 +177,7 @@ class Mux:
                     for packet in container.demux():
                         if packet.dts is None:
                             continue
-                        assert packet.time_base is not None and packet.pts is not None
+                        assert packet.pts is not None
                         if self.paced:
                             due = float(packet.dts * packet.time_base)
                             late = begun + due - time.monotonic()

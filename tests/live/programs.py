@@ -103,8 +103,9 @@ class Program(ProcessProtocol):
         self.complaints += data.decode(errors="replace")
 
     def processEnded(self, reason: Failure) -> None:
-        status = reason.value.exitCode
-        self.done.callback(-reason.value.signal if status is None else status)
+        ended: Any = reason.value
+        status = ended.exitCode
+        self.done.callback(-ended.signal if status is None else status)
 
 
 async def run(reactor: Any, *command: str) -> None:

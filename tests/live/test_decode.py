@@ -294,9 +294,7 @@ async def test_theEndOfTheServerEndsALoop(serve: Serve) -> None:
     )
     frames = await attached
     got: list[float] = []
-    looping = deferToThread(
-        lambda: [got.append(frame.pts) for frame in frames.iterate()]
-    )
+    looping = deferToThread(lambda: got.extend(frame.pts for frame in frames.iterate()))
     await publisher.paused
     await server.until(lambda: len(got) > 10)
     await server.hub.shutdown("the server stops")

@@ -84,7 +84,8 @@ async def test_fromAThread(serve: Serve) -> None:
         feed = publish(server.hub, "live/out", reactor=server.reactor)
         count = 0
         with av.open(source) as container:
-            for frame in container.decode():
+            frames: Any = container.decode()
+            for frame in frames:
                 if isinstance(frame, av.VideoFrame):
                     feed.video(frame)
                     count += 1

@@ -188,7 +188,7 @@ async def test_aPublisherThatStopsAndGoesOn(serve: Serve) -> None:
     await publisher.paused
     # FFmpeg holds the last packet of a track back to interleave it.
     await server.until(lambda: server.received() > 60)
-    await server.until(lambda: server.stream().source.silentFor() > 0.3)
+    await server.until(lambda: server.source().silentFor() > 0.3)
     publisher.goOn()
     await publisher.done
     await server.ended()
@@ -209,15 +209,15 @@ class SlowSink(RecordingSink):
 
     def streamStarted(self, stream: StreamInfo, producer: IPushProducer) -> None:
         super().streamStarted(stream, producer)
-        self._producer = producer
+        self._outlet: Any = producer
 
     def frameReceived(self, frame: Frame) -> None:
         super().frameReceived(frame)
-        self.peak = max(self.peak, self._producer.ledger.queued)
+        self.peak = max(self.peak, self._outlet.ledger.queued)
         if len(self.frames) % 50 == 0:
             self.rests += 1
-            self._producer.pauseProducing()
-            self._reactor.callLater(0.002, self._producer.resumeProducing)
+            self._outlet.pauseProducing()
+            self._reactor.callLater(0.002, self._outlet.resumeProducing)
 
 
 class SlowFactory(FrameSinkFactory):
@@ -271,7 +271,7 @@ async def test_theSameKeyTakenOver(serve: Serve) -> None:
     first = Mux(source, server.url("cam?token=1"), pauseAfter=100)
     publisher = Publisher(server.reactor, first)
     await publisher.paused
-    await server.until(lambda: server.stream().source.silentFor() > 0.2)
+    await server.until(lambda: server.source().silentFor() > 0.2)
     before = server.received()
     await server.publish(Mux(source, server.url("cam?token=1")))
     await server.ended()

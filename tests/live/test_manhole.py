@@ -81,12 +81,12 @@ async def test_thePrompt(
     # FFmpeg sees a connection that was closed.
     publisher.done.addErrback(lambda failure: None)
     await publisher.done
-    key = home / ".local" / "state" / "rtmptw" / "manhole_key"
-    assert key.stat().st_mode & 0o777 == 0o600
-    made = key.read_bytes()
+    hostKey = home / ".local" / "state" / "rtmptw" / "manhole_key"
+    assert hostKey.stat().st_mode & 0o777 == 0o600
+    made = hostKey.read_bytes()
     server.signal("TERM")
     assert await server.done == 0
     assert "Traceback" not in server.output
     again, _port = await serverProcess("--sink=null", f"--manhole={ANY_PORT}")
     await again.says("ConchFactory starting")
-    assert key.read_bytes() == made
+    assert hostKey.read_bytes() == made

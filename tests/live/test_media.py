@@ -371,7 +371,7 @@ def said() -> Any:
     """
     The log.
     """
-    observer = Said()
+    observer: Any = Said()
     globalLogPublisher.addObserver(observer)
     yield observer
     globalLogPublisher.removeObserver(observer)

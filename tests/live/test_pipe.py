@@ -5,6 +5,7 @@ Streams for real programs, from FFmpeg's own RTMP client.
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_twisted
@@ -111,7 +112,9 @@ async def test_aChildThatIsKilled(serve: Serve, tmp_path: Path) -> None:
     Another takes over at a key frame, with headers before it and times from 0; no
     process is left.
     """
-    factory = Pipes.fromString(f"sh -c 'exec cat > {tmp_path}/$$.flv' #policy=lossless")
+    factory: Any = Pipes.fromString(
+        f"sh -c 'exec cat > {tmp_path}/$$.flv' #policy=lossless"
+    )
     server = await serve(others=[("pipe", factory)])
     # Pictures in a second, and a key frame in each.
     source = encode(HEVC_AAC)
@@ -148,7 +151,7 @@ async def test_aChildThatNeverReads(serve: Serve, tmp_path: Path) -> None:
     Hurts nobody: the publisher does not wait, the recording is whole, and at the end
     the child is gone.
     """
-    factory = Pipes.fromString("sleep 1000 #finish=1")
+    factory: Any = Pipes.fromString("sleep 1000 #finish=1")
     server = await serve(others=[("pipe", factory)])
     source = encode(Media(frames=10_000))
     publisher = Publisher(server.reactor, Mux(source, server.url()))

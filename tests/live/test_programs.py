@@ -132,7 +132,7 @@ async def test_aProgramThatIsStoppedAndContinued(serve: Serve, tmp_path: Path) -
     program = Program(server.reactor, *ffmpeg(source, server.url(), paced=True))
     await server.until(lambda: server.received() > 40)
     program.signal("STOP")
-    await server.until(lambda: server.stream().source.silentFor() > 0.5)
+    await server.until(lambda: server.source().silentFor() > 0.5)
     program.signal("CONT")
     assert await program.done == 0, program.complaints
     await server.ended()
@@ -149,7 +149,7 @@ async def test_aPublisherThatIsKilled(serve: Serve) -> None:
     source = encode(H264_AAC)
     publisher = Publisher(server.reactor, Mux(source, server.url(), pauseAfter=120))
     await publisher.paused
-    await server.until(lambda: server.stream().source.silentFor() > 0.2)
+    await server.until(lambda: server.source().silentFor() > 0.2)
     received = server.received()
     publisher.kill()
     report = await server.ended()

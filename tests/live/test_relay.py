@@ -6,21 +6,21 @@ import re
 import shlex
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort
-from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from zope.interface import implementer
 
 from rtmptw.app.options import Options
 from rtmptw.errors import NotAllowed
 from rtmptw.flv.file import Tag
-from rtmptw.interfaces import IStreamAuthorizer, PublishPermit
-from rtmptw.rtmp.events import PublishRequested
+from rtmptw.interfaces import IStreamAuthorizer, PlayPermit, PublishPermit
+from rtmptw.rtmp.events import PlayRequested, PublishRequested
 from rtmptw.rtmpclient.pull import Pull, RTMPPull
 from rtmptw.rtmpclient.relay import RelaySink, RelaySinkFactory
 from tests.live.harness import ROOT, LiveServer, Publisher
@@ -70,6 +70,9 @@ class Nobody:
     def authorizePublish(self, request: PublishRequested, peer: str) -> PublishPermit:
         raise NotAllowed("NetStream.Publish.Denied", f"Not {request.stream} of all.")
 
+    def authorizePlay(self, request: PlayRequested, peer: str) -> PlayPermit:
+        raise NotAllowed("NetStream.Play.Failed", "Nor plays.")
+
 
 class Lines:
     """
@@ -80,10 +83,10 @@ class Lines:
         self.lines: list[str] = []
 
     def __enter__(self) -> None:
-        globalLogPublisher.addObserver(self._take)
+        globalLogPublisher.addObserver(cast(ILogObserver, self._take))
 
     def __exit__(self, *error: object) -> None:
-        globalLogPublisher.removeObserver(self._take)
+        globalLogPublisher.removeObserver(cast(ILogObserver, self._take))
 
     def _take(self, event: LogEvent) -> None:
         self.lines.append(formatEvent(event))

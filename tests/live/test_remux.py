@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -146,9 +147,12 @@ async def test_afterKill(
         except (OSError, KeyError, ValueError):
             return -1
 
+    def hasPlayed(name: str, path: Path) -> bool:
+        return played(name, path) >= there - 1000
+
     for name in CONTAINERS:
         part = tmp_path / "rec" / f"x.{name}.part"
-        await until(lambda name=name, part=part: played(name, part) >= there - 1000)
+        await until(partial(hasPlayed, name, part))
     program.signal("KILL")
     assert await program.done == -9
     publisher.kill()
@@ -197,7 +201,9 @@ async def test_MPEGTSOverUDP(serve: Serve, tmp_path: Path) -> None:
     """
     Every packet comes as MPEG-TS in datagrams.
     """
-    from twisted.internet import reactor
+    from twisted.internet import reactor as installed
+
+    reactor: Any = installed
 
     class Receiver(DatagramProtocol):
         def __init__(self) -> None:

@@ -123,9 +123,12 @@ class ReadersTests(ReadingTestCase):
         self.readers = Readers(self.reactor, turns)
         sent: list[int] = []
 
+        def fail() -> None:
+            raise ZeroDivisionError
+
         def receive(data: bytes, now: float) -> int:
             self.got.append(data)
-            turns.add(lambda: 1 // 0)
+            turns.add(fail)
             turns.add(lambda: sent.append(len(self.got)))
             return 1
 

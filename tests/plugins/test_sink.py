@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from rtmptw.frames import StreamInfo
-from rtmptw.interfaces import IFrameSinkFactory, IFrameSinkPlugin
+from rtmptw.interfaces import IFrameSink, IFrameSinkFactory, IFrameSinkPlugin
 from rtmptw.plugins.sink import FrameSinkFactory, SinkPlugin
 
 STREAM = StreamInfo("live", "show", "1.2.3.4:5", "OBS", datetime.now(UTC))
@@ -30,7 +30,7 @@ class WantedSinkFactory(FrameSinkFactory):
             raise UsageError("It is bad.")
         self.argstring = argstring
 
-    def buildSink(self, stream: StreamInfo) -> None:
+    def buildSink(self, stream: StreamInfo) -> IFrameSink | None:
         return None
 
 
@@ -55,7 +55,7 @@ class SinkPluginTests(SynchronousTestCase):
         All that follows the colon is the sink's business.
         """
         factory = self.plugin.factoryFor(r"a:b\:c=d")
-        self.assertIsInstance(factory, WantedSinkFactory)
+        assert isinstance(factory, WantedSinkFactory)
         self.assertEqual(factory.argstring, r"a:b\:c=d")
 
     def test_aSentenceForBadArguments(self) -> None:

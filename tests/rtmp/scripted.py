@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rtmptw.rtmp import amf0
-from rtmptw.rtmp.amf import AMFObject
+from rtmptw.rtmp.amf import AMFObject, Value
 from rtmptw.rtmp.chunkreader import ChunkReader, ChunkWriter
 from rtmptw.rtmp.events import Event
 from rtmptw.rtmp.handshake import SIZE
@@ -118,7 +118,11 @@ class ScriptedClient(Listener):
         """
         Send connect.
         """
-        items = [("app", app), ("type", "nonprivate"), ("flashVer", "test/1.0")]
+        items: list[tuple[str, Value]] = [
+            ("app", app),
+            ("type", "nonprivate"),
+            ("flashVer", "test/1.0"),
+        ]
         items += [("tcUrl", f"rtmp://localhost/{app}"), *properties.items()]
         return self.command("connect", 1.0, AMFObject(items))
 

@@ -57,7 +57,8 @@ def tagged(value: Value) -> list[Any]:
             return ["xml", value.text]
         case AMFReference():
             return ["reference", value.index]
-    return [{UNDEFINED: "undefined", UNSUPPORTED: "unsupported"}[value]]
+    names: dict[Value, str] = {UNDEFINED: "undefined", UNSUPPORTED: "unsupported"}
+    return [names[value]]
 
 
 def taggedProperties(value: AMFObject) -> list[list[Any]]:

@@ -50,7 +50,8 @@ def tagged(value: Value) -> list[Any]:
             return ["array", dense, taggedProperties(value.associative)]
         case AMFObject():
             return ["object", value.className, taggedProperties(value.properties)]
-    return [{UNDEFINED: "undefined"}[value]]
+    names: dict[Value, str] = {UNDEFINED: "undefined"}
+    return [names[value]]
 
 
 def taggedProperties(properties: list[tuple[str, Value]]) -> list[list[Any]]:

@@ -37,7 +37,7 @@ def readAll(
     messages: list[Message] = []
 
     def deliver(*message: Any) -> None:
-        messages.append(message)  # type: ignore[arg-type]
+        messages.append(message)
 
     reader = ChunkReader(
         Calling(deliver),
@@ -274,7 +274,9 @@ class ChunkReaderTests(SynchronousTestCase):
         for start in range(0, len(data), 2):
             reader.receive(data[start : start + 2])
             if start == len(data) - 4:
-                pieces = reader._near[6].pieces
+                stream = reader._near[6]
+                assert stream is not None
+                pieces = stream.pieces
                 self.assertLess(len(pieces), 2048)
         self.assertEqual(found[1], payload)
 

@@ -280,8 +280,11 @@ class PublishTests(SynchronousTestCase):
             self.assertEqual(
                 session.deadline(), (100.0 if count == 1 else server.now) + STEP_TIMEOUT
             )
-            self.assertEqual(session.checkTime(session.deadline() - 0.1), [])
-            (ended,) = session.checkTime(session.deadline())
+            deadline = session.deadline()
+            assert deadline is not None
+            self.assertEqual(session.checkTime(deadline - 0.1), [])
+            (ended,) = session.checkTime(deadline)
+            assert isinstance(ended, SessionEnded)
             self.assertEqual(ended.label, "timeout")
             self.assertIn(waited.value, ended.reason)
         self.server.start()
@@ -489,6 +492,7 @@ class PlayTests(SynchronousTestCase):
         self.server.message(9, KEYFRAME)
         self.assertEqual(self.server.message(4, b"\0\1\0\0\0\1", 0), [])
         (ended,) = self.server.session.connectionLost("closed")
+        assert isinstance(ended, SessionEnded)
         self.assertEqual(ended.label, "stream-ended")
         self.setUp()
         self.server.start()
@@ -515,10 +519,12 @@ class PlayTests(SynchronousTestCase):
         session.readingResumed(200.0)
         self.assertEqual(session.checkTime(209.0), [])
         (ended,) = session.checkTime(210.0)
+        assert isinstance(ended, SessionEnded)
         self.assertEqual(ended.label, "silent")
         self.setUp()
         self.server.start()
         (ended,) = self.server.session.checkTime(110.0)
+        assert isinstance(ended, SessionEnded)
         self.assertEqual(ended.label, "nobody-publishes")
 
     def test_farewell(self) -> None:
@@ -765,6 +771,7 @@ class AuthenticationTests(SynchronousTestCase):
         server = SessionServer(True, target)
         server.shakeHands()
         (properties,) = server.commands()[0].values
+        assert isinstance(properties, AMFObject)
         self.assertEqual(properties.get("app"), "live?authmod=adobe&user=bob")
         self.assertEqual(
             properties.get("tcUrl"), "rtmp://example.com/live?authmod=adobe&user=bob"

@@ -3,6 +3,7 @@ Tests of the handshake.
 """
 
 import hmac
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,7 +70,9 @@ class VectorTests(SynchronousTestCase):
             count += 1
         self.assertEqual(count, 6)
 
-    def _check(self, name: str, data: bytes, cuts: list[int], expected: dict) -> None:
+    def _check(
+        self, name: str, data: bytes, cuts: list[int], expected: dict[str, Any]
+    ) -> None:
         handshake = newHandshake()
         answer = b""
         tail = b""

@@ -3,8 +3,9 @@ Tests of the glue between Twisted and a client's session.
 """
 
 import tempfile
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 from twisted.internet.address import IPv4Address
@@ -17,7 +18,7 @@ from twisted.internet.error import (
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransport
-from twisted.logger import formatEvent, globalLogPublisher
+from twisted.logger import ILogObserver, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -26,6 +27,7 @@ from zope.interface.verify import verifyObject
 from rtmptw.backoff import LONGEST_WAIT
 from rtmptw.errors import SinkError
 from rtmptw.frames import Frame
+from rtmptw.rtmp.amf import AMFObject
 from rtmptw.rtmp.clientsession import SILENCE_TIMEOUT, STEP_TIMEOUT
 from rtmptw.rtmp.url import RTMPTarget
 from rtmptw.rtmpclient.endpoint import checkTLS, clientEndpoint, trustRootFrom
@@ -67,7 +69,7 @@ class Connection(ScriptedServer):
         self.protocol.makeConnection(self.transport)
 
     def _written(self) -> bytes:
-        written = self.transport.value()
+        written: bytes = self.transport.value()
         self.transport.clear()
         return written
 
@@ -386,8 +388,8 @@ class ReconnectorTests(SynchronousTestCase):
         def observe(event: Any) -> None:
             self.lines.append(formatEvent(event))
 
-        globalLogPublisher.addObserver(observe)
-        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        globalLogPublisher.addObserver(cast(ILogObserver, observe))
+        self.addCleanup(globalLogPublisher.removeObserver, cast(ILogObserver, observe))
         self.reconnector = self.make()
 
     def make(self, publishes: bool = True, **options: Any) -> Reconnector:
@@ -458,7 +460,7 @@ class ReconnectorTests(SynchronousTestCase):
                 True,
                 self.user,
                 self.endpoint.forTarget,
-                random=lambda number=number: number,
+                random=partial(float, number),
             )
             self.reconnector.start()
             for wait in waits:
@@ -632,6 +634,7 @@ class ReconnectorTests(SynchronousTestCase):
             connection = self.endpoint.accept()
             connection.shakeHands()
             (properties,) = connection.commands()[0].values
+            assert isinstance(properties, AMFObject)
             apps.append(properties.get("app"))
             connection.command("_error", 1.0, None, information(code, "error", words))
             connection.lose()

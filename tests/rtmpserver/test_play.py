@@ -3,7 +3,8 @@ Tests of players: from the bytes of a play command to the bytes of its frames.
 """
 
 import socket
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 
 from twisted.internet import tcp
 from twisted.internet.defer import Deferred, succeed
@@ -311,9 +312,13 @@ class PlayTests(PlayTestCase):
         """
         self.publish()
         told: list[object] = []
+
+        def fail(stream: object, ended: object) -> NoReturn:
+            raise ZeroDivisionError
+
         playback = Playback(
             succeed(self.stream),
-            lambda stream, ended: 1 // 0,
+            fail,
             "viewer",
             lambda *what: told.extend(what),
         )
@@ -601,7 +606,7 @@ class PlainTransport(tcp.Connection):
     def unregisterProducer(self) -> None:
         self.streaming = None
 
-    def write(self, data: bytes) -> None:  # type: ignore[override]
+    def write(self, data: bytes) -> None:
         self.later.append(data)
 
     def read(self) -> bytes:
@@ -628,6 +633,9 @@ class PlayMulticastTests(SynchronousTestCase):
         self.form = SharedForm(60000)
         self.full: list[tuple[int, bool]] = []
 
+    def wasFull(self, number: int, full: bool) -> None:
+        self.full.append((number, full))
+
     def multicast(self, count: int = 2, hold: float = HOLD) -> PlayMulticast:
         """
         One with so many members.
@@ -640,7 +648,7 @@ class PlayMulticastTests(SynchronousTestCase):
             sender = Sender(
                 self.transports[-1],
                 self.turns,
-                lambda full, number=number: self.full.append((number, full)),
+                partial(self.wasFull, number),
             )
             sink = PacingPlaySink(
                 sender, self.form, 1, VIEWER, lambda reason: None, multicast
@@ -812,7 +820,7 @@ class SenderTests(SynchronousTestCase):
         """
         A sender on a transport in memory.
         """
-        self.transport = StringTransport()
+        self.transport: Any = StringTransport()
         return Sender(self.transport, Turns(self.clock, interval), self.full.append)
 
     def test_oneWriteATurn(self) -> None:
@@ -821,7 +829,7 @@ class SenderTests(SynchronousTestCase):
         """
         sender = self.sender()
         writes: list[bytes] = []
-        self.transport.write = writes.append  # type: ignore[method-assign,assignment]
+        self.transport.write = writes.append
         for data in (b"one", b"two", b"three"):
             sender.write(data)
         self.assertEqual(writes, [])

@@ -3,7 +3,7 @@ Tests of the glue between Twisted and the session.
 """
 
 import tempfile
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
-from twisted.logger import LogLevel, formatEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogLevel, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -27,12 +27,13 @@ from rtmptw.interfaces import (
     IFrameSink,
     IFrameSource,
     IStreamAuthorizer,
+    PlayPermit,
     PublishPermit,
 )
 from rtmptw.net.expecting import WINDOW
 from rtmptw.plugins.sink import FrameSinkFactory
 from rtmptw.rtmp.amf import AMFObject
-from rtmptw.rtmp.events import PublishRequested
+from rtmptw.rtmp.events import PlayRequested, PublishRequested
 from rtmptw.rtmp.message import Command
 from rtmptw.rtmp.serversession import ServerSettings
 from rtmptw.rtmpserver.authorizing import AllowAll
@@ -79,6 +80,9 @@ class Authorizer:
         self.asked.append((request.stream, request.query, peer))
         return self.answer
 
+    def authorizePlay(self, request: PlayRequested, peer: str) -> PlayPermit:
+        raise AssertionError("nobody plays here")
+
 
 class Connection:
     """
@@ -87,7 +91,7 @@ class Connection:
 
     def __init__(self, factory: RTMPFactory, port: int = 50000) -> None:
         self.protocol = factory.buildProtocol(None)
-        self.transport = StringTransport(
+        self.transport: Any = StringTransport(
             peerAddress=IPv4Address("TCP", "127.0.0.1", port)
         )
         self.protocol.makeConnection(self.transport)
@@ -98,7 +102,7 @@ class Connection:
         return []
 
     def _toSend(self) -> bytes:
-        data = self.transport.value()
+        data: bytes = self.transport.value()
         self.transport.clear()
         return data
 
@@ -141,8 +145,8 @@ class ProtocolTests(SynchronousTestCase):
             self.lines.append(formatEvent(event))
             self.levels.append(event["log_level"])
 
-        globalLogPublisher.addObserver(observe)
-        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        globalLogPublisher.addObserver(cast(ILogObserver, observe))
+        self.addCleanup(globalLogPublisher.removeObserver, cast(ILogObserver, observe))
 
     def test_interfaces(self) -> None:
         """

@@ -148,7 +148,7 @@ class SinkCase(SynchronousTestCase):
         if not end:
             return []
         with capturedLogs() as events:
-            finished = sink.streamEnded("over")
+            finished: Any = sink.streamEnded("over")
         self.successResultOf(finished)
         return [formatEvent(event) for event in events]
 

@@ -13,22 +13,24 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from fractions import Fraction
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, execute
+from twisted.internet.interfaces import IPushProducer
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from rtmptw.delivery import LOSSLESS
@@ -41,7 +43,7 @@ from rtmptw.interfaces import IFrameSink, IFrameSinkFactory, IFrameSinkPlugin
 from rtmptw.lane import Lane
 from rtmptw.plugins.sink import SinkPlugin
 from rtmptw.rtmp import amf0
-from rtmptw.rtmp.amf import AMFObject, AMFReference, ECMAArray
+from rtmptw.rtmp.amf import AMFObject, AMFReference, ECMAArray, Value
 from rtmptw.sinks import naming as _naming
 from rtmptw.sinks.file import sink as _filesink
 from rtmptw.sinks.file.factory import FileSink, FileSinkFactory
@@ -58,17 +60,18 @@ STREAM = StreamInfo("live", "show", "192.0.2.1:5000", "FMLE/3.0", STARTED)
 ROOT = Path(__file__).parents[2]
 
 
-class ImmediateLane:
+class ImmediateLane(Lane):
     """
     A lane that does its work at once.
     """
 
-    pending = 0
-
     def __init__(self, reactor: Any, name: str) -> None:
+        self.pending = 0
         self.closed = False
 
-    def run(self, function: Callable[..., Any], *args: Any) -> "Deferred[Any]":
+    def run(
+        self, function: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> "Deferred[Any]":
         """
         Do it now.
         """
@@ -92,7 +95,9 @@ class HeldLane(ImmediateLane):
         super().__init__(reactor, name)
         self.held: list[tuple[Deferred[Any], Callable[..., Any], Any]] = []
 
-    def run(self, function: Callable[..., Any], *args: Any) -> "Deferred[Any]":
+    def run(
+        self, function: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> "Deferred[Any]":
         """
         Do it when let go.
         """
@@ -108,6 +113,7 @@ class HeldLane(ImmediateLane):
         execute(function, *args).chainDeferred(result)
 
 
+@implementer(IPushProducer)
 class Publisher:
     """
     The producer: remembers what the sink told it.
@@ -207,13 +213,21 @@ def asTag(frame: Frame, base: int = 0) -> Tag:
     return Tag(frame.kind, frame.timestamp - base, frame.payload)
 
 
+def propertiesOf(values: object) -> list[tuple[str, Any]]:
+    """
+    @return: the properties of metadata.
+    """
+    assert isinstance(values, AMFObject)
+    return values.properties
+
+
 def head(tags: list[Tag]) -> dict[str, Any]:
     """
     @return: the properties of the metadata at the head.
     """
     name, values = amf0.decodeAll(tags[0].payload)
     assert name == "onMetaData"
-    return dict(values.properties)
+    return dict(propertiesOf(values))
 
 
 def index(tags: list[Tag]) -> list[tuple[float, float]]:
@@ -224,7 +238,7 @@ def index(tags: list[Tag]) -> list[tuple[float, float]]:
     return list(zip(keyframes["times"], keyframes["filepositions"], strict=True))
 
 
-def said(events: list[Any], level: Any = None) -> list[str]:
+def said(events: Sequence[Any], level: Any = None) -> list[str]:
     """
     @return: what was logged.
     """
@@ -255,8 +269,8 @@ def realMedia() -> bytes:
             container.mux(picture.encode(image))
         for number in range(258):
             samples = av.AudioFrame(format="fltp", layout="stereo", samples=1024)
-            for plane in samples.planes:
-                plane.update(bytes(plane.buffer_size))
+            for channel in samples.planes:
+                channel.update(bytes(channel.buffer_size))
             samples.sample_rate = 44100
             samples.pts, samples.time_base = number * 1024, Fraction(1, 44100)
             container.mux(sound.encode(samples))
@@ -282,7 +296,7 @@ class RecordingTestCase(SynchronousTestCase):
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.directory = directory.name
-        self.clock = Clock()
+        self.clock: Any = Clock()
         self.publisher = Publisher()
 
     def makeSink(
@@ -373,6 +387,7 @@ class RealMediaTests(RecordingTestCase):
         """
         self.record(realFrames())
         with av.open(self.path()) as container:
+            assert container.duration is not None
             self.assertEqual(container.duration / av.time_base, 6.08)
         # The first picture is shown at 80 ms, for the B-frames' sake.
         self.assertEqual(head(self.tags())["duration"], 6.08)
@@ -401,6 +416,7 @@ class RealMediaTests(RecordingTestCase):
                 container.seek(second * 1000 + 500, stream=stream)
                 packet = next(container.demux(stream))
                 self.assertTrue(packet.is_keyframe)
+                assert packet.pts is not None
                 self.assertLessEqual(packet.pts, second * 1000 + 500)
                 self.assertGreater(packet.pts, second * 1000 - 520)
 
@@ -410,7 +426,7 @@ class RealMediaTests(RecordingTestCase):
         """
         self.record(realFrames())
         sent = [tag for tag in TagReader().receive(realMedia()) if tag.kind == 18]
-        encoder = amf0.decodeAll(sent[0].payload)[1].properties
+        encoder = propertiesOf(amf0.decodeAll(sent[0].payload)[1])
         ours = head(self.tags())
         self.assertEqual(ours["width"], 64.0)
         kept = [name for name, _ in encoder if name not in _contents._OUR_NAMES]
@@ -555,7 +571,7 @@ class FileTests(RecordingTestCase):
         self.assertEqual(said["duration"], 0.08)
         self.assertNotIn("keyframes", said)
         self.assertEqual(
-            len(said), len(amf0.decodeAll(self.tags()[0].payload)[1].properties)
+            len(said), len(propertiesOf(amf0.decodeAll(self.tags()[0].payload)[1]))
         )
 
     def test_theSameMetadataIsNotWrittenAgain(self) -> None:
@@ -906,7 +922,7 @@ class RotationTests(RecordingTestCase):
             sink.frameReceived(each)
         lane: Any = sink._lane
         self.assertEqual(len(lane.held), 1)
-        done = sink.streamEnded("done")
+        done: Any = sink.streamEnded("done")
         lane.letGo()
         lane.letGo()
         self.successResultOf(done)
@@ -985,7 +1001,7 @@ class FlushTests(RecordingTestCase):
         self.assertEqual(lane.held, [])
         sink.frameReceived(video(160))
         self.assertEqual(lane.held, [])
-        done = sink.streamEnded("done")
+        done: Any = sink.streamEnded("done")
         self.assertNoResult(done)
         lane.letGo()
         self.successResultOf(done)
@@ -1011,7 +1027,7 @@ class FlushTests(RecordingTestCase):
         self.assertEqual(self.publisher.told, ["pause"])
         lane.letGo()
         self.assertEqual(self.publisher.told, ["pause", "resume"])
-        done = sink.streamEnded("done")
+        done: Any = sink.streamEnded("done")
         lane.letGo()
         self.successResultOf(done)
         self.assertEqual(len(coded(self.tags())), 10)
@@ -1046,7 +1062,7 @@ class DiskTests(RecordingTestCase):
                 raise OSError(errno.ENOSPC, "No space left on device")
             return write(descriptor, data[:room])
 
-        self.patch(_flvwriter.os, "write", full)
+        self.patch(os, "write", full)
 
     def test_whatIsWrittenStaysReadable(self) -> None:
         """
@@ -1159,7 +1175,7 @@ class DiskTests(RecordingTestCase):
         sink = self.makeSink(lane=HeldLane)
         sink.frameReceived(video(0, True))
         self.fillDiskAt(0)
-        done = sink.streamEnded("done")
+        done: Any = sink.streamEnded("done")
         lane: Any = sink._lane
         lane.letGo()
         self.successResultOf(done)
@@ -1286,18 +1302,18 @@ class MetadataTests(SynchronousTestCase):
         """
         tag = metadataTag([], Contents(), reserveFor([], 0, 0))
         _name, values = amf0.decodeAll(tag[11:-4])
-        filler = dict(values.properties)["filler"]
+        filler = dict(propertiesOf(values))["filler"]
         self.assertLess(max(map(len, filler)), 1024)
 
     def test_propertiesThatDoNotFitAreLeftOut(self) -> None:
         """
         After a crash the head may say more than it had room for.
         """
-        kept = [("x", "y" * 2000)]
+        kept: list[tuple[str, Value]] = [("x", "y" * 2000)]
         tag = metadataTag(kept, self.contents(3), _contents.BASE_RESERVE)
         self.assertEqual(len(tag), flvfile.wholeSize(_contents.BASE_RESERVE))
         _name, values = amf0.decodeAll(tag[11:-4])
-        self.assertNotIn("x", dict(values.properties))
+        self.assertNotIn("x", dict(propertiesOf(values)))
 
     def test_aPauseIsNoDuration(self) -> None:
         """
@@ -1368,7 +1384,7 @@ class RecoveryTests(RecordingTestCase):
         recoverPart(self.path("x.flv.part"))
         with av.open(self.path()) as container:
             found = [bytes(packet) for packet in container.demux() if packet.size]
-        with av.open(io.BytesIO(realMedia())) as container:
+        with av.open(io.BytesIO(realMedia()), "r") as container:
             sent = [bytes(packet) for packet in container.demux() if packet.size]
         self.assertTrue(found == sent[:-1], (len(found), len(sent)))
 
@@ -1659,7 +1675,7 @@ class FactoryTests(RecordingTestCase):
     The factory makes sinks, and finishes what was left unfinished.
     """
 
-    leave = RecoveryTests.unfinished
+    leave: Any = RecoveryTests.unfinished
 
     def makeFactory(self, **more: Any) -> FileSinkFactory:
         """
@@ -1685,7 +1701,9 @@ class FactoryTests(RecordingTestCase):
         name = "rtmptw.sinks.file.factory.FileSinkFactory.fromString"
         plugin = SinkPlugin("file", "", name)
         self.assertTrue(verifyObject(IFrameSinkPlugin, plugin))
-        self.assertEqual(plugin.factoryFor("/srv").recording.directory, "/srv")
+        factory = plugin.factoryFor("/srv")
+        assert isinstance(factory, FileSinkFactory)
+        self.assertEqual(factory.recording.directory, "/srv")
         for word in ("{stream}", "rotate=", "maxSize=", r"video\:1"):
             self.assertIn(word, plugin.sinkHelp)
 
@@ -1702,7 +1720,7 @@ class FactoryTests(RecordingTestCase):
         factory = self.makeFactory()
         with capturedLogs() as events:
             factory.startFactory(self.clock)
-            self.successResultOf(factory.stopFactory())
+            self.successResultOf(cast("Deferred[None]", factory.stopFactory()))
         self.assertEqual(
             self.files(), ["b.flv", "link.flv.part", "live/show/a.flv", "other.part"]
         )
@@ -1815,7 +1833,7 @@ class FactoryTests(RecordingTestCase):
         [lane] = lanes
         lane.letGo()
         lane.letGo()
-        stopped = factory.stopFactory()
+        stopped: Any = factory.stopFactory()
         self.assertNoResult(stopped)
         lane.letGo()
         self.successResultOf(stopped)
@@ -1856,7 +1874,7 @@ class ThreadTests(RecordingTestCase):
     The same with real threads.
     """
 
-    leave = RecoveryTests.unfinished
+    leave: Any = RecoveryTests.unfinished
 
     def setUp(self) -> None:
         super().setUp()
@@ -1870,7 +1888,7 @@ class ThreadTests(RecordingTestCase):
         sink = self.makeSink(":name={part}.flv:rotate=8", Lane)
         for each in frames:
             sink.frameReceived(each)
-        done = sink.streamEnded("done")
+        done: Any = sink.streamEnded("done")
         self.assertNoResult(done)
         self.successResultOf(self.clock.waitFor(done))
         names = self.files()
@@ -1904,7 +1922,7 @@ class ThreadTests(RecordingTestCase):
         self.assertNoResult(recovery)
         self.clock.waitFor(recovery)
         self.assertEqual(self.files(), ["x.flv"])
-        self.successResultOf(factory.stopFactory())
+        self.successResultOf(cast("Deferred[None]", factory.stopFactory()))
 
 
 names = st.text(max_size=300) | st.sampled_from(

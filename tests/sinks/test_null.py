@@ -12,6 +12,7 @@ from zope.interface.verify import verifyObject
 from rtmptw.frames import Frame, FrameKind, Role, StreamInfo
 from rtmptw.interfaces import IFrameSink, IFrameSinkFactory
 from rtmptw.sinks.null.factory import NullSink, NullSinkFactory
+from rtmptw.testing import RecordingProducer
 
 STREAM = StreamInfo("live", "show", "1.2.3.4:5", "OBS", datetime.now(UTC))
 
@@ -31,7 +32,7 @@ class NullSinkTests(SynchronousTestCase):
         sink = factory.buildSink(STREAM)
         self.assertIsInstance(sink, NullSink)
         self.assertTrue(verifyObject(IFrameSink, sink))
-        sink.streamStarted(STREAM, None)
+        sink.streamStarted(STREAM, RecordingProducer())
         for kind, payload in [
             (FrameKind.VIDEO, b"12345"),
             (FrameKind.VIDEO, b"123"),
@@ -39,7 +40,7 @@ class NullSinkTests(SynchronousTestCase):
         ]:
             sink.frameReceived(Frame(kind, 0, payload, Role.CODED))
         with capturedLogs() as events:
-            self.assertIsNone(sink.streamEnded("done"))
+            sink.streamEnded("done")
         self.assertEqual(
             sink.frames, {FrameKind.AUDIO: 1, FrameKind.VIDEO: 2, FrameKind.DATA: 0}
         )

@@ -242,7 +242,7 @@ class RecordTests(RecordTestCase):
         """
         Ends the recording with one sentence; what is written has its name and plays.
         """
-        real = _recorder.rewrite
+        real: Any = vars(_recorder)["rewrite"]
         writes: list[int] = []
 
         def rewrite(descriptor: int, data: bytes, position: int) -> None:

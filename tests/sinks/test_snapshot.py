@@ -45,8 +45,8 @@ def pixels(image: bytes) -> bytes:
     """
     @return: the picture in an image file.
     """
-    with av.open(io.BytesIO(image)) as container:
-        (picture,) = container.decode()
+    with av.open(io.BytesIO(image), "r") as container:
+        (picture,) = container.decode(video=0)
     return picture.to_ndarray(format="rgb24").tobytes()
 
 

@@ -4,6 +4,7 @@ Tests of L{rtmptw.sources.feed}: a stream that Python feeds.
 
 import itertools
 import threading
+import time
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -22,7 +23,7 @@ from rtmptw.interfaces import IFrameSource
 from rtmptw.sources import feed as module
 from rtmptw.sources.feed import Feed, FeedEnded, FeedFull, publish
 from rtmptw.sources.passing import MAX_AHEAD, MAX_HELD
-from rtmptw.testing import RecordingSink, audioFrame, makeFrames, videoFrame
+from rtmptw.testing import audioFrame, makeFrames, videoFrame
 from tests.hub.test_hub import SinkFactory, Source
 from tests.live.media import H264_AAC, HEIGHT, WIDTH, encode
 from tests.test_lane import ThreadClock
@@ -99,7 +100,7 @@ class FeedTestCase(SynchronousTestCase):
         return publish(self.hub, "live/out", **options)
 
     @property
-    def sink(self) -> RecordingSink:
+    def sink(self) -> Any:
         """
         The sink of the last stream.
         """
@@ -110,7 +111,8 @@ class FeedTestCase(SynchronousTestCase):
         """
         What it got.
         """
-        return self.sink.frames
+        frames: list[Frame] = self.sink.frames
+        return frames
 
 
 class FeedTests(FeedTestCase):
@@ -204,10 +206,8 @@ class FeedTests(FeedTestCase):
                 frame for frame in self.frames if frame.kind is FrameKind.VIDEO
             )
             decoder.extradata = config.payload[5:]
-            (shown,) = [
-                *decoder.decode(av.Packet(first.payload[5:])),
-                *decoder.decode(None),
-            ]
+            packets = (av.Packet(first.payload[5:]), None)
+            (shown,) = (one for each in packets for one in decoder.decode(each))
             red, _green, blue = shown.to_ndarray(format="rgb24")[0, 0]
             values[form] = int(red) > 200, int(blue) > 200
         self.assertEqual(values, {"rgb24": (True, False), "bgr24": (False, True)})
@@ -292,7 +292,7 @@ class FeedTests(FeedTestCase):
         unless that is far off.
         """
         now = [50.0]
-        self.patch(module.time, "monotonic", lambda: now[0])
+        self.patch(time, "monotonic", lambda: now[0])
         feed = self.publish()
         feed.video(picture())
         feed.audio(sound(samples=4800))

@@ -3,13 +3,13 @@ Tests of L{rtmptw.sources.media}, without a process.
 """
 
 import json
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import Clock
-from twisted.logger import formatEvent, globalLogPublisher
+from twisted.logger import ILogObserver, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
@@ -119,8 +119,10 @@ class MediaPullTestCase(SynchronousTestCase):
         self.factory = SinkFactory(Delivery(Policy.LOSSLESS, maxFrames=10))
         self.hub = StreamHub(self.reactor, [("record", self.factory)])
         self.said: list[str] = []
-        globalLogPublisher.addObserver(self._observe)
-        self.addCleanup(globalLogPublisher.removeObserver, self._observe)
+        globalLogPublisher.addObserver(cast(ILogObserver, self._observe))
+        self.addCleanup(
+            globalLogPublisher.removeObserver, cast(ILogObserver, self._observe)
+        )
 
     def _observe(self, event: Any) -> None:
         if event["log_namespace"].endswith("MediaPull"):
@@ -146,7 +148,7 @@ class MediaPullTestCase(SynchronousTestCase):
         return self.reactor.processes[-1]
 
     @property
-    def sink(self) -> RecordingSink:
+    def sink(self) -> Any:
         """
         The last stream's.
         """
