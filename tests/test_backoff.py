@@ -2,6 +2,8 @@
 Tests for L{rtmptw.backoff}.
 """
 
+from functools import partial
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from rtmptw.backoff import LONGEST_WAIT, Backoff
@@ -34,7 +36,7 @@ class BackoffTests(SynchronousTestCase):
             (0.0, [1.0, 1.5, 3.0, 6.0, 12.0, 22.5]),
             (1.0, [1.25, 2.5, 5.0, 10.0, 20.0, 30.0]),
         ):
-            backoff = Backoff(lambda number=number: number, 0.75, 1.25)
+            backoff = Backoff(partial(float, number), 0.75, 1.25)
             self.assertEqual([backoff.next() for _ in waits], waits)
 
     def test_aShorterLongest(self) -> None:

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from rtmptw.errors import SinkError
 from rtmptw.lane import Lane
@@ -17,6 +19,7 @@ from rtmptw.lane import Lane
 T = TypeVar("T")
 
 
+@implementer(IReactorFromThreads)
 class ThreadClock(Clock):
     """
     A clock that takes calls from threads, and makes them when it is waited on.
@@ -30,11 +33,13 @@ class ThreadClock(Clock):
         self._calls: queue.Queue[Callable[[], Any]] = queue.Queue()
         self.thread = threading.current_thread()
 
-    def callFromThread(self, call: Callable[..., Any], *args: Any) -> None:
+    def callFromThread(
+        self, callable: Callable[..., Any], *args: object, **kwargs: object
+    ) -> None:
         """
         Make the call in L{waitUntil}.
         """
-        self._calls.put(lambda: call(*args))
+        self._calls.put(lambda: callable(*args, **kwargs))
 
     def waitUntil(self, happened: Callable[[], bool]) -> None:
         """

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from rtmptw.hub.hub import StreamHub
 from rtmptw.rtmp.chunkreader import VIDEO, ChunkReader, encodeMessage
 from rtmptw.rtmp.clientsession import ClientSession
-from rtmptw.rtmp.events import SessionEnded
+from rtmptw.rtmp.events import ConnectRequested, SessionEnded
 from rtmptw.rtmp.serversession import ServerSession
 from rtmptw.rtmp.url import RTMPTarget
 from rtmptw.rtmpclient.protocol import RTMPClientFactory
@@ -203,6 +203,7 @@ class ServerTests(FreedTestCase):
         client = ScriptedClient.ofSession(session)
         client.shakeHands()
         (request,) = client.connect()
+        assert isinstance(request, ConnectRequested)
         self.begin()
         session.receive(begun(3 * MIB), 0.0)
         self.assertHolds(3 * MIB)
@@ -287,7 +288,9 @@ class WaitingTests(FreedTestCase):
         session = ServerSession(0.0, pseudoRandom)
         client = ScriptedClient.ofSession(session)
         client.shakeHands()
-        session.accept(client.connect()[0].requestID, 0.0)
+        (request,) = client.connect()
+        assert isinstance(request, ConnectRequested)
+        session.accept(request.requestID, 0.0)
         client.hear()
         self.begin()
         ping = encodeMessage(2, 4, 0, 0, b"\0\6" + bytes(4), 128)

@@ -157,9 +157,7 @@ class LifeTests(SynchronousTestCase):
         connection = Connection(server.factory)
         connection.publish()
         cutOff: list[bool] = []
-        connection.transport.abortConnection = (  # type: ignore[attr-defined]
-            lambda: cutOff.append(True)
-        )
+        connection.transport.abortConnection = lambda: cutOff.append(True)
         stopped = server.stop()
         self.reactor.advance(CLOSE_WITHIN - 0.01)
         self.assertNoResult(stopped)

@@ -80,7 +80,7 @@ class BacklogTestsBase(SynchronousTestCase):
         """
         Take so many frames, or all.
         """
-        taken = []
+        taken: list[Frame] = []
         while self.ledger.queued and (count is None or len(taken) < count):
             frame = self.backlog.take()
             self.ledger.deliver(frame)

@@ -2,8 +2,16 @@
 Tests of how far a sink is behind, and what is said of it.
 """
 
+from typing import cast
+
 from twisted.internet.task import Clock
-from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
+from twisted.logger import (
+    ILogObserver,
+    LogEvent,
+    LogLevel,
+    formatEvent,
+    globalLogPublisher,
+)
 from twisted.trial.unittest import SynchronousTestCase
 
 from rtmptw.hub.lag import SAY_AGAIN, Lag
@@ -25,8 +33,9 @@ class LagTests(SynchronousTestCase):
         self.ledger.drop(TOO_SLOW, 3)
         self.lag = Lag("live/cam", "play", patience, self.ledger, self.clock.seconds)
         self.events: list[LogEvent] = []
-        globalLogPublisher.addObserver(self.events.append)
-        self.addCleanup(globalLogPublisher.removeObserver, self.events.append)
+        observe = cast(ILogObserver, self.events.append)
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
         return self.lag
 
     def lines(self) -> list[str]:

@@ -12,7 +12,7 @@ from rtmptw.testing import audioFrame, makeFrames, videoFrame
 
 VIDEO = frozenset({FrameKind.VIDEO})
 AUDIO = frozenset({FrameKind.AUDIO})
-ALL = frozenset()
+ALL: frozenset[FrameKind] = frozenset()
 
 
 class SelectionTests(SynchronousTestCase):

@@ -10,7 +10,8 @@ from typing import Any, cast
 
 import pytest
 import pytest_twisted
-from twisted.internet.defer import Deferred
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
@@ -460,6 +461,9 @@ class Later:
         self.asked.callback(None)
         return self._answer
 
+    def authorizePlay(self, request: PlayRequested, peer: str) -> PlayPermit:
+        return PlayPermit(request.app, request.stream)
+
     def allow(self) -> None:
         """
         Say so.
@@ -507,14 +511,16 @@ class Secured:
         Where to publish.
         """
         assert self._port is not None
-        return f"rtmps://localhost:{self._port.getHost().port}/live/tls"
+        address = self._port.getHost()
+        assert isinstance(address, IPv4Address)
+        return f"rtmps://localhost:{address.port}/live/tls"
 
     async def stop(self) -> None:
         """
         Listen no more.
         """
         assert self._port is not None
-        await self._port.stopListening()
+        await maybeDeferred(self._port.stopListening)
 
 
 # Twisted gives pyOpenSSL what that wants no more.

@@ -941,6 +941,7 @@ class ManyRequestsTests(SessionTestCase):
         """
         self.open()
         (request,) = self.client.connect()
+        assert isinstance(request, ConnectRequested)
         self.session.grant(request.requestID, 101.0)
         self.assertTrue(self.session.goesOn)
         self.assertEqual(self.client.command("createStream", 4.0, None), [])
@@ -959,6 +960,7 @@ class ManyRequestsTests(SessionTestCase):
         """
         self.open()
         (request,) = self.client.connect()
+        assert isinstance(request, ConnectRequested)
         self.session.grant(request.requestID, 101.0)
         self.client.command("createStream", 4.0, None)
         (ended,) = self.session.close("enough", 101.0)
@@ -972,6 +974,7 @@ class ManyRequestsTests(SessionTestCase):
         """
         self.open()
         (request,) = self.client.connect()
+        assert isinstance(request, ConnectRequested)
         self.session.accept(request.requestID, 101.0)
         self.client.hear()
         (request,) = self.session.receive(self.client.manyStreams(5000), 101.0)

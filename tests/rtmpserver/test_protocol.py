@@ -537,7 +537,7 @@ class ManyRequestsTests(SynchronousTestCase):
         """
         said: list[tuple[str, float, Any]] = []
         for command in connection.client.commands():
-            value = command.values[-1]
+            value: Any = command.values[-1]
             if isinstance(value, AMFObject):
                 value = (value.get("code"), value.get("description"))
             said.append((command.name, command.transactionID, value))

@@ -1754,9 +1754,10 @@ class FactoryTests(RecordingTestCase):
         """
         self.leave(show(1), "a.flv.part")
         content = bytearray(self.leave(show(2), "b.flv.part"))
+        marks = flvfile.walk(lambda at, n: bytes(content[at : at + n]), len(content))
         first = next(
             mark
-            for mark in flvfile.walk(lambda at, n: content[at : at + n], len(content))
+            for mark in marks
             if mark.kind == FrameKind.VIDEO and mark.prefix[1:2] == b"\1"
         )
         # The timestamp field of its first key frame.
@@ -1767,7 +1768,9 @@ class FactoryTests(RecordingTestCase):
         self.leave(show(3), "e.flv.part")
         factory = self.makeFactory()
         factory.startFactory(self.clock)
-        self.successResultOf(factory.stopFactory())
+        finished = factory.stopFactory()
+        assert finished is not None
+        self.successResultOf(finished)
         self.assertEqual(self.files(), ["a.flv", "b.flv", "e.flv"])
         for name, seconds in (("a", 1), ("b", 2), ("e", 3)):
             self.assertEqual(
@@ -1791,7 +1794,9 @@ class FactoryTests(RecordingTestCase):
         self.patch(_recovery, "rescue", fails)
         factory = self.makeFactory()
         factory.startFactory(self.clock)
-        self.successResultOf(factory.stopFactory())
+        finished = factory.stopFactory()
+        assert finished is not None
+        self.successResultOf(finished)
         self.assertEqual(self.files(), ["a.flv.part", "b.flv"])
         self.assertEqual(len(self.flushLoggedErrors(OverflowError)), 1)
 
