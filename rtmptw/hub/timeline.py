@@ -147,8 +147,8 @@ class Timeline:
             -MAX_FORWARD <= wire + self._offset - self.position <= MAX_FORWARD
         ):
             # A second track on a clock of its own.
-            self._offset = self.position - wire
             self._count("forward" if wire + self._offset > self.position else "back")
+            self._offset = self.position - wire
         track = self._tracks[kind, number] = _Track(self._offset, wire)
         if number == DEFAULT_TRACKS[0]:
             if kind is _VIDEO:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from rtmptw.errors import RemoteProtocolError
+from rtmptw.flv import body as flv
 from rtmptw.flv.body import (
     MAX_MOD_EX,
     MAX_TRACKS,
@@ -377,6 +378,30 @@ class FrameTests(SynchronousTestCase):
         @return: the frame of an audio body.
         """
         return self.frame(FrameKind.AUDIO, body)
+
+    def test_commonBodiesTakeTheShortcut(self) -> None:
+        """
+        What encoders send with every frame is looked up by its first byte.
+        """
+        for first, codec in (
+            (0x17, Codec.H264),
+            (0x27, Codec.H264),
+            (0x1C, Codec.HEVC),
+        ):
+            self.assertIs(flv._AVC_LIKE_BY_BYTE[first], codec)
+        for first in (0x12, 0x57, 0x97, 0xD7):
+            self.assertIsNone(flv._AVC_LIKE_BY_BYTE[first])
+        for first, role in (
+            (0x90, Role.CONFIG),
+            (0x91, Role.CODED),
+            (0xA1, Role.CODED),
+            (0xA3, Role.CODED),
+            (0x92, Role.END),
+            (0xD4, Role.METADATA),
+        ):
+            self.assertIs(flv._ENHANCED_VIDEO_BY_BYTE[first], role)
+        for first in (0x11, 0xD1, 0x96, 0x97):
+            self.assertIsNone(flv._ENHANCED_VIDEO_BY_BYTE[first])
 
     def test_aKeyFrame(self) -> None:
         """

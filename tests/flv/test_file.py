@@ -38,6 +38,23 @@ def reading(data: bytes) -> Callable[[int, int], bytes]:
     return lambda position, size: data[position : position + size]
 
 
+class HeaderTests(SynchronousTestCase):
+    """
+    The header of a file that somebody else wrote.
+    """
+
+    def test_itsSizeHas32Bits(self) -> None:
+        """
+        A longer header is skipped, within reason.
+        """
+        body = SAMPLE[flvfile.HEADER_SIZE :]
+        longer = SAMPLE[:5] + (12).to_bytes(4, "big") + b"new" + body
+        self.assertEqual(TagReader().receive(longer), TAGS)
+        for size in (8, flvfile.MAX_HEADER + 1, 0x01000009):
+            with self.assertRaises(RemoteProtocolError):
+                TagReader().receive(SAMPLE[:5] + size.to_bytes(4, "big") + body)
+
+
 class WritingTests(SynchronousTestCase):
     """
     The bytes of a file.

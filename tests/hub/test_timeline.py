@@ -48,6 +48,20 @@ class TimelineTests(SynchronousTestCase):
         self.assertEqual(run(timeline, *sent), [0, 0, 23, 40, 33])
         self.assertEqual(timeline.repairs, {})
 
+    def test_aBodyOfSeveralTracks(self) -> None:
+        """
+        Has the clock of its first track, whatever that does alone.
+        """
+        timeline = Timeline()
+        sent = [((1, 0), 1000), ((1,), 1040), ((0,), 500_000), ((1, 0), 1080)]
+        out = []
+        for tracks, timestamp in sent:
+            frame = Frame(VIDEO, timestamp, b"x", Role.CODED, Codec.H264, tracks=tracks)
+            timeline.repair(frame)
+            out.append(frame.timestamp)
+        self.assertEqual(out, [1000, 1040, 1040, 1080])
+        self.assertEqual(timeline.repairs, {"forward": 1})
+
     def test_runsPast24And32Bits(self) -> None:
         """
         The clock goes on where 24 and 32 bits end.

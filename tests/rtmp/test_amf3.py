@@ -312,6 +312,43 @@ class DecodingTests(SynchronousTestCase):
             fault = self.assertFault("amf-too-deep", bomb * (65536 // len(bomb)))
             self.assertIn("nested 17 deep", fault)
 
+    def test_depthIsThatOfWhatIsOpen(self) -> None:
+        """
+        Values beside each other are not within each other.
+        """
+        inner: Value = [1]
+        for _ in range(MAX_DEPTH - 2):
+            inner = [inner]
+        amf3.encode([inner, inner, inner])
+        with self.assertRaises(LocalProtocolError):
+            amf3.encode([inner, inner, [inner]])
+
+    def test_aDictionaryOfTheSmallestValues(self) -> None:
+        """
+        A key and a value take a byte each at least, and need no more.
+        """
+        data = b"\x11\x05\x00" + b"\x02\x03" * 2
+        value, _ = amf3.decode(data)
+        self.assertEqual(value, AMF3Dictionary([(False, True), (False, True)], False))
+        self.assertFault("amf-truncated", data[:-1])
+
+    def test_theSecondClassAndObject(self) -> None:
+        """
+        References count from 0, each kind on its own.
+        """
+        first, second = b"\x0a\x13\x03a\x03x\x00", b"\x0a\x13\x03b\x03y\x02"
+        # An array of an object of each class, one more of the second by reference to
+        # the class, and a reference to the second object.
+        again, reference = b"\x0a\x05\x02", b"\x0a\x04"
+        data = b"\x09\x09\x01" + first + second + again + reference
+        value, _ = amf3.decode(data)
+        b = AMFObject([("y", False)], "b")
+        self.assertEqual(
+            value,
+            AMF3Array([AMFObject([("x", UNDEFINED)], "a"), b, b, AMFReference(2)], []),
+        )
+        self.assertFault("amf-bad-reference", data[:-1] + b"\x08")
+
     def test_hugeCountsAreNotBelieved(self) -> None:
         """
         Nothing is made ready for what is not there.

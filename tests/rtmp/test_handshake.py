@@ -173,6 +173,8 @@ class ServerHandshakeTests(SynchronousTestCase):
             (b"\x06", "RTMPE"),
             (b"\x09", "RTMPE"),
             (b"\x02", "version 2"),
+            (b"\x1f", "version 31"),
+            (b"\x20", "0x20"),
             (b"\xfe", "0xfe"),
         ):
             with self.assertRaises(RemoteProtocolError) as caught:
@@ -223,6 +225,8 @@ class ClientTests(SynchronousTestCase):
         """
         A plain C1, and S1 as C2.
         """
+        late = ClientHandshake(0x1_2345_6789, pseudoRandom).begin()
+        self.assertEqual(late[:9], b"\3\x23\x45\x67\x89" + bytes(4))
         sent = self.client.begin()
         self.assertEqual(sent[:9], b"\3" + (1234).to_bytes(4, "big") + bytes(4))
         self.assertEqual(len(sent), 1 + SIZE)
