@@ -22,13 +22,9 @@ from rtmptw.hub.ledger import Ledger
 from rtmptw.hub.multicast import Multicast
 from rtmptw.hub.outlet import Outlet, OutletOwner
 from rtmptw.interfaces import IFrameSink, IMulticastTarget
-from rtmptw.rtmp.chunkreader import (
-    SET_CHUNK_SIZE,
-    ChunkReader,
-    ChunkWriter,
-    MessageReceiver,
-    encodeMessage,
-)
+from rtmptw.rtmp.chunkreader import ChunkReader, MessageReceiver
+from rtmptw.rtmp.chunks import SET_CHUNK_SIZE
+from rtmptw.rtmp.chunkwriter import ChunkWriter, encodeMessage
 from rtmptw.testing import audioFrame, makeFrames, makeStreamInfo, videoFrame
 
 #: Times that each is measured; the median counts.

@@ -119,7 +119,7 @@ MEANS: dict[str, Mean] = {
     "spans": Mean(
         "pictures in several chunks lie where they were read",
         "fast4096",
-        lambda: _set("rtmptw.rtmp.chunkreader", MAX_IN_PLACE=0),
+        lambda: _set("rtmptw.rtmp.fastpath", MAX_IN_PLACE=0),
     ),
     "behind": Mean(
         "fast publishers are read again without a turn of the reactor",

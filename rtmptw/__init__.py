@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from rtmptw.plugins.sink import FrameSink as FrameSink
     from rtmptw.plugins.sink import FrameSinkFactory as FrameSinkFactory
     from rtmptw.plugins.sink import SinkPlugin as SinkPlugin
-    from rtmptw.rtmp.chunkreader import Limits as Limits
+    from rtmptw.rtmp.chunks import Limits as Limits
     from rtmptw.rtmp.events import PlayRequested as PlayRequested
     from rtmptw.rtmp.events import PublishRequested as PublishRequested
     from rtmptw.rtmp.serversession import ServerSettings as ServerSettings
@@ -91,7 +91,7 @@ _HOMES = {
         "FrameSinkFactory",
         "SinkPlugin",
     ),
-    "rtmptw.rtmp.chunkreader": ("Limits",),
+    "rtmptw.rtmp.chunks": ("Limits",),
     "rtmptw.rtmp.events": ("PlayRequested", "PublishRequested"),
     "rtmptw.rtmp.serversession": ("ServerSettings",),
     "rtmptw.rtmpserver.play": ("PlaySettings",),

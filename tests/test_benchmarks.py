@@ -565,7 +565,7 @@ class TargetTests(SynchronousTestCase):
             "slots": "from rtmptw.flv.body import frameFromMessage as f; "
             "assert vars(f(9, 0, b''))['timestamp'] == 0",
             "hold": "from rtmptw.app import options as o; assert o.HOLD == 0",
-            "spans": "from rtmptw.rtmp import chunkreader as r; "
+            "spans": "from rtmptw.rtmp import fastpath as r; "
             "assert r.MAX_IN_PLACE == 0",
             "behind": "from rtmptw.net import readers; assert readers.BEHIND == 0",
             "waiting": "import socket; from rtmptw.net.readers import canWait; "

@@ -12,7 +12,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from rtmptw.hub.hub import StreamHub
-from rtmptw.rtmp.chunkreader import VIDEO, ChunkReader, encodeMessage
+from rtmptw.rtmp.chunkreader import ChunkReader
+from rtmptw.rtmp.chunks import VIDEO
+from rtmptw.rtmp.chunkwriter import encodeMessage
 from rtmptw.rtmp.clientsession import ClientSession
 from rtmptw.rtmp.events import ConnectRequested, SessionEnded
 from rtmptw.rtmp.serversession import ServerSession

@@ -25,7 +25,7 @@ from rtmptw.app.service import (
 from rtmptw.errors import SinkError, StartError
 from rtmptw.frames import publicName
 from rtmptw.plugins.registry import sinkFactory, sinkNames, sinkPlugin, sinkPlugins
-from rtmptw.rtmp.chunkreader import MAX_CHUNK_SIZE, Limits
+from rtmptw.rtmp.chunks import MAX_CHUNK_SIZE, Limits
 from rtmptw.rtmp.serversession import ServerSettings
 from rtmptw.rtmpclient.pull import Pull
 from rtmptw.rtmpserver.play import HOLD, VIEWER, PlaySettings

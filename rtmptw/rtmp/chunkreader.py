@@ -1,96 +1,55 @@
 """
 The chunk stream (RTMP 1.0, section 5.3): chunks of interleaved messages to whole
-messages, and back.
+messages.
 
 The server that rtmptw replaces lost its place here: it parsed each read of the
 socket on its own, and changed what it knew of a chunk stream before it had the
 whole header. So the reader keeps two laws. It can stop at any byte and go on at
-the next one, and L{Expect} says what that byte is. And what it knows of a chunk
-stream changes only when the whole header is there: a header cut by the network is
-put aside untouched and read again with the bytes that follow.
+the next one: L{ChunkReader.expecting} says what that byte is, and the table in
+L{rtmptw.rtmp.chunkstates} what may follow. And what it knows of a chunk stream changes
+only when the whole header is there: a part that the network cuts is put aside
+untouched, and what the parts before it say is noted beside the chunk stream.
+
+B{The fast path.} A header that is whole in what was read is taken in one look, and so
+is a message: L{ChunkReader} then goes from the basic header to the payload, or to the
+next basic header, without the states between. This is in
+C{ChunkReader._readBasicHeader}; what is not in this form is left to the states.
 """
 
-from dataclasses import dataclass
-from enum import IntEnum
 from typing import Final
 
 from rtmptw._native import mypyc_attr
 from rtmptw.errors import LocalProtocolError, RemoteProtocolError
 from rtmptw.frames import HEAD, Span
+from rtmptw.rtmp.chunks import (
+    ABORT,
+    AUDIO,
+    DEFAULT_CHUNK_SIZE,
+    EXTENDED_MARKER,
+    MAX_CHUNK_SIZE,
+    MEDIA,
+    SET_CHUNK_SIZE,
+    VIDEO,
+    Limits,
+)
+from rtmptw.rtmp.chunkstates import CHUNK_TRANSITIONS, ChunkStep, Expect
+from rtmptw.rtmp.fastpath import MIN_RUN, cutRun, endInPlace, settle
 
-#: What both sides use until a Set Chunk Size (RTMP 1.0, section 5.4.1).
-DEFAULT_CHUNK_SIZE = 128
-#: No message is longer (its length has 24 bits), so a larger chunk size means the
-#: same (RTMP 1.0, section 5.4.1) and is taken as this one.
-MAX_CHUNK_SIZE = 0xFFFFFF
-#: In a 24-bit timestamp field: a 32-bit one follows the message header.
-EXTENDED_MARKER: Final = 0xFFFFFF
-#: The longest header: 3 basic, 11 message, 4 extended timestamp.
-MAX_HEADER = 18
-
-SET_CHUNK_SIZE: Final = 1
-ABORT: Final = 2
-AUDIO: Final = 8
-VIDEO: Final = 9
-DATA_AMF3: Final = 15
-DATA_AMF0: Final = 18
-AGGREGATE: Final = 22
-
-#: Message types that carry media, with the larger bound.
-_MEDIA: Final = frozenset({AUDIO, VIDEO, DATA_AMF3, DATA_AMF0, AGGREGATE})
-
-#: Chunks taken out of a run in one go. Bounds what a run that breaks off early
-#: costs; 512 chunks of 128 bytes are one 64 KiB read.
-_MAX_RUN: Final = 512
-#: Headers between the chunks of a message that is left where it was read. Bounds what a
-#: look at one that turns out to be interrupted costs.
-MAX_IN_PLACE = 512
-#: What was read is kept for the messages that lie in it if it has so many bytes. Less
-#: is a small part of the room it was read into: kept, it would break that into pieces
-#: too small for the next read, and all memory with it.
-LEAST_KEPT = 32768
-#: So many whole chunks must follow for a run to be worth its while.
-_MIN_RUN: Final = 3
 #: So many pieces of one message are joined on the way if they are small: a peer
 #: that sends a byte at a time would cost forty bytes of memory for each.
 _MANY_PIECES: Final = 1024
 _SMALL_PIECES: Final = 1024 * 1024
 
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """
-    What a peer may make the reader hold, in bytes unless said.
-
-    @ivar maxMedia: one audio, video, data or aggregate message. 10 MiB holds a
-        key frame of 8K video; nginx-rtmp takes 1 MiB, gortmplib 10 MiB.
-    @ivar maxCommand: one message of any other type. No command comes near 64 KiB.
-    @ivar maxPartial: the declared lengths of all messages begun but not finished
-        in several chunks: one of the largest kind and room for the others.
-    @ivar maxChunkStreams: how many chunk streams (a count); encoders use 2 to 5,
-        and there are 65,597 ids to invent.
-    """
-
-    maxMedia: int = 10 * 1024 * 1024
-    maxCommand: int = 64 * 1024
-    maxPartial: int = 16 * 1024 * 1024
-    maxChunkStreams: int = 64
-
-
-class Expect(IntEnum):
-    """
-    What the next byte is.
-    """
-
-    BASIC_HEADER = 0
-    MESSAGE_HEADER = 1
-    EXTENDED_TIMESTAMP = 2
-    PAYLOAD = 3
-
-
 # To look a member up in its class costs as much as to read a header.
 _BASIC_HEADER: Final = Expect.BASIC_HEADER
+_MESSAGE_HEADER: Final = Expect.MESSAGE_HEADER
+_EXTENDED_TIMESTAMP: Final = Expect.EXTENDED_TIMESTAMP
 _PAYLOAD: Final = Expect.PAYLOAD
+_RELEASE: Final = Expect.RELEASE
+_NOTHING: Final = Expect.NOTHING
+# So does the table: these steps are of every chunk.
+_AFTER_HEADER: Final = CHUNK_TRANSITIONS[_BASIC_HEADER][ChunkStep.WHOLE]
+_AFTER_CHUNK: Final = CHUNK_TRANSITIONS[_PAYLOAD][ChunkStep.CHUNK]
 
 
 class _ChunkStream:
@@ -191,7 +150,7 @@ class ChunkReader:
     and are delivered like all others.
 
     @ivar chunkSize: the peer's chunk size, in bytes.
-    @ivar expecting: what the next byte is.
+    @ivar expecting: the state: what the next byte is.
     """
 
     #: How many messages one delivery of bytes may hold: this many, and one more
@@ -208,22 +167,28 @@ class ChunkReader:
         self._limits = limits or Limits()
         self._maxMedia: int = self._limits.maxMedia
         self.chunkSize: int = DEFAULT_CHUNK_SIZE
-        self.expecting: Expect = Expect.BASIC_HEADER
+        self.expecting: Expect = _BASIC_HEADER
         # By id: those with a short one, which are nearly all, and the others.
         self._near: list[_ChunkStream | None] = [None] * 64
         self._far: dict[int, _ChunkStream] = {}
         self._count: int = 0
+        # Of the chunk at hand, what its header has said so far. The chunk stream is
+        # not there before its first header is whole.
         self._current: _ChunkStream | None = None
+        self._format: int = 0
+        self._chunkStreamID: int = 0
+        self._length: int = 0
+        self._type: int = 0
+        self._streamID: int = 0
+        # Bytes of its payload that are still to come.
         self._left: int = 0
-        self._tail: bytes = b""
         self._promised: int = 0
         self._repeatsExtended: bool = False
-        self._held: bool = False
-        # What waits is what lies from here on in these bytes: to cut it off at each of
-        # many holds in one delivery would cost the square of its size.
-        self._heldBytes: bytes = b""
-        self._heldFrom: int = 0
-        self._isOver: bool = False
+        # What is not read yet, a cut part of a header or all that is held, is what
+        # lies from here on in these bytes: to cut it off at each of many holds in one
+        # delivery would cost the square of its size.
+        self._unread: bytes = b""
+        self._unreadFrom: int = 0
         self._budget: int = 0
         # What lies in the bytes at hand, and how many of them it takes.
         self._spans: list[Span] = []
@@ -235,51 +200,55 @@ class ChunkReader:
         Whether a message has begun and is not delivered yet.
         """
         # The last is of messages whose chunks lie on both sides of another one.
-        return bool(self._left or self._tail or self._held or self._promised)
+        return bool(
+            self.expecting is not _BASIC_HEADER or self._unread or self._promised
+        )
 
     def hold(self) -> None:
         """
         Deliver nothing more until L{release}: called from within
         L{MessageReceiver.messageReceived} when what follows depends on a decision not
         made yet.
+
+        @raise LocalProtocolError: in the middle of a chunk, or if it is held.
         """
-        self._held = True
+        if self.expecting is not _NOTHING:
+            self._step(ChunkStep.HOLD)
 
     def release(self) -> None:
         """
         Go on after L{hold}, with the bytes that came meanwhile.
 
         @raise RemoteProtocolError: as L{receive}.
+        @raise LocalProtocolError: if it is not held.
         """
-        if self._isOver:
+        if self.expecting is _NOTHING:
             return
-        self._held = False
-        data, self._heldBytes = self._heldBytes, b""
-        position, self._heldFrom = self._heldFrom, 0
+        self._step(ChunkStep.RELEASE)
+        data, self._unread = self._unread, b""
+        position, self._unreadFrom = self._unreadFrom, 0
         self._read(data, position)
-        if self._spans:
-            self._settle(len(data))
 
     def giveUp(self) -> None:
         """
         Let go of all that is not delivered, and of the receiver: nothing is delivered
-        from now on. May be called from within L{MessageReceiver.messageReceived}.
+        from now on. May be called from within L{MessageReceiver.messageReceived}, and
+        again.
 
         What a peer has begun can be megabytes. They are gone at once, and do not wait
         for the garbage collector.
         """
-        self._isOver = True
-        # The rest of what is being read is not looked at.
-        self._held = True
+        if self.expecting is _NOTHING:
+            return
+        self._step(ChunkStep.END)
         self._receiver = _NOBODY
         self._near = [None] * 64
         self._far = {}
         self._current = None
         self._left = 0
-        self._tail = b""
         self._promised = 0
-        self._heldBytes = b""
-        self._heldFrom = 0
+        self._unread = b""
+        self._unreadFrom = 0
         self._settle(0)
 
     def receive(self, data: bytes) -> None:
@@ -289,138 +258,108 @@ class ChunkReader:
 
         @raise RemoteProtocolError: if they are not a chunk stream or ask for more
             than the limits. What was whole before has been delivered; the reader
-            must not be used again.
+            has given up then, and what still comes is ignored.
         """
-        if self._held:
-            if self._isOver:
-                return
-            self._heldBytes = self._heldBytes[self._heldFrom :] + data
-            self._heldFrom = 0
-            if len(self._heldBytes) > self.MAX_HELD:
-                raise RemoteProtocolError(
-                    "too-much-unread",
-                    f"{len(self._heldBytes)} bytes sent ahead of an answer, "
-                    f"at most {self.MAX_HELD}",
-                )
-            # Of what is held already, the messages were counted when it came.
-            self._budget += len(data) // self.BYTES_PER_MESSAGE
-            return
-        self._budget = self.FREE_MESSAGES + len(data) // self.BYTES_PER_MESSAGE
-        self._read(data, 0)
-        if self._spans:
-            self._settle(len(data))
+        state = self.expecting
+        if state is _RELEASE:
+            self._wait(data)
+        elif state is not _NOTHING:
+            self._budget = self.FREE_MESSAGES + len(data) // self.BYTES_PER_MESSAGE
+            if self._unread:
+                # Part of a header, less than one byte of 5,000 read.
+                data = self._unread + data
+                self._unread = b""
+            self._read(data, 0)
+
+    def _step(self, step: ChunkStep) -> None:
+        following = CHUNK_TRANSITIONS[self.expecting].get(step)
+        if following is None:
+            raise LocalProtocolError(
+                f"{step.value}, and the chunk reader expects {self.expecting.value}"
+            )
+        self.expecting = following
+
+    def _wait(self, data: bytes) -> None:
+        """
+        Add to what is held.
+        """
+        self._unread = self._unread[self._unreadFrom :] + data
+        self._unreadFrom = 0
+        size = len(self._unread)
+        if size > self.MAX_HELD:
+            self.giveUp()
+            raise RemoteProtocolError(
+                "too-much-unread",
+                f"{size} bytes sent ahead of an answer, at most {self.MAX_HELD}",
+            )
+        # Of what is held already, the messages were counted when it came.
+        self._budget += len(data) // self.BYTES_PER_MESSAGE
 
     def _settle(self, size: int) -> None:
         """
-        Keep what was read for the messages that lie in it, or copy those.
+        Decide where the messages lie that lie in what was read.
 
-        @param size: of what was read, in bytes.
+        @param size: of that, in bytes.
         """
-        if self._lying < size // 2 or size < LEAST_KEPT:
-            # Who keeps frames may keep twice as much as they say, and no more.
-            for span in self._spans:
-                span.settle()
+        settle(self._spans, self._lying, size)
         self._spans = []
         self._lying = 0
 
     def _read(self, data: bytes, position: int) -> None:
-        stop: int = 0
+        """
+        Dispatch on the state until nothing is left that can be read now.
+        """
         end: int = len(data)
-        if self._tail:
-            # Finish the header that was cut, from a small copy of its own. (Nothing has
-            # been read of the data then.)
-            tail = self._tail
-            self._tail = b""
-            head = tail + data[: MAX_HEADER - len(tail)]
-            position = self._readHeader(head, 0, len(head)) - len(tail)
-            if position < 0:
-                # Not whole yet: all of the data is in it, as no header is longer.
-                return
-            self._endOfHeader()
-        while position < end and not self._held:
-            if self._left:
-                position = self._readPayload(data, position, end)
-                continue
-            position = self._readHeader(data, position, end)
-            if position < 0:
-                return
-            stream = self._current
-            assert stream is not None
-            size: int = stream.pending
-            if position + size <= end and size == stream.length and size > 0:
-                # All here, perhaps, as most messages are.
-                stop = self._readWhole(stream, data, position, end)
-                if stop:
-                    position = stop
-                    continue
-            self._endOfHeader()
-        if position < end and not self._isOver:
-            self._heldBytes = data
-            self._heldFrom = position
+        try:
+            while position < end:
+                state = self.expecting
+                if state is _BASIC_HEADER:
+                    position = self._readBasicHeader(data, position, end)
+                elif state is _PAYLOAD:
+                    position = self._readPayload(data, position, end)
+                elif state is _MESSAGE_HEADER:
+                    position = self._readMessageHeader(data, position, end)
+                elif state is _EXTENDED_TIMESTAMP:
+                    position = self._readExtendedTimestamp(data, position, end)
+                elif state is _RELEASE:
+                    self._unread = data
+                    self._unreadFrom = position
+                    break
+                else:
+                    # Given up by what was delivered: the rest is not looked at.
+                    break
+        except BaseException:
+            # The place in the rest is lost.
+            self.giveUp()
+            raise
+        if self._spans:
+            self._settle(end)
 
-    def _readWhole(
-        self, stream: _ChunkStream, data: bytes, position: int, end: int
-    ) -> int:
+    def _putAside(self, data: bytes, position: int, end: int) -> int:
         """
-        Take a message that has just begun, if all of it is here and nothing between.
+        Keep the part of a header that is not whole yet; the state stays.
+        """
+        self._unread = data[position:]
+        return end
 
-        @return: the position behind it; 0 if it is not so.
+    def _readBasicHeader(self, data: bytes, start: int, end: int) -> int:
         """
-        size: int = stream.pending
-        first: int = self.chunkSize
-        stop: int = position + size
-        stream.pending = 0
-        if size <= first:
-            self._finish(stream, data[position:stop])
-            return stop
-        headers: int = (size - 1) // first
-        header: int = position + first
-        stop += headers
-        if (
-            stop > end
-            or stream.extended
-            or not stream.marker
-            or data[header] != stream.marker[0]
-            or headers > MAX_IN_PLACE
-            or (
-                headers > 1
-                and data[header : stop : first + 1] != stream.marker * headers
-            )
-        ):
-            stream.pending = size
-            return 0
-        span = Span(data, position, stop, first, first + 1, size)
-        messageType: int = stream.type
-        if first < HEAD or (messageType != VIDEO and messageType != AUDIO):
-            self._finish(stream, span.cut())
-            return stop
-        self._whole(stream)
-        self._spans.append(span)
-        self._lying += size
-        self._receiver.spanReceived(
-            messageType, stream.timestamp, stream.streamID, span, stream.chunkStreamID
-        )
-        return stop
+        Read what chunk stream the chunk is of; and, if it is here and in the common
+        form, the rest of the header.
 
-    def _readHeader(self, data: bytes, start: int, end: int) -> int:
+        @return: the position behind what has been read, as all of these do.
         """
-        Read the chunk header at C{start}.
-
-        @return: where the payload begins; -1 if the header is not whole, which has
-            been put aside then.
-        """
-        position: int = start
-        first: int = data[position]
+        position: int = start + 1
+        first: int = data[start]
         chunkFormat: int = first >> 6
         chunkStreamID: int = first & 63
         stream: _ChunkStream | None = None
-        position += 1
         if chunkStreamID >= 2:
             stream = self._near[chunkStreamID]
         else:
             # RTMP 1.0, 5.3.1.1: one more byte, or two with the high one last.
             if end - position <= chunkStreamID:
-                return self._notYet(data, start, Expect.BASIC_HEADER)
+                return self._putAside(data, start, end)
             more = data[position]
             if chunkStreamID:
                 more += data[position + 1] << 8
@@ -431,98 +370,223 @@ class ChunkReader:
             if stream is None:
                 raise self._withoutHeader(chunkFormat, chunkStreamID)
             if stream.extended:
-                position = self._skipExtended(stream, data, position, end)
-                if position < 0:
-                    return self._notYet(data, start, Expect.EXTENDED_TIMESTAMP)
+                self._format = 3
+                self._current = stream
+                self._step(ChunkStep.TYPE_3_EXTENDED)
+                return position
             if not stream.pending:
-                stream.timestamp = (
-                    stream.timestamp + stream.wireTimestamp
-                ) & 0xFFFFFFFF
-                stream.pending = stream.length
-                if stream.length > self.chunkSize:
-                    self._promise(stream)
-            self._current = stream
-            return position
+                self._beginAgain(stream)
+            return self._readMessage(stream, data, position, end)
         # Of the message header. Not from a table: compiled, that would be a tuple
         # made for each message.
         size: int = 11 if chunkFormat == 0 else 7 if chunkFormat == 1 else 3
-        if end - position < size:
-            return self._notYet(data, start, Expect.MESSAGE_HEADER)
-        field: int = data[position] << 16 | data[position + 1] << 8 | data[position + 2]
-        extended: bool = field == EXTENDED_MARKER
-        after: int = position + size
-        if extended:
-            if end - after < 4:
-                return self._notYet(data, start, Expect.EXTENDED_TIMESTAMP)
-            field = int.from_bytes(data[after : after + 4], "big")
-            after += 4
-        if stream is None:
-            if chunkFormat == 2:
-                raise self._withoutHeader(chunkFormat, chunkStreamID)
-            # librtmp begins chunk stream 2 with type 1: from timestamp 0, stream 0.
-            if self._count >= self._limits.maxChunkStreams:
-                raise RemoteProtocolError(
-                    "too-many-chunk-streams",
-                    f"chunk stream {chunkStreamID} is one more than the "
-                    f"{self._limits.maxChunkStreams} allowed",
-                )
-            self._count += 1
-            stream = _ChunkStream(chunkStreamID)
-            if chunkStreamID < 64:
-                self._near[chunkStreamID] = stream
-            else:
-                self._far[chunkStreamID] = stream
+        field: int = EXTENDED_MARKER
+        if stream is not None and not stream.pending and end - position >= size:
+            field = data[position] << 16 | data[position + 1] << 8 | data[position + 2]
+        if stream is None or field == EXTENDED_MARKER:
+            self._format = chunkFormat
+            self._chunkStreamID = chunkStreamID
+            self._current = stream
+            self._step(ChunkStep.TYPE_0_1_2)
+            return position
+        # As _begin does it. To call that costs more than 3 % of a message.
         length: int = stream.length
         messageType: int = stream.type
-        streamID: int = stream.streamID
         if chunkFormat < 2:
             length = (
                 data[position + 3] << 16 | data[position + 4] << 8 | data[position + 5]
             )
             messageType = data[position + 6]
+        if length > self._maxMedia or messageType not in (VIDEO, AUDIO):
+            self._checkLength(messageType, length)
+        if chunkFormat == 0:
+            stream.streamID = (
+                data[position + 7]
+                | data[position + 8] << 8
+                | data[position + 9] << 16
+                | data[position + 10] << 24
+            )
+            stream.timestamp = field
+        else:
+            stream.timestamp = (stream.timestamp + field) & 0xFFFFFFFF
+        stream.extended = False
+        stream.wireTimestamp = field
+        stream.length = length
+        stream.type = messageType
+        stream.pending = length
+        if length > self.chunkSize:
+            self._promise(stream)
+        return self._readMessage(stream, data, position + size, end)
+
+    def _readMessageHeader(self, data: bytes, position: int, end: int) -> int:
+        """
+        Note what a message header says.
+        """
+        chunkFormat: int = self._format
+        size: int = 11 if chunkFormat == 0 else 7 if chunkFormat == 1 else 3
+        if end - position < size:
+            return self._putAside(data, position, end)
+        stream = self._current
+        if stream is not None:
+            self._length = stream.length
+            self._type = stream.type
+            self._streamID = stream.streamID
+        elif chunkFormat == 2:
+            raise self._withoutHeader(chunkFormat, self._chunkStreamID)
+        else:
+            # librtmp begins chunk stream 2 with type 1: from timestamp 0, stream 0.
+            self._streamID = 0
+        field = int.from_bytes(data[position : position + 3], "big")
+        if chunkFormat < 2:
+            self._length = int.from_bytes(data[position + 3 : position + 6], "big")
+            self._type = data[position + 6]
             if chunkFormat == 0:
-                streamID = (
-                    data[position + 7]
-                    | data[position + 8] << 8
-                    | data[position + 9] << 16
-                    | data[position + 10] << 24
+                self._streamID = int.from_bytes(
+                    data[position + 7 : position + 11], "little"
                 )
+        position += size
+        if field == EXTENDED_MARKER:
+            self._step(ChunkStep.MARKER)
+            return position
+        stream = self._begin(field, extended=False)
+        return self._readMessage(stream, data, position, end)
+
+    def _readExtendedTimestamp(self, data: bytes, position: int, end: int) -> int:
+        """
+        Read the extended timestamp of a message that begins, or skip the repeated one.
+        """
+        stream = self._current
+        if self._format == 3:
+            assert stream is not None
+            after = self._skipExtended(stream, data, position)
+            if after < 0:
+                return self._putAside(data, position, end)
+            if not stream.pending:
+                self._beginAgain(stream)
+        else:
+            after = position + 4
+            if after > end:
+                return self._putAside(data, position, end)
+            stream = self._begin(
+                int.from_bytes(data[position:after], "big"), extended=True
+            )
+        return self._readMessage(stream, data, after, end)
+
+    def _begin(self, field: int, extended: bool) -> _ChunkStream:
+        """
+        Take over what a whole header of type 0, 1 or 2 says.
+
+        @param field: its timestamp field, or the extended one.
+        """
+        length: int = self._length
+        messageType: int = self._type
+        stream = self._current
+        if stream is None:
+            stream = self._makeStream(self._chunkStreamID)
         if stream.pending:
             # 5.3.1.2.4: a continuation SHOULD be of type 3. FFmpeg and GStreamer
             # take others too; without Abort it cannot be another message.
             if (
                 length != stream.length
                 or messageType != stream.type
-                or streamID != stream.streamID
+                or self._streamID != stream.streamID
             ):
                 raise RemoteProtocolError(
                     "header-change-mid-message",
-                    f"chunk stream {chunkStreamID} begins a message of {length} bytes "
-                    f"(type {messageType}, stream {streamID}) with "
-                    f"{stream.pending} of {stream.length} bytes "
+                    f"chunk stream {stream.chunkStreamID} begins a message of "
+                    f"{length} bytes (type {messageType}, stream {self._streamID}) "
+                    f"with {stream.pending} of {stream.length} bytes "
                     f"(type {stream.type}, stream {stream.streamID}) missing",
                 )
             stream.extended = extended
-        else:
-            if length > self._maxMedia or messageType not in (VIDEO, AUDIO):
-                self._checkLength(messageType, length)
-            stream.extended = extended
-            stream.wireTimestamp = field
-            stream.timestamp = (
-                field if chunkFormat == 0 else (stream.timestamp + field) & 0xFFFFFFFF
+            return stream
+        self._checkLength(messageType, length)
+        stream.extended = extended
+        stream.wireTimestamp = field
+        stream.timestamp = (
+            field if self._format == 0 else (stream.timestamp + field) & 0xFFFFFFFF
+        )
+        stream.length = length
+        stream.type = messageType
+        stream.streamID = self._streamID
+        stream.pending = length
+        if length > self.chunkSize:
+            self._promise(stream)
+        return stream
+
+    def _beginAgain(self, stream: _ChunkStream) -> None:
+        """
+        Begin a message with what is known from the one before: type 3.
+        """
+        stream.timestamp = (stream.timestamp + stream.wireTimestamp) & 0xFFFFFFFF
+        stream.pending = stream.length
+        if stream.length > self.chunkSize:
+            self._promise(stream)
+
+    def _makeStream(self, chunkStreamID: int) -> _ChunkStream:
+        if self._count >= self._limits.maxChunkStreams:
+            raise RemoteProtocolError(
+                "too-many-chunk-streams",
+                f"chunk stream {chunkStreamID} is one more than the "
+                f"{self._limits.maxChunkStreams} allowed",
             )
-            stream.length = length
-            stream.type = messageType
-            stream.streamID = streamID
-            stream.pending = length
-            if length > self.chunkSize:
-                self._promise(stream)
+        self._count += 1
+        stream = _ChunkStream(chunkStreamID)
+        if chunkStreamID < 64:
+            self._near[chunkStreamID] = stream
+        else:
+            self._far[chunkStreamID] = stream
+        return stream
+
+    def _readMessage(
+        self, stream: _ChunkStream, data: bytes, position: int, end: int
+    ) -> int:
+        """
+        Take the message whose header has been read, if all of it is here and nothing
+        between; else expect the payload of its chunk.
+        """
+        size: int = stream.pending
+        first: int = self.chunkSize
+        stop: int = position + size
+        if size > first:
+            if not stream.extended and size == stream.length:
+                stop = endInPlace(data, position, end, size, first, stream.marker)
+                if stop:
+                    self._takeInPlace(stream, data, position, stop)
+                    return stop
+            self._left = first
+        elif stop <= end and size == stream.length:
+            # Without payload a message is whole with its header.
+            stream.pending = 0
+            self._finish(stream, data[position:stop])
+            return stop
+        else:
+            self._left = size
         self._current = stream
-        return after
+        self.expecting = _AFTER_HEADER
+        return position
+
+    def _takeInPlace(
+        self, stream: _ChunkStream, data: bytes, position: int, stop: int
+    ) -> None:
+        first: int = self.chunkSize
+        size: int = stream.pending
+        stream.pending = 0
+        span = Span(data, position, stop, first, first + 1, size)
+        messageType: int = stream.type
+        if first < HEAD or (messageType != VIDEO and messageType != AUDIO):
+            self._finish(stream, span.cut())
+            return
+        self._whole(stream)
+        self._spans.append(span)
+        self._lying += size
+        self._receiver.spanReceived(
+            messageType, stream.timestamp, stream.streamID, span, stream.chunkStreamID
+        )
 
     def _checkLength(self, messageType: int, length: int) -> None:
         limits = self._limits
-        bound = limits.maxMedia if messageType in _MEDIA else limits.maxCommand
+        bound = limits.maxMedia if messageType in MEDIA else limits.maxCommand
         if length > bound:
             raise RemoteProtocolError(
                 "message-too-large",
@@ -543,22 +607,6 @@ class ChunkReader:
                 f"at most {self._limits.maxPartial}",
             )
 
-    def _endOfHeader(self) -> None:
-        stream = self._current
-        assert stream is not None
-        pending = stream.pending
-        if pending:
-            self._left = pending if pending < self.chunkSize else self.chunkSize
-            self.expecting = _PAYLOAD
-        else:
-            # A message without payload is whole with its header.
-            self._finish(stream, b"")
-
-    def _notYet(self, data: bytes, start: int, expecting: Expect) -> int:
-        self._tail = data[start:]
-        self.expecting = expecting
-        return -1
-
     def _withoutHeader(
         self, chunkFormat: int, chunkStreamID: int
     ) -> RemoteProtocolError:
@@ -568,9 +616,7 @@ class ChunkReader:
             "which takes its length and type from a message before",
         )
 
-    def _skipExtended(
-        self, stream: _ChunkStream, data: bytes, position: int, end: int
-    ) -> int:
+    def _skipExtended(self, stream: _ChunkStream, data: bytes, position: int) -> int:
         """
         Skip the extended timestamp of a type 3 chunk, if it is there.
 
@@ -623,46 +669,37 @@ class ChunkReader:
             return stop
         size: int = self.chunkSize
         if (
-            stream.pending - left >= size * _MIN_RUN
-            and end - stop > size * _MIN_RUN
+            stream.pending - left >= size * MIN_RUN
+            and end - stop > size * MIN_RUN
             and not stream.extended
             and stream.marker
             and data[stop] == stream.marker[0]
         ):
-            return self._readRun(stream, left, data, position, end)
+            return self._readRun(stream, data, position, end, left)
         self._keep(stream, data[position:stop])
         stream.pending -= left
-        self.expecting = _BASIC_HEADER
+        self.expecting = _AFTER_CHUNK
         return stop
 
     def _readRun(
-        self, stream: _ChunkStream, left: int, data: bytes, position: int, end: int
+        self, stream: _ChunkStream, data: bytes, position: int, end: int, left: int
     ) -> int:
         """
-        Take a run of chunks of one message: the one byte headers between them lie
-        at equal distances, so one slice shows them all and one deletion takes them
-        out. With chunks of 128 bytes that is five times as fast as a loop.
+        Take the rest of a chunk, and the whole chunks that go on with its message.
         """
         size: int = self.chunkSize
-        stride: int = size + 1
-        stop: int = position + left
         rest: int = stream.pending - left
-        count: int = min((end - stop) // stride, rest // size, _MAX_RUN)
-        markers = data[stop : stop + count * stride : stride]
-        # As long as they are all the type 3 header of this chunk stream.
-        count = count - len(markers.lstrip(stream.marker))
-        stop += count * stride
-        rest -= count * size
-        piece = bytearray(memoryview(data)[position:stop])
-        del piece[left::stride]
-        stream.pending = rest
-        if rest:
+        piece = cutRun(data, position, end, left, rest, size, stream.marker)
+        taken: int = len(piece)
+        stream.pending -= taken
+        if stream.pending:
             self._keep(stream, piece)
-            self.expecting = _BASIC_HEADER
+            self.expecting = _AFTER_CHUNK
         else:
             stream.pieces.append(piece)
             self._finish(stream, self._join(stream))
-        return stop
+        # And a header for each chunk but the first.
+        return position + taken + (taken - left) // size
 
     def _keep(self, stream: _ChunkStream, piece: bytes | bytearray) -> None:
         """
@@ -704,7 +741,7 @@ class ChunkReader:
         """
         Count a message that is whole.
         """
-        self.expecting = _BASIC_HEADER
+        self.expecting = _AFTER_CHUNK
         if stream.promised:
             self._promised -= stream.promised
             stream.promised = 0
@@ -743,169 +780,3 @@ class ChunkReader:
             stream.compacted = 0
             self._promised -= stream.promised
             stream.promised = 0
-
-
-def encodeMessage(
-    chunkStreamID: int,
-    messageType: int,
-    timestamp: int,
-    streamID: int,
-    payload: bytes,
-    chunkSize: int,
-) -> bytes:
-    """
-    Encode one message with an absolute (type 0) header, which needs nothing that
-    came before: the form that many receivers of one chunk size can share.
-
-    @param chunkStreamID: 2 to 31. Some servers read no long ids (gortmplib) or not
-        more than 32 (nginx-rtmp).
-    @param timestamp: in ms, taken modulo 2^32.
-
-    @raise LocalProtocolError: for an id, length or chunk size that cannot be said.
-    """
-    timestamp &= 0xFFFFFFFF
-    _check(chunkStreamID, payload, chunkSize)
-    wire = min(timestamp, EXTENDED_MARKER)
-    header = (
-        bytes([chunkStreamID])
-        + wire.to_bytes(3, "big")
-        + len(payload).to_bytes(3, "big")
-        + bytes([messageType])
-        + streamID.to_bytes(4, "little")
-    )
-    return _chunks(
-        header,
-        timestamp.to_bytes(4, "big") if wire == EXTENDED_MARKER else b"",
-        chunkStreamID,
-        payload,
-        chunkSize,
-    )
-
-
-def _check(chunkStreamID: int, payload: bytes, chunkSize: int) -> None:
-    if not 2 <= chunkStreamID <= 31:
-        raise LocalProtocolError(f"chunk stream {chunkStreamID}, must be 2 to 31")
-    if len(payload) > 0xFFFFFF:
-        raise LocalProtocolError(f"message of {len(payload)} bytes, at most 16777215")
-    if not 1 <= chunkSize <= MAX_CHUNK_SIZE:
-        raise LocalProtocolError(f"chunk size {chunkSize}, must be 1 to 16777215")
-
-
-def _chunks(
-    header: bytes, extended: bytes, chunkStreamID: int, payload: bytes, chunkSize: int
-) -> bytes:
-    """
-    Cut a payload into chunks. The extended timestamp is repeated in each, as the
-    first has it: every reader we know is content with that, and librtmp and Flash
-    with nothing else.
-    """
-    if len(payload) <= chunkSize:
-        return header + extended + payload
-    between = bytes([0xC0 | chunkStreamID]) + extended
-    pieces = [
-        payload[start : start + chunkSize]
-        for start in range(0, len(payload), chunkSize)
-    ]
-    pieces[0] = header + extended + pieces[0]
-    return between.join(pieces)
-
-
-class _Written:
-    """
-    What the receiver knows of one chunk stream id.
-    """
-
-    __slots__ = ("absolute", "length", "streamID", "timestamp", "type", "wireTimestamp")
-
-    def __init__(self) -> None:
-        self.timestamp = 0
-        self.wireTimestamp = 0
-        self.absolute = True
-        self.length = -1
-        self.type = 0
-        self.streamID = 0
-
-
-class ChunkWriter:
-    """
-    Messages in, chunks out, each with the smallest header that is right.
-
-    @ivar chunkSize: ours, in bytes; changed by writing a Set Chunk Size message.
-    """
-
-    def __init__(self) -> None:
-        self.chunkSize: int = DEFAULT_CHUNK_SIZE
-        self._written: dict[int, _Written] = {}
-
-    def write(
-        self,
-        chunkStreamID: int,
-        messageType: int,
-        timestamp: int,
-        streamID: int,
-        payload: bytes,
-    ) -> bytes:
-        """
-        Encode one message.
-
-        @param chunkStreamID: 2 to 31.
-        @param timestamp: in ms, taken modulo 2^32.
-        @return: its chunks.
-
-        @raise LocalProtocolError: for an id, length or chunk size that cannot be
-            said.
-        """
-        timestamp &= 0xFFFFFFFF
-        size = self.chunkSize
-        if messageType == SET_CHUNK_SIZE:
-            # It takes effect behind this message.
-            _check(chunkStreamID, payload, int.from_bytes(payload[:4], "big"))
-        before = self._written.get(chunkStreamID)
-        delta = 0
-        if before is not None:
-            delta = (timestamp - before.timestamp) & 0xFFFFFFFF
-        if (
-            before is None
-            or before.streamID != streamID
-            # A delta cannot go back, and what an extended one means is disputed
-            # (ossrs/srs#4365): an absolute time is read alike by all.
-            or delta >= EXTENDED_MARKER
-        ):
-            encoded = encodeMessage(
-                chunkStreamID, messageType, timestamp, streamID, payload, size
-            )
-            before = self._written[chunkStreamID] = before or _Written()
-            before.absolute = True
-            before.wireTimestamp = timestamp
-        else:
-            _check(chunkStreamID, payload, size)
-            if before.length != len(payload) or before.type != messageType:
-                header = (
-                    bytes([0x40 | chunkStreamID])
-                    + delta.to_bytes(3, "big")
-                    + len(payload).to_bytes(3, "big")
-                    + bytes([messageType])
-                )
-                repeats = False
-            else:
-                # After an absolute time the specification repeats that very
-                # number, nginx-rtmp and gortmplib repeat 0: only 0 suits both.
-                repeats = delta == before.wireTimestamp and not (
-                    before.absolute and delta
-                )
-                header = (
-                    bytes([0xC0 | chunkStreamID])
-                    if repeats
-                    else bytes([0x80 | chunkStreamID]) + delta.to_bytes(3, "big")
-                )
-            encoded = _chunks(header, b"", chunkStreamID, payload, size)
-            if not repeats:
-                before.absolute = False
-                before.wireTimestamp = delta
-        before.timestamp = timestamp
-        before.length = len(payload)
-        before.type = messageType
-        before.streamID = streamID
-        if messageType == SET_CHUNK_SIZE:
-            self.chunkSize = int.from_bytes(payload[:4], "big")
-        return encoded

@@ -19,7 +19,8 @@ from rtmptw.flv.body import dataMessage, frameFromMessage
 from rtmptw.frames import Frame, FrameKind
 from rtmptw.rtmp import amf0
 from rtmptw.rtmp.amf import AMFObject, ECMAArray, Value
-from rtmptw.rtmp.chunkreader import ChunkReader, Limits
+from rtmptw.rtmp.chunkreader import ChunkReader
+from rtmptw.rtmp.chunks import Limits
 from rtmptw.rtmp.conversation import CAN_FORWARD, CAPABILITIES, CONTROL, Speaker
 from rtmptw.rtmp.events import (
     ClientEvent,

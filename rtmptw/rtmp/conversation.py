@@ -3,7 +3,8 @@ What both sides of a conversation share: how they say things.
 """
 
 from rtmptw.rtmp.amf import Value
-from rtmptw.rtmp.chunkreader import ChunkWriter, MessageReceiver
+from rtmptw.rtmp.chunkreader import MessageReceiver
+from rtmptw.rtmp.chunkwriter import ChunkWriter
 from rtmptw.rtmp.message import (
     Acknowledgement,
     Command,

@@ -19,7 +19,8 @@ from rtmptw.flv.body import dataMessage, frameFromMessage, frameFromSpan
 from rtmptw.frames import Frame, FrameKind, Span
 from rtmptw.rtmp import amf0
 from rtmptw.rtmp.amf import UNDEFINED, AMFObject, Value
-from rtmptw.rtmp.chunkreader import AUDIO, VIDEO, ChunkReader, Limits
+from rtmptw.rtmp.chunkreader import ChunkReader
+from rtmptw.rtmp.chunks import AUDIO, VIDEO, Limits
 from rtmptw.rtmp.conversation import CAN_FORWARD, CAPABILITIES, Speaker
 from rtmptw.rtmp.events import (
     ConnectRequested,

@@ -19,7 +19,7 @@ from rtmptw.hub.stream import Stream
 from rtmptw.interfaces import IFrameSink, IMulticastSink, IMulticastTarget
 from rtmptw.net.sender import MAX_JOINED, Sender
 from rtmptw.net.turns import Turns
-from rtmptw.rtmp.chunkreader import encodeMessage
+from rtmptw.rtmp.chunkwriter import encodeMessage
 
 #: Where media goes: chunk streams that nothing else is sent on.
 _CHUNK_STREAMS = {FrameKind.AUDIO: 4, FrameKind.VIDEO: 6, FrameKind.DATA: 7}

@@ -13,7 +13,7 @@ import pytest_twisted
 from twisted.internet.threads import deferToThread
 
 from rtmptw.rtmp.amf import AMFObject
-from rtmptw.rtmp.chunkreader import ChunkWriter
+from rtmptw.rtmp.chunkwriter import ChunkWriter
 from rtmptw.rtmp.handshake import SIZE
 from rtmptw.rtmp.message import Command
 from tests.live.programs import Program

@@ -15,7 +15,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from rtmptw.rtmp.amf import AMFObject
-from rtmptw.rtmp.chunkreader import ChunkWriter
+from rtmptw.rtmp.chunkwriter import ChunkWriter
 from rtmptw.rtmp.handshake import SIZE
 from rtmptw.rtmp.message import Command
 from rtmptw.rtmp.serversession import ServerSettings

@@ -16,7 +16,8 @@ import sys
 import time
 
 from rtmptw.rtmp.amf import AMFObject
-from rtmptw.rtmp.chunkreader import ChunkReader, ChunkWriter, MessageReceiver
+from rtmptw.rtmp.chunkreader import ChunkReader, MessageReceiver
+from rtmptw.rtmp.chunkwriter import ChunkWriter
 from rtmptw.rtmp.handshake import SIZE
 from rtmptw.rtmp.message import Command, parse
 

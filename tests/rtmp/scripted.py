@@ -7,7 +7,8 @@ from typing import Any
 
 from rtmptw.rtmp import amf0
 from rtmptw.rtmp.amf import AMFObject, Value
-from rtmptw.rtmp.chunkreader import ChunkReader, ChunkWriter
+from rtmptw.rtmp.chunkreader import ChunkReader
+from rtmptw.rtmp.chunkwriter import ChunkWriter
 from rtmptw.rtmp.events import Event
 from rtmptw.rtmp.handshake import SIZE
 from rtmptw.rtmp.message import Command, parse

@@ -10,14 +10,10 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from rtmptw.errors import LocalProtocolError, RemoteProtocolError
-from rtmptw.rtmp.chunkreader import (
-    DEFAULT_CHUNK_SIZE,
-    ChunkReader,
-    ChunkWriter,
-    Expect,
-    Limits,
-    encodeMessage,
-)
+from rtmptw.rtmp.chunkreader import ChunkReader
+from rtmptw.rtmp.chunks import DEFAULT_CHUNK_SIZE, Limits
+from rtmptw.rtmp.chunkstates import Expect
+from rtmptw.rtmp.chunkwriter import ChunkWriter, encodeMessage
 from tests.messages import Calling
 from tests.vectors import vectors
 

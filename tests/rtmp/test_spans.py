@@ -8,13 +8,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from rtmptw.flv.body import frameFromMessage, frameFromSpan
 from rtmptw.frames import DEFAULT_TRACKS, HEAD, Frame, FrameKind, Role, Span
-from rtmptw.rtmp.chunkreader import (
-    LEAST_KEPT,
-    MAX_IN_PLACE,
-    ChunkReader,
-    MessageReceiver,
-    encodeMessage,
-)
+from rtmptw.rtmp.chunkreader import ChunkReader, MessageReceiver
+from rtmptw.rtmp.chunkwriter import encodeMessage
+from rtmptw.rtmp.fastpath import LEAST_KEPT, MAX_IN_PLACE
 from tests.flv.test_body import cases
 
 #: The fields of a frame.

@@ -30,7 +30,7 @@ from rtmptw.interfaces import (
 )
 from rtmptw.net.sender import MAX_JOINED, MAX_UNSENT, Sender
 from rtmptw.net.turns import Turns
-from rtmptw.rtmp.chunkreader import encodeMessage
+from rtmptw.rtmp.chunkwriter import encodeMessage
 from rtmptw.rtmp.events import PlayRequested
 from rtmptw.rtmpserver.authorizing import AllowAll
 from rtmptw.rtmpserver.factory import RTMPFactory
