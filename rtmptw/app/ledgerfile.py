@@ -3,14 +3,16 @@ The ledger file: one JSON object on a line for each sink at each stream's end.
 """
 
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from rtmptw.batches import BatchWriter
 from rtmptw.errors import SinkError
 from rtmptw.hub.stream import SinkReport
-from rtmptw.lane import Lane
 
 
 def toJSON(report: SinkReport) -> str:
@@ -40,16 +42,16 @@ def toJSON(report: SinkReport) -> str:
 
 class LedgerFile:
     """
-    Appends to the ledger file, off the reactor's thread.
+    Appends to the ledger file, off the reactor's thread, by a L{BatchWriter}.
     """
 
     _log = Logger()
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._lane: Lane | None = None
-        self._waiting: list[str] = []
-        self._writing: Deferred[None] | None = None
+        self._lines: list[str] = []
+        self._underWay = ""
+        self._writer: BatchWriter | None = None
 
     def open(self, reactor: Any) -> None:
         """
@@ -64,47 +66,55 @@ class LedgerFile:
             raise SinkError(
                 f"--ledger={self._path} cannot be written: {error.strerror}"
             ) from error
-        self._lane = Lane(reactor, "ledger")
+        self._writer = BatchWriter(reactor, self, "ledger")
 
     def add(self, report: SinkReport) -> None:
         """
         Append one sink's books.
         """
-        self._waiting.append(toJSON(report) + "\n")
-        if self._writing is None:
-            self._write()
-
-    def _write(self) -> None:
-        assert self._lane is not None
-        lines, self._waiting = "".join(self._waiting), []
-        self._writing = self._lane.run(self._append, lines)
-        self._writing.addErrback(self._failed, lines)
-        self._writing.addCallback(self._written)
-
-    def _append(self, lines: str) -> None:
-        with open(self._path, "a", encoding="utf-8") as file:
-            file.write(lines)
-
-    def _failed(self, failure: Any, lines: str) -> None:
-        self._log.error(
-            "the ledger {path} cannot be written: {error}; not written: {lines}",
-            path=self._path,
-            error=failure.getErrorMessage(),
-            lines=lines,
-        )
-
-    def _written(self, result: None) -> None:
-        self._writing = None
-        if self._waiting:
-            self._write()
+        line = toJSON(report) + "\n"
+        self._lines.append(line)
+        if self._writer is not None:
+            self._writer.added(len(line), isUrgent=True)
 
     async def close(self) -> None:
         """
         Wait until all is written.
         """
-        while self._writing is not None:
-            written: Deferred[None] = Deferred()
-            self._writing.addCallback(written.callback)
-            await written
-        if self._lane is not None:
-            self._lane.close()
+        writing = None if self._writer is None else self._writer.finish()
+        if writing is not None:
+            await writing
+
+    # From the writer.
+
+    def takeBatch(self, isEnding: bool) -> Callable[[], None] | None:
+        """
+        @return: what appends all lines that wait.
+        """
+        lines, self._lines = self._lines, []
+        self._underWay = "".join(lines)
+        return partial(self._append, self._underWay) if lines else None
+
+    def batchWritten(self, result: None) -> str:
+        """
+        @return: nothing: go on.
+        """
+        return ""
+
+    def batchFailed(self, failure: Failure) -> str:
+        """
+        Put the lines into the log instead.
+
+        @return: nothing: the next ones may be written.
+        """
+        self._log.error(
+            "the ledger {path} cannot be written: {error}; not written: {lines}",
+            path=self._path,
+            error=failure.getErrorMessage(),
+            lines=self._underWay,
+        )
+        return ""
+
+    def _append(self, lines: str) -> None:
+        with open(self._path, "a", encoding="utf-8") as file:
+            file.write(lines)

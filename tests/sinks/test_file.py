@@ -33,6 +33,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from rtmptw.batches import FLUSH_BYTES
 from rtmptw.delivery import LOSSLESS
 from rtmptw.errors import SinkError
 from rtmptw.flv import body as flv
@@ -920,7 +921,7 @@ class RotationTests(RecordingTestCase):
         frames = show(9)
         for each in frames:
             sink.frameReceived(each)
-        lane: Any = sink._lane
+        lane: Any = sink._writer._lane
         self.assertEqual(len(lane.held), 1)
         done: Any = sink.streamEnded("done")
         lane.letGo()
@@ -974,7 +975,7 @@ class FlushTests(RecordingTestCase):
         """
         sink = self.makeSink()
         sink.frameReceived(video(0, True))
-        size = _filesink.FLUSH_BYTES // 3
+        size = FLUSH_BYTES // 3
         for ms in (40, 80):
             sink.frameReceived(video(ms, size=size // 8))
         self.assertEqual(self.written(), [0])
@@ -988,7 +989,7 @@ class FlushTests(RecordingTestCase):
         """
         sink = self.makeSink(lane=HeldLane)
         sink.frameReceived(video(0, True))
-        lane: Any = sink._lane
+        lane: Any = sink._writer._lane
         for ms in (40, 80, 120):
             sink.frameReceived(video(ms, True))
         self.clock.advance(1)
@@ -1014,7 +1015,7 @@ class FlushTests(RecordingTestCase):
         """
         sink = self.makeSink(lane=HeldLane)
         sink.frameReceived(video(0, True))
-        lane: Any = sink._lane
+        lane: Any = sink._writer._lane
         megabyte = 1024 * 1024 // 8
         for ms in range(1, 8):
             sink.frameReceived(video(ms, size=megabyte))
@@ -1176,7 +1177,7 @@ class DiskTests(RecordingTestCase):
         sink.frameReceived(video(0, True))
         self.fillDiskAt(0)
         done: Any = sink.streamEnded("done")
-        lane: Any = sink._lane
+        lane: Any = sink._writer._lane
         lane.letGo()
         self.successResultOf(done)
         self.assertEqual(sink.failure, "No space left on device")
@@ -1350,7 +1351,7 @@ class RecoveryTests(RecordingTestCase):
         sink = self.makeSink()
         for each in frames:
             sink.frameReceived(each)
-        sink._flush()
+        sink._writer.flush()
         assert sink._part is not None
         sink._part.close()
         if name != "x.flv.part":
@@ -1442,7 +1443,7 @@ class RecoveryTests(RecordingTestCase):
             sink.streamStarted(STREAM, Publisher())
             for each in show(1):
                 sink.frameReceived(each)
-            sink._flush()
+            sink._writer.flush()
             assert sink._part is not None
             sink._part.close()
             return Path(directory, "s.flv.part").read_bytes()

@@ -20,6 +20,7 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from rtmptw.batches import FLUSH_BYTES
 from rtmptw.delivery import Policy
 from rtmptw.errors import SinkError
 from rtmptw.flv.body import frameFromMessage
@@ -39,8 +40,10 @@ from rtmptw.sinks.send.target import parseTarget
 from rtmptw.testing import (
     FrameSinkTestsMixin,
     RecordingProducer,
+    audioFrame,
     makeFrames,
     makeStreamInfo,
+    videoFrame,
 )
 from tests._pyav.test_muxing import framesOf, packetsOf, same, wantedFor
 from tests.live.media import H264_AAC, HEVC_AAC, VP9_FLAC, Media, encode, readTags
@@ -336,8 +339,9 @@ class RecordTests(RecordTestCase):
         self.clock.advance(0.02)
         self.assertEqual(len(lanes[0].held), 1)
         lanes[0].letGo()
-        self.patch(remux, "FLUSH_BYTES", 10)
-        sink.frameReceived(frames[2])
+        sink.frameReceived(videoFrame(0, True, size=FLUSH_BYTES - 1))
+        self.assertEqual(lanes[0].held, [])
+        sink.frameReceived(audioFrame(1, size=1))
         self.assertEqual(len(lanes[0].held), 1)
 
     def test_aFragmentIsOnTheDiskInTime(self) -> None:

@@ -47,13 +47,6 @@ _DELIVERIES = {
 }
 
 
-def wallClock() -> datetime:
-    """
-    @return: the time, with its zone.
-    """
-    return datetime.now().astimezone()
-
-
 @dataclass(slots=True, eq=False)
 class DecodedFrame:
     """

@@ -19,11 +19,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from rtmptw._pyav.decoding import Decoded
+from rtmptw.clock import wallClock
 from rtmptw.delivery import Delivery
 from rtmptw.frames import Frame, StreamInfo
 from rtmptw.interfaces import IFrameSink
 from rtmptw.lane import Lane
-from rtmptw.sinks.decode.decoding import DecodedFrame, Decoding, Wanted, wallClock
+from rtmptw.sinks.decode.decoding import DecodedFrame, Decoding, Wanted
 
 #: When the stream has ended, a loop that takes nothing for so many seconds gets no
 #: more: the server's shutdown waits for it.

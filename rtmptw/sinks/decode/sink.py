@@ -16,15 +16,17 @@ from zope.interface import implementer
 
 from rtmptw._pyav.decoding import Decoded
 from rtmptw._pyav.pictures import parseSize
+from rtmptw.clock import wallClock
 from rtmptw.delivery import Delivery
 from rtmptw.frames import Frame, FrameKind, StreamInfo
 from rtmptw.interfaces import IFrameSink, IFrameSinkFactory, IHubUser
 from rtmptw.lane import Lane
 from rtmptw.plugins.arguments import numberFrom, splitArguments
 from rtmptw.plugins.sink import FrameSinkFactory
-from rtmptw.sinks.decode.decoding import DecodedFrame, Decoding, Wanted, wallClock
+from rtmptw.sinks.decode.decoding import DecodedFrame, Decoding, Wanted
 from rtmptw.sinks.decode.loop import DecodedFrames
 from rtmptw.sinks.decode.usercode import Caller, DecodedStream, Outcome, UserCode
+from rtmptw.sinks.wording import counted
 
 __all__ = [
     "DecodeSink",
@@ -249,11 +251,11 @@ class DecodeSink:
             decoded=sum(counts.decoded.values()),
             video=counts.decoded[FrameKind.VIDEO],
             audio=counts.decoded[FrameKind.AUDIO],
-            skipped=_told(skipped, "skipped for newer ones"),
-            thinned=_told(counts.thinned, "left out for fps"),
-            early=_told(counts.early, "coded pictures before a key frame"),
-            refused=_told(counts.refused, "coded frames not decoded"),
-            errors=_told(self.errors, "errors"),
+            skipped=counted(skipped, "skipped for newer ones"),
+            thinned=counted(counts.thinned, "left out for fps"),
+            early=counted(counts.early, "coded pictures before a key frame"),
+            refused=counted(counts.refused, "coded frames not decoded"),
+            errors=counted(self.errors, "errors"),
             reason=self._reason,
         )
         self._decoding.close()
@@ -267,10 +269,6 @@ class DecodeSink:
 
 def _nameOf(failure: Failure) -> str:
     return type(failure.value).__name__
-
-
-def _told(count: int, what: str) -> str:
-    return f", {count} {what}" if count else ""
 
 
 @implementer(IFrameSinkFactory, IHubUser)

@@ -12,10 +12,11 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from rtmptw.clock import wallClock
 from rtmptw.frames import StreamInfo
 from rtmptw.interfaces import IFrameSinkFactory
 from rtmptw.lane import Lane
-from rtmptw.sinks.file.sink import FileSink, wallClock
+from rtmptw.sinks.file.sink import FileSink
 from rtmptw.sinks.naming import Recording, checkDirectory, parseRecording
 from rtmptw.sinks.recording.recovery import (
     Progress,

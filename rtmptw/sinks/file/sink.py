@@ -6,13 +6,17 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import classImplements
 
+from rtmptw.batches import BatchWriter
+from rtmptw.clock import wallClock
 from rtmptw.delivery import LOSSLESS, Delivery
 from rtmptw.flv import file as flvfile
 from rtmptw.frames import CodecHeaders, Frame, FrameKind, Role, StreamInfo
@@ -38,14 +42,6 @@ _VIDEO: Final = FrameKind.VIDEO
 _AUDIO: Final = FrameKind.AUDIO
 _END: Final = Role.END
 
-#: What waits longer than this for the disk is lost when the server is killed.
-FLUSH_SECONDS = 1.0
-#: Larger writes are not faster.
-FLUSH_BYTES = 256 * 1024
-#: Bytes collected and being written when the publisher is paused: two seconds of
-#: 32 Mbit/s, what the disk of a busy machine may well need. Goes on at half.
-MAX_BYTES = 8 * 1024 * 1024
-
 #: A stream whose first frame is later than this joined a clock that runs already,
 #: and its recording starts at 0. Earlier ones keep the encoder's own clock: audio
 #: that starts 40 ms after the video stays there.
@@ -59,13 +55,6 @@ MAX_STRAY = 10_000
 #: Data messages kept for a file that is not begun for want of audio and video.
 MAX_EARLY_FRAMES = 256
 MAX_EARLY_BYTES = 1024 * 1024
-
-
-def wallClock() -> datetime:
-    """
-    @return: the local time, with its zone.
-    """
-    return datetime.now().astimezone()
 
 
 @dataclass(slots=True)
@@ -136,8 +125,7 @@ class FileSink:
     """
     Records one stream, in one file or, with rotation, in several.
 
-    The files are written in a L{Lane}, at most one write at a time; meanwhile
-    frames are collected.
+    The files are written by a L{BatchWriter}; this is its owner.
 
     @ivar failure: why the recording ended before the stream did, such as
         C{"No space left on device"}; empty while all is well.
@@ -168,7 +156,6 @@ class FileSink:
 
         self._stream: StreamInfo | None = None
         self._name = ""
-        self._producer: IPushProducer | None = None
         self._headers = CodecHeaders()
         self._early: list[Frame] = []
         self._earlyBytes = 0
@@ -189,16 +176,9 @@ class FileSink:
         self._metadata = b""
 
         # What is on its way to the disk.
-        self._lane: Lane | None = None
+        self._writer: BatchWriter | None = None
         self._batches: list[_Batch] = []
-        self._waiting = 0
-        self._flying = 0
-        self._busy = False
-        self._flushWanted = False
-        self._paused = False
-        self._timer: Any = None
-        self._ended = False
-        self._done: Deferred[None] | None = None
+        self._added = 0
 
     def streamStarted(self, stream: StreamInfo, producer: IPushProducer) -> None:
         """
@@ -206,7 +186,9 @@ class FileSink:
         """
         self._stream = stream
         self._name = stream.name
-        self._producer = producer
+        self._writer = BatchWriter(
+            self._reactor, self, f"record {stream.name}", self._makeLane, producer
+        )
 
     def frameReceived(self, frame: Frame) -> None:
         """
@@ -219,7 +201,8 @@ class FileSink:
         elif frame.role is _END and frame.kind is _VIDEO:
             # If no more key frames come, the audio turns the pages from now on.
             self._leading.follow(frame)
-        if isMedia(frame):
+        isTimed = isMedia(frame)
+        if isTimed:
             self._mediaReceived(frame)
         elif self._part is None:
             self._keepEarly(frame)
@@ -229,12 +212,12 @@ class FileSink:
             # GStreamer repeats the same one eleven times a second.
             self._metadata = frame.payload
             self._append(frame, self._clamped(frame))
-        if self._waiting >= FLUSH_BYTES:
-            self._flush()
-        if self._waiting + self._flying > MAX_BYTES and not self._paused:
-            self._paused = True
-            assert self._producer is not None
-            self._producer.pauseProducing()
+        size, self._added = self._added, 0
+        if size:
+            assert self._writer is not None
+            # With a key frame it is written at once: whatever happens then, all up to
+            # a picture is there.
+            self._writer.added(size, isTimed and frame.isKey)
 
     def streamEnded(self, reason: str) -> "Deferred[None] | None":
         """
@@ -242,13 +225,9 @@ class FileSink:
 
         @return: a L{Deferred} that fires when that is done.
         """
-        self._ended = True
         self._endPart()
-        self._flush()
-        if self._lane is None:
-            return None
-        self._done = Deferred()
-        return self._done
+        assert self._writer is not None
+        return self._writer.finish()
 
     # Frames.
 
@@ -275,9 +254,6 @@ class FileSink:
         position = self._contents.size
         self._append(frame, mapped)
         self._contents.add(frame, mapped, position)
-        if frame.isKey:
-            # Whatever happens now, all up to a picture is there.
-            self._flush()
 
     def _isFull(self, timestamp: int, size: int) -> bool:
         """
@@ -350,7 +326,10 @@ class FileSink:
         # Until the end tells, a reader had better look for both.
         opening = flvfile.fileHeader(True, True)
         tag = metadataTag(kept, self._contents, reserve)
-        self._collect(len(opening) + len(tag), opening, tag)
+        size = len(opening) + len(tag)
+        self._batch().pieces += (opening, tag)
+        self._contents.size += size
+        self._added += size
         self._groupStart = self._contents.size
         early, self._early = self._early, []
         for frame in (*headers, *early):
@@ -367,12 +346,14 @@ class FileSink:
     def _append(self, frame: Frame, timestamp: int) -> None:
         payload = frame.payload
         size = len(payload)
-        self._collect(
-            flvfile.wholeSize(size),
+        self._batch().pieces += (
             flvfile.tagHeader(frame.kind, timestamp, size),
             payload,
             flvfile.previousSize(size),
         )
+        size = flvfile.wholeSize(size)
+        self._contents.size += size
+        self._added += size
 
     def _batch(self) -> _Batch:
         assert self._part is not None
@@ -380,40 +361,19 @@ class FileSink:
             self._batches.append(_Batch(self._part))
         return self._batches[-1]
 
-    def _collect(self, size: int, *pieces: bytes) -> None:
-        self._batch().pieces += pieces
-        self._contents.size += size
-        self._waiting += size
-        if self._timer is None:
-            self._timer = self._reactor.callLater(FLUSH_SECONDS, self._secondPassed)
+    # From the writer.
 
-    def _secondPassed(self) -> None:
-        self._timer = None
-        self._flush()
-
-    def _flush(self) -> None:
+    def takeBatch(self, isEnding: bool) -> Callable[[], _Outcome] | None:
         """
-        Write what is collected, now or as soon as the write under way is done.
+        @return: what writes all that is collected.
         """
-        if self._busy:
-            self._flushWanted = True
-            return
-        self._flushWanted = False
-        if not self._batches:
-            return
-        self._stopTimer()
         batches, self._batches = self._batches, []
-        self._flying, self._waiting = self._waiting, 0
-        self._busy = True
-        if self._lane is None:
-            self._lane = self._makeLane(self._reactor, f"record {self._name}")
-        written = self._lane.run(_perform, batches)
-        written.addCallback(self._written)
-        written.addErrback(self._broken)
+        return partial(_perform, batches) if batches else None
 
-    def _written(self, outcome: _Outcome) -> None:
-        self._busy = False
-        self._flying = 0
+    def batchWritten(self, outcome: _Outcome) -> str:
+        """
+        Say which files are complete, and what went wrong.
+        """
         for finished in outcome.finished:
             self._log.info(
                 "recorded {path}: {seconds:.3f} s, {frames} frames, {size} bytes",
@@ -429,54 +389,20 @@ class FileSink:
                 reason=outcome.failure,
             )
             self._fail(outcome.failure)
-            return
-        if self._flushWanted or self._waiting >= FLUSH_BYTES:
-            self._flush()
-        if self.failure:
-            return
-        if self._paused and self._waiting + self._flying < MAX_BYTES // 2:
-            self._paused = False
-            assert self._producer is not None
-            self._producer.resumeProducing()
-        self._endIfDone()
+        return self.failure
 
-    def _broken(self, failure: Any) -> None:
+    def batchFailed(self, failure: Failure) -> str:
         """
         Something of ours is wrong, not the disk.
         """
-        self._busy = False
         self._log.failure("recording ends early", failure=failure)
-        self._fail(failure.getErrorMessage() or failure.type.__name__)
+        self._fail(failure.getErrorMessage() or type(failure.value).__name__)
+        return self.failure
 
     def _fail(self, reason: str) -> None:
         self.failure = reason
         self._part = None
         self._batches = []
-        self._waiting = self._flying = 0
-        self._stopTimer()
-        self._closeLane()
-        if not self._ended:
-            assert self._producer is not None
-            self._producer.stopProducing()
-        self._endIfDone()
-
-    def _endIfDone(self) -> None:
-        if self._ended and not self._busy and not self._batches:
-            self._stopTimer()
-            self._closeLane()
-            done, self._done = self._done, None
-            if done is not None:
-                done.callback(None)
-
-    def _stopTimer(self) -> None:
-        if self._timer is not None:
-            timer, self._timer = self._timer, None
-            timer.cancel()
-
-    def _closeLane(self) -> None:
-        if self._lane is not None:
-            lane, self._lane = self._lane, None
-            lane.close()
 
 
 # Not as a decorator: mypyc makes a plain class of one that has any.

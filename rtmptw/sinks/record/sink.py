@@ -11,10 +11,13 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 from zope.interface import implementer
 
 from rtmptw._pyav.muxing import CONTAINERS, checkFormat
+from rtmptw.batches import BatchWriter
+from rtmptw.clock import wallClock
 from rtmptw.delivery import LOSSLESS, Delivery
 from rtmptw.frames import Frame, StreamInfo
 from rtmptw.interfaces import IFrameSink, IFrameSinkFactory
@@ -34,22 +37,10 @@ from rtmptw.sinks.record.recorder import (
     recoverContainer,
 )
 from rtmptw.sinks.send.target import Target, parseTarget
+from rtmptw.sinks.wording import counted
 
-#: More is not collected before it is handed to FFmpeg.
-FLUSH_BYTES = 256 * 1024
-#: Bytes collected and being written when the publisher is paused: two seconds of
-#: 32 Mbit/s. Goes on at half.
-MAX_BYTES = 8 * 1024 * 1024
 #: Frames of no size cost memory, too.
 MAX_FRAMES = 4096
-
-
-def _told(count: int, what: str) -> str:
-    return f", {count} {what}" if count else ""
-
-
-def _wallClock() -> datetime:
-    return datetime.now().astimezone()
 
 
 @implementer(IFrameSink)
@@ -57,8 +48,7 @@ class RecordSink:
     """
     Records one stream.
 
-    FFmpeg works in a L{Lane}, at most one call at a time; meanwhile frames are
-    collected.
+    FFmpeg works in the lane of a L{BatchWriter}; this is its owner.
 
     @ivar failure: why the recording ended before the stream did; empty while all is
         well.
@@ -73,7 +63,7 @@ class RecordSink:
         reactor: Any,
         recording: ContainerRecording,
         lane: Callable[[Any, str], Lane] = Lane,
-        now: Callable[[], datetime] = _wallClock,
+        now: Callable[[], datetime] = wallClock,
     ) -> None:
         """
         @param reactor: provides C{IReactorTime} and C{IReactorThreads}.
@@ -87,27 +77,26 @@ class RecordSink:
         self._makeLane = lane
         self._now = now
         self._name = ""
-        self._producer: IPushProducer | None = None
         self._recorder: Recorder | None = None
-        self._lane: Lane | None = None
+        self._writer: BatchWriter | None = None
         self._frames: list[Frame] = []
-        self._waiting = 0
-        self._flying = 0
-        self._flyingFrames = 0
-        self._busy = False
-        self._paused = False
-        self._timer: Any = None
-        self._ended = False
-        self._finishing = False
-        self._done: Deferred[None] | None = None
+        self._isFinished = False
 
     def streamStarted(self, stream: StreamInfo, producer: IPushProducer) -> None:
         """
         Nothing is made yet: a stream without a frame leaves no file.
         """
         self._name = stream.name
-        self._producer = producer
         self._recorder = Recorder(self._recording, stream, self._now)
+        self._writer = BatchWriter(
+            self._reactor,
+            self,
+            f"record {stream.name}",
+            self._makeLane,
+            producer,
+            flushSeconds=COLLECTED / 1000,
+            maxItems=MAX_FRAMES,
+        )
 
     def frameReceived(self, frame: Frame) -> None:
         """
@@ -116,15 +105,8 @@ class RecordSink:
         if self.failure:
             return
         self._frames.append(frame)
-        self._waiting += frame.size
-        if self._waiting >= FLUSH_BYTES:
-            self._flush()
-        elif self._timer is None:
-            self._timer = self._reactor.callLater(COLLECTED / 1000, self._timePassed)
-        if not self._paused and self._isOver(1):
-            self._paused = True
-            assert self._producer is not None
-            self._producer.pauseProducing()
+        assert self._writer is not None
+        self._writer.added(frame.size)
 
     def streamEnded(self, reason: str) -> "Deferred[None] | None":
         """
@@ -132,48 +114,28 @@ class RecordSink:
 
         @return: a L{Deferred} that fires when that is done.
         """
-        self._ended = True
-        if not self._frames and self._lane is None:
-            return None
-        self._done = done = Deferred[None]()
-        self._flush()
-        self._goOn()
-        return done
+        assert self._writer is not None
+        return self._writer.finish()
 
-    def _isOver(self, share: int) -> bool:
-        return (self._waiting + self._flying) * share > MAX_BYTES or (
-            len(self._frames) + self._flyingFrames
-        ) * share > MAX_FRAMES
+    # From the writer.
 
-    def _timePassed(self) -> None:
-        self._timer = None
-        self._flush()
-
-    def _flush(self) -> None:
+    def takeBatch(self, isEnding: bool) -> Callable[[], Outcome] | None:
         """
-        Hand over what is collected, unless the lane is busy: then it is handed over
-        when that is done.
+        @return: what writes all that is collected; at the end, what completes the file.
         """
-        if self._busy or not self._frames:
-            return
-        self._stopTimer()
+        assert self._recorder is not None and self._writer is not None
         frames, self._frames = self._frames, []
-        self._flying, self._waiting = self._waiting, 0
-        self._flyingFrames = len(frames)
-        assert self._recorder is not None
-        self._run(partial(self._recorder.write, frames))
+        if frames:
+            return partial(self._recorder.write, frames)
+        if isEnding and self._writer.isUsed and not self._isFinished:
+            self._isFinished = True
+            return self._recorder.finish
+        return None
 
-    def _run(self, work: Callable[[], Outcome]) -> None:
-        self._busy = True
-        if self._lane is None:
-            self._lane = self._makeLane(self._reactor, f"record {self._name}")
-        finished = self._lane.run(work)
-        finished.addCallback(self._performed)
-        finished.addErrback(self._broken)
-
-    def _performed(self, outcome: Outcome) -> None:
-        self._busy = False
-        self._flying = self._flyingFrames = 0
+    def batchWritten(self, outcome: Outcome) -> str:
+        """
+        Say which files are complete, and what went wrong.
+        """
         for recorded in outcome.recorded:
             counts = recorded.counts
             self._log.info(
@@ -183,8 +145,8 @@ class RecordSink:
                 seconds=counts.milliseconds / 1000,
                 packets=counts.packets,
                 size=recorded.size,
-                repaired=_told(counts.repaired, "timestamps repaired"),
-                refused=_told(counts.refused, "frames that FFmpeg refused"),
+                repaired=counted(counts.repaired, "timestamps repaired"),
+                refused=counted(counts.refused, "frames that FFmpeg refused"),
                 why=recorded.why and f"; a new file begins: {recorded.why}",
             )
         if outcome.failure:
@@ -195,58 +157,20 @@ class RecordSink:
                 reason=outcome.failure,
             )
             self._fail(outcome.failure)
-            return
-        if self._paused and not self._isOver(2):
-            self._paused = False
-            assert self._producer is not None
-            self._producer.resumeProducing()
-        if self._waiting >= FLUSH_BYTES or self._timer is None:
-            self._flush()
-        self._goOn()
+        return self.failure
 
-    def _broken(self, failure: Any) -> None:
+    def batchFailed(self, failure: Failure) -> str:
         """
         Something of ours is wrong, not the disk.
         """
-        self._busy = False
         self._log.failure("recording ends early", failure=failure)
-        self._fail(failure.getErrorMessage() or failure.type.__name__)
+        self._fail(failure.getErrorMessage() or type(failure.value).__name__)
+        return self.failure
 
     def _fail(self, reason: str) -> None:
         self.failure = reason
         self._frames = []
-        self._waiting = self._flying = self._flyingFrames = 0
-        self._finishing = True
-        if not self._ended:
-            assert self._producer is not None
-            self._producer.stopProducing()
-        self._goOn()
-
-    def _goOn(self) -> None:
-        """
-        At the end, take the next step towards it.
-        """
-        if self._busy or (not self._ended and not self.failure):
-            return
-        self._stopTimer()
-        if self._frames:
-            self._flush()
-        elif not self._finishing:
-            self._finishing = True
-            assert self._recorder is not None
-            self._run(self._recorder.finish)
-        else:
-            if self._lane is not None:
-                lane, self._lane = self._lane, None
-                lane.close()
-            done, self._done = self._done, None
-            if done is not None:
-                done.callback(None)
-
-    def _stopTimer(self) -> None:
-        if self._timer is not None:
-            timer, self._timer = self._timer, None
-            timer.cancel()
+        self._isFinished = True
 
 
 @implementer(IFrameSinkFactory)
@@ -262,7 +186,7 @@ class RecordSinkFactory:
         self,
         recording: ContainerRecording,
         lane: Callable[[Any, str], Lane] = Lane,
-        now: Callable[[], datetime] = _wallClock,
+        now: Callable[[], datetime] = wallClock,
     ) -> None:
         """
         @param recording: what to record where.

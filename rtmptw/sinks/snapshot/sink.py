@@ -6,9 +6,10 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -17,6 +18,8 @@ from zope.interface import implementer
 
 from rtmptw._pyav.decoding import Decoder
 from rtmptw._pyav.pictures import IMAGES, encodeImage, parseSize
+from rtmptw.batches import BatchWriter
+from rtmptw.clock import wallClock
 from rtmptw.delivery import LATEST, Delivery
 from rtmptw.errors import SinkError
 from rtmptw.frames import CodecHeaders, Frame, FrameKind, StreamInfo
@@ -28,10 +31,6 @@ from rtmptw.sinks.naming import PART_SUFFIX, Template, checkDirectory
 
 #: Calls of L{SnapshotSink.take} that may wait for one picture.
 MAX_WAITING = 256
-
-
-def _wallClock() -> datetime:
-    return datetime.now().astimezone()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +107,9 @@ class SnapshotSink:
     """
     Takes pictures of one stream: of its key frames, which need no other frames.
 
-    Only a key frame of which an image is wanted is decoded, in a L{Lane}. Kept are the
-    last key frame and the codec headers, and nothing more; so it is never full.
+    Only a key frame of which an image is wanted is decoded, in the lane of a
+    L{BatchWriter}. Kept are the last key frame and the codec headers, and nothing more;
+    so it is never full.
 
     @ivar written: how many files were written.
     @ivar failures: how many images could not be made or written.
@@ -126,7 +126,7 @@ class SnapshotSink:
         reactor: Any,
         snapshots: Snapshots,
         lane: Callable[[Any, str], Lane] = Lane,
-        now: Callable[[], datetime] = _wallClock,
+        now: Callable[[], datetime] = wallClock,
     ) -> None:
         """
         @param reactor: provides C{IReactorThreads}.
@@ -142,23 +142,28 @@ class SnapshotSink:
         self._now = now
         self._camera = _Camera(snapshots)
         self._stream: StreamInfo | None = None
-        self._lane: Lane | None = None
+        self._writer: BatchWriter | None = None
         self._headers = CodecHeaders()
         self._key: Frame | None = None
         self._next: int | None = None
         self._isDue = False
-        self._isBusy = False
         self._isFailing = False
         self._waiters: list[Deferred[bytes]] = []
+        # Of the image that is being made.
+        self._path = ""
+        self._served: list[Deferred[bytes]] = []
+        self._isClosed = False
         self._isEnded = False
         self._reason = ""
-        self._done: Deferred[None] | None = None
 
     def streamStarted(self, stream: StreamInfo, producer: IPushProducer) -> None:
         """
         Take the stream's name.
         """
         self._stream = stream
+        self._writer = BatchWriter(
+            self._reactor, self, f"snapshot {stream.name}", self._makeLane
+        )
 
     def frameReceived(self, frame: Frame) -> None:
         """
@@ -171,7 +176,8 @@ class SnapshotSink:
         elif frame.isKey:
             self._key = frame
             self._checkTime(frame.timestamp)
-            self._step()
+            if self._isWanted and self._writer is not None:
+                self._writer.flush()
 
     def streamEnded(self, reason: str) -> "Deferred[None]":
         """
@@ -181,12 +187,12 @@ class SnapshotSink:
         """
         self._isEnded = True
         self._reason = reason
-        self._done = done = Deferred[None]()
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter.errback(SinkError(f"the stream has ended: {reason}"))
-        self._step()
-        return done
+        assert self._writer is not None
+        done = self._writer.finish() or succeed(None)
+        return done.addCallback(self._sayEnd)
 
     def take(self) -> "Deferred[bytes]":
         """
@@ -202,7 +208,8 @@ class SnapshotSink:
             return fail(SinkError(f"{MAX_WAITING} wait for a picture already"))
         waiter: Deferred[bytes] = Deferred()
         self._waiters.append(waiter)
-        self._step()
+        if self._isWanted and self._writer is not None:
+            self._writer.flush()
         return waiter
 
     def _checkTime(self, timestamp: int) -> None:
@@ -215,35 +222,14 @@ class SnapshotSink:
             self._next = timestamp + every
             self._isDue = True
 
-    def _step(self) -> None:
-        if self._isBusy:
-            return
-        if self._key is not None and (self._isDue or self._waiters):
-            self._isBusy = True
-            path = self._path() if self._isDue else ""
-            self._isDue = False
-            waiters, self._waiters = self._waiters, []
-            if self._lane is None:
-                name = self._stream.name if self._stream is not None else ""
-                self._lane = self._makeLane(self._reactor, f"snapshot {name}")
-            frames = [*self._headers.frames(), self._key]
-            working = self._lane.run(self._camera.take, frames, self._now(), path)
-            working.addCallbacks(
-                self._taken,
-                self._failed,
-                callbackArgs=(path, waiters),
-                errbackArgs=(path, waiters),
-            )
-            working.addBoth(self._goOn)
-        elif self._done is not None:
-            self._finish(self._done)
+    @property
+    def _isWanted(self) -> bool:
+        """
+        Whether there is a key frame, and somebody wants its image.
+        """
+        return self._key is not None and (self._isDue or bool(self._waiters))
 
-    def _goOn(self, result: object) -> object:
-        self._isBusy = False
-        self._step()
-        return result
-
-    def _path(self) -> str:
+    def _nextPath(self) -> str:
         stream = self._stream
         assert stream is not None
         name = self._snapshots.template.path(
@@ -251,17 +237,43 @@ class SnapshotSink:
         )
         return os.path.join(self._snapshots.directory, name)
 
-    def _taken(self, image: bytes, path: str, waiters: list["Deferred[bytes]"]) -> None:
-        self._isFailing = False
-        if path:
-            self.written += 1
-        for waiter in waiters:
-            waiter.callback(image)
+    # From the writer.
 
-    def _failed(
-        self, failure: Failure, path: str, waiters: list["Deferred[bytes]"]
-    ) -> None:
-        self.failures += 1
+    def takeBatch(self, isEnding: bool) -> Callable[[], bytes | None] | None:
+        """
+        @return: what makes an image of the newest key frame; at the end, what frees the
+            decoder, where it works.
+        """
+        assert self._writer is not None
+        if self._isWanted and self._key is not None:
+            self._path = self._nextPath() if self._isDue else ""
+            self._isDue = False
+            self._served, self._waiters = self._waiters, []
+            frames = [*self._headers.frames(), self._key]
+            return partial(self._camera.take, frames, self._now(), self._path)
+        if isEnding and self._writer.isUsed and not self._isClosed:
+            self._isClosed = True
+            return self._camera.close
+        return None
+
+    def batchWritten(self, image: bytes | None) -> str:
+        """
+        Give the image to whoever waits for it.
+        """
+        if image is not None:
+            self._isFailing = False
+            if self._path:
+                self.written += 1
+            served, self._served = self._served, []
+            for waiter in served:
+                waiter.callback(image)
+        return ""
+
+    def batchFailed(self, failure: Failure) -> str:
+        """
+        There is no image this time.
+        """
+        self.failures += not self._isClosed
         assert self._stream is not None
         error = failure.value
         if not isinstance(error, (SinkError, OSError)):
@@ -271,21 +283,16 @@ class SnapshotSink:
             self._log.error(
                 "{name}: no snapshot{path}: {error}",
                 name=self._stream.name,
-                path=path and f" {path}",
+                path=self._path and f" {self._path}",
                 error=getattr(error, "strerror", None) or str(error),
             )
         self._isFailing = True
-        for waiter in waiters:
+        served, self._served = self._served, []
+        for waiter in served:
             waiter.errback(SinkError(f"no picture: {error}"))
+        return ""
 
-    def _finish(self, done: "Deferred[None]") -> None:
-        if self._lane is not None:
-            # The decoder is freed where it works.
-            self._isBusy = True
-            lane, self._lane = self._lane, None
-            lane.run(self._camera.close).addBoth(self._closed, lane)
-            return
-        self._done = None
+    def _sayEnd(self, result: None) -> None:
         assert self._stream is not None
         self._log.info(
             "{name}: {written} snapshots{failures}; {reason}",
@@ -294,12 +301,6 @@ class SnapshotSink:
             failures=f", {self.failures} failed" if self.failures else "",
             reason=self._reason,
         )
-        done.callback(None)
-
-    def _closed(self, result: object, lane: Lane) -> None:
-        lane.close()
-        self._isBusy = False
-        self._step()
 
 
 @implementer(IFrameSinkFactory)
