@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from rtmptw.interfaces import PlayPermit as PlayPermit
     from rtmptw.interfaces import PublishPermit as PublishPermit
     from rtmptw.lane import Lane as Lane
+    from rtmptw.plugins.batching import BatchingSink as BatchingSink
     from rtmptw.plugins.sink import FrameProducer as FrameProducer
     from rtmptw.plugins.sink import FrameSink as FrameSink
     from rtmptw.plugins.sink import FrameSinkFactory as FrameSinkFactory
@@ -85,6 +86,7 @@ _HOMES = {
         "PublishPermit",
     ),
     "rtmptw.lane": ("Lane",),
+    "rtmptw.plugins.batching": ("BatchingSink",),
     "rtmptw.plugins.sink": (
         "FrameProducer",
         "FrameSink",

@@ -7,11 +7,13 @@ import functools
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 import tomllib
+from contextlib import closing
 from pathlib import Path
 from runpy import run_path
 
@@ -25,7 +27,9 @@ from rtmptw.errors import NotAllowed
 from rtmptw.interfaces import IStreamAuthorizer
 from rtmptw.rtmp.events import PlayRequested, PublishRequested
 from rtmptw.sinks.file.factory import FileSinkFactory
+from rtmptw.testing import RecordingProducer, makeFrames, makeStreamInfo
 from tests.live.media import Media, Mux, encode
+from tests.test_lane import ThreadClock
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -243,6 +247,66 @@ class CountTests(SynchronousTestCase):
             folders=(installed(),),
         )
         self.assertRegex(said, r"PASSED \(successes=\d+\)")
+
+
+class RowTests(SynchronousTestCase):
+    """
+    C{docs/examples/rows.py}: a sink that writes into a database, in a thread.
+    """
+
+    def rows(self, path: str) -> list[tuple[str, str, int, int]]:
+        """
+        @return: what is in the database.
+        """
+        with closing(sqlite3.connect(path)) as database:
+            return database.execute(
+                "SELECT stream, kind, timestamp, size FROM frames ORDER BY rowid"
+            ).fetchall()
+
+    def test_aRowForEachFrame(self) -> None:
+        """
+        In order, with real threads; then the database is closed.
+        """
+        path = self.mktemp()
+        clock = ThreadClock()
+        factory = run_path(str(EXAMPLES / "rows.py"))["RowFactory"](path)
+        factory.startFactory(clock)
+        sink = factory.buildSink(makeStreamInfo())
+        producer = RecordingProducer()
+        sink.streamStarted(makeStreamInfo(), producer)
+        frames = makeFrames(seconds=60)
+        self.assertEqual(len(frames), 2 + 60 * 25 + 2583)
+        for frame in frames:
+            sink.frameReceived(frame)
+        self.successResultOf(clock.waitFor(sink.streamEnded("over")))
+        self.assertEqual(
+            self.rows(path),
+            [("live/test", f.kind.name, f.timestamp, f.size) for f in frames],
+        )
+        self.assertEqual(sink.failure, "")
+        self.assertNotIn("stop", producer.calls)
+        self.assertRaises(sqlite3.ProgrammingError, sink.database.execute, "SELECT 1")
+
+    def test_aDatabaseThatIsNone(self) -> None:
+        """
+        Is the sink's failure, which is detached.
+        """
+        path = self.mktemp()
+        Path(path).write_text("This is no database, and never will be." * 100)
+        clock = ThreadClock()
+        factory = run_path(str(EXAMPLES / "rows.py"))["RowFactory"](path)
+        factory.startFactory(clock)
+        sink = factory.buildSink(makeStreamInfo())
+        producer = RecordingProducer()
+        sink.streamStarted(makeStreamInfo(), producer)
+        sink.frameReceived(makeFrames()[0])
+        clock.advance(1)
+        clock.waitUntil(lambda: producer.calls == ["stop"])
+        done = sink.streamEnded("detached")
+        if done is not None:
+            self.successResultOf(clock.waitFor(done))
+        self.assertEqual(sink.failure, "file is not a database")
+        self.assertEqual(len(self.flushLoggedErrors(sqlite3.DatabaseError)), 1)
 
 
 class ConfigTests(SynchronousTestCase):
