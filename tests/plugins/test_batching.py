@@ -50,7 +50,7 @@ class ContractTests(FrameSinkTestsMixin, SynchronousTestCase):
     It is a sink as any.
     """
 
-    def makeSink(self) -> BatchingSink:  # type: ignore[override]
+    def makeSink(self) -> BatchingSink:
         return Keeper(Clock(), ImmediateLane)
 
 

@@ -921,7 +921,7 @@ class RotationTests(RecordingTestCase):
         frames = show(9)
         for each in frames:
             sink.frameReceived(each)
-        lane: Any = sink._writer._lane
+        lane: Any = cast(Any, sink._writer)._lane
         self.assertEqual(len(lane.held), 1)
         done: Any = sink.streamEnded("done")
         lane.letGo()
@@ -989,7 +989,7 @@ class FlushTests(RecordingTestCase):
         """
         sink = self.makeSink(lane=HeldLane)
         sink.frameReceived(video(0, True))
-        lane: Any = sink._writer._lane
+        lane: Any = cast(Any, sink._writer)._lane
         for ms in (40, 80, 120):
             sink.frameReceived(video(ms, True))
         self.clock.advance(1)
@@ -1015,7 +1015,7 @@ class FlushTests(RecordingTestCase):
         """
         sink = self.makeSink(lane=HeldLane)
         sink.frameReceived(video(0, True))
-        lane: Any = sink._writer._lane
+        lane: Any = cast(Any, sink._writer)._lane
         megabyte = 1024 * 1024 // 8
         for ms in range(1, 8):
             sink.frameReceived(video(ms, size=megabyte))
@@ -1177,7 +1177,7 @@ class DiskTests(RecordingTestCase):
         sink.frameReceived(video(0, True))
         self.fillDiskAt(0)
         done: Any = sink.streamEnded("done")
-        lane: Any = sink._writer._lane
+        lane: Any = cast(Any, sink._writer)._lane
         lane.letGo()
         self.successResultOf(done)
         self.assertEqual(sink.failure, "No space left on device")
@@ -1351,7 +1351,7 @@ class RecoveryTests(RecordingTestCase):
         sink = self.makeSink()
         for each in frames:
             sink.frameReceived(each)
-        sink._writer.flush()
+        cast(Any, sink._writer).flush()
         assert sink._part is not None
         sink._part.close()
         if name != "x.flv.part":
@@ -1443,7 +1443,7 @@ class RecoveryTests(RecordingTestCase):
             sink.streamStarted(STREAM, Publisher())
             for each in show(1):
                 sink.frameReceived(each)
-            sink._writer.flush()
+            cast(Any, sink._writer).flush()
             assert sink._part is not None
             sink._part.close()
             return Path(directory, "s.flv.part").read_bytes()
