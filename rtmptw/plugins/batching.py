@@ -6,9 +6,9 @@ blocks.
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IPushProducer, IReactorFromThreads
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -47,7 +47,9 @@ class BatchingSink(FrameSink):
     _log = Logger()
 
     def __init__(
-        self, reactor: object, makeLane: Callable[[Any, str], Lane] = Lane
+        self,
+        reactor: object,
+        makeLane: Callable[[IReactorFromThreads, str], Lane] = Lane,
     ) -> None:
         """
         Call this if you override it.
