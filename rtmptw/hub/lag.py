@@ -65,7 +65,7 @@ class Lag:
             self._isUntold = True
             self._untoldSince = now
             self._droppedBefore = self._ledger.droppedFrames
-            self._milliseconds = self._bytes = 0
+            self._milliseconds, self._bytes = milliseconds, size
         self._milliseconds = max(self._milliseconds, milliseconds)
         self._bytes = max(self._bytes, size)
         if not self.isBehind:

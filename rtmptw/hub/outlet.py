@@ -264,11 +264,9 @@ class Outlet:
         membership = self._membership
         if (
             membership is None
-            or membership.multicast is not None
             or self._paused
             or self._ledger.queued
             or self._selection.isActive
-            or self._inSink
             or self.ended
             # The books say when its first frame was.
             or self._ledger.firstTimestamp is None
@@ -308,7 +306,7 @@ class Outlet:
         @param regardless: whether to go on even then.
         """
         ledger, backlog = self._ledger, self._backlog
-        while ledger.queued and (regardless or not self._paused) and not self.ended:
+        while ledger.queued and (regardless or not self._paused):
             self._hand(backlog.take())
             if backlog.isFull and backlog.isRelieved():
                 self._owner.pressureChanged(self)

@@ -2,6 +2,8 @@
 Tests of sinks that take their frames together.
 """
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
@@ -159,10 +161,31 @@ class MulticastTests(SynchronousTestCase):
         self.assertEqual(self.target.members, [])
         self.send(audioFrame(41), videoFrame(80))
         self.assertEqual([f.timestamp for f in sink.frames], [0, 40, 80])
+        self.assertEqual(self.target.members, [])
         outlet.select(frozenset())
         self.send(audioFrame(81))
         self.assertEqual(self.target.members, [sink])
         self.assertEqual(outlet.ledger.dropped, {"not-wanted": 1})
+
+    def test_whoCannotKeepPace(self) -> None:
+        """
+        A sink that its first frame fills, and one that has enough of it, take no part.
+        """
+        for isOver in (False, True):
+            self.open()
+            sink, outlet = self.attach()
+            received = sink.frameReceived
+            act = outlet.stopProducing if isOver else outlet.pauseProducing
+
+            def slowly(frame: Frame, received: Any = received, act: Any = act) -> None:
+                received(frame)
+                act()
+
+            sink.frameReceived = slowly  # type: ignore[method-assign]
+            self.send(videoFrame(0, True), videoFrame(40))
+            self.assertEqual(self.target.members, [])
+            self.assertEqual(len(sink.frames), 1)
+            self.assertEqual(outlet.ledger.queued, 0 if isOver else 1)
 
     def test_whoWaitsForAKeyFrameLeaves(self) -> None:
         """

@@ -185,6 +185,84 @@ class OutletTests(SynchronousTestCase):
             self.assertEqual(sink.frames, frames[:count])
         self.assertEqual(outlet.ledger.queued, 0)
 
+    def test_aFrameThatComesWhileASinkTakesOne(self) -> None:
+        """
+        A sink whose work brings the next frame gets it when it has done with the first,
+        also when it says meanwhile that it has room; when it is full, later.
+        """
+        for isPausing, isResuming in ((False, False), (True, True), (True, False)):
+            sink = RecordingSink()
+            outlet = self.open(sink)
+            received = sink.frameReceived
+            frames = makeFrames(seconds=0.2)
+            coming = list(frames)
+            begun: list[Frame] = []
+
+            def busily(
+                frame: Frame,
+                isPausing: bool = isPausing,
+                isResuming: bool = isResuming,
+                outlet: Outlet = outlet,
+                received: Any = received,
+                coming: list[Frame] = coming,
+                begun: list[Frame] = begun,
+            ) -> None:
+                begun.append(frame)
+                if coming:
+                    if isPausing:
+                        outlet.pauseProducing()
+                    outlet.offer(coming.pop(0))
+                    if isResuming:
+                        outlet.resumeProducing()
+                received(frame)
+
+            sink.frameReceived = busily  # type: ignore[method-assign]
+            outlet.offer(coming.pop(0))
+            if isPausing and not isResuming:
+                self.assertEqual(sink.frames, frames[:1])
+                self.assertEqual(outlet.ledger.queued, 1)
+                while outlet.ledger.queued:
+                    outlet.resumeProducing()
+            self.assertEqual(begun, frames)
+            self.assertEqual(sink.frames, frames)
+            self.assertTrue(outlet.ledger.balanced)
+
+    def test_aFrameThatComesWhenTheSourceMayGoOn(self) -> None:
+        """
+        At once, while others still wait: it comes after those.
+        """
+        sink = RecordingSink(Delivery(Policy.LOSSLESS, 0, 0, 2))
+        self.clock = Clock()
+        frames = [audioFrame(n) for n in range(4)]
+
+        class Eager(Owner):
+            def pressureChanged(self, outlet: Outlet) -> None:
+                super().pressureChanged(outlet)
+                if not outlet.full:
+                    outlet.offer(frames[3])
+
+        owner = Eager(self.clock)
+        outlet = Outlet("test", sink, owner)
+        outlet.start()
+        outlet.pauseProducing()
+        self.offer(outlet, *frames[:3])
+        outlet.resumeProducing()
+        self.assertEqual(owner.pressure, [True, False])
+        self.assertEqual(sink.frames, frames)
+
+    def test_whoeverWaitsForTheEnd(self) -> None:
+        """
+        Is told when the sink has put everything away.
+        """
+        sink = RecordingSink()
+        sink.finished = Deferred()
+        outlet = self.open(sink)
+        waiting = outlet.whenEnded()
+        outlet.detach("enough")
+        self.assertNoResult(waiting)
+        sink.finished.callback(None)
+        self.successResultOf(waiting)
+
     def test_dropsToTheNextKeyframe(self) -> None:
         """
         A slow viewer gets what there was room for, and then a key frame: nothing is
@@ -508,6 +586,7 @@ class OutletTests(SynchronousTestCase):
         sink.streamStarted = broken  # type: ignore[method-assign]
         outlet = self.open(sink)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        outlet.beginWith([videoFrame(0, True)])
         outlet.offer(videoFrame(0, True))
         self.assertEqual(sink.frames, [])
         self.assertEqual(outlet.ledger.received, 0)
