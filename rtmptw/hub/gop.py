@@ -58,7 +58,6 @@ class GroupOfPictures:
         Forget the group and wait for the next key frame.
         """
         self._frames = []
-        self._bytes = 0
 
     def frames(self) -> list[Frame]:
         """
