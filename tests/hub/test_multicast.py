@@ -215,6 +215,27 @@ class MulticastTests(SynchronousTestCase):
         self.assertEqual((one.ended, two.ended), (["enough"], ["over"]))
         self.assertEqual((outlet.ledger.delivered, other.ledger.delivered), (2, 3))
 
+    def test_theEndComesLast(self) -> None:
+        """
+        A member leaves first, and so has got all that was gathered for it.
+        """
+        for isOver in (False, True):
+            self.open()
+            sink, outlet = self.attach()
+            members: list[list[MulticastSink]] = []
+
+            def ended(reason: str, members: Any = members) -> None:
+                members.append(list(self.target.members))
+
+            sink.streamEnded = ended  # type: ignore[method-assign]
+            self.send(videoFrame(0, True), videoFrame(40))
+            self.assertEqual(self.target.members, [sink])
+            if isOver:
+                self.stream.end("over")
+            else:
+                outlet.detach("enough")
+            self.assertEqual(members, [[]])
+
     @given(st.lists(st.tuples(st.sampled_from("kiahPRFSUDL"), st.integers(0, 4))))
     def test_whateverHappens(self, script: list[tuple[str, int]]) -> None:
         """
