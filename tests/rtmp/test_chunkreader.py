@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from rtmptw.errors import LocalProtocolError, RemoteProtocolError
+from rtmptw.errors import RemoteProtocolError
 from rtmptw.rtmp.chunkreader import ChunkReader
 from rtmptw.rtmp.chunks import DEFAULT_CHUNK_SIZE, Limits
 from rtmptw.rtmp.chunkstates import Expect
@@ -524,63 +524,3 @@ class RoundTripTests(SynchronousTestCase):
         pieces = readAll(data, cuts)
         self.assertEqual(whole[0], pieces[0])
         self.assertEqual(whole[1], pieces[1])
-
-
-class ChunkWriterTests(SynchronousTestCase):
-    """
-    The writer's headers.
-    """
-
-    def test_everyVector(self) -> None:
-        """
-        Each sample is written as expected; where two forms are right, the one that
-        all servers read.
-        """
-        count = 0
-        for vector in vectors("chunk-write"):
-            writer = ChunkWriter()
-            wire = b"".join(
-                writer.write(
-                    message["csid"],
-                    message["type"],
-                    message["timestamp"],
-                    message["msid"],
-                    bytes.fromhex(message["payload_hex"]),
-                )
-                for message in vector["input_messages"]
-            )
-            wanted = vector.get("alternative_hex", vector["expect"]["output_hex"])
-            self.assertEqual(wire.hex(), wanted, vector["name"])
-            count += 1
-        self.assertEqual(count, 7)
-
-    def test_repeatsExtendedTimestamps(self) -> None:
-        """
-        Every chunk of a message carries the extended timestamp of the first.
-        """
-        wire = encodeMessage(6, 9, 0x01020304, 1, bytes(300), 128)
-        self.assertEqual(wire.count(b"\xc6\x01\x02\x03\x04"), 2)
-
-    def test_whatCannotBeSaid(self) -> None:
-        """
-        Ids, lengths and sizes out of range are the caller's fault.
-        """
-        for chunkStream, payload, size in (
-            (1, b"", 128),
-            (32, b"", 128),
-            (3, bytes(0x1000000), 128),
-            (3, b"", 0),
-            (3, b"", 0x1000000),
-        ):
-            with self.assertRaises(LocalProtocolError):
-                encodeMessage(chunkStream, 9, 0, 1, payload, size)
-
-    def test_aChunkSizeThatCannotBeSaid(self) -> None:
-        """
-        A Set Chunk Size out of range is refused, and changes nothing.
-        """
-        writer = ChunkWriter()
-        for payload in (b"", bytes(4), b"\xff\xff\xff\xff"):
-            with self.assertRaises(LocalProtocolError):
-                writer.write(2, 1, 0, 0, payload)
-        self.assertEqual(writer.chunkSize, DEFAULT_CHUNK_SIZE)
