@@ -5,6 +5,7 @@ How Sphinx builds the documentation.
 import re
 import sys
 import zlib
+from importlib import import_module
 from pathlib import Path
 
 from docutils import nodes
@@ -19,7 +20,6 @@ sys.path[:0] = [str(HERE), str(ROOT)]
 import machines  # noqa: E402
 
 from rtmptw import __version__  # noqa: E402
-from rtmptw.rtmp import states as state  # noqa: E402
 
 project = "rtmptw"
 release = version = __version__
@@ -68,15 +68,16 @@ pydoctor_url_path = "api"
 
 class Machine(Directive):
     """
-    C{.. machine:: NAME} draws a table of L{rtmptw.rtmp.states}.
+    C{.. machine:: MODULE.NAME} draws a table.
     """
 
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        name = self.arguments[0]
-        picture = machines.draw(getattr(state, name), name)
-        self.state.document.settings.record_dependencies.add(state.__file__)
+        place, _, name = self.arguments[0].rpartition(".")
+        module = import_module(place)
+        picture = machines.draw(getattr(module, name), name)
+        self.state.document.settings.record_dependencies.add(module.__file__)
         return [nodes.raw("", f'<p class="machine">{picture}</p>', format="html")]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from rtmptw.rtmp.chunkstates import CHUNK_TRANSITIONS, Expect
 from rtmptw.rtmp.states import (
     STREAM_TRANSITIONS,
     TRANSITIONS,
@@ -127,12 +128,18 @@ class TransitionTests(SynchronousTestCase):
         """
         self.assertComplete(STREAM_TRANSITIONS, NetStream)
 
+    def test_everyStateOfTheChunkReader(self) -> None:
+        """
+        And those of what reads chunks; L{tests.rtmp.test_chunkstates} takes each edge.
+        """
+        self.assertComplete(CHUNK_TRANSITIONS, Expect)
+
     def test_theyCanBeDrawn(self) -> None:
         """
         The documentation shows them as pictures, with every state and step.
         """
         draw = run_path(str(ROOT / "docs" / "machines.py"))["draw"]
-        for table in (TRANSITIONS, STREAM_TRANSITIONS):
+        for table in (TRANSITIONS, STREAM_TRANSITIONS, CHUNK_TRANSITIONS):
             picture = xml.etree.ElementTree.fromstring(draw(table, "a & b"))
             words = {
                 word

@@ -387,7 +387,7 @@ class ChunkReader:
             self._format = chunkFormat
             self._chunkStreamID = chunkStreamID
             self._current = stream
-            self._step(ChunkStep.TYPE_0_1_2)
+            self._step(ChunkStep.TYPE_0_TO_2)
             return position
         # As _begin does it. To call that costs more than 3 % of a message.
         length: int = stream.length

@@ -38,9 +38,9 @@ class ChunkStep(Enum):
     """
 
     #: A basic header with a message header behind it.
-    TYPE_0_1_2 = "type 0, 1, 2"
+    TYPE_0_TO_2 = "type 0 to 2"
     #: One with an extended timestamp behind it, or none by an old encoder.
-    TYPE_3_EXTENDED = "type 3, extended"
+    TYPE_3_EXTENDED = "type 3 extended"
     #: In a message header, instead of the timestamp.
     MARKER = "ffffff"
     #: The header is whole, and payload follows,
@@ -58,7 +58,7 @@ class ChunkStep(Enum):
 
 CHUNK_TRANSITIONS: Final[dict[Expect, dict[ChunkStep, Expect]]] = {
     Expect.BASIC_HEADER: {
-        ChunkStep.TYPE_0_1_2: Expect.MESSAGE_HEADER,
+        ChunkStep.TYPE_0_TO_2: Expect.MESSAGE_HEADER,
         ChunkStep.TYPE_3_EXTENDED: Expect.EXTENDED_TIMESTAMP,
         ChunkStep.WHOLE: Expect.PAYLOAD,
         ChunkStep.EMPTY: Expect.BASIC_HEADER,

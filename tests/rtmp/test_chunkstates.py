@@ -19,7 +19,7 @@ TOO_LONG = "ffffff 0b 01000000"
 #: What brings a reader there, what moves it, and the label of the fault in that. A word
 #: is a method of the reader.
 EDGES: dict[tuple[Expect, ChunkStep], tuple[str, str, str]] = {
-    (Expect.BASIC_HEADER, ChunkStep.TYPE_0_1_2): ("", "06", ""),
+    (Expect.BASIC_HEADER, ChunkStep.TYPE_0_TO_2): ("", "06", ""),
     (Expect.BASIC_HEADER, ChunkStep.TYPE_3_EXTENDED): (EXTENDED, "c6", ""),
     (Expect.BASIC_HEADER, ChunkStep.WHOLE): (
         "06 000000 000002 09 01000000 6162",
