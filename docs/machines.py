@@ -175,7 +175,7 @@ class _Picture:
         return above if upper < self._rows / 2 else below
 
     def _box(self, box: _Box) -> str:
-        ends = not self._table[box.state]
+        ends = set(self._table[box.state].values()) <= {box.state}
         first = box.state is next(iter(self._table))
         return (
             f"<rect x='{box.x:.1f}' y='{box.y:.1f}' width='{box.width:.1f}' "

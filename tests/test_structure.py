@@ -17,8 +17,8 @@ from rtmptw.rtmp.chunkstates import CHUNK_TRANSITIONS, Expect
 from rtmptw.rtmp.states import (
     STREAM_TRANSITIONS,
     TRANSITIONS,
-    Conversation,
-    NetStream,
+    ServerState,
+    StreamState,
 )
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -120,13 +120,13 @@ class TransitionTests(SynchronousTestCase):
         """
         The connection's.
         """
-        self.assertComplete(TRANSITIONS, Conversation)
+        self.assertComplete(TRANSITIONS, ServerState)
 
     def test_everyStateOfAMessageStream(self) -> None:
         """
         And those of each message stream.
         """
-        self.assertComplete(STREAM_TRANSITIONS, NetStream)
+        self.assertComplete(STREAM_TRANSITIONS, StreamState)
 
     def test_everyStateOfTheChunkReader(self) -> None:
         """

@@ -15,13 +15,11 @@ Time is an argument: C{now} is a monotonic clock in seconds.
 from collections.abc import Callable
 
 from rtmptw.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
-from rtmptw.flv.body import dataMessage, frameFromMessage
 from rtmptw.frames import Frame, FrameKind
 from rtmptw.rtmp import amf0
 from rtmptw.rtmp.amf import AMFObject, ECMAArray, Value
-from rtmptw.rtmp.chunkreader import ChunkReader
 from rtmptw.rtmp.chunks import Limits
-from rtmptw.rtmp.conversation import CAN_FORWARD, CAPABILITIES, CONTROL, Speaker
+from rtmptw.rtmp.conversation import CAN_FORWARD, CAPABILITIES, CONTROL, Conversation
 from rtmptw.rtmp.events import (
     ClientEvent,
     FramesReceived,
@@ -32,7 +30,6 @@ from rtmptw.rtmp.events import (
 )
 from rtmptw.rtmp.handshake import Await, ClientHandshake
 from rtmptw.rtmp.message import (
-    Acknowledgement,
     Command,
     Message,
     MessageType,
@@ -41,13 +38,12 @@ from rtmptw.rtmp.message import (
     UserControl,
     UserControlEvent,
     WindowAcknowledgementSize,
-    expandAggregate,
-    parse,
 )
 from rtmptw.rtmp.names import printable
+from rtmptw.rtmp.patience import CLIENT_PATIENCE
 from rtmptw.rtmp.states import (
     CLIENT_TRANSITIONS,
-    ClientConversation,
+    ClientState,
     Step,
     advance,
 )
@@ -60,11 +56,6 @@ _CHUNK_STREAMS = {FrameKind.AUDIO: 4, FrameKind.VIDEO: 6, FrameKind.DATA: 5}
 
 #: Our chunk size in bytes. OBS sends 4096 to every service there is.
 CHUNK_SIZE = 4096
-#: Seconds for the handshake, and for each answer. MediaMTX waits as long.
-STEP_TIMEOUT = 10.0
-#: Seconds that a stream we play may bring nothing. Encoders send at least audio each
-#: few tens of milliseconds; nginx-rtmp says nothing while nobody publishes.
-SILENCE_TIMEOUT = 10.0
 #: Acknowledge at least each so many bytes, asked or not.
 WINDOW = 2_500_000
 #: What we tell a server to send ahead, in ms (FFmpeg's number; SRS and nginx-rtmp
@@ -129,12 +120,11 @@ _ENDS = frozenset(
 _NOT_OF_THE_STREAM = frozenset({"onStatus", "|RtmpSampleAccess"})
 
 
-class ClientSession(Speaker):
+class ClientSession(Conversation[ClientEvent]):
     """
     One conversation with a server.
 
     @ivar streamID: the message stream that the server gave us; 0 before.
-    @ivar bytesReceived: from the server in all.
     @ivar frames: sent or received so far.
     """
 
@@ -150,72 +140,37 @@ class ClientSession(Speaker):
         @param publishes: whether to publish; if not, to play.
         @param limits: what the server may make us hold.
         """
-        super().__init__()
+        handshake = ClientHandshake(int(now * 1000), randomBytes)
+        super().__init__(now, handshake, limits, WINDOW)
         self._target = target
         self._publishes = publishes
-        self._state = ClientConversation.HANDSHAKE
-        self._handshake: ClientHandshake | None = ClientHandshake(
-            int(now * 1000), randomBytes
-        )
-        self._reader = ChunkReader(self, limits)
-        self._say(self._handshake.begin())
-        self._events: list[ClientEvent] = []
-        self._now = now
-        self._waitingSince = now
-        self._reading = True
+        self._state = ClientState.HANDSHAKE
+        self._say(handshake.begin())
         self.streamID = 0
-        self.bytesReceived = 0
         self.frames = 0
-        self._acknowledged = 0
-        self._window = WINDOW
         self._sawEnd = False
 
     # Bytes and time.
 
     @property
-    def state(self) -> ClientConversation:
+    def state(self) -> ClientState:
         """
         What we wait for.
         """
         return self._state
-
-    def receive(self, data: bytes, now: float) -> list[ClientEvent]:
-        """
-        Take bytes from the server, cut anywhere.
-
-        @return: what they say, in order. What the server does wrong is a
-            L{SessionEnded}, after all that was right.
-        """
-        if self._state is ClientConversation.NOTHING:
-            return []
-        self._now = now
-        self.bytesReceived += len(data)
-        try:
-            if self._handshake is not None:
-                self._shakeHands(self._handshake, data)
-            else:
-                self._reader.receive(data)
-        except RemoteProtocolError as fault:
-            self._end(fault.label, str(fault))
-        if self.bytesReceived - self._acknowledged >= self._window:
-            self._acknowledged = self.bytesReceived
-            if self.state is not ClientConversation.NOTHING:
-                self._control(Acknowledgement(self.bytesReceived))
-        return self._takeEvents()
 
     def deadline(self) -> float | None:
         """
         @return: when L{checkTime} wants to be called; C{None} for never. It moves
             back with each frame that comes.
         """
-        if self._state is ClientConversation.NOTHING:
+        patience = CLIENT_PATIENCE.get(self._state)
+        if patience is None:
             return None
-        if self._state is ClientConversation.MEDIA:
+        if self._state is ClientState.MEDIA and (self._publishes or not self._reading):
             # Whether a server takes what we publish, only TCP can tell.
-            if self._publishes or not self._reading:
-                return None
-            return self._waitingSince + SILENCE_TIMEOUT
-        return self._waitingSince + STEP_TIMEOUT
+            return None
+        return self._waitingSince + patience[0]
 
     def checkTime(self, now: float) -> list[ClientEvent]:
         """
@@ -224,28 +179,23 @@ class ClientSession(Speaker):
         deadline = self.deadline()
         if deadline is None or now < deadline:
             return []
-        if self._state is not ClientConversation.MEDIA:
-            self._end("timeout", f"{self._state.value} took over {STEP_TIMEOUT:g} s")
+        limit, label = CLIENT_PATIENCE[self._state]
+        if self._state is not ClientState.MEDIA:
+            self._end(label, f"{self._state.value} took over {limit:g} s")
         elif self.frames:
-            self._end("silent", f"no frame for {SILENCE_TIMEOUT:g} s")
+            self._end(label, f"no frame for {limit:g} s")
         else:
             self._end(
                 "nobody-publishes",
-                f"no frame within {SILENCE_TIMEOUT:g} s: nobody publishes it there",
+                f"no frame within {limit:g} s: nobody publishes it there",
             )
         return self._takeEvents()
-
-    def readingPaused(self) -> None:
-        """
-        We do not read from the server for now: its silence says nothing.
-        """
-        self._reading = False
 
     def readingResumed(self, now: float) -> None:
         """
         We read again.
         """
-        self._reading = True
+        super().readingResumed(now)
         self._waitingSince = now
 
     def connectionLost(self, reason: str) -> list[ClientEvent]:
@@ -256,11 +206,9 @@ class ClientSession(Speaker):
         @param reason: how, as a few words.
         """
         self._unsay()
-        if self._state is ClientConversation.NOTHING:
-            return []
         if self._sawEnd:
             self._end("stream-ended", "the stream has ended there")
-        elif self._state is ClientConversation.MEDIA:
+        elif self._state is ClientState.MEDIA:
             self._end("lost", reason)
         else:
             # nginx-rtmp refuses an application so.
@@ -271,9 +219,7 @@ class ClientSession(Speaker):
         """
         End the session for a reason of ours; say farewell if there is a stream.
         """
-        if self._state is ClientConversation.NOTHING:
-            return []
-        if self.streamID:
+        if self.streamID and self._state is not ClientState.NOTHING:
             if self._publishes:
                 self._command("FCUnpublish", _FC_UNPUBLISH, None, self._target.stream)
             self._command("deleteStream", _DELETE_STREAM, None, float(self.streamID))
@@ -290,7 +236,7 @@ class ClientSession(Speaker):
 
         @raise LocalProtocolError: if the server has not granted it (yet).
         """
-        if self._state is not ClientConversation.MEDIA or not self._publishes:
+        if self._state is not ClientState.MEDIA or not self._publishes:
             raise LocalProtocolError(f"a frame while {self._state.value} is expected")
         payload = frame.payload
         if not payload:
@@ -311,7 +257,12 @@ class ClientSession(Speaker):
 
     # What comes in.
 
-    def _shakeHands(self, handshake: ClientHandshake, data: bytes) -> None:
+    def _hearsUs(self) -> bool:
+        return self._state is not ClientState.NOTHING
+
+    def _shakeHands(self, data: bytes) -> None:
+        handshake = self._handshake
+        assert isinstance(handshake, ClientHandshake)
         answer = handshake.receive(data)
         if answer:
             self._say(answer)
@@ -323,108 +274,59 @@ class ClientSession(Speaker):
 
     def _step(self, step: Step) -> None:
         self._state = advance(CLIENT_TRANSITIONS, self._state, step)
-        self._waitingSince = self._now
+        self._waitingSince = self.now
 
-    def messageReceived(
-        self,
-        messageType: int,
-        timestamp: int,
-        streamID: int,
-        payload: bytes,
-        chunkStreamID: int,
-    ) -> None:
-        """
-        The chunk reader has a whole message.
-        """
-        if self._state is ClientConversation.NOTHING:
-            # It ended with a message before, in the same bytes.
-            return
-        if messageType == MessageType.AUDIO or messageType == MessageType.VIDEO:
-            self._frameReceived(
-                frameFromMessage(
-                    FrameKind.VIDEO
-                    if messageType == MessageType.VIDEO
-                    else FrameKind.AUDIO,
-                    timestamp,
-                    payload,
-                )
-            )
-        elif (
-            messageType == MessageType.DATA_AMF0 or messageType == MessageType.DATA_AMF3
-        ):
-            self._dataReceived(messageType, timestamp, payload)
-        elif messageType == MessageType.AGGREGATE:
-            for kind, time, part in expandAggregate(timestamp, payload):
-                if kind in _FRAMES:
-                    self.messageReceived(kind, time, streamID, part, chunkStreamID)
-        else:
-            message = parse(messageType, payload)
-            react = _REACTIONS.get(type(message))
-            if message is not None and react is not None:
-                react(self, message)
-
-    def _frameReceived(self, frame: Frame) -> None:
+    def _frameReceived(self, streamID: int, frame: Frame) -> None:
         if self._publishes:
             return
-        if self._state is ClientConversation.START:
+        if self._state is ClientState.START:
             # Media says yes as well as words do.
             self._accepted("", "")
-        if self._state is ClientConversation.MEDIA:
+        if self._state is ClientState.MEDIA:
             self.frames += 1
-            self._waitingSince = self._now
+            self._waitingSince = self.now
             self._sawEnd = False
-            last = self._events[-1] if self._events else None
+            last = self.events[-1] if self.events else None
             if isinstance(last, FramesReceived):
                 last.frames.append(frame)
             else:
-                self._events.append(FramesReceived(self.streamID, [frame]))
+                self.events.append(FramesReceived(self.streamID, [frame]))
 
-    def _dataReceived(self, messageType: int, timestamp: int, payload: bytes) -> None:
-        if messageType == MessageType.DATA_AMF3 and payload[:1] == b"\0":
-            # The format selector in front of AMF0 (Enhanced RTMP v2).
-            payload = payload[1:]
-        verb, payload = dataMessage(payload)
-        frame = frameFromMessage(FrameKind.DATA, timestamp, payload)
+    def _dataReceived(self, streamID: int, verb: str, frame: Frame) -> None:
+        if self._state is ClientState.NOTHING:
+            # It ended with a part before, of the same aggregate message.
+            return
         if frame.name == "onPlayStatus":
-            values = amf0.decodeAll(payload, lenient=True)
+            values = amf0.decodeAll(frame.payload, lenient=True)
             code = _information(values[1:])[1]
             if code in _PLAY_ENDS:
                 self._end("stream-ended", f"the stream has ended there ({code})")
         elif frame.name in _NOT_OF_THE_STREAM:
             return
         elif verb == "@clearDataFrame":
-            self._events.append(HeaderCleared(self.streamID, frame.name))
+            self.events.append(HeaderCleared(self.streamID, frame.name))
         else:
-            self._frameReceived(frame)
+            self._frameReceived(streamID, frame)
 
-    def _windowReceived(self, message: Message) -> None:
-        assert isinstance(message, WindowAcknowledgementSize)
-        # Never less often than we would unasked; 0 says nothing.
-        if message.size:
-            self._window = min(message.size, WINDOW)
-
-    def _bandwidthReceived(self, message: Message) -> None:
-        assert isinstance(message, SetPeerBandwidth)
-        if message.size:
-            # What the specification wants in return (5.4.5).
-            self._control(WindowAcknowledgementSize(message.size))
-
-    def _userControlReceived(self, message: Message) -> None:
-        assert isinstance(message, UserControl)
-        if message.event == UserControlEvent.PING_REQUEST:
-            self._control(UserControl(UserControlEvent.PING_RESPONSE, message.value))
-        elif message.event == UserControlEvent.STREAM_EOF:
+    def _controlReceived(self, message: Message) -> None:
+        if isinstance(message, SetPeerBandwidth):
+            if message.size:
+                # What the specification wants in return (5.4.5).
+                self._control(WindowAcknowledgementSize(message.size))
+        elif (
+            isinstance(message, UserControl)
+            and message.event == UserControlEvent.STREAM_EOF
+        ):
             # Some send it between two parts of a stream: it counts if nothing follows.
             self._sawEnd = True
 
-    def _commandReceived(self, message: Message) -> None:
-        assert isinstance(message, Command)
-        react = _COMMAND_REACTIONS.get(message.name)
+    def _commandReceived(self, command: Command, streamID: int) -> None:
+        react = _REACTIONS.get(command.name)
         if react is not None:
-            react(self, message)
+            react(self, command)
 
     def _result(self, command: Command) -> None:
-        if self._state is ClientConversation.CONNECT_RESULT and self._answers(
+        if self._state is ClientState.CONNECT_RESULT and self._answers(
             command, _CONNECT
         ):
             _level, code, description = _information(command.values)
@@ -434,7 +336,7 @@ class ClientSession(Speaker):
             self._step(Step.ACCEPT)
             self._createStream()
         elif (
-            self._state is ClientConversation.STREAM_RESULT
+            self._state is ClientState.STREAM_RESULT
             and self._answers(command, _CREATE_STREAM)
             and isinstance(number := command.argument(0), float)
         ):
@@ -449,17 +351,14 @@ class ClientSession(Speaker):
     def _error(self, command: Command) -> None:
         if (
             (
-                self._state is ClientConversation.CONNECT_RESULT
+                self._state is ClientState.CONNECT_RESULT
                 and self._answers(command, _CONNECT)
             )
             or (
-                self._state is ClientConversation.STREAM_RESULT
+                self._state is ClientState.STREAM_RESULT
                 and self._answers(command, _CREATE_STREAM)
             )
-            or (
-                self._state is ClientConversation.START
-                and command.transactionID == _START
-            )
+            or (self._state is ClientState.START and command.transactionID == _START)
         ):
             _level, code, description = _information(command.values)
             self._refused(code, description)
@@ -474,21 +373,18 @@ class ClientSession(Speaker):
     def _status(self, command: Command) -> None:
         level, code, description = _information(command.values)
         isRefusal = level == "error" or code.rpartition(".")[2] in _REFUSALS
-        if isRefusal and self._state is not ClientConversation.MEDIA:
+        if isRefusal and self._state is not ClientState.MEDIA:
             self._refused(code, description)
         elif isRefusal or code in _ENDS:
             self._end("ended-by-server", self._words(code, description))
         elif self._publishes:
-            if (
-                code == "NetStream.Publish.Start"
-                and self._state is ClientConversation.START
-            ):
+            if code == "NetStream.Publish.Start" and self._state is ClientState.START:
                 self._accepted(code, description)
         elif code in _PLAY_ENDS:
             self._end("stream-ended", f"the stream has ended there ({code})")
         elif (
             code in ("NetStream.Play.Start", "NetStream.Play.PublishNotify")
-            and self._state is ClientConversation.START
+            and self._state is ClientState.START
         ):
             self._accepted(code, description)
 
@@ -506,12 +402,12 @@ class ClientSession(Speaker):
 
     def _accepted(self, code: str, description: str) -> None:
         self._step(Step.ACCEPT)
-        self._events.append(
+        self.events.append(
             StreamAccepted(self.streamID, printable(code), printable(description))
         )
 
     def _refused(self, code: str, description: str) -> None:
-        self._events.append(StreamRefused(printable(code), printable(description)))
+        self.events.append(StreamRefused(printable(code), printable(description)))
         self._end("refused", self._words(code, description))
 
     def _words(self, code: str, description: str) -> str:
@@ -574,24 +470,18 @@ class ClientSession(Speaker):
             + self.streamID.to_bytes(4, "big")
             + BUFFER_LENGTH.to_bytes(4, "big")
         )
-        self._say(self._writer.write(CONTROL, MessageType.USER_CONTROL, 0, 0, payload))
+        self.say(CONTROL, MessageType.USER_CONTROL, 0, payload)
 
     def _streamCommand(self, name: str, *values: Value) -> None:
         messageType, payload = Command(name, _START, (None, *values)).encode()
-        self._say(
-            self._writer.write(_STREAM_COMMANDS, messageType, 0, self.streamID, payload)
-        )
+        self.say(_STREAM_COMMANDS, messageType, self.streamID, payload)
 
     def _end(self, label: str, reason: str) -> None:
+        before = self._state
         self._step(Step.CLOSE)
-        self._handshake = None
-        self._reader.giveUp()
-        self._events.append(SessionEnded(label, printable(reason)))
-
-    def _takeEvents(self) -> list[ClientEvent]:
-        events = self._events
-        self._events = []
-        return events
+        if before is not ClientState.NOTHING:
+            self._close()
+            self.events.append(SessionEnded(label, printable(reason)))
 
 
 def _information(values: "list[Value] | tuple[Value, ...]") -> tuple[str, str, str]:
@@ -629,23 +519,7 @@ def _setDataFrame(payload: bytes) -> bytes:
 #: Metadata as an object and not an array.
 _METADATA_OBJECT = amf0.encode("onMetaData") + b"\3"
 
-_FRAMES = frozenset(
-    {
-        MessageType.AUDIO,
-        MessageType.VIDEO,
-        MessageType.DATA_AMF0,
-        MessageType.DATA_AMF3,
-    }
-)
-
-_REACTIONS: dict[type, Callable[[ClientSession, Message], None]] = {
-    WindowAcknowledgementSize: ClientSession._windowReceived,
-    SetPeerBandwidth: ClientSession._bandwidthReceived,
-    UserControl: ClientSession._userControlReceived,
-    Command: ClientSession._commandReceived,
-}
-
-_COMMAND_REACTIONS: dict[str, Callable[[ClientSession, Command], None]] = {
+_REACTIONS: dict[str, Callable[[ClientSession, Command], None]] = {
     "_result": ClientSession._result,
     "_error": ClientSession._error,
     "onStatus": ClientSession._status,

@@ -1,18 +1,35 @@
 """
-What both sides of a conversation share: how they say things.
+What both sides of a conversation share: how they take bytes and time in, and how they
+say things.
 """
 
+from typing import Final, Generic, TypeVar
+
+from rtmptw.errors import RemoteProtocolError
+from rtmptw.flv.body import dataMessage, frameFromMessage
+from rtmptw.frames import Frame, FrameKind
 from rtmptw.rtmp.amf import Value
-from rtmptw.rtmp.chunkreader import MessageReceiver
+from rtmptw.rtmp.chunkreader import ChunkReader, MessageReceiver
+from rtmptw.rtmp.chunks import AUDIO, VIDEO, Limits
 from rtmptw.rtmp.chunkwriter import ChunkWriter
+from rtmptw.rtmp.handshake import ClientHandshake, ServerHandshake
 from rtmptw.rtmp.message import (
     Acknowledgement,
     Command,
+    Message,
+    MessageType,
     SetChunkSize,
     SetPeerBandwidth,
     UserControl,
+    UserControlEvent,
     WindowAcknowledgementSize,
+    expandAggregate,
+    parse,
 )
+
+# To look a member up in its class costs more than to compare it.
+_AUDIO: Final = FrameKind.AUDIO
+_VIDEO: Final = FrameKind.VIDEO
 
 #: Where our messages go: protocol control and commands (everybody's numbers; most look
 #: at types only).
@@ -24,18 +41,194 @@ CAN_FORWARD = 4.0
 #: Enhanced RTMP v2 capsEx: multitrack, ModEx and its nanosecond offset pass through.
 CAPABILITIES = 2.0 + 4.0 + 8.0
 
+_FRAMES = frozenset(
+    {
+        MessageType.AUDIO,
+        MessageType.VIDEO,
+        MessageType.DATA_AMF0,
+        MessageType.DATA_AMF3,
+    }
+)
 
-class Speaker(MessageReceiver):
+E = TypeVar("E")
+
+
+class Conversation(MessageReceiver, Generic[E]):
     """
-    One side of a conversation: gathers what it says.
+    One side of a conversation: bytes, messages and time in, events out, and bytes to
+    send. What messages mean, its two kinds know.
 
+    @ivar events: what L{receive} and its like return next.
+    @ivar now: when what is being looked at came.
+    @ivar bytesReceived: from the peer in all.
+    @ivar lastReceived: when the peer last sent a byte, or we began to read again.
     @ivar unsaid: how many bytes L{dataToSend} has.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        now: float,
+        handshake: ServerHandshake | ClientHandshake,
+        limits: Limits | None,
+        window: int,
+    ) -> None:
+        """
+        @param window: acknowledge at least each so many bytes, asked or not.
+        """
+        self._handshake: ServerHandshake | ClientHandshake | None = handshake
+        self._reader = ChunkReader(self, limits)
         self._writer = ChunkWriter()
         self._out: list[bytes] = []
         self.unsaid = 0
+        self.events: list[E] = []
+        self.now = now
+        self._waitingSince = now
+        self.lastReceived = now
+        self._pingedAt: float | None = None
+        self._reading = True
+        self.bytesReceived = 0
+        self._acknowledged = 0
+        self._mostWindow = window
+        self._window = window
+
+    # Bytes and time.
+
+    @property
+    def isWithin(self) -> bool:
+        """
+        Whether a message has begun and is not whole yet.
+        """
+        return self._reader.isWithin
+
+    def receive(self, data: bytes, now: float) -> list[E]:
+        """
+        Take bytes from the peer, cut anywhere.
+
+        @return: what they say, in order. What the peer does wrong is a
+            L{SessionEnded}, after all that was right. A server's session has a request
+            as the last event: the rest waits for its answer.
+        """
+        self.now = now
+        self.lastReceived = now
+        self._pingedAt = None
+        self.bytesReceived += len(data)
+        try:
+            if self._handshake is None:
+                self._reader.receive(data)
+            else:
+                self._shakeHands(data)
+        except RemoteProtocolError as fault:
+            self._end(fault.label, str(fault))
+        if self.bytesReceived - self._acknowledged >= self._window:
+            self._acknowledged = self.bytesReceived
+            if self._hearsUs():
+                self._control(Acknowledgement(self.bytesReceived))
+        return self._takeEvents()
+
+    def readingPaused(self) -> None:
+        """
+        We do not read from the peer for now: its silence says nothing.
+        """
+        self._reading = False
+
+    def readingResumed(self, now: float) -> None:
+        """
+        We read again.
+        """
+        self._reading = True
+        self.lastReceived = now
+
+    def _takeEvents(self) -> list[E]:
+        events = self.events
+        self.events = []
+        return events
+
+    def _close(self) -> None:
+        """
+        Let go of all that has come and is not whole.
+        """
+        self._handshake = None
+        self._reader.giveUp()
+
+    # What each kind knows.
+
+    def _shakeHands(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def _hearsUs(self) -> bool:
+        """
+        @return: whether the peer expects acknowledgements by now.
+        """
+        raise NotImplementedError
+
+    def _end(self, label: str, reason: str) -> None:
+        raise NotImplementedError
+
+    def _frameReceived(self, streamID: int, frame: Frame) -> None:
+        raise NotImplementedError
+
+    def _dataReceived(self, streamID: int, verb: str, frame: Frame) -> None:
+        raise NotImplementedError
+
+    def _commandReceived(self, command: Command, streamID: int) -> None:
+        raise NotImplementedError
+
+    def _controlReceived(self, message: Message) -> None:
+        """
+        Take what only one kind takes notice of.
+        """
+
+    # What comes in.
+
+    def messageReceived(
+        self,
+        messageType: int,
+        timestamp: int,
+        streamID: int,
+        payload: bytes,
+        chunkStreamID: int,
+    ) -> None:
+        """
+        The chunk reader has a whole message.
+        """
+        if messageType in (VIDEO, AUDIO):
+            self._frameReceived(
+                streamID,
+                frameFromMessage(
+                    _VIDEO if messageType == VIDEO else _AUDIO, timestamp, payload
+                ),
+            )
+        elif (
+            messageType == MessageType.DATA_AMF0 or messageType == MessageType.DATA_AMF3
+        ):
+            if messageType == MessageType.DATA_AMF3 and payload[:1] == b"\0":
+                # The format selector in front of AMF0 (Enhanced RTMP v2).
+                payload = payload[1:]
+            verb, payload = dataMessage(payload)
+            frame = frameFromMessage(FrameKind.DATA, timestamp, payload)
+            self._dataReceived(streamID, verb, frame)
+        elif messageType == MessageType.AGGREGATE:
+            for kind, time, part in expandAggregate(timestamp, payload):
+                if kind in _FRAMES:
+                    self.messageReceived(kind, time, streamID, part, chunkStreamID)
+        else:
+            message = parse(messageType, payload)
+            if isinstance(message, Command):
+                self._commandReceived(message, streamID)
+            elif isinstance(message, WindowAcknowledgementSize):
+                # Never less often than we would unasked; 0 says nothing.
+                if message.size:
+                    self._window = min(message.size, self._mostWindow)
+            elif (
+                isinstance(message, UserControl)
+                and message.event == UserControlEvent.PING_REQUEST
+            ):
+                answer = UserControl(UserControlEvent.PING_RESPONSE, message.value)
+                self._control(answer)
+            elif message is not None:
+                self._controlReceived(message)
+
+    # What goes out.
 
     def dataToSend(self) -> bytes:
         """
@@ -59,6 +252,21 @@ class Speaker(MessageReceiver):
         self._out.append(data)
         self.unsaid += len(data)
 
+    def say(
+        self,
+        chunkStreamID: int,
+        messageType: int,
+        streamID: int,
+        payload: bytes,
+        timestamp: int = 0,
+    ) -> None:
+        """
+        Say a message.
+        """
+        self._say(
+            self._writer.write(chunkStreamID, messageType, timestamp, streamID, payload)
+        )
+
     def _control(
         self,
         message: Acknowledgement
@@ -68,8 +276,11 @@ class Speaker(MessageReceiver):
         | WindowAcknowledgementSize,
     ) -> None:
         messageType, payload = message.encode()
-        self._say(self._writer.write(CONTROL, messageType, 0, 0, payload))
+        self.say(CONTROL, messageType, 0, payload)
+
+    def _call(self, command: Command) -> None:
+        messageType, payload = command.encode()
+        self.say(COMMANDS, messageType, 0, payload)
 
     def _command(self, name: str, transactionID: float, *values: Value) -> None:
-        messageType, payload = Command(name, transactionID, values).encode()
-        self._say(self._writer.write(COMMANDS, messageType, 0, 0, payload))
+        self._call(Command(name, transactionID, values))

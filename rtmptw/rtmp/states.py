@@ -10,6 +10,8 @@ is no second check anywhere.
 from enum import Enum
 from typing import TypeVar
 
+from rtmptw.errors import RemoteProtocolError
+
 
 class Step(Enum):
     """
@@ -32,9 +34,9 @@ class Step(Enum):
     CLOSE = "close"
 
 
-class Conversation(Enum):
+class ServerState(Enum):
     """
-    The connection's states.
+    The states of a connection to a server.
     """
 
     HANDSHAKE = "handshake"
@@ -44,7 +46,7 @@ class Conversation(Enum):
     NOTHING = "nothing"
 
 
-class NetStream(Enum):
+class StreamState(Enum):
     """
     A message stream's states.
     """
@@ -56,7 +58,7 @@ class NetStream(Enum):
     PLAYER_COMMANDS = "a player's commands"
 
 
-class ClientConversation(Enum):
+class ClientState(Enum):
     """
     A client's states.
     """
@@ -69,93 +71,96 @@ class ClientConversation(Enum):
     NOTHING = "nothing"
 
 
-TRANSITIONS: dict[Conversation, dict[Step, Conversation]] = {
-    Conversation.HANDSHAKE: {
-        Step.HANDSHAKE_DONE: Conversation.CONNECT,
-        Step.CLOSE: Conversation.NOTHING,
+TRANSITIONS: dict[ServerState, dict[Step, ServerState]] = {
+    ServerState.HANDSHAKE: {
+        Step.HANDSHAKE_DONE: ServerState.CONNECT,
+        Step.CLOSE: ServerState.NOTHING,
     },
-    Conversation.CONNECT: {
-        Step.CONNECT: Conversation.CONNECT_ANSWER,
-        Step.CLOSE: Conversation.NOTHING,
+    ServerState.CONNECT: {
+        Step.CONNECT: ServerState.CONNECT_ANSWER,
+        Step.CLOSE: ServerState.NOTHING,
     },
-    Conversation.CONNECT_ANSWER: {
-        Step.ACCEPT: Conversation.COMMANDS,
-        Step.CLOSE: Conversation.NOTHING,
+    ServerState.CONNECT_ANSWER: {
+        Step.ACCEPT: ServerState.COMMANDS,
+        Step.CLOSE: ServerState.NOTHING,
     },
-    Conversation.COMMANDS: {
-        Step.CREATE_STREAM: Conversation.COMMANDS,
-        Step.PUBLISH: Conversation.COMMANDS,
-        Step.PLAY: Conversation.COMMANDS,
-        Step.STOP: Conversation.COMMANDS,
-        Step.CLOSE: Conversation.NOTHING,
+    ServerState.COMMANDS: {
+        Step.CREATE_STREAM: ServerState.COMMANDS,
+        Step.PUBLISH: ServerState.COMMANDS,
+        Step.PLAY: ServerState.COMMANDS,
+        Step.CLOSE: ServerState.NOTHING,
     },
-    Conversation.NOTHING: {},
+    # To close twice is to close once.
+    ServerState.NOTHING: {Step.CLOSE: ServerState.NOTHING},
 }
 
-STREAM_TRANSITIONS: dict[NetStream, dict[Step, NetStream]] = {
-    NetStream.COMMAND: {
-        Step.PUBLISH: NetStream.PUBLISH_ANSWER,
-        Step.PLAY: NetStream.PLAY_ANSWER,
-        Step.STOP: NetStream.COMMAND,
+STREAM_TRANSITIONS: dict[StreamState, dict[Step, StreamState]] = {
+    StreamState.COMMAND: {
+        Step.PUBLISH: StreamState.PUBLISH_ANSWER,
+        Step.PLAY: StreamState.PLAY_ANSWER,
+        Step.STOP: StreamState.COMMAND,
     },
-    NetStream.PUBLISH_ANSWER: {
-        Step.ACCEPT: NetStream.MEDIA,
-        Step.REJECT: NetStream.COMMAND,
+    StreamState.PUBLISH_ANSWER: {
+        Step.ACCEPT: StreamState.MEDIA,
+        Step.REJECT: StreamState.COMMAND,
     },
-    NetStream.MEDIA: {
-        Step.STOP: NetStream.COMMAND,
+    StreamState.MEDIA: {
+        Step.STOP: StreamState.COMMAND,
     },
-    NetStream.PLAY_ANSWER: {
-        Step.ACCEPT: NetStream.PLAYER_COMMANDS,
-        Step.REJECT: NetStream.COMMAND,
+    StreamState.PLAY_ANSWER: {
+        Step.ACCEPT: StreamState.PLAYER_COMMANDS,
+        Step.REJECT: StreamState.COMMAND,
     },
-    NetStream.PLAYER_COMMANDS: {
+    StreamState.PLAYER_COMMANDS: {
         # Another play on the same stream replaces the first (7.2.2.1).
-        Step.PLAY: NetStream.PLAY_ANSWER,
-        Step.STOP: NetStream.COMMAND,
+        Step.PLAY: StreamState.PLAY_ANSWER,
+        Step.STOP: StreamState.COMMAND,
     },
 }
 
-CLIENT_TRANSITIONS: dict[ClientConversation, dict[Step, ClientConversation]] = {
-    ClientConversation.HANDSHAKE: {
-        Step.HANDSHAKE_DONE: ClientConversation.CONNECT_RESULT,
-        Step.CLOSE: ClientConversation.NOTHING,
+CLIENT_TRANSITIONS: dict[ClientState, dict[Step, ClientState]] = {
+    ClientState.HANDSHAKE: {
+        Step.HANDSHAKE_DONE: ClientState.CONNECT_RESULT,
+        Step.CLOSE: ClientState.NOTHING,
     },
-    ClientConversation.CONNECT_RESULT: {
-        Step.ACCEPT: ClientConversation.STREAM_RESULT,
-        Step.CLOSE: ClientConversation.NOTHING,
+    ClientState.CONNECT_RESULT: {
+        Step.ACCEPT: ClientState.STREAM_RESULT,
+        Step.CLOSE: ClientState.NOTHING,
     },
-    ClientConversation.STREAM_RESULT: {
-        Step.ACCEPT: ClientConversation.START,
-        Step.CLOSE: ClientConversation.NOTHING,
+    ClientState.STREAM_RESULT: {
+        Step.ACCEPT: ClientState.START,
+        Step.CLOSE: ClientState.NOTHING,
     },
-    ClientConversation.START: {
-        Step.ACCEPT: ClientConversation.MEDIA,
-        Step.CLOSE: ClientConversation.NOTHING,
+    ClientState.START: {
+        Step.ACCEPT: ClientState.MEDIA,
+        Step.CLOSE: ClientState.NOTHING,
     },
-    ClientConversation.MEDIA: {
-        Step.CLOSE: ClientConversation.NOTHING,
+    ClientState.MEDIA: {
+        Step.CLOSE: ClientState.NOTHING,
     },
-    ClientConversation.NOTHING: {},
+    ClientState.NOTHING: {Step.CLOSE: ClientState.NOTHING},
 }
 
-S = TypeVar("S", Conversation, NetStream, ClientConversation)
+S = TypeVar("S", ServerState, StreamState, ClientState)
 
 
-class OutOfOrder(Exception):
+class OutOfOrder(RemoteProtocolError):
     """
-    The step is not in the table; whose fault that is, the caller knows.
+    The peer asked for a step that is not in the table.
     """
 
     def __init__(self, step: Step, state: Enum) -> None:
-        super().__init__(f"{step.value} while {state.value} is expected")
+        super().__init__(
+            "out-of-order", f"{step.value} while {state.value} is expected"
+        )
 
 
 def advance(table: dict[S, dict[Step, S]], state: S, step: Step) -> S:
     """
     @return: the state that follows.
 
-    @raise OutOfOrder: if none does.
+    @raise OutOfOrder: if none does. Our own steps are checked by whoever takes them
+        for us.
     """
     following = table[state].get(step)
     if following is None:

@@ -15,8 +15,6 @@ from rtmptw.rtmp.adobe import nextAuthentication
 from rtmptw.rtmp.amf import AMFObject, ECMAArray
 from rtmptw.rtmp.clientsession import (
     CHUNK_SIZE,
-    SILENCE_TIMEOUT,
-    STEP_TIMEOUT,
     WINDOW,
     ClientSession,
 )
@@ -31,8 +29,9 @@ from rtmptw.rtmp.events import (
     StreamRefused,
 )
 from rtmptw.rtmp.message import Acknowledgement, UserControl, parse
+from rtmptw.rtmp.patience import SILENCE_TIMEOUT, STEP_TIMEOUT
 from rtmptw.rtmp.serversession import ServerSession
-from rtmptw.rtmp.states import CLIENT_TRANSITIONS, ClientConversation
+from rtmptw.rtmp.states import CLIENT_TRANSITIONS, ClientState
 from rtmptw.rtmp.url import RTMPTarget
 from rtmptw.testing import makeFrames, videoFrame
 from tests.rtmp.scripted import ScriptedServer, data, information, pseudoRandom
@@ -98,7 +97,7 @@ class PublishTests(SynchronousTestCase):
         self.assertEqual(
             server.events, [StreamAccepted(1, "NetStream.Publish.Start", "")]
         )
-        self.assertIs(server.session.state, ClientConversation.MEDIA)
+        self.assertIs(server.session.state, ClientState.MEDIA)
 
     def test_theStreamsNumber(self) -> None:
         """
@@ -633,11 +632,11 @@ class TransitionTests(SynchronousTestCase):
         """
         Each has a row and a way to it, and each but the last can be closed.
         """
-        self.assertEqual(set(CLIENT_TRANSITIONS), set(ClientConversation))
-        reached = {ClientConversation.HANDSHAKE}
-        for state in ClientConversation:
+        self.assertEqual(set(CLIENT_TRANSITIONS), set(ClientState))
+        reached = {ClientState.HANDSHAKE}
+        for state in ClientState:
             reached |= set(CLIENT_TRANSITIONS[state].values())
-        self.assertEqual(reached, set(ClientConversation))
+        self.assertEqual(reached, set(ClientState))
 
 
 class TargetTests(SynchronousTestCase):

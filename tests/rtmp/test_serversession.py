@@ -22,7 +22,7 @@ from rtmptw.rtmp.events import (
 )
 from rtmptw.rtmp.handshake import SIZE
 from rtmptw.rtmp.serversession import MAX_STREAMS, ServerSession, ServerSettings
-from rtmptw.rtmp.states import Conversation
+from rtmptw.rtmp.states import ServerState
 from tests.rtmp.scripted import ScriptedClient, data, pseudoRandom
 from tests.vectors import vectors
 
@@ -585,7 +585,7 @@ class OtherCommandTests(SessionTestCase):
         information = found[3].values[1]
         assert isinstance(information, AMFObject)
         self.assertEqual(information.get("code"), "NetConnection.Call.Failed")
-        self.assertEqual(self.session.state, Conversation.COMMANDS)
+        self.assertEqual(self.session.state, ServerState.COMMANDS)
 
     def test_commandsInAMF3(self) -> None:
         """

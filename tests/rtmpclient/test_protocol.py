@@ -28,7 +28,7 @@ from rtmptw.backoff import LONGEST_WAIT
 from rtmptw.errors import SinkError
 from rtmptw.frames import Frame
 from rtmptw.rtmp.amf import AMFObject
-from rtmptw.rtmp.clientsession import SILENCE_TIMEOUT, STEP_TIMEOUT
+from rtmptw.rtmp.patience import SILENCE_TIMEOUT, STEP_TIMEOUT
 from rtmptw.rtmp.url import RTMPTarget
 from rtmptw.rtmpclient.endpoint import checkTLS, clientEndpoint, trustRootFrom
 from rtmptw.rtmpclient.protocol import (

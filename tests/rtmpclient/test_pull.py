@@ -22,7 +22,7 @@ from rtmptw.delivery import Delivery, Policy
 from rtmptw.errors import SinkError
 from rtmptw.hub.hub import STALE_SECONDS, StreamHub
 from rtmptw.interfaces import IDemanded, IFrameSource
-from rtmptw.rtmp.clientsession import SILENCE_TIMEOUT
+from rtmptw.rtmp.patience import SILENCE_TIMEOUT
 from rtmptw.rtmpclient.pull import END_TIMEOUT, Pull, RTMPPull
 from rtmptw.rtmpclient.reconnector import IReconnectorUser
 from rtmptw.sources.pulling import LINGER_ON_DEMAND

@@ -1,0 +1,273 @@
+"""
+One message stream of a client, on the server: what is published or played on it.
+
+Its state, its request and its ending are here and nowhere else.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from rtmptw.frames import FrameKind
+from rtmptw.rtmp import amf0, answers
+from rtmptw.rtmp.amf import AMFObject, Value
+from rtmptw.rtmp.conversation import CONTROL, Conversation
+from rtmptw.rtmp.events import (
+    Event,
+    MediumSelected,
+    PauseRequested,
+    PlayEnded,
+    PlayRequested,
+    PublishEnded,
+    PublishRequested,
+)
+from rtmptw.rtmp.message import MessageType, UserControl, UserControlEvent
+from rtmptw.rtmp.states import STREAM_TRANSITIONS, Step, StreamState, advance
+
+#: Where status messages go (nginx-rtmp has the same number).
+_STATUS: Final = 5
+
+#: StreamEOF follows the last frame after so many seconds: GStreamer's rtmp2src ends at
+#: it at once, and loses the frame that it has not taken over yet. All others end at
+#: the statuses, which come first.
+EOF_AFTER = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """
+    A request that waits for its answer.
+
+    @ivar since: when it came.
+    """
+
+    requestID: int
+    transactionID: float
+    since: float
+
+
+class NetStream:
+    """
+    One message stream: its machine, and what it says of itself to the client.
+
+    @ivar state: what it expects next.
+    @ivar name: of what is, or was, published or played.
+    @ivar request: the one that waits for its answer.
+    @ivar eofDue: when to send StreamEOF; C{None} for never.
+    """
+
+    __slots__ = (
+        "_conversation",
+        "_isReset",
+        "eofDue",
+        "name",
+        "request",
+        "state",
+        "streamID",
+    )
+
+    def __init__(self, conversation: Conversation[Event], streamID: int) -> None:
+        self._conversation = conversation
+        self.streamID = streamID
+        self.state = StreamState.COMMAND
+        self.name = ""
+        self._isReset = False
+        self.request: Request | None = None
+        self.eofDue: float | None = None
+
+    @property
+    def isPublished(self) -> bool:
+        """
+        Whether the client publishes here.
+        """
+        return self.state is StreamState.MEDIA
+
+    @property
+    def isPlayed(self) -> bool:
+        """
+        Whether the client plays here.
+        """
+        return self.state is StreamState.PLAYER_COMMANDS
+
+    # Requests and their answers.
+
+    def publish(self, request: Request, name: str) -> None:
+        """
+        The client wants to publish. C{PublishRequested} or L{refuse} follows.
+        """
+        self._step(Step.PUBLISH)
+        self.name = name
+        self.request = request
+
+    def publishRequested(self, app: str, query: str, encoder: str) -> None:
+        """
+        Ask for a decision.
+        """
+        request = self.request
+        assert request is not None
+        self._tell(
+            PublishRequested(
+                request.requestID, self.streamID, app, self.name, query, encoder
+            )
+        )
+
+    def play(self, request: Request, name: str, reset: bool) -> None:
+        """
+        The client wants to play, in place of what it plays here, if it does.
+        C{PlayRequested} or L{refuse} follows.
+        """
+        if self.isPlayed:
+            self._tell(PlayEnded(self.streamID, "another play took its place"))
+        self.eofDue = None
+        self._step(Step.PLAY)
+        self.name = name
+        self._isReset = reset
+        self.request = request
+
+    def playRequested(
+        self, app: str, query: str, start: float, duration: float
+    ) -> None:
+        """
+        Ask for a decision.
+        """
+        request = self.request
+        assert request is not None
+        self._tell(
+            PlayRequested(
+                request.requestID,
+                self.streamID,
+                app,
+                self.name,
+                query,
+                start,
+                duration,
+                self._isReset,
+            )
+        )
+
+    def accept(self) -> None:
+        """
+        Grant the request.
+        """
+        self.request = None
+        self._step(Step.ACCEPT)
+        if self.isPlayed:
+            self._startPlay()
+        else:
+            self._status("NetStream.Publish.Start", f"Publishing {self.name}.")
+
+    def refuse(self, code: str, description: str) -> None:
+        """
+        Refuse the request.
+        """
+        self.request = None
+        self._step(Step.REJECT)
+        self._status(code, description, "error")
+
+    # What ends.
+
+    def stop(self, reason: str) -> None:
+        """
+        The client stops what it does here.
+        """
+        before = self.state
+        self._step(Step.STOP)
+        if before is StreamState.MEDIA:
+            self._tell(PublishEnded(self.streamID, reason))
+            self._status(
+                "NetStream.Unpublish.Success", f"{self.name} is no longer published."
+            )
+        elif before is StreamState.PLAYER_COMMANDS:
+            self._tell(PlayEnded(self.streamID, reason))
+
+    def endPlay(self, now: float) -> None:
+        """
+        What is played has ended: say so, and L{sayEOF} later.
+        """
+        self._step(Step.STOP)
+        # FFmpeg ends at either, librtmp too.
+        self._status("NetStream.Play.Stop", f"Stopped playing {self.name}.")
+        self._status("NetStream.Play.UnpublishNotify", f"Nobody publishes {self.name}.")
+        self.eofDue = now + EOF_AFTER
+
+    def sayEOF(self) -> None:
+        """
+        Send the StreamEOF that is due.
+        """
+        self.eofDue = None
+        self._control(UserControlEvent.STREAM_EOF)
+
+    # A player's commands. They mean nothing while nothing is played.
+
+    def pause(self, isPaused: bool) -> None:
+        """
+        Stop sending for a while, or go on.
+        """
+        if not self.isPlayed:
+            return
+        self._tell(PauseRequested(self.streamID, isPaused))
+        if isPaused:
+            self._status("NetStream.Pause.Notify", f"Paused {self.name}.")
+        else:
+            self._control(UserControlEvent.STREAM_BEGIN)
+            self._status("NetStream.Unpause.Notify", f"Unpaused {self.name}.")
+
+    def select(self, kind: FrameKind, isWanted: bool) -> None:
+        """
+        Send frames of a kind, or do without. "off" is not answered, "on" is (RTMP
+        1.0, 7.2.2.4 and 7.2.2.5).
+        """
+        if not self.isPlayed:
+            return
+        self._tell(MediumSelected(self.streamID, kind, isWanted))
+        if isWanted:
+            self.seek()
+            self._playStarted()
+
+    def seek(self) -> None:
+        """
+        A live stream has one position: the player is told that it is there.
+        """
+        if self.isPlayed:
+            self._status(
+                "NetStream.Seek.Notify", f"{self.name} is live and goes on from now."
+            )
+
+    # How it says things.
+
+    def _startPlay(self) -> None:
+        """
+        Say that a play begins: all that any player we know waits for.
+        """
+        self._control(UserControlEvent.STREAM_BEGIN)
+        if self._isReset:
+            self._status("NetStream.Play.Reset", f"Playing and resetting {self.name}.")
+        self._playStarted()
+        # Flash players may look at samples; SRS and nginx-rtmp say so too.
+        self._data("|RtmpSampleAccess", True, True)
+        self._data("onStatus", AMFObject([("code", "NetStream.Data.Start")]))
+
+    def _playStarted(self) -> None:
+        self._status("NetStream.Play.Start", f"Playing {self.name}.")
+
+    def _step(self, step: Step) -> None:
+        self.state = advance(STREAM_TRANSITIONS, self.state, step)
+
+    def _tell(self, event: Event) -> None:
+        self._conversation.events.append(event)
+
+    def _status(self, code: str, description: str, level: str = "status") -> None:
+        """
+        Send onStatus on the message stream it is about: GStreamer looks nowhere
+        else.
+        """
+        kind, payload = answers.status(code, description, level).encode()
+        self._conversation.say(_STATUS, kind, self.streamID, payload)
+
+    def _data(self, *values: Value) -> None:
+        self._conversation.say(
+            _STATUS, MessageType.DATA_AMF0, self.streamID, amf0.encode(*values)
+        )
+
+    def _control(self, event: UserControlEvent) -> None:
+        kind, payload = UserControl(event, self.streamID).encode()
+        self._conversation.say(CONTROL, kind, 0, payload)
