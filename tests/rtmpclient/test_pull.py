@@ -29,6 +29,7 @@ from rtmptw.sources.pulling import LINGER_ON_DEMAND
 from rtmptw.testing import RecordingSink, makeFrames, videoFrame
 from tests.hub.test_hub import SinkFactory, Source
 from tests.rtmp.scripted import data
+from tests.rtmp.test_states import MALFORMED, playEnds
 from tests.rtmpclient.test_protocol import Connection, Endpoint
 
 URL = "rtmp://example.com/live/there"
@@ -122,6 +123,26 @@ class PermanentTests(PullTestCase):
         connection.status("NetStream.Play.UnpublishNotify")
         connection.lose()
         self.assertFalse(self.pull.isConnected)
+        (sink,) = self.sinks.sinks
+        (reason,) = sink.ended
+        self.assertIn("the stream has ended there", reason)
+        self.clock.advance(1.3)
+        connection = self.accept()
+        self.send(connection, makeFrames())
+        self.assertEqual(len(self.sinks.sinks), 2)
+        self.stop()
+
+    def test_endsWithNonsense(self) -> None:
+        """
+        A server that sends a malformed chunk in the same read as the end is asked again
+        all the same.
+        """
+        self.start()
+        connection = self.accept()
+        self.send(connection, makeFrames())
+        connection.send(playEnds(connection) + MALFORMED[0])
+        self.assertTrue(connection.isClosing)
+        connection.lose()
         (sink,) = self.sinks.sinks
         (reason,) = sink.ended
         self.assertIn("the stream has ended there", reason)
