@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from rtmptw.rtmp.chunkreader import Limits
+from rtmptw.rtmp.chunks import Limits
 from rtmptw.rtmp.states import ClientState, ServerState, StreamState
 
 #: A player that has sent nothing for so many seconds is asked for a sign of life, and
