@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from rtmptw.rtmp.chunks import Limits as Limits
     from rtmptw.rtmp.events import PlayRequested as PlayRequested
     from rtmptw.rtmp.events import PublishRequested as PublishRequested
-    from rtmptw.rtmp.serversession import ServerSettings as ServerSettings
+    from rtmptw.rtmp.patience import ServerSettings as ServerSettings
     from rtmptw.rtmpserver.play import PlaySettings as PlaySettings
     from rtmptw.server import LiveStream as LiveStream
     from rtmptw.server import Server as Server
@@ -95,7 +95,7 @@ _HOMES = {
     ),
     "rtmptw.rtmp.chunks": ("Limits",),
     "rtmptw.rtmp.events": ("PlayRequested", "PublishRequested"),
-    "rtmptw.rtmp.serversession": ("ServerSettings",),
+    "rtmptw.rtmp.patience": ("ServerSettings",),
     "rtmptw.rtmpserver.play": ("PlaySettings",),
     "rtmptw.server": ("LiveStream", "Server"),
     "rtmptw.sinks.decode.decoding": ("DecodedFrame",),
