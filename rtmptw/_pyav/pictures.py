@@ -46,14 +46,14 @@ def parseSize(text: str) -> tuple[int, int]:
     @param text: C{640x360} for example.
     @return: width and height.
 
-    @raise ValueError: with a sentence, if it is no size.
+    @raise ValueError: if it is no size; the end of a sentence says so.
     """
     found = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text, re.ASCII)
     if found is not None:
         width, height = int(found[1]), int(found[2])
         if 1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE:
             return width, height
-    raise ValueError(f"The size {text!r} is not like 640x360.")
+    raise ValueError(f"{text!r} is not like 640x360")
 
 
 class PictureForm:

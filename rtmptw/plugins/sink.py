@@ -5,21 +5,21 @@ sink and its factory. A plugin file may import it, as it imports no reactor and 
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from inspect import getdoc
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from twisted.internet.interfaces import IPushProducer
 from twisted.plugin import IPlugin
-from twisted.python.reflect import namedAny
 from zope.interface import implementer
 
 from rtmptw.delivery import LOSSLESS, Delivery
 from rtmptw.interfaces import IFrameSink, IFrameSinkFactory, IFrameSinkPlugin
+from rtmptw.plugins.named import argumentsOf, call, helpOf
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from rtmptw.frames import Frame, StreamInfo
+    from rtmptw.plugins.arguments import Arguments
 
 
 @implementer(IPlugin, IFrameSinkPlugin)
@@ -48,7 +48,14 @@ class SinkPlugin:
         """
         What C{--help-sink-type=TYPE} prints. Imports the sink.
         """
-        return getdoc(namedAny(self.dotted)) or ""
+        return helpOf(self.dotted)
+
+    @property
+    def arguments(self) -> "Arguments | None":
+        """
+        The table of the arguments, if it has one. Imports the sink.
+        """
+        return argumentsOf(self.dotted)
 
     def factoryFor(self, argstring: str) -> IFrameSinkFactory:
         """
@@ -56,8 +63,7 @@ class SinkPlugin:
 
         @raise UsageError: with one sentence, if the arguments are not understood.
         """
-        make = cast(Any, namedAny(self.dotted))
-        return cast(IFrameSinkFactory, make(argstring))
+        return cast(IFrameSinkFactory, call(self.dotted, argstring))
 
 
 class FrameProducer(Protocol):

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from urllib.parse import parse_qsl
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
@@ -25,7 +24,9 @@ from rtmptw.frames import CodecHeaders, Frame, FrameKind, Role, StreamInfo
 from rtmptw.hub.gop import GroupOfPictures
 from rtmptw.interfaces import IFrameSink
 from rtmptw.keyframes import KeyGate, LeadingTrack
+from rtmptw.plugins.arguments import Argument, Arguments, First, Fragment
 from rtmptw.plugins.sink import FrameSinkFactory
+from rtmptw.plugins.values import Number, Text, typed
 from rtmptw.rtmp.url import RTMPTarget
 from rtmptw.rtmpclient.endpoint import checkTLS, clientEndpoint, trustRootFrom
 from rtmptw.rtmpclient.protocol import RTMPClientProtocol
@@ -45,10 +46,37 @@ END_TIMEOUT = 6.0
 _NEAR_ZERO = 1000
 
 
+#: Longer waits are mistakes, in seconds.
+_MAX_SECONDS = 3600
+
+#: What C{--sink=relay} takes.
+ARGUMENTS = Arguments(
+    "relay",
+    Argument(
+        "retry",
+        Number("seconds", 1, _MAX_SECONDS),
+        "the longest wait between two tries",
+        typed(LONGEST_WAIT),
+    ),
+    Argument(
+        "buffer",
+        Number("seconds", 0, _MAX_SECONDS),
+        "so long a frame may wait for a slow server; 0 is no limit but that of 16 MiB",
+        typed(BUFFER),
+    ),
+    Argument("only", Text("APP/NAME"), "relay this stream and no other"),
+    Argument(
+        "ca", Text("FILE"), "trust the certificates in this PEM file, for rtmps://"
+    ),
+    first=First(Text("URL"), "a URL", example="relay:rtmp://HOST/APP/NAME"),
+    spelling=Fragment(),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class RelayOptions:
     """
-    What the fragment of a relay's URL says.
+    What follows the URL of a relay.
 
     @ivar retry: the longest wait between two tries, in seconds.
     @ivar buffer: so many seconds a frame may wait for the server; 0 is no limit.
@@ -60,40 +88,6 @@ class RelayOptions:
     buffer: float = BUFFER
     only: str = ""
     ca: str = ""
-
-    @classmethod
-    def fromFragment(cls, fragment: str) -> "RelayOptions":
-        """
-        @param fragment: C{retry=5&only=live/cam}
-
-        @raise UsageError: with one sentence.
-        """
-        values: dict[str, Any] = {}
-        for name, value in parse_qsl(fragment, keep_blank_values=True):
-            if name in values:
-                raise UsageError(f"The relay's option {name!r} is there twice.")
-            if name in ("retry", "buffer"):
-                values[name] = _seconds(name, value, 1.0 if name == "retry" else 0.0)
-            elif name in ("only", "ca") and value:
-                values[name] = value
-            else:
-                raise UsageError(
-                    f"The relay's option {name}={value} is not one of retry=SECONDS, "
-                    "buffer=SECONDS, only=APP/NAME and ca=FILE."
-                )
-        return cls(**values)
-
-
-def _seconds(name: str, value: str, least: float) -> float:
-    try:
-        number = float(value)
-    except ValueError:
-        number = -1.0
-    if not least <= number <= 3600:
-        raise UsageError(
-            f"The relay's option {name}={value} needs seconds, {least:g} to 3600."
-        )
-    return number
 
 
 class _Clock:
@@ -340,6 +334,8 @@ class RelaySinkFactory(FrameSinkFactory):
     Makes sinks that publish each stream to another server.
     """
 
+    arguments = ARGUMENTS
+
     def __init__(
         self,
         target: RTMPTarget,
@@ -383,18 +379,15 @@ class RelaySinkFactory(FrameSinkFactory):
         with the time 0. A server that is too slow loses frames, up to the next key
         frame.
 
-        Options follow a #, with & between them:
-
-        retry=SECONDS: the longest wait between two tries [default: 30].
-        buffer=SECONDS: so long a frame may wait for a slow server; 0 is no limit but
-        that of 16 MiB [default: 30].
-        only=APP/NAME: relay this stream and no other.
-        ca=FILE: trust the certificates in this PEM file, for rtmps.
+        Options follow a #, with & between them.
 
         @raise UsageError: with one sentence, if that is not understood.
         """
-        url, _, fragment = argstring.partition("#")
-        options = RelayOptions.fromFragment(fragment)
+        said = ARGUMENTS.read(argstring)
+        url = said["URL"]
+        options = RelayOptions(
+            said["retry"], said["buffer"], said["only"] or "", said["ca"] or ""
+        )
         for placeholder in re.findall(r"\{(\w*)\}", url):
             if placeholder not in ("app", "name"):
                 raise UsageError(

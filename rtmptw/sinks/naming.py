@@ -13,7 +13,8 @@ from hashlib import sha256
 from twisted.python.usage import UsageError
 
 from rtmptw.errors import SinkError
-from rtmptw.plugins.arguments import numberFrom, splitArguments
+from rtmptw.plugins.arguments import Argument, Arguments, First
+from rtmptw.plugins.values import Number, Text
 
 #: What stays as it is in a file name; the rest is percent-escaped. Safe on every
 #: file system and in a shell.
@@ -195,42 +196,52 @@ class Recording:
     maxSize: int = 0
 
 
+#: What the sinks that write files have in common.
+ROTATE = Argument(
+    "rotate",
+    Number("seconds", 1),
+    "a new file begins at the first key frame after so many seconds of media",
+)
+SIZE = Argument(
+    "maxSize",
+    Number("bytes", 1, isWhole=True),
+    "a new file begins where this one would have more bytes",
+)
+
+#: What C{--sink=file} takes.
+ARGUMENTS = Arguments(
+    "file sink",
+    Argument(
+        "name", Text("TEMPLATE", Template), "its name there", Recording().template.text
+    ),
+    ROTATE,
+    SIZE,
+    first=First(
+        Text("DIRECTORY"), "the folder of the recordings", Recording().directory
+    ),
+)
+
+
 def parseRecording(argstring: str) -> Recording:
-    r"""
-    Understand C{[DIRECTORY][:name=TEMPLATE][:rotate=SECONDS][:maxSize=BYTES]}, in
-    the style of Twisted's endpoints: C{\:}, C{\=} and C{\\} stand for themselves.
+    """
+    Understand the arguments of C{--sink=file}.
 
     @raise UsageError: with one sentence, if that is not what it is.
     """
-    default = Recording()
-    directory, template = default.directory, default.template
-    rotate, maxSize = default.rotate, default.maxSize
-    seen: set[str] = set()
-    for index, (key, value) in enumerate(splitArguments(argstring)):
-        if key in seen:
-            raise UsageError(f"The file sink got {key}= twice.")
-        if key is None:
-            if index:
-                raise UsageError(
-                    f"The file sink does not understand {value!r}; "
-                    "a colon in a directory or name is written \\:."
-                )
-            directory = value or directory
-            continue
-        seen.add(key)
-        if key == "name":
-            template = Template(value)
-        elif key == "rotate":
-            rotate = round(numberFrom("file", key, value) * 1000)
-        elif key == "maxSize":
-            maxSize = int(numberFrom("file", key, value))
-        else:
-            raise UsageError(
-                f"The file sink has no option {key!r}, only name, rotate and maxSize."
-            )
-    if "\0" in directory:
-        raise UsageError(f"The directory {directory!r} has a NUL in it.")
-    return Recording(directory, template, rotate, maxSize)
+    said = ARGUMENTS.read(argstring)
+    return Recording(
+        said["DIRECTORY"],
+        said["name"],
+        milliseconds(said["rotate"]),
+        said["maxSize"] or 0,
+    )
+
+
+def milliseconds(seconds: float | None) -> int:
+    """
+    @return: so many ms; 0 if nothing was said.
+    """
+    return round((seconds or 0) * 1000)
 
 
 def checkDirectory(directory: str) -> None:

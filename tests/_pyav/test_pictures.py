@@ -159,7 +159,7 @@ class CheckTests(SynchronousTestCase):
             "",
         ):
             error = self.assertRaises(ValueError, parseSize, text)
-            self.assertEqual(str(error), f"The size {text!r} is not like 640x360.")
+            self.assertEqual(str(error), f"{text!r} is not like 640x360")
 
 
 class ImageTests(SynchronousTestCase):

@@ -542,8 +542,8 @@ class ArgumentTests(SynchronousTestCase):
             "a #format=raw": "'raw' is none of flv, annexb",
             "a #policy=x": "'x' is none of to-keyframe, lossless",
             "a #policy=lossless&policy=lossless": "policy= twice",
-            "a #finish=0": "'0' is no number from 1 on",
-            "a #colour=red": "no option 'colour=red', only format=, policy=",
+            "a #finish=0": "'0' is no number of seconds from 1 on",
+            "a #colour=red": "no option 'colour', only format=flv.annexb, policy=",
         }.items():
             with self.assertRaisesRegex(UsageError, sentence):
                 PipeSinkFactory.fromString(arguments)

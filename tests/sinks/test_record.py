@@ -571,12 +571,12 @@ class ArgumentTests(SynchronousTestCase):
         """
         for arguments, sentence in {
             "x:format=avi": "'avi' is none of mp4, mkv, ts, flv",
-            "x:y": r"does not understand 'y'",
+            "x:y": r"no option 'y', only format=.*; a colon in a directory or name is",
             "x:rotate=1:rotate=2": "rotate= twice",
-            "x:rotate=often": "'often' is no number from 1 on",
+            "x:rotate=often": "'often' is no number of seconds from 1 on",
             "x:maxSize=0": "maxSize",
-            "x:fragment=0.1": "'0.1' is no number from 0.6 on",
-            "x:colour=red": "has no option 'colour', only format, name",
+            "x:fragment=0.1": "'0.1' is no number of seconds from 0.6 on",
+            "x:colour=red": "has no option 'colour', only format=mp4.mkv.ts.flv, name=",
             "x:name=../x": "'..' component",
             "x\0": "NUL",
         }.items():
@@ -621,8 +621,10 @@ class TargetTests(SynchronousTestCase):
             "": "needs a URL",
             "#format=hls": "needs a URL",
             "http://u:secret@host/x?k=secret": "by host; say #format=",
-            "x.m3u8#format": "KEY=VALUE",
-            "x.m3u8#a=1&a=2": "'a'",
+            "x.m3u8#format": "'format' needs a value: format=NAME",
+            "x.m3u8#hls_time": "'hls_time' needs a value: hls_time=VALUE",
+            "x.m3u8#=4": "no option '', only format=NAME, OPTION=VALUE",
+            "x.m3u8#a=1&a=2": "got a= twice",
             "http://[x": "none",
         }.items():
             with self.assertRaisesRegex(UsageError, sentence) as caught:

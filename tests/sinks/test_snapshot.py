@@ -405,10 +405,10 @@ class OptionTests(SynchronousTestCase):
         With a sentence.
         """
         for text, said in (
-            ("x:y", "does not understand 'y'"),
+            ("x:y", "no option 'y', only every=SECONDS, format=jpg|png"),
             ("x:speed=5", "has no option 'speed'"),
             ("x:every=1:every=2", "got every= twice"),
-            ("x:every=often", "no number from 0 on"),
+            ("x:every=often", "no number of seconds from 0 on"),
             ("x:format=gif", "none of jpg, png"),
             ("x:size=huge", "not like 640x360"),
             ("x:name=../y", "'..' component"),

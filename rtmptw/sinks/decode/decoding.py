@@ -45,6 +45,8 @@ _DELIVERIES = {
     Policy.LATEST: Delivery(Policy.TO_KEYFRAME, maxMilliseconds=MAX_AGE),
     Policy.TO_KEYFRAME: TO_KEYFRAME,
 }
+#: What to type for them.
+POLICIES = tuple(policy.value for policy in _DELIVERIES)
 
 
 @dataclass(slots=True, eq=False)
@@ -100,10 +102,9 @@ class Wanted:
 
     def __post_init__(self) -> None:
         checkFormat(self.format)
-        known = [policy.value for policy in _DELIVERIES]
-        if self.policy not in known:
+        if self.policy not in POLICIES:
             raise ValueError(
-                f"The policy {self.policy!r} is none of {', '.join(known)}."
+                f"The policy {self.policy!r} is none of {', '.join(POLICIES)}."
             )
         if self.media not in MEDIA:
             raise ValueError(

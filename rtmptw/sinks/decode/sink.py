@@ -15,15 +15,22 @@ from twisted.python.usage import UsageError
 from zope.interface import implementer
 
 from rtmptw._pyav.decoding import Decoded
-from rtmptw._pyav.pictures import parseSize
+from rtmptw._pyav.pictures import ARRAYS, NATIVE, parseSize
 from rtmptw.clock import wallClock
 from rtmptw.delivery import Delivery
 from rtmptw.frames import Frame, FrameKind, StreamInfo
 from rtmptw.interfaces import IFrameSink, IFrameSinkFactory, IHubUser
 from rtmptw.lane import Lane
-from rtmptw.plugins.arguments import numberFrom, splitArguments
+from rtmptw.plugins.arguments import Argument, Arguments, First
 from rtmptw.plugins.sink import FrameSinkFactory
-from rtmptw.sinks.decode.decoding import DecodedFrame, Decoding, Wanted
+from rtmptw.plugins.values import Choice, Number, Text
+from rtmptw.sinks.decode.decoding import (
+    MEDIA,
+    POLICIES,
+    DecodedFrame,
+    Decoding,
+    Wanted,
+)
 from rtmptw.sinks.decode.loop import DecodedFrames
 from rtmptw.sinks.decode.usercode import Caller, DecodedStream, Outcome, UserCode
 from rtmptw.sinks.wording import counted
@@ -36,6 +43,57 @@ __all__ = [
     "DecodedStream",
     "UserCode",
 ]
+
+#: What C{--sink=decode} takes.
+ARGUMENTS = Arguments(
+    "decode sink",
+    Argument(
+        "format",
+        Choice((NATIVE, *ARRAYS)),
+        "PyAV's own frames, or numpy arrays, bgr24 as OpenCV has them",
+        NATIVE,
+    ),
+    Argument(
+        "policy",
+        Choice(POLICIES),
+        "what happens when your code is slower than the stream",
+        POLICIES[0],
+    ),
+    Argument("size", Text("WxH", parseSize), "what pictures are scaled to"),
+    Argument(
+        "fps",
+        Number("pictures a second", 0.001, metavar="N"),
+        "so many a second of media at most",
+    ),
+    Argument(
+        "keyframes",
+        Choice({"0": False, "1": True}),
+        "whether only key frames are decoded",
+        "0",
+    ),
+    Argument(
+        "media",
+        Choice(tuple(MEDIA)),
+        "what a function gets, video unless given; a class has methods for it",
+    ),
+    Argument(
+        "track",
+        Number("", 0, 255, isWhole=True, metavar="N"),
+        "which track of Enhanced RTMP",
+        "0",
+    ),
+    Argument(
+        "onError",
+        Choice({"continue": False, "detach": True}),
+        "whether the next frame follows after an exception in your code, or none",
+        "continue",
+    ),
+    first=First(
+        Text("CALLABLE"),
+        "the name of a function or class",
+        example="decode:package.module.callable",
+    ),
+)
 
 #: An exception in every call is told of once in so many seconds.
 _SAY_AGAIN = 10.0
@@ -277,6 +335,8 @@ class DecodeSinkFactory(FrameSinkFactory):
     Makes sinks that decode and call your code.
     """
 
+    arguments = ARGUMENTS
+
     def __init__(self, code: UserCode, wanted: Wanted, detach: bool = False) -> None:
         """
         @param detach: whether the first exception in your code ends a sink.
@@ -294,7 +354,7 @@ class DecodeSinkFactory(FrameSinkFactory):
 
             --sink=decode:CALLABLE[:format=native|rgb24|bgr24|gray]
                   [:policy=lossless|latest|to-keyframe][:size=WxH][:fps=N]
-                  [:keyframes=1][:media=video|audio|both][:track=N]
+                  [:keyframes=0|1][:media=video|audio|both][:track=N]
                   [:onError=continue|detach]
 
         CALLABLE is package.module.name, found as Python finds modules (PYTHONPATH). A
@@ -307,12 +367,9 @@ class DecodeSinkFactory(FrameSinkFactory):
 
         A frame has image (a picture) or samples (sound), pts in seconds, arrived
         (when it came, by the wall clock), keyframe, track and kind. Pictures and
-        samples are PyAV's own frames (native, the default), or numpy arrays of rgb24,
-        bgr24 (as OpenCV has them) or gray. size scales pictures, fps passes at most so
-        many a second of media, keyframes=1 decodes key frames only, track says which
-        track of Enhanced RTMP.
+        samples are PyAV's own frames, or numpy arrays.
 
-        When your code is slower than the stream, with policy=lossless (the default) it
+        When your code is slower than the stream, with policy=lossless it
         gets every frame and the publisher has to wait; with policy=latest it gets the
         newest picture, and none that has been replaced by then; with
         policy=to-keyframe it gets every frame up to where it is behind by two seconds,
@@ -323,33 +380,30 @@ class DecodeSinkFactory(FrameSinkFactory):
 
         @raise UsageError: with one sentence, if that is not what it is.
         """
-        (key, name), *rest = splitArguments(argstring)
-        if key is not None or not name:
-            raise UsageError(
-                "The decode sink needs to know what to call: "
-                "decode:package.module.callable."
-            )
-        options = _options(rest)
-        detach = options.pop("onError", "continue")
-        if detach not in ("continue", "detach"):
-            raise UsageError(
-                f"The decode sink's onError {detach!r} is neither continue nor detach."
-            )
+        said = ARGUMENTS.read(argstring)
+        name = said["CALLABLE"]
+        media = said["media"]
         try:
             code = UserCode.fromName(name)
             if code.objects is not None:
-                if "media" in options:
+                if media is not None:
                     raise ValueError(
                         f"media= is for functions; the methods of the class {name} say "
                         "what it wants."
                     )
-                options["media"] = code.media()
+                media = code.media()
             wanted = Wanted(
-                **{key: _value(key, value) for key, value in options.items()}
+                said["format"],
+                said["policy"],
+                said["size"],
+                said["fps"] or 0.0,
+                said["keyframes"],
+                media or "video",
+                said["track"],
             )
         except ValueError as error:
             raise UsageError(f"The decode sink: {error}") from None
-        return cls(code, wanted, detach == "detach")
+        return cls(code, wanted, said["onError"])
 
     def setHub(self, hub: object) -> None:
         """
@@ -368,48 +422,3 @@ class DecodeSinkFactory(FrameSinkFactory):
         @return: a new L{DecodeSink}.
         """
         return DecodeSink(self._reactor, self.code, self.wanted, self.detach, self._hub)
-
-
-_OPTIONS = (
-    "format",
-    "policy",
-    "size",
-    "fps",
-    "keyframes",
-    "media",
-    "track",
-    "onError",
-)
-
-
-def _options(arguments: list[tuple[str | None, str]]) -> dict[str, str]:
-    options: dict[str, str] = {}
-    for key, value in arguments:
-        if key is None or key not in _OPTIONS:
-            raise UsageError(
-                f"The decode sink has no option {key or value!r}, only "
-                f"{', '.join(_OPTIONS)}."
-            )
-        if key in options:
-            raise UsageError(f"The decode sink got {key}= twice.")
-        options[key] = value
-    return options
-
-
-def _value(key: str, text: str) -> Any:
-    """
-    @raise UsageError: if it is no such value.
-
-    @raise ValueError: likewise.
-    """
-    if key == "size":
-        return parseSize(text)
-    if key == "fps":
-        return numberFrom("decode", key, text, 0.001)
-    if key == "track":
-        return int(numberFrom("decode", key, text, 0))
-    if key == "keyframes":
-        if text not in ("0", "1"):
-            raise ValueError(f"keyframes is 1 or 0, not {text!r}.")
-        return text == "1"
-    return text

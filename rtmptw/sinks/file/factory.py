@@ -17,7 +17,12 @@ from rtmptw.frames import StreamInfo
 from rtmptw.interfaces import IFrameSinkFactory
 from rtmptw.lane import Lane
 from rtmptw.sinks.file.sink import FileSink
-from rtmptw.sinks.naming import Recording, checkDirectory, parseRecording
+from rtmptw.sinks.naming import (
+    ARGUMENTS,
+    Recording,
+    checkDirectory,
+    parseRecording,
+)
 from rtmptw.sinks.recording.recovery import (
     Progress,
     Recovered,
@@ -38,6 +43,8 @@ class FileSinkFactory:
     """
 
     _log = Logger()
+
+    arguments = ARGUMENTS
 
     def __init__(
         self,
@@ -68,24 +75,19 @@ class FileSinkFactory:
 
             --sink=file[:DIRECTORY][:name=TEMPLATE][:rotate=SECONDS][:maxSize=BYTES]
 
-        DIRECTORY is "recordings" unless given. TEMPLATE is the name of a file in it,
-        with these fields::
+        TEMPLATE is the name of a file in DIRECTORY, with these fields::
 
             {app}     the application       {start}  2026-11-22_23-59-59-123456
             {stream}  the stream            {date}   2026-11-22
             {part}    1, 2, ...             {time}   23-59-59
                                             {epoch}  1795391999
 
-        Times are local. Unless given it is::
+        Times are local. What is unsafe in the name of an application or stream is
+        written as %2F and the like. No file is ever overwritten: the next of the same
+        name gets -2.
 
-            {app}/{stream}/{start}.flv
-
-        What is unsafe in the name of an application or stream is written as %2F and
-        the like. No file is ever overwritten: the next of the same name gets -2.
-
-        With rotate, a new file begins at the first key frame after so many seconds;
-        with maxSize, at the last key frame before so many bytes. No frame is lost
-        or repeated between them.
+        With maxSize, a new file begins at the last key frame before so many bytes. No
+        frame is lost or repeated between two files.
 
         A colon, an equals sign or a backslash in an argument is written with a
         backslash before it::

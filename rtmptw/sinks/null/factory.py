@@ -2,9 +2,8 @@
 The sink that keeps nothing.
 """
 
-from twisted.python.usage import UsageError
-
 from rtmptw.frames import StreamInfo
+from rtmptw.plugins.arguments import Arguments
 from rtmptw.plugins.sink import FrameSinkFactory
 from rtmptw.sinks.null.sink import NullSink
 
@@ -16,6 +15,8 @@ class NullSinkFactory(FrameSinkFactory):
     Makes sinks that count frames and keep nothing.
     """
 
+    arguments = Arguments("null sink")
+
     @classmethod
     def fromString(cls, argstring: str) -> "NullSinkFactory":
         """
@@ -26,8 +27,7 @@ class NullSinkFactory(FrameSinkFactory):
 
         @raise UsageError: if there are arguments.
         """
-        if argstring:
-            raise UsageError(f"The null sink takes no arguments, not {argstring!r}.")
+        cls.arguments.read(argstring)
         return cls()
 
     def buildSink(self, stream: StreamInfo) -> NullSink:

@@ -14,8 +14,9 @@ from twisted.python.usage import UsageError
 from rtmptw.delivery import LOSSLESS, TO_KEYFRAME, Delivery
 from rtmptw.errors import SinkError
 from rtmptw.frames import StreamInfo
-from rtmptw.plugins.arguments import numberFrom
+from rtmptw.plugins.arguments import Argument, Arguments, First, Fragment
 from rtmptw.plugins.sink import FrameSinkFactory
+from rtmptw.plugins.values import Choice, Number, Text, typed
 from rtmptw.sinks.child import (
     FINISH_SECONDS,
     STALL_SECONDS,
@@ -32,6 +33,41 @@ _FORMATS: dict[str, Callable[[], Encoding]] = {
     "annexb": AnnexBEncoding,
 }
 _POLICIES: dict[str, Delivery] = {"to-keyframe": TO_KEYFRAME, "lossless": LOSSLESS}
+
+#: What C{--sink=pipe} takes.
+ARGUMENTS = Arguments(
+    "pipe sink",
+    Argument(
+        "format",
+        Choice(_FORMATS),
+        "what the program reads: FLV with metadata, codec headers and frames from time "
+        "0 on, or the pictures of H.264 or HEVC alone, with start codes",
+        "flv",
+    ),
+    Argument(
+        "policy",
+        Choice(_POLICIES),
+        "whether a program that is slow misses groups of pictures, or makes the "
+        "publisher wait",
+        "to-keyframe",
+    ),
+    Argument(
+        "finish",
+        Number("seconds", 1),
+        "the program has so many to end when the stream has",
+        typed(FINISH_SECONDS),
+    ),
+    Argument(
+        "stall",
+        Number("seconds", 1),
+        "it is killed if it reads nothing for so many",
+        typed(STALL_SECONDS),
+    ),
+    first=First(
+        Text("COMMAND LINE"), "a command line", example="pipe:ffmpeg -i - x.mkv"
+    ),
+    spelling=Fragment(" #"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +94,8 @@ class PipeSinkFactory(FrameSinkFactory):
     Makes sinks that feed a child process each.
     """
 
+    arguments = ARGUMENTS
+
     def __init__(self, options: PipeOptions) -> None:
         """
         @param options: what to run, and how.
@@ -81,13 +119,6 @@ class PipeSinkFactory(FrameSinkFactory):
         Options follow a number sign that begins a word, with ampersands between them::
 
             --sink='pipe:ffmpeg -i - -c copy {name}.mkv #policy=lossless&finish=20'
-
-            format=flv      FLV: metadata, codec headers, frames from time 0 on
-            format=annexb   H.264 or HEVC with start codes: pictures only
-            policy=to-keyframe   a program that is slow misses groups of pictures
-            policy=lossless      it makes the publisher wait
-            finish=5        seconds the program has to end when the stream has
-            stall=30        seconds after which it is killed if it reads nothing
 
         A program that ends while the stream goes on is started again after a second,
         then two, up to 30; it begins with a key frame.
@@ -149,41 +180,15 @@ def parsePipe(argstring: str) -> PipeOptions:
 
     @raise UsageError: with one sentence, if that is not what it is.
     """
-    line, mark, fragment = argstring.rpartition(" #")
-    if not mark:
-        line, fragment = argstring, ""
+    said = ARGUMENTS.read(argstring)
     try:
-        arguments = tuple(shlex.split(line))
+        arguments = tuple(shlex.split(said["COMMAND LINE"]))
     except ValueError as error:
         raise UsageError(
             f"The pipe sink cannot split its command line: {error}."
         ) from None
     if not arguments:
-        raise UsageError(
-            "The pipe sink needs a command line, such as pipe:ffmpeg -i - x.mkv."
-        )
-    said: dict[str, Any] = {}
-    for option in fragment.split("&") if fragment else ():
-        key, _, value = option.partition("=")
-        if key in said or (key == "policy" and "delivery" in said):
-            raise UsageError(f"The pipe sink got {key}= twice.")
-        if key == "format":
-            said[key] = _choose(key, value, _FORMATS)
-        elif key == "policy":
-            said["delivery"] = _choose(key, value, _POLICIES)
-        elif key in ("finish", "stall"):
-            said[key] = numberFrom("pipe", key, value)
-        else:
-            raise UsageError(
-                f"The pipe sink has no option {option!r}, only format=, policy=, "
-                "finish= and stall=."
-            )
-    return PipeOptions(arguments, **said)
-
-
-def _choose(key: str, value: str, choices: dict[str, Any]) -> Any:
-    if value not in choices:
-        raise UsageError(
-            f"The pipe sink's {key} {value!r} is none of {', '.join(choices)}."
-        )
-    return choices[value]
+        raise UsageError("The pipe sink's command line is empty.")
+    return PipeOptions(
+        arguments, said["format"], said["policy"], said["finish"], said["stall"]
+    )

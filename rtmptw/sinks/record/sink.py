@@ -12,7 +12,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.python.usage import UsageError
 from zope.interface import implementer
 
 from rtmptw._pyav.muxing import CONTAINERS, checkFormat
@@ -22,11 +21,19 @@ from rtmptw.delivery import LOSSLESS, Delivery
 from rtmptw.frames import Frame, StreamInfo
 from rtmptw.interfaces import IFrameSink, IFrameSinkFactory
 from rtmptw.lane import Lane
-from rtmptw.plugins.arguments import numberFrom, splitArguments
+from rtmptw.plugins.arguments import Argument, Arguments, First
 from rtmptw.plugins.sink import FrameSinkFactory
+from rtmptw.plugins.values import Choice, Number, Text
 from rtmptw.sinks.child import Children, ChildSink
 from rtmptw.sinks.file.factory import FileSinkFactory
-from rtmptw.sinks.naming import Recording, Template, checkDirectory
+from rtmptw.sinks.naming import (
+    ROTATE,
+    SIZE,
+    Recording,
+    Template,
+    checkDirectory,
+    milliseconds,
+)
 from rtmptw.sinks.record.recorder import (
     COLLECTED,
     HELD_BACK,
@@ -36,11 +43,33 @@ from rtmptw.sinks.record.recorder import (
     partsOf,
     recoverContainer,
 )
+from rtmptw.sinks.send.target import ARGUMENTS as SEND_ARGUMENTS
 from rtmptw.sinks.send.target import Target, parseTarget
 from rtmptw.sinks.wording import counted
 
 #: Frames of no size cost memory, too.
 MAX_FRAMES = 4096
+
+#: What C{--sink=record} takes.
+ARGUMENTS = Arguments(
+    "record sink",
+    Argument("format", Choice(tuple(CONTAINERS)), "the container", "mp4"),
+    Argument(
+        "name",
+        Text("TEMPLATE"),
+        "its name there; {app}/{stream}/{start}.mp4 unless given, or with the suffix "
+        "of another format",
+    ),
+    ROTATE,
+    SIZE,
+    Argument(
+        "fragment",
+        Number("seconds", (COLLECTED + HELD_BACK) / 500),
+        "no more than so many are lost if the server is killed",
+        "1",
+    ),
+    first=First(Text("DIRECTORY"), "the folder of the recordings", "recordings"),
+)
 
 
 @implementer(IFrameSink)
@@ -182,6 +211,8 @@ class RecordSinkFactory:
 
     _log = Logger()
 
+    arguments = ARGUMENTS
+
     def __init__(
         self,
         recording: ContainerRecording,
@@ -207,17 +238,13 @@ class RecordSinkFactory:
             --sink=record[:DIRECTORY][:format=mp4|mkv|ts|flv][:name=TEMPLATE]
                   [:rotate=SECONDS][:maxSize=BYTES][:fragment=SECONDS]
 
-        DIRECTORY is "recordings" unless given, the format is mp4. TEMPLATE is the name
-        of a file in it, as the file sink has it (--help-sink-type=file); unless given
-        it is::
+        TEMPLATE is the name of a file in DIRECTORY, as the file sink has it
+        (--help-sink-type=file).
 
-            {app}/{stream}/{start}.mp4
-
-        An MP4 file is fragmented: if the server is killed, no more than the last
-        second is lost; fragment says another time than 1 second. FLV is written as the
-        file sink does, every message as it came. With rotate, a new
-        file begins at the first key frame after so many seconds; with maxSize, after so
-        many bytes. So it does where a track comes in or changes.
+        An MP4 file is fragmented, for when the server is killed. FLV is written as the
+        file sink does, every message as it came. With maxSize, a new file begins at the
+        first key frame after so many bytes. So it does where a track comes in or
+        changes.
 
         A stream with a codec that the container cannot hold is not recorded, and the
         log says what could hold it.
@@ -284,6 +311,8 @@ class SendSinkFactory(FrameSinkFactory):
     """
     Makes sinks that send streams elsewhere, each by a process of its own.
     """
+
+    arguments = SEND_ARGUMENTS
 
     def __init__(self, target: Target) -> None:
         """
@@ -356,52 +385,20 @@ def asFLV(recording: ContainerRecording) -> Recording:
     )
 
 
-_OPTIONS = ("format", "name", "rotate", "maxSize", "fragment")
-
-
 def parseContainerRecording(argstring: str) -> ContainerRecording:
     """
     Understand the arguments of C{--sink=record}.
 
     @raise UsageError: with one sentence, if that is not what it is.
     """
-    directory = ""
-    said: dict[str, str] = {}
-    for index, (key, value) in enumerate(splitArguments(argstring)):
-        if key is None:
-            if index:
-                raise UsageError(
-                    f"The record sink does not understand {value!r}; "
-                    "a colon in a directory or name is written \\:."
-                )
-            directory = value
-        elif key in said:
-            raise UsageError(f"The record sink got {key}= twice.")
-        elif key not in _OPTIONS:
-            raise UsageError(
-                f"The record sink has no option {key!r}, only {', '.join(_OPTIONS)}."
-            )
-        else:
-            said[key] = value
-    name = said.get("format", "mp4")
-    if name not in CONTAINERS:
-        raise UsageError(
-            f"The record sink's format {name!r} is none of {', '.join(CONTAINERS)}."
-        )
-    if "\0" in directory:
-        raise UsageError(f"The directory {directory!r} has a NUL in it.")
-    least = (COLLECTED + HELD_BACK) / 500
+    said = ARGUMENTS.read(argstring)
+    container = said["format"]
+    name = said["name"] or f"{{app}}/{{stream}}/{{start}}.{container}"
     return ContainerRecording(
-        directory or "recordings",
-        Template(said.get("name", f"{{app}}/{{stream}}/{{start}}.{name}"), f".{name}"),
-        CONTAINERS[name],
-        round(numberFrom("record", "rotate", said["rotate"]) * 1000)
-        if "rotate" in said
-        else 0,
-        int(numberFrom("record", "maxSize", said["maxSize"]))
-        if "maxSize" in said
-        else 0,
-        round(
-            numberFrom("record", "fragment", said.get("fragment", "1"), least) * 1000
-        ),
+        said["DIRECTORY"],
+        Template(name, f".{container}"),
+        CONTAINERS[container],
+        milliseconds(said["rotate"]),
+        said["maxSize"] or 0,
+        milliseconds(said["fragment"]),
     )

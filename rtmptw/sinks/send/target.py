@@ -14,6 +14,8 @@ from twisted.python.usage import UsageError
 
 from rtmptw.delivery import Delivery, Policy
 from rtmptw.frames import StreamInfo
+from rtmptw.plugins.arguments import Argument, Arguments, First, Fragment, Others
+from rtmptw.plugins.values import Text
 from rtmptw.sinks.child import Command
 from rtmptw.sinks.encodings import FLVEncoding
 from rtmptw.sinks.naming import escape
@@ -37,6 +39,19 @@ _BY_SCHEME = {
 _BY_SUFFIX = {".m3u8": "hls", ".mpd": "dash"}
 #: The shortest text that is worth hiding; shorter ones are in every line.
 _MIN_SECRET = 4
+
+#: What C{--sink=send} takes.
+ARGUMENTS = Arguments(
+    "send sink",
+    Argument(
+        "format",
+        Text("NAME"),
+        "FFmpeg's name of the format; what the URL says unless given",
+    ),
+    first=First(Text("URL"), "a URL or a path", example="send:udp://HOST:PORT"),
+    others=Others("OPTION", "an option of FFmpeg's muxer"),
+    spelling=Fragment(),
+)
 
 
 @dataclass(frozen=True)
@@ -111,32 +126,19 @@ def _secrets(url: str, options: Mapping[str, str]) -> list[str]:
 
 def parseTarget(argstring: str) -> Target:
     """
-    Understand C{URL[#format=NAME&OPTION=VALUE...]}.
+    Understand the arguments of C{--sink=send}.
 
     @raise UsageError: with one sentence, if that is not what it is.
     """
-    url, mark, fragment = argstring.rpartition("#")
-    if not mark:
-        url, fragment = argstring, ""
-    if not url or "\0" in url:
-        raise UsageError(
-            "The send sink needs a URL or a path, such as send:udp://HOST:PORT."
-        )
-    options: dict[str, str] = {}
-    for option in fragment.split("&") if fragment else ():
-        key, equals, value = option.partition("=")
-        if not key or not equals or key in options:
-            raise UsageError(
-                f"The send sink's option {key!r} is not one KEY=VALUE after the #."
-            )
-        options[key] = value
+    said = ARGUMENTS.read(argstring)
+    url = said["URL"]
     try:
         scheme = urlsplit(url).scheme if "://" in url else ""
         path = urlsplit(url).path if scheme else url
     except ValueError:
         raise UsageError("The send sink's URL is none.") from None
     container = (
-        options.pop("format", "")
+        said["format"]
         or _BY_SUFFIX.get(os.path.splitext(path)[1])
         or _BY_SCHEME.get(scheme)
     )
@@ -145,4 +147,4 @@ def parseTarget(argstring: str) -> Target:
             f"The send sink cannot tell a format by {_host(url)}; "
             "say #format=NAME with FFmpeg's name of one."
         )
-    return Target(url, container, options)
+    return Target(url, container, said["OPTION"])

@@ -13,7 +13,6 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.python.usage import UsageError
 from zope.interface import implementer
 
 from rtmptw._pyav.decoding import Decoder
@@ -25,9 +24,15 @@ from rtmptw.errors import SinkError
 from rtmptw.frames import CodecHeaders, Frame, FrameKind, StreamInfo
 from rtmptw.interfaces import IFrameSink, IFrameSinkFactory
 from rtmptw.lane import Lane
-from rtmptw.plugins.arguments import numberFrom, splitArguments
+from rtmptw.plugins.arguments import Argument, Arguments, First
 from rtmptw.plugins.sink import FrameSinkFactory
-from rtmptw.sinks.naming import PART_SUFFIX, Template, checkDirectory
+from rtmptw.plugins.values import Choice, Number, Text
+from rtmptw.sinks.naming import (
+    PART_SUFFIX,
+    Template,
+    checkDirectory,
+    milliseconds,
+)
 
 #: Calls of L{SnapshotSink.take} that may wait for one picture.
 MAX_WAITING = 256
@@ -52,6 +57,27 @@ class Snapshots:
     )
     every: int | None = 10_000
     size: tuple[int, int] | None = None
+
+
+#: What C{--sink=snapshot} takes.
+ARGUMENTS = Arguments(
+    "snapshot sink",
+    Argument(
+        "every",
+        Number("seconds", 0),
+        "so many of media are between two pictures, and more until the next key frame",
+        "10",
+    ),
+    Argument("format", Choice(IMAGES), "the kind of image", IMAGES[0]),
+    Argument(
+        "name",
+        Text("TEMPLATE"),
+        "its name there, the suffix may be left out",
+        Snapshots().template.text,
+    ),
+    Argument("size", Text("WxH", parseSize), "what pictures are scaled to"),
+    first=First(Text("DIRECTORY"), "the folder of the pictures", Snapshots().directory),
+)
 
 
 class _Camera:
@@ -309,6 +335,8 @@ class SnapshotSinkFactory(FrameSinkFactory):
     Makes a L{SnapshotSink} for every stream.
     """
 
+    arguments = ARGUMENTS
+
     def __init__(
         self, snapshots: Snapshots, lane: Callable[[Any, str], Lane] = Lane
     ) -> None:
@@ -328,13 +356,10 @@ class SnapshotSinkFactory(FrameSinkFactory):
             --sink=snapshot[:DIRECTORY][:every=SECONDS][:format=jpg|png]
                   [:name=TEMPLATE][:size=WxH]
 
-        DIRECTORY is "snapshots" unless given. A picture is taken of the first key
-        frame, and then of the next one after so many seconds of media, 10 unless given;
-        0 is each key frame. TEMPLATE is the name of a file in DIRECTORY, as the file
-        sink has it (--help-sink-type=file), but a file of the same name is replaced;
-        unless given it is::
-
-            {app}/{stream}.jpg
+        A picture is taken of the first key frame, and then of the next one after so
+        many seconds of media; 0 is each key frame. TEMPLATE is the name of a file in
+        DIRECTORY, as the file sink has it (--help-sink-type=file), but a file of the
+        same name is replaced.
 
         start, date, time and epoch are when the picture was taken and part counts them:
         with one of these in the name, older pictures stay.
@@ -359,49 +384,16 @@ class SnapshotSinkFactory(FrameSinkFactory):
         return SnapshotSink(self._reactor, self.snapshots, self._lane)
 
 
-_OPTIONS = ("every", "format", "name", "size")
-
-
 def parseSnapshots(argstring: str) -> Snapshots:
     """
-    Understand what follows C{--sink=snapshot:}.
+    Understand the arguments of C{--sink=snapshot}.
 
     @raise UsageError: with one sentence, if that is not what it is.
     """
-    default = Snapshots()
-    directory = default.directory
-    values: dict[str, str] = {}
-    for index, (key, value) in enumerate(splitArguments(argstring)):
-        if key is None:
-            if index:
-                raise UsageError(
-                    f"The snapshot sink does not understand {value!r}; "
-                    "a colon in a directory or name is written \\:."
-                )
-            directory = value or directory
-        elif key not in _OPTIONS:
-            raise UsageError(
-                f"The snapshot sink has no option {key!r}, only {', '.join(_OPTIONS)}."
-            )
-        elif key in values:
-            raise UsageError(f"The snapshot sink got {key}= twice.")
-        else:
-            values[key] = value
-    if "\0" in directory:
-        raise UsageError(f"The directory {directory!r} has a NUL in it.")
-    kind = values.get("format", IMAGES[0])
-    if kind not in IMAGES:
-        raise UsageError(
-            f"The snapshot sink's format {kind!r} is none of {', '.join(IMAGES)}."
-        )
-    every = default.every
-    if "every" in values:
-        every = round(numberFrom("snapshot", "every", values["every"], 0) * 1000)
-    size = None
-    if "size" in values:
-        try:
-            size = parseSize(values["size"])
-        except ValueError as error:
-            raise UsageError(f"The snapshot sink: {error}") from None
-    name = values.get("name", default.template.text)
-    return Snapshots(directory, Template(name, f".{kind}"), every, size)
+    said = ARGUMENTS.read(argstring)
+    return Snapshots(
+        said["DIRECTORY"],
+        Template(said["name"], f".{said['format']}"),
+        milliseconds(said["every"]),
+        said["size"],
+    )

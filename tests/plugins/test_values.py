@@ -1,0 +1,100 @@
+"""
+Tests for L{rtmptw.plugins.values}.
+"""
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from rtmptw.plugins.values import Choice, Kind, Number, Switch, Text, typed
+
+
+class ValueTests(SynchronousTestCase):
+    """
+    What people type, and what TOML makes of numbers and booleans.
+    """
+
+    def assertRefused(self, kind: Kind, said: Any, sentence: str) -> None:
+        """
+        It ends a sentence.
+        """
+        error = self.assertRaises(ValueError, kind, said)
+        self.assertEqual(str(error), sentence)
+
+    def test_numbers(self) -> None:
+        """
+        Within their bounds, both of which are allowed.
+        """
+        kind = Number("seconds", 0.5, 60)
+        for said, value in ((60, 60.0), ("0.5", 0.5), (1.5, 1.5), ("1e1", 10.0)):
+            self.assertEqual(kind(said), value)
+            self.assertIsInstance(kind(said), float)
+        for said in ("0.49", "60.01", "nan", "inf", "x", "", True, None, [1], 61):
+            self.assertRefused(
+                kind, said, f"{said!r} is no number of seconds from 0.5 to 60"
+            )
+        self.assertEqual((kind.metavar, kind.bounds), ("SECONDS", "from 0.5 to 60"))
+
+    def test_wholeNumbers(self) -> None:
+        """
+        Are C{int}, however they are written.
+        """
+        kind = Number("bytes", 1, isWhole=True)
+        for said, value in (("1", 1), (5, 5), ("1e9", 10**9), (2.0, 2)):
+            self.assertEqual(kind(said), value)
+            self.assertIsInstance(kind(said), int)
+        for said in ("0", "1.5", 1.5, "inf", 10**15 + 1):
+            self.assertRefused(
+                kind, said, f"{said!r} is no whole number of bytes from 1 on"
+            )
+        self.assertRefused(
+            Number("", 0, 255, isWhole=True, metavar="N"),
+            "256",
+            "'256' is no whole number from 0 to 255",
+        )
+
+    def test_choices(self) -> None:
+        """
+        Words that stand for themselves, or for something else.
+        """
+        kind = Choice(("jpg", "png"))
+        self.assertEqual(kind("png"), "png")
+        self.assertEqual(kind.metavar, "jpg|png")
+        self.assertRefused(kind, "gif", "'gif' is none of jpg, png")
+        self.assertRefused(kind, 1, "1 is none of jpg, png")
+        self.assertIs(Choice({"0": False, "1": True})("1"), True)
+
+    def test_switches(self) -> None:
+        """
+        A boolean of a file will do.
+        """
+        kind = Switch()
+        self.assertEqual([kind(x) for x in ("on", "off")], [True, False])
+        self.assertEqual([kind(x) for x in (True, False)], [True, False])
+        for said in ("yes", 1):
+            self.assertRefused(kind, said, f"{said!r} is none of on, off")
+
+    def test_texts(self) -> None:
+        """
+        Are not empty, and may be read as something.
+        """
+        self.assertEqual(Text("FILE")("/x"), "/x")
+        self.assertEqual(Text("HEX", lambda text: int(text, 16))("ff"), 255)
+        self.assertRefused(Text("FILE"), "", "'' is no FILE")
+        self.assertRefused(Text("FILE"), 5, "5 is no FILE")
+        self.assertRefused(Text("FILE"), "a\0", "'a\\x00' has a NUL in it")
+
+    def test_typed(self) -> None:
+        """
+        What to type for a value.
+        """
+        for value, text in (
+            (True, "on"),
+            (False, "off"),
+            (2.0, "2"),
+            (2.5, "2.5"),
+            (16777216.0, "16777216"),
+            (16777216, "16777216"),
+            ("x", "x"),
+        ):
+            self.assertEqual(typed(value), text)
