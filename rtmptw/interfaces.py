@@ -2,12 +2,13 @@
 The contracts between rtmptw and the parts that plug into it.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
+    from twisted.application.service import IService
     from twisted.internet.defer import Deferred
 
     from rtmptw.delivery import Delivery
@@ -183,6 +184,61 @@ class IFrameSource(Interface):
     def sourceReplaced(reason: str) -> None:
         """
         Another source has taken the stream over, or the stream was ended: close.
+        """
+
+
+class IFrameSourceFactory(Interface):
+    """
+    Makes the source of one C{--source} or C{--pull} option.
+    """
+
+    stream: str = Attribute(
+        """
+        The public name of the stream that it publishes; empty if it is known only
+        later, or there are several.
+        """
+    )
+
+    def buildSource(hub: Any, reactor: Any) -> "IService":
+        """
+        Called once, when the server is made.
+
+        @param hub: the L{StreamHub<rtmptw.hub.hub.StreamHub>} to publish in.
+        @param reactor: to take time, threads and sockets from.
+        @return: what publishes. It is started when the sinks have started, and stopped
+            before they end. Its C{startService} may raise C{SinkError}, with a sentence
+            for the operator: the server then does not start.
+        """
+
+
+class IFrameSourcePlugin(Interface):
+    """
+    What a Twisted plugin provides, beside L{twisted.plugin.IPlugin}, to offer a source
+    on the command line.
+    """
+
+    sourceType: str = Attribute("The word that selects it: C{--source=TYPE}.")
+
+    schemes: tuple[str, ...] = Attribute(
+        """
+        The schemes of URLs that C{--pull} is to give to it, in small letters; C{"*"}
+        for all that nobody else takes. It must understand the arguments
+        C{URL#as=APP/NAME&demand=1}; L{rtmptw.sources.naming} has both.
+        """
+    )
+
+    argumentFormat: str = Attribute(
+        "One line that shows what follows the word: C{:URL[#as=APP/NAME]}."
+    )
+
+    sourceHelp: str = Attribute("What C{--help-source-type=TYPE} prints.")
+
+    def sourceFor(argstring: str) -> IFrameSourceFactory:
+        """
+        @param argstring: all that follows the colon of C{--source=TYPE:...}; empty
+            if there was none.
+
+        @raise UsageError: with one sentence, if the arguments are not understood.
         """
 
 

@@ -1,17 +1,14 @@
 """
-Plays streams from other servers, and publishes them here.
+Plays streams from other RTMP servers, and publishes them here.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
-from urllib.parse import urlsplit
+from typing import Any, ClassVar
 
-from twisted.application.service import IService
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
-from twisted.python.reflect import namedAny
 from twisted.python.usage import UsageError
 from zope.interface import implementer
 
@@ -19,108 +16,94 @@ from rtmptw.errors import NotAllowed
 from rtmptw.frames import Frame, publicName
 from rtmptw.hub.hub import StreamHub
 from rtmptw.hub.stream import Stream
-from rtmptw.rtmp.url import DEFAULT_PORTS, RTMPTarget
+from rtmptw.interfaces import IFrameSourceFactory
+from rtmptw.plugins.arguments import Argument, Arguments, First, Fragment
+from rtmptw.plugins.values import Text
+from rtmptw.rtmp.url import RTMPTarget
 from rtmptw.rtmpclient.endpoint import checkTLS, clientEndpoint, trustRootFrom
 from rtmptw.rtmpclient.protocol import RTMPClientProtocol
 from rtmptw.rtmpclient.reconnector import IReconnectorUser, Reconnector
+from rtmptw.sources.naming import DEMAND, NAME, nameThere
 from rtmptw.sources.pulling import Pulling
 
 #: Seconds for our farewell at the end.
 END_TIMEOUT = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Pull:
-    """
-    A stream to pull: what one option of the command line says.
+#: What C{--source=rtmp} takes.
+ARGUMENTS = Arguments(
+    "rtmp source",
+    NAME,
+    DEMAND,
+    Argument(
+        "ca", Text("FILE"), "trust the certificates in this PEM file, for rtmps://"
+    ),
+    first=First(Text("URL"), "a URL", example="rtmp:rtmp://HOST/APP/NAME"),
+    spelling=Fragment(),
+)
 
-    @ivar url: where from; for rtmps perhaps with C{#ca=FILE}, for what has an end with
-        C{#loop=1}.
+
+@implementer(IFrameSourceFactory)
+@dataclass(frozen=True, slots=True)
+class RTMPPullFactory:
+    """
+    Makes the source that plays one stream from a server.
+
+    @cvar arguments: those of the command line.
+    @ivar url: where from.
     @ivar app: the application of its name here.
     @ivar name: its name there.
     @ivar onDemand: whether only while somebody wants to see it.
+    @ivar ca: a file with the certificates to trust; empty for the system's.
     """
+
+    arguments: ClassVar[Arguments] = ARGUMENTS
 
     url: str
     app: str
     name: str
     onDemand: bool = False
+    ca: str = ""
 
     @classmethod
-    def fromString(cls, text: str, onDemand: bool = False) -> "Pull":
+    def fromString(cls, argstring: str) -> "RTMPPullFactory":
         """
-        Read C{URL[=APP/NAME]} or C{URL#as=APP/NAME}; without a name, the stream is
-        called here what it is called there. In a URL with a query each C{=} belongs to
-        the query, so there only the second form will do.
+        Play a stream from another RTMP server and publish it here::
 
-        @raise UsageError: with one sentence.
-        """
-        url, _, fragment = text.partition("#")
-        local, others = "", []
-        for option in fragment.split("&") if fragment else []:
-            if option.startswith("as="):
-                local = option.removeprefix("as=")
-            else:
-                others.append(option)
-        if not local and "?" not in url:
-            url, _, local = url.partition("=")
-        isRTMP = url.partition("://")[0].lower() in DEFAULT_PORTS
-        if not local:
-            local = _nameIn(url, isRTMP)
-        app, _, name = local.strip("/").rpartition("/")
-        if not app or not name or "//" in local:
-            raise UsageError(
-                f"A stream that is pulled needs a name here such as live/cam, not "
-                f"{local!r}: URL=APP/NAME, or URL#as=APP/NAME."
-            )
-        for option in others:
-            isCA = option.startswith("ca=") and url.lower().startswith("rtmps:")
-            if not isCA and (isRTMP or option != "loop=1"):
-                raise UsageError(
-                    f"The option {option} is not one of as=APP/NAME and, for rtmps://, "
-                    "ca=FILE, or, for a file, loop=1."
-                )
-        if isRTMP:
-            _targetOf(url)
-        pulled = "#".join([url, *others[-1:]])
-        return cls(pulled, app, name, onDemand)
+            --source=rtmp:rtmp://HOST[:PORT]/APP/NAME
+            --source='rtmp:rtmps://HOST/APP/NAME#as=live/cam&demand=1'
 
-    def service(self, hub: StreamHub, reactor: Any) -> IService:
+        --pull=URL and --pull-on-demand=URL are short for that. What is lost, or not
+        there yet, is tried again after 1 to 30 seconds.
+
+        @raise UsageError: with one sentence, if the arguments are not understood.
         """
-        @return: what pulls it: for rtmp and rtmps an L{RTMPPull}, for all else
-            L{rtmptw.sources.media.MediaPull<rtmptw.sources.media>}.
+        said = ARGUMENTS.read(argstring)
+        url = said["URL"]
+        try:
+            target = RTMPTarget.fromURL(url)
+        except ValueError as error:
+            raise UsageError(f"A stream to pull needs a URL: {error}.") from error
+        if said["ca"] and target.scheme != "rtmps":
+            raise UsageError("The rtmp source's ca=FILE is for rtmps:// only.")
+        there = publicName(target.app, target.stream.partition("?")[0])
+        app, name = said["as"] or nameThere(there)
+        return cls(url, app, name, said["demand"], said["ca"] or "")
+
+    @property
+    def stream(self) -> str:
         """
-        scheme = self.url.partition("://")[0].lower()
-        make: Any = (
-            RTMPPull
-            if scheme in DEFAULT_PORTS
-            else namedAny("rtmptw.sources.media.MediaPull")
+        Its public name here.
+        """
+        return publicName(self.app, self.name)
+
+    def buildSource(self, hub: StreamHub, reactor: Any) -> "RTMPPull":
+        """
+        @return: a new L{RTMPPull}.
+        """
+        return RTMPPull(
+            hub, reactor, self.url, self.app, self.name, self.onDemand, self.ca
         )
-        return cast(
-            IService,
-            make(hub, reactor, self.url, self.app, self.name, self.onDemand),
-        )
-
-
-def _nameIn(url: str, isRTMP: bool) -> str:
-    """
-    @return: what the stream is called there.
-    """
-    if isRTMP:
-        target = _targetOf(url)
-        return publicName(target.app, target.stream.partition("?")[0])
-    try:
-        path = urlsplit(url).path
-    except ValueError:
-        return ""
-    return "/".join([part for part in path.split("/") if part][-2:])
-
-
-def _targetOf(url: str) -> RTMPTarget:
-    try:
-        return RTMPTarget.fromURL(url)
-    except ValueError as error:
-        raise UsageError(f"A stream to pull needs a URL: {error}.") from error
 
 
 @implementer(IReconnectorUser)
@@ -142,23 +125,24 @@ class RTMPPull(Pulling):
         app: str,
         name: str,
         onDemand: bool = False,
+        ca: str = "",
         endpointFor: Callable[[Any, RTMPTarget, Any], IStreamClientEndpoint] = (
             clientEndpoint
         ),
     ) -> None:
         """
-        @param url: where from; C{#ca=FILE} names the certificates to trust.
+        @param url: where from.
         @param app: the application of its name here.
         @param name: its name there.
         @param onDemand: whether to wait until somebody wants to see it.
+        @param ca: a file with the certificates to trust; empty for the system's.
         @param endpointFor: called with the reactor, the target and the certificates to
             trust.
 
         @raise ValueError: if the URL is none of RTMP.
         """
-        url, _, option = url.partition("#")
         self._target = RTMPTarget.fromURL(url)
-        self._ca = option.removeprefix("ca=")
+        self._ca = ca
         super().__init__(hub, reactor, app, name, onDemand)
         self._endpointFor = endpointFor
         self._trustRoot: Any = None

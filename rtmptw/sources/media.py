@@ -12,8 +12,9 @@ import random
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from twisted.internet.defer import Deferred, succeed
@@ -22,6 +23,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from rtmptw.backoff import Backoff
 from rtmptw.errors import NotAllowed, RemoteProtocolError
@@ -29,6 +31,10 @@ from rtmptw.flv.body import frameFromMessage
 from rtmptw.flv.file import TagReader
 from rtmptw.frames import Frame, FrameKind, publicName
 from rtmptw.hub.hub import StreamHub
+from rtmptw.interfaces import IFrameSourceFactory
+from rtmptw.plugins.arguments import Argument, Arguments, First, Fragment
+from rtmptw.plugins.values import Choice, Text
+from rtmptw.sources.naming import DEMAND, NAME, nameThere
 from rtmptw.sources.pulling import Pulling
 
 #: Up to so much of the wait is added by chance, so that not all come at once.
@@ -44,6 +50,92 @@ MAX_LINES = 5
 
 #: The exit status of L{rtmptw._pyav.demuxing} for what has come to its end.
 FINISHED = 0
+
+#: What C{--source=media} takes.
+ARGUMENTS = Arguments(
+    "media source",
+    NAME,
+    DEMAND,
+    Argument(
+        "loop",
+        Choice({"0": False, "1": True}),
+        "whether a file begins again at its end",
+        "0",
+    ),
+    first=First(
+        Text("URL"), "a URL or the path of a file", example="media:rtsp://HOST/APP/NAME"
+    ),
+    spelling=Fragment(),
+)
+
+
+@implementer(IFrameSourceFactory)
+@dataclass(frozen=True, slots=True)
+class MediaPullFactory:
+    """
+    Makes the source that publishes what FFmpeg reads.
+
+    @cvar arguments: those of the command line.
+    @ivar url: a URL or the path of a file.
+    @ivar app: the application of its name here.
+    @ivar name: its name there.
+    @ivar onDemand: whether only while somebody wants to see it.
+    @ivar loop: whether what has an end begins again there.
+    """
+
+    arguments: ClassVar[Arguments] = ARGUMENTS
+
+    url: str
+    app: str
+    name: str
+    onDemand: bool = False
+    loop: bool = False
+
+    @classmethod
+    def fromString(cls, argstring: str) -> "MediaPullFactory":
+        """
+        Publish here whatever FFmpeg reads, without transcoding::
+
+            --source=media:rtsp://HOST/APP/NAME
+            --source='media:film.mp4#as=live/film&loop=1'
+
+        --pull=URL and --pull-on-demand=URL are short for that. A file is published in
+        real time. What is live is tried again when it ends, after 1 to 30 seconds.
+
+        @raise UsageError: with one sentence, if the arguments are not understood.
+        """
+        said = ARGUMENTS.read(argstring)
+        url = said["URL"]
+        app, name = said["as"] or _nameIn(url)
+        return cls(url, app, name, said["demand"], said["loop"])
+
+    @property
+    def stream(self) -> str:
+        """
+        Its public name here.
+        """
+        return publicName(self.app, self.name)
+
+    def buildSource(self, hub: StreamHub, reactor: Any) -> "MediaPull":
+        """
+        @return: a new L{MediaPull}.
+        """
+        return MediaPull(
+            hub, reactor, self.url, self.app, self.name, self.onDemand, self.loop
+        )
+
+
+def _nameIn(url: str) -> tuple[str, str]:
+    """
+    @return: what the stream is called there: the last two parts of the path.
+
+    @raise UsageError: if that is no name.
+    """
+    try:
+        path = urlsplit(url).path
+    except ValueError:
+        path = ""
+    return nameThere("/".join([part for part in path.split("/") if part][-2:]))
 
 
 class MediaPull(Pulling):
@@ -65,25 +157,19 @@ class MediaPull(Pulling):
         app: str,
         name: str,
         onDemand: bool = False,
+        loop: bool = False,
         random: Callable[[], float] = random.random,
     ) -> None:
         """
-        @param url: what PyAV opens: a URL or the path of a file; with C{#loop=1} what
-            has an end begins again there.
+        @param url: what PyAV opens: a URL or the path of a file.
         @param app: the application of its name here.
         @param name: its name there.
         @param onDemand: whether to wait until somebody wants to see it.
+        @param loop: whether what has an end begins again there.
         @param random: gives numbers from 0 to 1.
-
-        @raise ValueError: if another option follows the C{#}.
         """
-        self._url, _, option = url.partition("#")
-        if option not in ("", "loop=1"):
-            raise ValueError(
-                f"the option {option} is not loop=1, which begins a file again at its "
-                "end"
-            )
-        self._loop = option == "loop=1"
+        self._url = url
+        self._loop = loop
         super().__init__(hub, reactor, app, name, onDemand)
         self._backoff = Backoff(random, 1.0, 1 + JITTER)
         self.peer = _shown(self._url)

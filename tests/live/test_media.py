@@ -304,7 +304,7 @@ async def test_stop(serve: Serve, tmp_path: Path) -> None:
     """
     path = remux(encode(LONG), tmp_path / "film.mp4")
     server = await serve()
-    service = pull(server, f"{path}#loop=1")
+    service = pull(server, str(path), loop=True)
     await server.until(lambda: server.received() > 20)
     pid = service.pid
     assert pid is not None and state(pid)
@@ -322,7 +322,7 @@ async def test_loop(serve: Serve, tmp_path: Path) -> None:
     media = Media(frames=25)
     path = remux(encode(media), tmp_path / "film.mp4")
     server = await serve()
-    service = pull(server, f"{path}#loop=1")
+    service = pull(server, str(path), loop=True)
     wanted = [
         tag
         for tag in mediaTags(Path(encode(media)))

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import pytest_twisted
 
-from rtmptw.rtmpclient.pull import Pull, RTMPPull
+from rtmptw.plugins.registry import pullFactory
+from rtmptw.rtmpclient.pull import RTMPPull
 from tests.live.harness import LiveServer, Publisher
 from tests.live.media import (
     AUDIO,
@@ -33,7 +34,7 @@ def pullInto(server: LiveServer, text: str, onDemand: bool = False) -> RTMPPull:
     """
     @return: a pull that has been started.
     """
-    pull = Pull.fromString(text, onDemand).service(server.hub, server.reactor)
+    pull = pullFactory(text, onDemand).buildSource(server.hub, server.reactor)
     assert isinstance(pull, RTMPPull)
     pull.startService()
     return pull

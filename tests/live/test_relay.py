@@ -21,8 +21,9 @@ from rtmptw.app.options import Options
 from rtmptw.errors import NotAllowed
 from rtmptw.flv.file import Tag
 from rtmptw.interfaces import IStreamAuthorizer, PlayPermit, PublishPermit
+from rtmptw.plugins.registry import pullFactory
 from rtmptw.rtmp.events import PlayRequested, PublishRequested
-from rtmptw.rtmpclient.pull import Pull, RTMPPull
+from rtmptw.rtmpclient.pull import RTMPPull
 from rtmptw.rtmpclient.relay import RelaySink, RelaySinkFactory
 from tests.live.harness import ROOT, LiveServer, Publisher
 from tests.live.media import (
@@ -410,7 +411,7 @@ async def test_chain(serve: Serve, nginx: StartNginx, tmp_path: Path) -> None:
     last = await serve()
     player = Player(last, "rtmpdump", tmp_path / "played.flv", "pulled")
     await last.until(lambda: last.hub.awaited == {"live/pulled": 1})
-    pull = Pull.fromString(middle.url("live/there") + "=live/pulled").service(
+    pull = pullFactory(middle.url("live/there") + "=live/pulled").buildSource(
         last.hub, last.reactor
     )
     assert isinstance(pull, RTMPPull)

@@ -2,14 +2,11 @@
 Tests of pulls.
 """
 
-import sys
 import tempfile
 from pathlib import Path
-from types import ModuleType
 from typing import Any
-from unittest import mock
 
-from twisted.application.service import IService, Service
+from twisted.application.service import IService
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.python.usage import UsageError
@@ -21,10 +18,12 @@ from rtmptw.app.service import RTMPService
 from rtmptw.delivery import Delivery, Policy
 from rtmptw.errors import SinkError
 from rtmptw.hub.hub import STALE_SECONDS, StreamHub
-from rtmptw.interfaces import IDemanded, IFrameSource
+from rtmptw.interfaces import IDemanded, IFrameSource, IFrameSourceFactory
+from rtmptw.plugins.registry import pullFactory, sourceFactory
 from rtmptw.rtmp.patience import SILENCE_TIMEOUT
-from rtmptw.rtmpclient.pull import END_TIMEOUT, Pull, RTMPPull
+from rtmptw.rtmpclient.pull import END_TIMEOUT, RTMPPull, RTMPPullFactory
 from rtmptw.rtmpclient.reconnector import IReconnectorUser
+from rtmptw.sources.media import MediaPull, MediaPullFactory
 from rtmptw.sources.pulling import LINGER_ON_DEMAND
 from rtmptw.testing import RecordingSink, makeFrames, videoFrame
 from tests.hub.test_hub import SinkFactory, Source
@@ -54,7 +53,9 @@ class PullTestCase(SynchronousTestCase):
             "live",
             "cam",
             onDemand,
-            lambda reactor, target, trustRoot: self.endpoint.forTarget(target),
+            endpointFor=lambda reactor, target, trustRoot: self.endpoint.forTarget(
+                target
+            ),
         )
         self.pull.startService()
         return self.pull
@@ -372,19 +373,45 @@ class OptionsTests(SynchronousTestCase):
         """
         URLs, with and without a name here.
         """
+        for text, url, name, ca in (
+            (URL, URL, "live/there", ""),
+            (f"{URL}?token=a=b/c", f"{URL}?token=a=b/c", "live/there", ""),
+            (f"{URL}=here/a/b", URL, "here/a/b", ""),
+            (f"{URL}=here/a&b", URL, "here/a&b", ""),
+            (f"{URL}=/here/cam/", URL, "here/cam", ""),
+            (f"{URL}?token=a=b#as=here/cam", f"{URL}?token=a=b", "here/cam", ""),
+            (f"{URL}#as=here/a#b", URL, "here/a#b", ""),
+            ("rtmps://h/a/b=x/y#ca=/x", "rtmps://h/a/b", "x/y", "/x"),
+            ("rtmps://h/a/b#ca=/x&as=x/y", "rtmps://h/a/b", "x/y", "/x"),
+            ("RTMPS://h/a/b#ca=/x", "RTMPS://h/a/b", "a/b", "/x"),
+        ):
+            pull = pullFactory(text)
+            assert isinstance(pull, RTMPPullFactory)
+            self.assertEqual((pull.url, pull.stream, pull.ca), (url, name, ca))
+            self.assertFalse(pull.onDemand)
         for text, url, name in (
-            (URL, URL, "live/there"),
-            (f"{URL}?token=a=b/c", f"{URL}?token=a=b/c", "live/there"),
-            (f"{URL}=here/a/b", URL, "here/a/b"),
-            (f"{URL}?token=a=b#as=here/cam", f"{URL}?token=a=b", "here/cam"),
-            ("rtmps://h/a/b=x/y#ca=/x", "rtmps://h/a/b#ca=/x", "x/y"),
-            ("rtmps://h/a/b#ca=/x&as=x/y", "rtmps://h/a/b#ca=/x", "x/y"),
             ("http://h/live/cam.flv=live/cam", "http://h/live/cam.flv", "live/cam"),
             ("http://h/x/live/cam", "http://h/x/live/cam", "live/cam"),
         ):
-            pull = Pull.fromString(text)
-            self.assertEqual((pull.url, f"{pull.app}/{pull.name}"), (url, name))
-            self.assertFalse(pull.onDemand)
+            media = pullFactory(text)
+            assert isinstance(media, MediaPullFactory)
+            self.assertEqual((media.url, media.stream), (url, name))
+            self.assertFalse(media.onDemand)
+
+    def test_source(self) -> None:
+        """
+        C{--source=rtmp:...} says the same.
+        """
+        self.assertEqual(
+            sourceFactory("rtmp:rtmps://h/a/b#as=x/y&demand=1&ca=/x"),
+            RTMPPullFactory("rtmps://h/a/b", "x", "y", True, "/x"),
+        )
+        self.assertEqual(
+            sourceFactory(f"rtmp:{URL}"), RTMPPullFactory(URL, "live", "there")
+        )
+        self.assertTrue(verifyObject(IFrameSourceFactory, pullFactory(URL)))
+        error = self.assertRaises(UsageError, sourceFactory, "rtmp:")
+        self.assertIn("rtmp:rtmp://HOST/APP/NAME", str(error))
 
     def test_bad(self) -> None:
         """
@@ -398,11 +425,14 @@ class OptionsTests(SynchronousTestCase):
             (f"{URL}=here//there", "URL=APP/NAME"),
             (f"{URL}#ca=/x", "rtmps://"),
             (f"{URL}#nonsense", "nonsense"),
+            (f"{URL}#loop=1", "as=APP/NAME, demand=0|1, ca=FILE"),
+            ("http://h/live/cam#ca=/x", "as=APP/NAME, demand=0|1, loop=0|1"),
+            (f"{URL}#as=a/b&as=c/d", "twice"),
             ("srt://h:9000", "URL=APP/NAME"),
             ("http://[h/live/cam", "URL=APP/NAME"),
         ):
             with self.assertRaises(UsageError) as caught:
-                Pull.fromString(text)
+                pullFactory(text)
             sentence = str(caught.exception)
             self.assertIn(words, sentence)
             self.assertTrue(sentence.endswith((".", "APP/NAME.")), sentence)
@@ -410,27 +440,21 @@ class OptionsTests(SynchronousTestCase):
 
     def test_service(self) -> None:
         """
-        RTMP is ours, all else PyAV's.
+        RTMP is ours, all else FFmpeg's.
         """
         clock = Clock()
         hub = StreamHub(clock)
-        pull = Pull.fromString(f"{URL}=a/b", onDemand=True).service(hub, clock)
+        pull = pullFactory(f"{URL}=a/b", onDemand=True).buildSource(hub, clock)
         assert isinstance(pull, RTMPPull)
         self.assertEqual(pull.what, "a/b: pull from")
-        made: list[Any] = []
-
-        class MediaPull(Service):
-            def __init__(self, *arguments: Any) -> None:
-                made.extend(arguments)
-
-        module = ModuleType("rtmptw.sources.media")
-        module.MediaPull = MediaPull  # type: ignore[attr-defined]
-        with (
-            mock.patch.dict(sys.modules, {"rtmptw.sources.media": module}),
-            mock.patch("rtmptw.sources.media", module, create=True),
-        ):
-            Pull.fromString("http://h/live/cam", onDemand=True).service(hub, clock)
-        self.assertEqual(made, [hub, clock, "http://h/live/cam", "live", "cam", True])
+        media = pullFactory("http://u:p@h/live/cam", True).buildSource(hub, clock)
+        assert isinstance(media, MediaPull)
+        self.assertEqual(media.peer, "http://h/live/cam")
+        # Neither does anything before it is asked for.
+        for service in (pull, media):
+            service.startService()
+        self.assertEqual(set(hub._demands), {"a/b", "live/cam"})
+        self.assertEqual(clock.getDelayedCalls(), [])
 
     def configured(self, *arguments: str) -> Any:
         options = Options()
@@ -445,11 +469,11 @@ class OptionsTests(SynchronousTestCase):
             f"--pull={URL}", "--pull=rtmp://h/x/y", f"--pull-on-demand={URL}=a/b"
         )
         self.assertEqual(
-            config.pulls,
+            config.sources,
             (
-                Pull(URL, "live", "there"),
-                Pull("rtmp://h/x/y", "x", "y"),
-                Pull(URL, "a", "b", True),
+                RTMPPullFactory(URL, "live", "there"),
+                RTMPPullFactory("rtmp://h/x/y", "x", "y"),
+                RTMPPullFactory(URL, "a", "b", True),
             ),
         )
         with tempfile.TemporaryDirectory() as folder:
@@ -457,9 +481,13 @@ class OptionsTests(SynchronousTestCase):
             path.write_text(f'pull = "{URL}"\npull-on-demand = ["{URL}=a/b"]\n')
             config = self.configured(f"--config={path}")
         self.assertEqual(
-            config.pulls, (Pull(URL, "live", "there"), Pull(URL, "a", "b", True))
+            config.sources,
+            (
+                RTMPPullFactory(URL, "live", "there"),
+                RTMPPullFactory(URL, "a", "b", True),
+            ),
         )
-        self.assertEqual(self.configured().pulls, ())
+        self.assertEqual(self.configured().sources, ())
 
     def test_badCommandLine(self) -> None:
         """
@@ -469,6 +497,10 @@ class OptionsTests(SynchronousTestCase):
             (
                 [f"--pull={URL}", f"--pull-on-demand={URL}"],
                 "live/there is pulled twice",
+            ),
+            (
+                [f"--source=rtmp:{URL}#as=a/b", f"--pull={URL}=a/b"],
+                "a/b is pulled twice",
             ),
             (["--pull=nonsense"], "URL=APP/NAME"),
         ):
@@ -490,7 +522,7 @@ class OptionsTests(SynchronousTestCase):
         Are read when the service starts.
         """
         clock = Clock()
-        pull = Pull.fromString("rtmps://h/a/b#ca=/nowhere/at/all").service(
+        pull = pullFactory("rtmps://h/a/b#ca=/nowhere/at/all").buildSource(
             StreamHub(clock), clock
         )
         with self.assertRaises(SinkError):

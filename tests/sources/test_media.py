@@ -22,8 +22,13 @@ from rtmptw.flv import file as flvfile
 from rtmptw.frames import Frame
 from rtmptw.hub.hub import StreamHub
 from rtmptw.interfaces import IDemanded, IFrameSource
-from rtmptw.rtmpclient.pull import Pull
-from rtmptw.sources.media import END_TIMEOUT, MAX_LINES, MediaPull
+from rtmptw.plugins.registry import pullFactory, sourceFactory
+from rtmptw.sources.media import (
+    END_TIMEOUT,
+    MAX_LINES,
+    MediaPull,
+    MediaPullFactory,
+)
 from rtmptw.sources.pulling import LINGER_ON_DEMAND
 from rtmptw.testing import RecordingSink, makeFrames
 from tests.hub.test_hub import SinkFactory, Source
@@ -188,20 +193,6 @@ class MediaPullTests(MediaPullTestCase):
                 "live/cam: pull from rtsp://camera/1: no answer; it is tried again, "
                 "after 1 s at first, then up to 30"
             ],
-        )
-
-    def test_options(self) -> None:
-        """
-        One there is; others are none.
-        """
-        self.pull("film.mp4#loop=1")
-        self.assertEqual(
-            json.loads(self.process.order), {"url": "film.mp4", "loop": True}
-        )
-        error = self.assertRaises(ValueError, self.pull, "film.mp4#lop=1")
-        self.assertEqual(
-            str(error),
-            "the option lop=1 is not loop=1, which begins a file again at its end",
         )
 
     def test_frames(self) -> None:
@@ -485,12 +476,54 @@ class PullOptionTests(SynchronousTestCase):
         The option reaches whom it is for; RTMP has no such thing.
         """
         reactor = Reactor()
-        pull = Pull.fromString("film.mp4=live/film#loop=1")
-        self.assertEqual((pull.app, pull.name), ("live", "film"))
-        service: Any = pull.service(StreamHub(reactor), reactor)
+        factory = pullFactory("film.mp4=live/film#loop=1")
+        self.assertEqual(
+            factory, MediaPullFactory("film.mp4", "live", "film", loop=True)
+        )
+        self.assertEqual(factory.stream, "live/film")
+        service: Any = factory.buildSource(StreamHub(reactor), reactor)
         self.assertIsInstance(service, MediaPull)
         service.startService()
         (process,) = reactor.processes
         self.assertEqual(json.loads(process.order), {"url": "film.mp4", "loop": True})
         for wrong in ("rtmp://h/live/film#loop=1", "film.mp4=live/film#loop=yes"):
-            self.assertRaises(UsageError, Pull.fromString, wrong)
+            self.assertRaises(UsageError, pullFactory, wrong)
+        error = self.assertRaises(UsageError, pullFactory, "film.mp4=a/b#lop=1")
+        self.assertEqual(
+            str(error),
+            "The media source has no option 'lop', only as=APP/NAME, demand=0|1, "
+            "loop=0|1.",
+        )
+
+    def test_withoutALoop(self) -> None:
+        """
+        A file is published once.
+        """
+        reactor = Reactor()
+        for text in ("film.mp4=live/film", "film.mp4=live/film#loop=0"):
+            service: Any = pullFactory(text).buildSource(StreamHub(reactor), reactor)
+            service.startService()
+            order = json.loads(reactor.processes[-1].order)
+            self.assertEqual(order, {"url": "film.mp4", "loop": False})
+
+    def test_aNumberSignInAPath(self) -> None:
+        """
+        In what is no URL the last one begins the options.
+        """
+        factory = pullFactory("film#1.mp4=live/film#loop=1")
+        self.assertEqual(
+            factory, MediaPullFactory("film#1.mp4", "live", "film", loop=True)
+        )
+
+    def test_source(self) -> None:
+        """
+        C{--source=media:...} says the same.
+        """
+        self.assertEqual(
+            sourceFactory("media:rtsp://h:554/x/cam#as=live/a&demand=1&loop=1"),
+            MediaPullFactory("rtsp://h:554/x/cam", "live", "a", True, True),
+        )
+        self.assertEqual(
+            sourceFactory("media:rtsp://h/x/cam"),
+            MediaPullFactory("rtsp://h/x/cam", "x", "cam"),
+        )

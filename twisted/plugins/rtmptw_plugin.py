@@ -1,5 +1,6 @@
 """
-What rtmptw adds to Twisted: the C{twistd rtmp} command and the built-in sinks.
+What rtmptw adds to Twisted: the C{twistd rtmp} command, the built-in sinks and
+sources.
 
 All are named only and imported when they are used: a plugin file is imported by
 every C{twistd} on the machine.
@@ -8,6 +9,7 @@ every C{twistd} on the machine.
 from twisted.application.service import ServiceMaker
 
 from rtmptw.plugins.sink import SinkPlugin
+from rtmptw.plugins.source import SourcePlugin
 
 rtmp = ServiceMaker(
     "RTMP media server",
@@ -27,7 +29,9 @@ nullSink = SinkPlugin(
 )
 
 relaySink = SinkPlugin(
-    "relay", ":URL[#OPTIONS]", "rtmptw.rtmpclient.relay.RelaySinkFactory.fromString"
+    "relay",
+    ":URL[#[retry=SECONDS][&buffer=SECONDS][&only=APP/NAME][&ca=FILE]]",
+    "rtmptw.rtmpclient.relay.RelaySinkFactory.fromString",
 )
 
 recordSink = SinkPlugin(
@@ -45,14 +49,15 @@ sendSink = SinkPlugin(
 
 pipeSink = SinkPlugin(
     "pipe",
-    ":COMMAND LINE[ #OPTIONS]",
+    ":COMMAND LINE[ #[format=flv|annexb][&policy=to-keyframe|lossless]"
+    "[&finish=SECONDS][&stall=SECONDS]]",
     "rtmptw.sinks.pipe.factory.PipeSinkFactory.fromString",
 )
 
 decodeSink = SinkPlugin(
     "decode",
     ":CALLABLE[:format=native|rgb24|bgr24|gray][:policy=lossless|latest|to-keyframe]"
-    "[:size=WxH][:fps=N][:keyframes=1][:media=video|audio|both][:track=N]"
+    "[:size=WxH][:fps=N][:keyframes=0|1][:media=video|audio|both][:track=N]"
     "[:onError=continue|detach]",
     "rtmptw.sinks.decode.sink.DecodeSinkFactory.fromString",
 )
@@ -61,4 +66,18 @@ snapshotSink = SinkPlugin(
     "snapshot",
     "[:DIRECTORY][:every=SECONDS][:format=jpg|png][:name=TEMPLATE][:size=WxH]",
     "rtmptw.sinks.snapshot.sink.SnapshotSinkFactory.fromString",
+)
+
+rtmpSource = SourcePlugin(
+    "rtmp",
+    ":URL[#[as=APP/NAME][&demand=0|1][&ca=FILE]]",
+    "rtmptw.rtmpclient.pull.RTMPPullFactory.fromString",
+    ("rtmp", "rtmps"),
+)
+
+mediaSource = SourcePlugin(
+    "media",
+    ":URL[#[as=APP/NAME][&demand=0|1][&loop=0|1]]",
+    "rtmptw.sources.media.MediaPullFactory.fromString",
+    ("*",),
 )
