@@ -10,9 +10,10 @@ want it.
 import importlib.util
 import select
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
+from typing import Any
 
 from zope.interface import classImplementsOnly
 
@@ -54,6 +55,17 @@ def _turns() -> None:
     Turns.readingBegins = lambda self: None  # type: ignore[method-assign]
 
 
+def _hold() -> None:
+    options = importlib.import_module("rtmptw.app.options")
+    read = options.configFrom
+
+    def configFrom(values: Mapping[str, Any]) -> Any:
+        config = read(values)
+        return replace(config, play=replace(config.play, hold=0.0))
+
+    _set("rtmptw.app.options", configFrom=configFrom)
+
+
 _NEVER = (float("inf"), 0.0)
 
 
@@ -80,7 +92,7 @@ MEANS: dict[str, Mean] = {
     "hold": Mean(
         "sound waits for the next picture",
         "fanout200",
-        lambda: _set("rtmptw.app.options", HOLD=0.0),
+        _hold,
     ),
     "waiting": Mean(
         "publishers' sockets wait for the next picture",

@@ -18,8 +18,11 @@ ROOT = HERE.parent
 sys.path[:0] = [str(HERE), str(ROOT)]
 
 import machines  # noqa: E402
+import tables  # noqa: E402
 
 from rtmptw import __version__  # noqa: E402
+from rtmptw.app import settings  # noqa: E402
+from rtmptw.plugins.registry import sinkPlugin, sourcePlugin  # noqa: E402
 
 project = "rtmptw"
 release = version = __version__
@@ -81,6 +84,49 @@ class Machine(Directive):
         return [nodes.raw("", f'<p class="machine">{picture}</p>', format="html")]
 
 
+class Table(Directive):
+    """
+    A table in reStructuredText.
+    """
+
+    def parse(self, lines: list[str], source: str) -> list[nodes.Node]:
+        self.state.document.settings.record_dependencies.add(source)
+        container = nodes.container()
+        self.state.nested_parse(
+            StringList(lines, source=source), self.content_offset, container
+        )
+        return container.children
+
+
+class Options(Table):
+    """
+    C{.. options::} shows the options of C{twistd rtmp}.
+    """
+
+    def run(self) -> list[nodes.Node]:
+        head = ("Option", "Default", "")
+        return self.parse(
+            tables.listTable(head, tables.settingRows()), settings.__file__
+        )
+
+
+class PluginArguments(Table):
+    """
+    C{.. arguments:: sink TYPE} or C{.. arguments:: source TYPE} shows the arguments.
+    """
+
+    required_arguments = 2
+
+    def run(self) -> list[nodes.Node]:
+        kind, word = self.arguments
+        plugin = {"sink": sinkPlugin, "source": sourcePlugin}[kind](word)
+        rows = tables.argumentRows(plugin.arguments)
+        source = sys.modules[plugin.dotted.rpartition(".")[0].rpartition(".")[0]]
+        return self.parse(
+            tables.listTable(("Argument", "Default", ""), rows), source.__file__
+        )
+
+
 class ReleaseNotes(Directive):
     """
     C{.. release-notes::} shows what towncrier has collected, and what it will.
@@ -111,4 +157,6 @@ class ReleaseNotes(Directive):
 
 def setup(app: Sphinx) -> None:
     app.add_directive("machine", Machine)
+    app.add_directive("options", Options)
+    app.add_directive("arguments", PluginArguments)
     app.add_directive("release-notes", ReleaseNotes)

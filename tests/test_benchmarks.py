@@ -564,7 +564,8 @@ class TargetTests(SynchronousTestCase):
             # First, as it is the first thing that is done.
             "slots": "from rtmptw.flv.body import frameFromMessage as f; "
             "assert vars(f(9, 0, b''))['timestamp'] == 0",
-            "hold": "from rtmptw.app import options as o; assert o.HOLD == 0",
+            "hold": "from rtmptw.app.options import Options; o = Options(); "
+            "o.parseOptions([]); assert o.config.play.hold == 0",
             "spans": "from rtmptw.rtmp import fastpath as r; "
             "assert r.MAX_IN_PLACE == 0",
             "behind": "from rtmptw.net import readers; assert readers.BEHIND == 0",

@@ -17,11 +17,18 @@ from twisted.logger import Logger
 from rtmptw.app.ledgerfile import LedgerFile
 from rtmptw.errors import StartError
 from rtmptw.hub.stream import SinkReport
-from rtmptw.interfaces import IFrameSinkFactory, IStreamAuthorizer
+from rtmptw.interfaces import (
+    IFrameSinkFactory,
+    IFrameSourceFactory,
+    IStreamAuthorizer,
+)
 from rtmptw.rtmp.serversession import ServerSettings
-from rtmptw.rtmpclient.pull import Pull
 from rtmptw.rtmpserver.play import PlaySettings
 from rtmptw.server import STOP_WITHIN, Server
+
+#: So many seconds are for sources, and for ports to be closed: what a source does not
+#: finish must not be missing to the sinks.
+SOURCES_TIMEOUT = 3.0
 
 DEFAULT_PORT = "tcp:1935"
 
@@ -42,7 +49,7 @@ class Config:
     @ivar ledger: the path of the ledger file; empty for none.
     @ivar manhole: the endpoint description of a Python prompt over SSH; empty for
         none.
-    @ivar pulls: streams to play from elsewhere and publish here.
+    @ivar sources: what publishes streams here of itself.
     """
 
     ports: tuple[str, ...] = (DEFAULT_PORT,)
@@ -54,7 +61,7 @@ class Config:
     isPaced: bool = True
     ledger: str = ""
     manhole: str = ""
-    pulls: tuple[Pull, ...] = ()
+    sources: tuple[IFrameSourceFactory, ...] = ()
 
 
 class RTMPService(MultiService):
@@ -100,8 +107,9 @@ class RTMPService(MultiService):
             _PortService(
                 reactor, config.manhole, _manhole(self.server)
             ).setServiceParent(self)
-        for pull in config.pulls:
-            cast(Any, pull.service(self.hub, reactor)).setServiceParent(self)
+        for source in config.sources:
+            service = source.buildSource(self.hub, reactor)
+            cast(Any, service).setServiceParent(self)
 
     def startService(self) -> None:
         """
@@ -147,8 +155,18 @@ class RTMPService(MultiService):
 
     async def _stop(self) -> None:
         stopBy = self._reactor.seconds() + STOP_WITHIN
-        await maybeDeferred(MultiService.stopService, self)
-        await self.server.end("the server stops")
+        sources = maybeDeferred(MultiService.stopService, self)
+        if not await self.server.waitFor(
+            sources, self._reactor.seconds() + SOURCES_TIMEOUT
+        ):
+            self._log.error(
+                "sources had not stopped {seconds:g} s after the stop; going without "
+                "that",
+                seconds=SOURCES_TIMEOUT,
+            )
+        await self.server.end(
+            "the server stops", max(0.0, stopBy - self._reactor.seconds())
+        )
         if self._ledger is not None:
             closing = Deferred.fromCoroutine(self._ledger.close())
             if not await self.server.waitFor(closing, stopBy):

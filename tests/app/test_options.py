@@ -3,18 +3,25 @@ Tests of the command line and the configuration file.
 """
 
 import gc
+import importlib
 import io
+import re
 import tempfile
 from contextlib import redirect_stdout
+from dataclasses import fields, replace
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from rtmptw.app.options import Options, spareFrames
 from rtmptw.app.service import Config
+from rtmptw.app.settings import SETTINGS
 from rtmptw.delivery import Delivery, Policy
 from rtmptw.plugins.registry import sinkFactory, sinkNames, sinkPlugins
+from rtmptw.rtmpclient.pull import RTMPPullFactory
 from rtmptw.rtmpserver.play import PlaySettings
 from rtmptw.sinks.file.factory import FileSinkFactory
 from rtmptw.sinks.null.factory import NullSinkFactory
@@ -161,15 +168,18 @@ class OptionsTests(SynchronousTestCase):
             ("grace", "-1", "seconds"),
             ("grace", "nan", "seconds"),
             ("silence-timeout", "0", "0.1"),
-            ("gop-cache", "maybe", "on nor off"),
-            ("ledger", "", "name"),
+            ("gop-cache", "maybe", "none of on, off"),
+            ("ledger", "", "FILE"),
             ("manhole", "nope:1", "nope"),
             ("manhole", "70000", "65535"),
-            ("play-wait", "perhaps", "neither on nor off"),
+            ("play-wait", "perhaps", "none of on, off"),
             ("play-behind", "0", "0.1 to"),
             ("play-buffer", "1000", "65536"),
             ("play-patience", "-1", "0 to"),
             ("merge", "0.5", "0 to 10000"),
+            ("low-delay", "1", "none of on, off"),
+            ("max-chunk-streams", "3", "4 to 65597"),
+            ("grace", "604801", "0 to 604800"),
         ):
             sentence = self.refused(f"--{name}={value}")
             self.assertIn(word, sentence)
@@ -185,6 +195,16 @@ class OptionsTests(SynchronousTestCase):
             """
             port = [1936, "unix:/tmp/x"]
             sink = ["null", "file:/tmp/r"]
+            pull = "rtmp://h/a/b"
+            pull-on-demand = ["rtmp://h/c/d"]
+            source = "rtmp:rtmp://h/e/f"
+            play-wait = false
+            play-behind = 7.5
+            play-buffer = 80000
+            play-patience = 9
+            merge = 50
+            low-delay = true
+            manhole = 2222
             chunk-size = 4096
             window = 50000
             handshake-timeout = 1.5
@@ -203,6 +223,16 @@ class OptionsTests(SynchronousTestCase):
         said = configured(
             "--port=1936",
             "--port=unix:/tmp/x",
+            "--pull=rtmp://h/a/b",
+            "--pull-on-demand=rtmp://h/c/d",
+            "--source=rtmp:rtmp://h/e/f",
+            "--play-wait=off",
+            "--play-behind=7.5",
+            "--play-buffer=80000",
+            "--play-patience=9",
+            "--merge=50",
+            "--low-delay=on",
+            "--manhole=2222",
             "--chunk-size=4096",
             "--window=50000",
             "--handshake-timeout=1.5",
@@ -216,8 +246,7 @@ class OptionsTests(SynchronousTestCase):
             "--grace=6",
             "--ledger=/tmp/ledger",
         )
-        for name in ("ports", "settings", "graceTime", "gopCache", "ledger"):
-            self.assertEqual(getattr(config, name), getattr(said, name))
+        self.assertEqual(replace(config, sinks=()), said)
         self.assertEqual([name for name, _ in config.sinks], ["null", "file"])
 
     def test_theCommandLineWins(self) -> None:
@@ -238,8 +267,38 @@ class OptionsTests(SynchronousTestCase):
         self.assertIn("cannot be read", self.refused("--config=/nowhere/at/all"))
         self.assertIn("TOML", self.refused(f"--config={self.file('port =')}"))
         self.assertIn("ports", self.refused(f"--config={self.file('ports = 1')}"))
-        for text in ("port = true", "sink = {}", "grace = true", 'grace = "x"'):
-            self.refused(f"--config={self.file(text)}")
+        for text in (
+            "port = true",
+            "sink = {}",
+            "sink = [5]",
+            "pull = [[]]",
+            "grace = true",
+            'grace = "x"',
+            "grace = []",
+            "merge = 0.5",
+            "ledger = 5",
+            "low-delay = 1",
+            "[grace]",
+        ):
+            sentence = self.refused(f"--config={self.file(text)}")
+            name = re.search("[a-z-]+", text)
+            assert name is not None
+            self.assertIn(f"--{name[0]}: ", sentence)
+
+    def test_everyRepeatableAddsUp(self) -> None:
+        """
+        What is said of streams from elsewhere is in one list, whoever says it.
+        """
+        config = configured(
+            "--source=rtmp:rtmp://h/a/1",
+            "--pull-on-demand=rtmp://h/a/2",
+            "--pull=rtmp://h/a/3",
+            "--source=media:http://h/a/4",
+        )
+        self.assertEqual(
+            sorted(source.stream for source in config.sources),
+            ["a/1", "a/2", "a/3", "a/4"],
+        )
 
     def test_help(self) -> None:
         """
@@ -247,14 +306,121 @@ class OptionsTests(SynchronousTestCase):
         """
         for argument, word in (
             ("--help-sinks", "file[:DIRECTORY]"),
-            ("--help-sink-type=file", "recordings"),
+            ("--help-sink-type=file", "Those that a killed server"),
+            ("--help-sink-type=file", "DIRECTORY       the folder of the recordings"),
+            ("--help-sources", "rtmp:URL[#[as=APP/NAME]"),
+            ("--help-source-type=media", "--source=media:rtsp://HOST/APP/NAME"),
+            ("--help-source-type=media", "loop=0|1     whether a file begins again"),
         ):
             printed = io.StringIO()
             with redirect_stdout(printed), self.assertRaises(SystemExit) as caught:
                 configured(argument)
             self.assertEqual(caught.exception.code, 0)
             self.assertIn(word, printed.getvalue())
-        self.refused("--help-sink-type=nope")
+        self.assertIn("file, null", self.refused("--help-sink-type=nope"))
+        self.assertIn("media, rtmp", self.refused("--help-source-type=nope"))
+        self.assertIn("media, rtmp", self.refused("--source=nope:x"))
+
+
+#: For every setting something to say that is not the default, and what the
+#: configuration then has at the places where the setting says that it goes.
+SAMPLES: dict[str, tuple[str, list[Any]]] = {
+    "port": ("1936", [("tcp:1936",)]),
+    "pull": ("rtmp://h/a/b", [(RTMPPullFactory("rtmp://h/a/b", "a", "b"),)]),
+    "pull-on-demand": (
+        "rtmp://h/a/b",
+        [(RTMPPullFactory("rtmp://h/a/b", "a", "b", True),)],
+    ),
+    "source": ("rtmp:rtmp://h/a/b", [(RTMPPullFactory("rtmp://h/a/b", "a", "b"),)]),
+    "grace": ("6.5", [6.5]),
+    "gop-cache": ("off", [False]),
+    "play-wait": ("off", [False]),
+    "play-behind": ("7.5", [7500]),
+    "play-buffer": ("80000", [80000]),
+    "play-patience": ("9.5", [9.5]),
+    "merge": ("50", [0.05]),
+    "low-delay": ("on", [False, 0.0]),
+    "ledger": ("/tmp/ledger", ["/tmp/ledger"]),
+    "manhole": ("2222", ["tcp:2222"]),
+    "handshake-timeout": ("1.5", [1.5]),
+    "request-timeout": ("2.5", [2.5]),
+    "silence-timeout": ("3.5", [3.5]),
+    "chunk-size": ("4096", [4096]),
+    "window": ("50000", [50000]),
+    "max-media": ("2000000", [2000000]),
+    "max-command": ("3000", [3000]),
+    "max-partial": ("4000000", [4000000]),
+    "max-chunk-streams": ("5", [5]),
+}
+
+
+class SettingTests(SynchronousTestCase):
+    """
+    The table.
+    """
+
+    def test_everySettingGoesWhereItSays(self) -> None:
+        """
+        And nowhere else: what one option changes in the configuration is there.
+        """
+        named = {setting.name for setting in SETTINGS}
+        # A sink's factory is equal to no other: test_sinks looks at those.
+        self.assertEqual(set(SAMPLES), named - {"sink"})
+        for setting in SETTINGS:
+            if setting.name in SAMPLES:
+                said, values = SAMPLES[setting.name]
+                config = configured(f"--{setting.name}={said}")
+                for place, value in zip(setting.places, values, strict=True):
+                    self.assertEqual(attrgetter(place.path)(config), value)
+                    self.assertNotEqual(attrgetter(place.path)(Config()), value)
+                changed = [
+                    field.name
+                    for field in fields(Config)
+                    if getattr(config, field.name) != getattr(Config(), field.name)
+                ]
+                self.assertEqual(
+                    set(changed),
+                    {place.path.partition(".")[0] for place in setting.places},
+                )
+
+    def test_theDefaultsAreTrue(self) -> None:
+        """
+        To say every default is to say nothing.
+        """
+        self.assertEqual(
+            {setting.name for setting in SETTINGS if not setting.default},
+            {"sink", "pull", "pull-on-demand", "source", "ledger", "manhole"},
+        )
+        said = [f"--{one.name}={one.default}" for one in SETTINGS if one.default]
+        self.assertEqual(configured(*said), Config())
+
+    def test_theHelpIsTheTables(self) -> None:
+        """
+        Each with its default.
+        """
+        text = " ".join(Options().getUsage().split()).replace("- ", "-")
+        for setting in SETTINGS:
+            self.assertIn(f"--{setting.name}= {setting.help}".replace("- ", "-"), text)
+            if setting.default:
+                self.assertIn(f"[default: {setting.default}]", text)
+
+    def test_theCompletionsAreTheTables(self) -> None:
+        """
+        A shell knows the words of a choice, and where files are wanted.
+        """
+        file = io.BytesIO()
+        ZshArgumentsGenerator = importlib.import_module(
+            "twisted.python._shellcomp"
+        ).ZshArgumentsGenerator
+        ZshArgumentsGenerator(Options(), "twistd", file).write()
+        completions = file.getvalue().decode()
+        self.assertIn(":low-delay:(on off)", completions)
+        self.assertIn(":gop-cache:(on off)", completions)
+        self.assertIn(":play-wait:(on off)", completions)
+        self.assertIn(":ledger (*):_files", completions)
+        self.assertIn(":config (*.toml):_files", completions)
+        for setting in SETTINGS:
+            self.assertIn(f"--{setting.name}", completions)
 
 
 class GarbageTests(SynchronousTestCase):

@@ -10,21 +10,33 @@ from queue import Queue
 from typing import Any
 from unittest import mock
 
+from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, fail
+from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from rtmptw.app.ledgerfile import LedgerFile, toJSON
-from rtmptw.app.service import Config, RTMPService, ignoreHangUp
+from rtmptw.app.service import (
+    SOURCES_TIMEOUT,
+    Config,
+    RTMPService,
+    ignoreHangUp,
+)
 from rtmptw.errors import SinkError
 from rtmptw.frames import StreamInfo
 from rtmptw.hub.ledger import Ledger
 from rtmptw.hub.stream import SinkReport
-from rtmptw.interfaces import IFrameSink
+from rtmptw.interfaces import IFrameSink, IFrameSourceFactory
 from rtmptw.plugins.sink import FrameSinkFactory
 from rtmptw.rtmp.serversession import ServerSettings
+from rtmptw.rtmpserver.factory import RTMPFactory
+from rtmptw.rtmpserver.play import PlaySettings
 from rtmptw.server import STOP_WITHIN
 from rtmptw.testing import RecordingSink
+from tests.hub import test_hub as hubtests
 from tests.rtmpserver.test_protocol import Connection
 
 
@@ -60,6 +72,34 @@ class BrokenFactory(FrameSinkFactory):
 
     def buildSink(self, stream: StreamInfo) -> IFrameSink | None:
         raise AssertionError("it has not started")
+
+
+@implementer(IFrameSourceFactory)
+class Source(Service):
+    """
+    A source and its factory, which write down what happens to them.
+    """
+
+    stream = "live/cam"
+
+    def __init__(self, calls: list[Any], trouble: Exception | None = None) -> None:
+        self.calls = calls
+        self.trouble = trouble
+        self.stopped: Deferred[None] = Deferred()
+
+    def buildSource(self, hub: Any, reactor: Any) -> IService:
+        self.hub = hub
+        self.reactor = reactor
+        return self
+
+    def startService(self) -> None:
+        if self.trouble is not None:
+            raise self.trouble
+        self.calls.append("source starts")
+
+    def stopService(self) -> "Deferred[None]":
+        self.calls.append("source stops")
+        return self.stopped
 
 
 class ServiceTests(SynchronousTestCase):
@@ -175,6 +215,66 @@ class ServiceTests(SynchronousTestCase):
         # One time for all: nobody gets more of it because others had it.
         self.reactor.advance(0)
         self.successResultOf(done)
+
+    def test_whatViewersGetReachesThem(self) -> None:
+        """
+        What the configuration says about players, and whether sockets are read in
+        turns, counts for each connection.
+        """
+        play = PlaySettings(waits=False, merge=0.5)
+        with mock.patch.object(
+            RTMPFactory, "__init__", autospec=True, side_effect=RTMPFactory.__init__
+        ) as made:
+            self.start(play=play, isPaced=False)
+            self.start()
+        self.assertEqual(
+            [call.args[4:] for call in made.call_args_list],
+            [(play, False), (PlaySettings(), True)],
+        )
+
+    def test_sources(self) -> None:
+        """
+        A source is started when the sinks are, and stopped before their streams end.
+        """
+        source = Source(self.sinks.calls)
+        service = self.start(sources=(source,))
+        self.assertEqual(self.sinks.calls, [self.reactor, "source starts"])
+        self.assertEqual((source.hub, source.reactor), (service.hub, self.reactor))
+        service.hub.publish("live", "cam", hubtests.Source(Clock()))
+        done = service.stopService()
+        self.assertNoResult(done)
+        self.assertEqual(self.sinks.calls[2:], ["live/cam", "source stops"])
+        self.assertEqual(self.sinks.sink.ended, [])
+        source.stopped.callback(None)
+        self.successResultOf(done)
+        self.assertEqual(self.sinks.sink.ended, ["the server stops"])
+
+    def test_aSourceThatDoesNotStop(self) -> None:
+        """
+        Leaves the sinks their time.
+        """
+        source = Source([])
+        service = self.start(sources=(source,))
+        service.hub.publish("live", "cam", hubtests.Source(Clock()))
+        done = service.stopService()
+        self.reactor.advance(SOURCES_TIMEOUT - 0.1)
+        self.assertEqual(self.sinks.sink.ended, [])
+        with capturedLogs() as events:
+            self.reactor.advance(0.2)
+        self.assertEqual(self.sinks.sink.ended, ["the server stops"])
+        self.successResultOf(done)
+        self.assertIn(
+            "sources had not stopped 3 s after the stop; going without that",
+            [formatEvent(event) for event in events],
+        )
+
+    def test_aSourceThatCannotStart(self) -> None:
+        """
+        The server does not start without its sources, as without its sinks.
+        """
+        source = Source([], SinkError("there are no certificates"))
+        error = self.assertRaises(SinkError, self.start, sources=(source,))
+        self.assertEqual(str(error), "there are no certificates")
 
     def test_anErrorAtTheEnd(self) -> None:
         """
