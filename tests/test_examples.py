@@ -14,6 +14,7 @@ import tempfile
 import threading
 import tomllib
 from contextlib import closing
+from operator import attrgetter
 from pathlib import Path
 from runpy import run_path
 
@@ -23,6 +24,7 @@ from zope.interface.verify import verifyObject
 
 from rtmptw.app.options import Options
 from rtmptw.app.service import DEFAULT_PORT, Config, RTMPService
+from rtmptw.app.settings import SETTINGS
 from rtmptw.errors import NotAllowed
 from rtmptw.interfaces import IStreamAuthorizer
 from rtmptw.rtmp.events import PlayRequested, PublishRequested
@@ -35,6 +37,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 EXAMPLES = DOCS / "examples"
 COUNT = EXAMPLES / "rtmptw-count"
+PATTERN = EXAMPLES / "rtmptw-pattern"
 
 #: No program runs longer, in seconds: a test that hangs has failed.
 PATIENCE = 120.0
@@ -75,7 +78,9 @@ def run(*arguments: str | Path, folders: tuple[Path, ...] = ()) -> str:
 
 class Server:
     """
-    A server in a process of its own, and what it says.
+    A server in a process of its own.
+
+    @ivar said: what it has said so far.
     """
 
     def __init__(
@@ -84,7 +89,7 @@ class Server:
         *arguments: str | Path,
         folders: tuple[Path, ...] = (),
     ) -> None:
-        self._said = ""
+        self.said = ""
         self._process = subprocess.Popen(
             [sys.executable, *arguments],
             env=environment(*folders),
@@ -106,11 +111,11 @@ class Server:
         """
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            self._said += line
+            self.said += line
             found = re.search(pattern, line)
             if found is not None:
                 return found[1]
-        raise AssertionError(f"{pattern!r} was not said:\n{self._said}")
+        raise AssertionError(f"{pattern!r} was not said:\n{self.said}")
 
     def stop(self) -> int:
         """
@@ -122,7 +127,7 @@ class Server:
         assert output is not None
         if not output.closed:
             self._process.terminate()
-            self._said += output.read()
+            self.said += output.read()
             output.close()
         self._timer.cancel()
         self._timer.join()
@@ -139,9 +144,9 @@ def publish(port: str) -> int:
 
 
 @functools.cache
-def installed() -> Path:
+def installed(example: Path) -> Path:
     """
-    Build the wheel of the example distribution and install it, once in a test run.
+    Build the wheel of an example distribution and install it, once in a test run.
 
     @return: the folder in which it is installed.
     """
@@ -150,7 +155,7 @@ def installed() -> Path:
     source, wheels, target = folder / "source", folder / "wheels", folder / "target"
     # A copy, so that the checkout stays as it is.
     shutil.copytree(
-        COUNT, source, ignore=shutil.ignore_patterns("__pycache__", "dropin.cache")
+        example, source, ignore=shutil.ignore_patterns("__pycache__", "dropin.cache")
     )
     pip = ("-m", "pip", "--disable-pip-version-check", "--no-input")
     run(
@@ -205,7 +210,7 @@ class CountTests(SynchronousTestCase):
         """
         And no package that would hide Twisted's own.
         """
-        target = installed()
+        target = installed(COUNT)
         self.assertTrue((target / "twisted/plugins/rtmptw_count_plugin.py").is_file())
         self.assertEqual(list((target / "twisted").rglob("__init__.py")), [])
 
@@ -214,7 +219,7 @@ class CountTests(SynchronousTestCase):
         C{--help-sinks} names it beside the built-in ones, C{--help-sink-type}
         explains it; C{twist} knows it as well as C{twistd}.
         """
-        folders = (installed(),)
+        folders = (installed(COUNT),)
         for program in (TWISTD, ("-m", "twisted")):
             sinks = run(*program, "rtmp", "--help-sinks", folders=folders)
             self.assertIn("  count[:LABEL]\n", sinks)
@@ -230,7 +235,7 @@ class CountTests(SynchronousTestCase):
             self,
             *(*TWISTD, "-n", "--pidfile=", "rtmp"),
             *("--port=tcp:0:interface=127.0.0.1", "--sink=count:hello"),
-            folders=(installed(),),
+            folders=(installed(COUNT),),
         )
         sent = publish(server.waitFor(r"RTMPFactory starting on (\d+)"))
         counted = server.waitFor(r"hello: live/cam had (\d+) frames")
@@ -244,7 +249,7 @@ class CountTests(SynchronousTestCase):
         """
         said = run(
             *("-m", "twisted.trial", "rtmptw_count.test_count"),
-            folders=(installed(),),
+            folders=(installed(COUNT),),
         )
         self.assertRegex(said, r"PASSED \(successes=\d+\)")
 
@@ -309,6 +314,76 @@ class RowTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(sqlite3.DatabaseError)), 1)
 
 
+class PatternTests(SynchronousTestCase):
+    """
+    C{docs/examples/rtmptw-pattern}: a source as a distribution of its own.
+    """
+
+    def test_theServerListsIt(self) -> None:
+        """
+        C{--help-sources} names it beside the built-in ones, C{--help-source-type}
+        explains it, and the line in the plugin is that of its table.
+        """
+        folders = (installed(PATTERN),)
+        sources = run(*TWISTD, "rtmp", "--help-sources", folders=folders)
+        self.assertIn("  pattern[:NAME][:frames=FRAMES]\n", sources)
+        self.assertIn("  rtmp:URL[#", sources)
+        explained = run(*TWISTD, "rtmp", "--help-source-type=pattern", folders=folders)
+        self.assertIn("Publish a white line that moves", explained)
+        self.assertIn("NAME           what the stream is called", explained)
+        table = run(
+            "-c",
+            "from rtmptw_pattern import PatternFactory as Factory; "
+            "print(Factory.arguments.argumentFormat)",
+            folders=folders,
+        )
+        self.assertEqual(table, "[:NAME][:frames=FRAMES]\n")
+
+    def test_aSinkGetsWhatItPublishes(self) -> None:
+        """
+        Every one of its frames, and the server ends in order.
+        """
+        server = Server(
+            self,
+            *(*TWISTD, "-n", "--pidfile=", "rtmp", "--port=tcp:0:interface=127.0.0.1"),
+            *("--source=pattern:live/test:frames=50", "--sink=count:hello"),
+            folders=(installed(COUNT), installed(PATTERN)),
+        )
+        self.assertEqual(server.waitFor(r"hello: live/test had (\d+) frames"), "50")
+        self.assertEqual(server.stop(), 0)
+
+    def test_itEndsWithTheServer(self) -> None:
+        """
+        If it has no end of its own.
+        """
+        server = Server(
+            self,
+            *(*TWISTD, "-n", "--pidfile=", "rtmp", "--port=tcp:0:interface=127.0.0.1"),
+            *("--source=pattern", "--sink=count:hello"),
+            folders=(installed(COUNT), installed(PATTERN)),
+        )
+        server.waitFor(r"(live/pattern: published by this process)")
+        self.assertEqual(server.stop(), 0)
+        self.assertRegex(server.said, r"hello: live/pattern had \d+ frames")
+
+    def test_aBadCommandLine(self) -> None:
+        """
+        Is one sentence.
+        """
+        finished = subprocess.run(
+            [sys.executable, *TWISTD, "-n", "rtmp", "--source=pattern:x:color=red"],
+            env=environment(installed(PATTERN)),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+        self.assertEqual(finished.returncode, 1)
+        self.assertEqual(
+            finished.stderr,
+            "rtmptw: The pattern source has no option 'color', only frames=FRAMES.\n",
+        )
+
+
 class ConfigTests(SynchronousTestCase):
     """
     C{docs/examples/config.toml}.
@@ -316,7 +391,8 @@ class ConfigTests(SynchronousTestCase):
 
     def test_itIsAccepted(self) -> None:
         """
-        It says what its comments say: the defaults, but for three options.
+        It says what its comments say: the defaults, but for one option, and for those
+        that have none.
         """
         options = Options()
         options.parseOptions(["--config", str(EXAMPLES / "config.toml")])
@@ -325,8 +401,15 @@ class ConfigTests(SynchronousTestCase):
         self.assertEqual([name for name, factory in config.sinks], ["file"])
         self.assertEqual(config.graceTime, 10.0)
         self.assertEqual(config.ledger, "ledger.jsonl")
-        self.assertEqual(config.gopCache, Config().gopCache)
-        self.assertEqual(config.settings, Config().settings)
+        self.assertEqual(
+            [source.stream for source in config.sources],
+            ["live/origin", "live/second", "live/film"],
+        )
+        for setting in SETTINGS:
+            if setting.default and setting.name != "grace":
+                for place in setting.places:
+                    read = attrgetter(place.path)
+                    self.assertEqual(read(config), read(Config()), setting.name)
 
     def test_itNamesEveryOption(self) -> None:
         """
@@ -377,7 +460,14 @@ class ApplicationTests(SynchronousTestCase):
 
 
 #: Options that only print.
-HELP = {"help", "help-sinks", "help-sink-type", "version"}
+HELP = {
+    "help",
+    "help-sinks",
+    "help-sink-type",
+    "help-sources",
+    "help-source-type",
+    "version",
+}
 
 
 def optionNames() -> set[str]:
@@ -416,9 +506,9 @@ class ReadmeTests(SynchronousTestCase):
         """
         rows = dict(re.findall(r"^\| `--([a-z-]+)`.*?\| (.*?) ?\|", self.readme, re.M))
         self.assertEqual(set(rows), optionNames() - {"help", "version"})
-        for name, _short, _default, text in Options.optParameters:
-            default = re.search(r"\[default: (.*)\]", text or "")
-            self.assertEqual(rows[name], default[1] if default else "none", name)
+        for setting in SETTINGS:
+            self.assertEqual(rows[setting.name], setting.default or "none")
+        self.assertEqual(rows["config"], "none")
 
     def test_theCommandsAreOneLineEach(self) -> None:
         """
@@ -452,3 +542,23 @@ class OperateTests(SynchronousTestCase):
         text = (DOCS / "operate.rst").read_text("utf-8")
         for name in optionNames() - {"help", "version"}:
             self.assertTrue(re.search(rf"^``--(.*--)?{name}\b", text, re.M), name)
+
+    def test_itsTableHasEveryOptionWithItsDefault(self) -> None:
+        """
+        It is made from the program's own.
+        """
+        text = (DOCS / "operate.rst").read_text("utf-8")
+        self.assertIn("\n.. options::\n", text)
+        tables = run_path(str(DOCS / "tables.py"))
+        rows = tables["settingRows"]()
+        names = {re.match("``--([a-z-]+)=", row[0])[1]: row for row in rows}
+        self.assertEqual(set(names), optionNames() - {"config"} - HELP)
+        for setting in SETTINGS:
+            _option, default, meaning = names[setting.name]
+            self.assertEqual(default, setting.default)
+            self.assertIn(setting.help, meaning.replace("``", ""))
+            self.assertIn(setting.kind.bounds, meaning)
+        self.assertEqual(
+            tables["listTable"](("a", "b"), [("c", ""), ("d", "e")])[4:],
+            ["   * - a", "     - b", "   * - c", "     -", "   * - d", "     - e", ""],
+        )

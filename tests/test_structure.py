@@ -90,7 +90,8 @@ class PluginFolderTests(SynchronousTestCase):
         """
         if not (ROOT / "rtmptw").exists():
             raise SkipTest("an installed rtmptw is tested: here are no sources")
-        for folder in (ROOT, ROOT / "docs" / "examples" / "rtmptw-count"):
+        examples = ROOT / "docs" / "examples"
+        for folder in (ROOT, examples / "rtmptw-count", examples / "rtmptw-pattern"):
             for package in ("twisted", "twisted/plugins"):
                 self.assertTrue((folder / package).is_dir(), folder)
                 self.assertFalse((folder / package / "__init__.py").exists(), folder)
