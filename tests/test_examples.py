@@ -551,7 +551,11 @@ class OperateTests(SynchronousTestCase):
         self.assertIn("\n.. options::\n", text)
         tables = run_path(str(DOCS / "tables.py"))
         rows = tables["settingRows"]()
-        names = {re.match("``--([a-z-]+)=", row[0])[1]: row for row in rows}
+        names = {
+            found[1]: row
+            for row in rows
+            if (found := re.match("``--([a-z-]+)=", row[0])) is not None
+        }
         self.assertEqual(set(names), optionNames() - {"config"} - HELP)
         for setting in SETTINGS:
             _option, default, meaning = names[setting.name]

@@ -16,7 +16,7 @@ from rtmptw.app.service import DEFAULT_PORT, Config
 from rtmptw.interfaces import IFrameSinkFactory
 from rtmptw.plugins.registry import pullFactory, sinkFactory, sinkNames, sourceFactory
 from rtmptw.plugins.values import Kind, Number, Switch, Text, typed
-from rtmptw.rtmp.chunkreader import MAX_CHUNK_SIZE
+from rtmptw.rtmp.chunks import MAX_CHUNK_SIZE
 from rtmptw.rtmpserver.play import HOLD
 
 #: A week: longer waits are mistakes.

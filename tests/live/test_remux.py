@@ -17,7 +17,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.task import LoopingCall
 
-from rtmptw.sinks.record.sink import RecordSinkFactory, SendSinkFactory
+from rtmptw.sinks.record.factory import RecordSinkFactory
+from rtmptw.sinks.send.factory import SendSinkFactory
 from tests._pyav.test_muxing import REFUSED, packetsOf, pictures, same, wantedFor
 from tests.live.harness import ROOT, LiveServer, Publisher, PublisherFailed
 from tests.live.media import (

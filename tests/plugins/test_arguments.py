@@ -271,7 +271,9 @@ class HelpTests(SynchronousTestCase):
             arguments = plugin.arguments
             assert arguments is not None
             self.assertEqual(plugin.argumentFormat, arguments.argumentFormat)
-            text = getattr(plugin, "sinkHelp", "") or plugin.sourceHelp
+            text = (
+                plugin.sinkHelp if isinstance(plugin, SinkPlugin) else plugin.sourceHelp
+            )
             self.assertIn(arguments.help(), text)
             self.assertNotIn("@raise", text)
 

@@ -114,7 +114,7 @@ class SourcePluginTests(SynchronousTestCase):
         """
         Without the built-in sources.
         """
-        patch = mock.patch.object(registry, "getPlugins", lambda interface: [])
+        patch: Any = mock.patch.object(registry, "getPlugins", lambda interface: [])
         patch.start()
         self.addCleanup(patch.stop)
         error = self.assertRaises(UsageError, pullFactory, "http://h/a/b")

@@ -29,9 +29,10 @@ class ValueTests(SynchronousTestCase):
         for said, value in ((60, 60.0), ("0.5", 0.5), (1.5, 1.5), ("1e1", 10.0)):
             self.assertEqual(kind(said), value)
             self.assertIsInstance(kind(said), float)
-        for said in ("0.49", "60.01", "nan", "inf", "x", "", True, None, [1], 61):
+        wrong: list[Any] = ["0.49", "60.01", "nan", "inf", "x", "", True, None, [1], 61]
+        for other in wrong:
             self.assertRefused(
-                kind, said, f"{said!r} is no number of seconds from 0.5 to 60"
+                kind, other, f"{other!r} is no number of seconds from 0.5 to 60"
             )
         self.assertEqual((kind.metavar, kind.bounds), ("SECONDS", "from 0.5 to 60"))
 

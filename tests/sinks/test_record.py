@@ -28,14 +28,11 @@ from rtmptw.frames import Frame, FrameKind
 from rtmptw.interfaces import IFrameSink, IFrameSinkFactory
 from rtmptw.sinks.file.factory import FileSink, FileSinkFactory
 from rtmptw.sinks.record import recorder as _recorder
-from rtmptw.sinks.record import sink as remux
+from rtmptw.sinks.record import sink as recordSink
+from rtmptw.sinks.record.factory import RecordSinkFactory, parseContainerRecording
 from rtmptw.sinks.record.recorder import partsOf, recoverContainer
-from rtmptw.sinks.record.sink import (
-    RecordSink,
-    RecordSinkFactory,
-    SendSinkFactory,
-    parseContainerRecording,
-)
+from rtmptw.sinks.record.sink import RecordSink
+from rtmptw.sinks.send.factory import SendSinkFactory
 from rtmptw.sinks.send.target import parseTarget
 from rtmptw.testing import (
     FrameSinkTestsMixin,
@@ -293,7 +290,7 @@ class RecordTests(RecordTestCase):
         """
         When too much waits, until half of it is written; nothing is lost.
         """
-        self.patch(remux, "MAX_FRAMES", 60)
+        self.patch(recordSink, "MAX_FRAMES", 60)
         lanes: list[HeldLane] = []
 
         def makeLane(reactor: Any, name: str) -> HeldLane:

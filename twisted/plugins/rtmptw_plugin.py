@@ -38,13 +38,13 @@ recordSink = SinkPlugin(
     "record",
     "[:DIRECTORY][:format=mp4|mkv|ts|flv][:name=TEMPLATE][:rotate=SECONDS]"
     "[:maxSize=BYTES][:fragment=SECONDS]",
-    "rtmptw.sinks.record.sink.RecordSinkFactory.fromString",
+    "rtmptw.sinks.record.factory.RecordSinkFactory.fromString",
 )
 
 sendSink = SinkPlugin(
     "send",
     ":URL[#[format=NAME][&OPTION=VALUE...]]",
-    "rtmptw.sinks.record.sink.SendSinkFactory.fromString",
+    "rtmptw.sinks.send.factory.SendSinkFactory.fromString",
 )
 
 pipeSink = SinkPlugin(
