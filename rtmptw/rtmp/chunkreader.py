@@ -547,42 +547,39 @@ class ChunkReader:
         """
         size: int = stream.pending
         first: int = self.chunkSize
-        stop: int = position + size
-        if size > first:
+        if size <= first:
+            stop: int = position + size
+            if stop <= end and size == stream.length:
+                # Without payload a message is whole with its header.
+                stream.pending = 0
+                self._finish(stream, data[position:stop])
+                return stop
+            self._left = size
+        else:
             if not stream.extended and size == stream.length:
                 stop = endInPlace(data, position, end, size, first, stream.marker)
                 if stop:
-                    self._takeInPlace(stream, data, position, stop)
+                    stream.pending = 0
+                    messageType: int = stream.type
+                    span = Span(data, position, stop, first, first + 1, size)
+                    if first < HEAD or (messageType != VIDEO and messageType != AUDIO):
+                        self._finish(stream, span.cut())
+                        return stop
+                    self._whole(stream)
+                    self._spans.append(span)
+                    self._lying += size
+                    self._receiver.spanReceived(
+                        messageType,
+                        stream.timestamp,
+                        stream.streamID,
+                        span,
+                        stream.chunkStreamID,
+                    )
                     return stop
             self._left = first
-        elif stop <= end and size == stream.length:
-            # Without payload a message is whole with its header.
-            stream.pending = 0
-            self._finish(stream, data[position:stop])
-            return stop
-        else:
-            self._left = size
         self._current = stream
         self.expecting = _AFTER_HEADER
         return position
-
-    def _takeInPlace(
-        self, stream: _ChunkStream, data: bytes, position: int, stop: int
-    ) -> None:
-        first: int = self.chunkSize
-        size: int = stream.pending
-        stream.pending = 0
-        span = Span(data, position, stop, first, first + 1, size)
-        messageType: int = stream.type
-        if first < HEAD or (messageType != VIDEO and messageType != AUDIO):
-            self._finish(stream, span.cut())
-            return
-        self._whole(stream)
-        self._spans.append(span)
-        self._lying += size
-        self._receiver.spanReceived(
-            messageType, stream.timestamp, stream.streamID, span, stream.chunkStreamID
-        )
 
     def _checkLength(self, messageType: int, length: int) -> None:
         limits = self._limits
