@@ -524,3 +524,170 @@ class RoundTripTests(SynchronousTestCase):
         pieces = readAll(data, cuts)
         self.assertEqual(whole[0], pieces[0])
         self.assertEqual(whole[1], pieces[1])
+
+
+class BoundTests(SynchronousTestCase):
+    """
+    Each limit to the byte, and what is put back after a message.
+    """
+
+    def begun(self, chunkStreamID: int, length: int) -> bytes:
+        """
+        @return: the first chunk of a longer message.
+        """
+        header = bytes([chunkStreamID, 0, 0, 0]) + length.to_bytes(3, "big")
+        return header + b"\x09\1\0\0\0" + bytes(128)
+
+    def test_partialData(self) -> None:
+        """
+        Unfinished messages may have as many bytes as is said, and not one more.
+        """
+        for second, error in ((400, None), (401, "too-much-partial-data")):
+            data = self.begun(6, 600) + self.begun(7, second)
+            _, found, _ = readAll(data, [], {"limits": {"max_partial": 1000}})
+            self.assertEqual(found, error)
+
+    def test_aChunkIsNoPartialData(self) -> None:
+        """
+        A message of one chunk does not count, however long; one byte more does.
+        """
+        for length, error in ((128, None), (129, "too-much-partial-data")):
+            data = self.begun(6, length)[: 12 + 100]
+            _, found, _ = readAll(data, [], {"limits": {"max_partial": 100}})
+            self.assertEqual(found, error)
+            # And again, with the header of one byte.
+            wire = encodeMessage(6, 9, 0, 1, bytes(length), 128)
+            limits = {"limits": {"max_partial": length - 1}}
+            _, found, _ = readAll(wire + b"\xc6" + bytes(10), [], limits)
+            self.assertEqual(found, error)
+
+    def test_nothingIsPromisedAfterwards(self) -> None:
+        """
+        What was finished or aborted counts no more, in whatever order and form.
+        """
+        long = encodeMessage(6, 9, 0, 1, bytes(600), 128)
+        far = b"\0\2" + long[1 : 12 + 128]
+        abort = bytes.fromhex("020000000000040200000000")
+        for wire in (
+            long,
+            self.begun(6, 600) + abort + b"\0\0\0\x06" + long,
+            far + abort + b"\0\0\0\x42" + long,
+        ):
+            for cuts in ([], list(range(1, len(wire)))):
+                messages, error, reader = readAll(wire * 5, cuts)
+                self.assertIsNone(error)
+                self.assertEqual(messages[-1][3], bytes(600))
+                self.assertFalse(reader.isWithin)
+                self.assertEqual(reader._promised, 0)
+
+    def test_abortOfNothing(self) -> None:
+        """
+        Of a chunk stream that is not there, or has nothing begun, or with too few
+        bytes to say which, changes nothing.
+        """
+        abort = bytes.fromhex("020000000000040200000000")
+        short = bytes.fromhex("020000000000030200000000000000")
+        begun = self.begun(6, 200)
+        rest = b"\xc6" + bytes(72)
+        for what in (b"\0\0\0\x07", b"\0\0\x01\0", b"\0\0\0\x3f", b"\0\0\0\x40"):
+            messages, error, _ = readAll(begun + abort + what + short + rest, [])
+            self.assertIsNone(error)
+            self.assertEqual([len(m[3]) for m in messages], [4, 3, 200])
+
+    def test_chunkSizes(self) -> None:
+        """
+        From 1 to 2^31 - 1, of which no more counts than a message can have.
+        """
+        head = bytes.fromhex("020000000000040100000000")
+        for size, taken in (
+            (1, 1),
+            (0xFFFFFE, 0xFFFFFE),
+            (0xFFFFFF, 0xFFFFFF),
+            (0x1000000, 0xFFFFFF),
+            (0x7FFFFFFF, 0xFFFFFF),
+            (0, None),
+            (0x80000000, None),
+        ):
+            _, error, reader = readAll(head + size.to_bytes(4, "big"), [])
+            if taken is None:
+                self.assertEqual(error, "bad-set-chunk-size")
+            else:
+                self.assertIsNone(error)
+                self.assertEqual(reader.chunkSize, taken)
+        _, error, _ = readAll(bytes.fromhex("020000000000030100000000000001"), [])
+        self.assertEqual(error, "bad-set-chunk-size")
+        # What follows the four bytes does not count.
+        more = bytes.fromhex("0200000000000501000000000000010001")
+        self.assertEqual(readAll(more, [])[2].chunkSize, 256)
+
+    def test_heldToTheByte(self) -> None:
+        """
+        The bound counts all that is held, however it comes, and from where it lies.
+        """
+
+        def deliver(*message: Any) -> None:
+            reader.hold()
+
+        reader = ChunkReader(Calling(deliver))
+        ask = encodeMessage(3, 20, 0, 0, b"ask", 128)
+        reader.receive(ask + bytes(10))
+        reader.receive(bytes(reader.MAX_HELD - 10))
+        with self.assertRaises(RemoteProtocolError) as caught:
+            reader.receive(b"1")
+        self.assertEqual(caught.exception.label, "too-much-unread")
+
+    def test_anExtendedTimestampCounts(self) -> None:
+        """
+        Absolute, as a difference and again, with each way to repeat it behind a type 3
+        header that begins a message.
+        """
+        first = bytes.fromhex("06ffffff0000020901000000010000006162")
+        for repeated, time in (
+            ("01000000", 0x2000000),
+            ("00000000", 0x2000000),
+            ("02000000", 0x2000000),
+        ):
+            wire = first + b"\xc6" + bytes.fromhex(repeated) + b"cd"
+            for cuts in ([], list(range(1, len(wire)))):
+                messages, error, _ = readAll(wire, cuts)
+                self.assertIsNone(error)
+                self.assertEqual(
+                    [(m[1], m[3]) for m in messages],
+                    [(0x1000000, b"ab"), (time, b"cd")],
+                )
+        wire = first + bytes.fromhex("86ffffff010000056364")
+        messages, _, _ = readAll(wire, [])
+        self.assertEqual(messages[1][1], 0x2000005)
+
+    def test_whatFollowsIsNotExtended(self) -> None:
+        """
+        After a header without one, no extended timestamp is looked for.
+        """
+        wire = bytes.fromhex("06ffffff000002090100000001000000") + b"ab"
+        wire += bytes.fromhex("86000005") + b"cd" + b"\xc6" + b"\0\0"
+        messages, error, _ = readAll(wire, [])
+        self.assertIsNone(error)
+        self.assertEqual(
+            [(m[1], m[3]) for m in messages],
+            [(0x1000000, b"ab"), (0x1000005, b"cd"), (0x100000A, b"\0\0")],
+        )
+
+    def test_runsOfAnyLength(self) -> None:
+        """
+        In small chunks, whole, cut in two, and with another message between any two
+        of the chunks.
+        """
+        short = encodeMessage(4, 8, 0, 1, b"ab", 4)
+        for size in range(1, 41):
+            payload = bytes(range(size))
+            wire = encodeMessage(6, 9, 0, 1, payload, 4)
+            state = {"chunk_size": 4}
+            for cut in range(1, len(wire)):
+                messages, error, _ = readAll(wire, [cut], state)
+                self.assertEqual((messages, error), ([(9, 0, 1, payload, 6)], None))
+            for at in range(16, len(wire), 5):
+                whole = wire[:at] + short + wire[at:]
+                for cuts in ([], [14]):
+                    messages, error, _ = readAll(whole, cuts, state)
+                    self.assertIsNone(error)
+                    self.assertEqual([m[3] for m in messages], [b"ab", payload])
