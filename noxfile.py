@@ -1,0 +1,302 @@
+"""
+All checks, one command: C{python -m nox}.
+
+They run in the environment of whoever calls them (C{pip install -e '.[dev]'}), but
+those that test what is installed: these make environments of their own.
+C{python -m nox -l} lists them; C{.ci/run} calls them all.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).resolve().parent
+#: What a person wants to know before a commit, in a minute.
+nox.options.sessions = ["style", "types", "layers"]
+nox.options.error_on_external_run = False
+
+#: The packages whose tests need no socket, for other Pythons.
+CORE = ("tests.flv", "tests.rtmp", "tests.hub")
+#: The live tests of what compiled modules do.
+COMPILED = ("ffmpeg", "play", "programs", "relay", "many")
+#: What has to be in a source distribution.
+SOURCES = (
+    "LICENSE",
+    "README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "noxfile.py",
+    "pyproject.toml",
+    "rtmptw/py.typed",
+    "tests/vectors.json",
+    "twisted/plugins/rtmptw_plugin.py",
+    "docs/conf.py",
+    "docs/examples/config.toml",
+    "docs/examples/rtmptw-count/twisted/plugins/rtmptw_count_plugin.py",
+)
+SINKS = ("decode", "file", "null", "pipe", "record", "relay", "send", "snapshot")
+
+
+@nox.session(python=False)
+def style(session: nox.Session) -> None:
+    """
+    ruff: how the code is written.
+    """
+    session.run("ruff", "format", "--check", ".")
+    session.run("ruff", "check", ".")
+
+
+@nox.session(python=False)
+def types(session: nox.Session) -> None:
+    """
+    mypy, strict, of the package and its tests.
+    """
+    session.run("mypy")
+
+
+@nox.session(python=False)
+def layers(session: nox.Session) -> None:
+    """
+    import-linter: each room imports what lies below it.
+    """
+    session.run("lint-imports")
+
+
+@nox.session(python=False)
+def trial(session: nox.Session) -> None:
+    """
+    All tests that need no event loop; arguments name some of them.
+    """
+    session.run("python", "-m", "twisted.trial", *(session.posargs or ["tests"]))
+
+
+@nox.session(name="pytest", python=False)
+def allTests(session: nox.Session) -> None:
+    """
+    All tests, the live ones too; arguments are pytest's.
+    """
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session(python=False)
+def mutation(session: nox.Session) -> None:
+    """
+    A sample of changes to the core, which its tests have to notice.
+    """
+    session.run(
+        "python", "-m", "tests.mutation", *(session.posargs or ["--sample", "24"])
+    )
+
+
+@nox.session(python=False)
+def micro(session: nox.Session) -> None:
+    """
+    What a message costs, beside what it cost; reported only.
+    """
+    session.run(
+        *("python", "-m", "benchmarks", "micro", "--against", "benchmarks/micro.json"),
+        success_codes=[0, 1],
+    )
+
+
+@nox.session(python=False)
+def docs(session: nox.Session) -> None:
+    """
+    The documentation, with no warning, and the news of the next release.
+    """
+    target = Path(session.create_tmp()) / "html"
+    session.run(
+        *("sphinx-build", "-q", "-W", "--keep-going", "-b", "html", "docs"),
+        str(target),
+    )
+    if not (target / "api" / "rtmptw.interfaces.IFrameSink.html").exists():
+        session.error("there is no API in it")
+    session.run("towncrier", "build", "--draft", "--version", "next", silent=True)
+
+
+@nox.session(python=False)
+def news(session: nox.Session) -> None:
+    """
+    Write docs/news.md from the fragments: C{nox -s news -- VERSION}.
+    """
+    (version,) = session.posargs
+    session.run("towncrier", "build", "--yes", "--version", version)
+
+
+@nox.session(python=False)
+def distributions(session: nox.Session) -> None:
+    """
+    The source distribution and the wheels, compiled and pure, hold what they should.
+    Left in dist/.
+    """
+    target = ROOT / "dist"
+    shutil.rmtree(target, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(target), ".", silent=True)
+    (source,) = target.glob("*.tar.gz")
+    (wheel,) = target.glob("*.whl")
+    listed = session.run("tar", "-tzf", str(source), silent=True)
+    held = {line.partition("/")[2] for line in str(listed).splitlines()}
+    for file in SOURCES:
+        if file not in held:
+            session.error(f"the source distribution has no {file}")
+    listed = str(session.run("python", "-m", "zipfile", "-l", str(wheel), silent=True))
+    if "twisted/plugins/rtmptw_plugin.py" not in listed:
+        session.error("the wheel has no plugin")
+    wrong = re.search(
+        r"^(twisted/(plugins/)?__init__|tests/|building/|.*dropin\.cache).*",
+        listed,
+        re.MULTILINE,
+    )
+    if wrong is not None:
+        session.error(f"the wheel has what it should not have: {wrong[0]}")
+    # pip compiles if it can; where there is a compiler, it can.
+    isCompiled = re.search(r"^rtmptw/rtmp/chunkreader\..*\.so ", listed, re.MULTILINE)
+    if canCompile() and not isCompiled:
+        session.error("the wheel is not compiled")
+    session.log(f"the wheel is {'compiled' if isCompiled else 'pure Python'}")
+    left = [path for path in (ROOT / "rtmptw").rglob("*.so")]
+    if left:
+        session.error(f"the build has left {left[0]} in the checkout")
+    pure = Path(session.create_tmp()) / "pure"
+    session.run(
+        *("python", "-m", "build", "--wheel", "--outdir", str(pure), "."),
+        env={"RTMPTW_PURE": "1"},
+        silent=True,
+    )
+    if not list(pure.glob("*-py3-none-any.whl")):
+        session.error("RTMPTW_PURE=1 has not made a wheel of pure Python")
+
+
+@nox.session(python=False)
+def wheel(session: nox.Session) -> None:
+    """
+    The wheel of the session before, installed: its commands, all trial tests, and the
+    live tests of what is compiled, without the sources beside them.
+    """
+    (built,) = (ROOT / "dist").glob("*.whl")
+    with tempfile.TemporaryDirectory(prefix="rtmptw-wheel-") as folder:
+        python = environment(session, Path(folder), sys.executable, f"{built}[test]")
+        programs = python.parent
+        for program, option, word in (
+            ("twistd", "--help", "--sink="),
+            ("twist", "--help", "--port="),
+        ):
+            said = session.run(str(programs / program), "rtmp", option, silent=True)
+            if word not in str(said):
+                session.error(f"{program} rtmp {option} does not say {word}")
+        said = session.run(
+            str(programs / "twistd"), "rtmp", "--help-sinks", silent=True
+        )
+        for sink in SINKS:
+            if not re.search(rf"^  {sink}\b", str(said), re.MULTILINE):
+                session.error(f"the wheel has no {sink} sink")
+        tests = Path(folder) / "tests"
+        tests.mkdir()
+        for name in (
+            *("README.md", "CONTRIBUTING.md", "SECURITY.md", "pyproject.toml"),
+            *("LICENSE", "noxfile.py", "building", "benchmarks", "docs", "tests"),
+        ):
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(
+                    source,
+                    tests / name,
+                    ignore=shutil.ignore_patterns("__pycache__", "_build"),
+                )
+            else:
+                shutil.copy(source, tests / name)
+        with session.chdir(tests):
+            where = session.run(
+                str(python),
+                "-c",
+                "from rtmptw.rtmp import chunkreader; print(chunkreader.__file__)",
+                silent=True,
+            )
+            if canCompile() and not str(where).strip().endswith(".so"):
+                session.error(f"this is not compiled: {where}")
+            session.run(str(python), "-m", "twisted.trial", "--reporter=text", "tests")
+            session.run(
+                *(str(python), "-m", "pytest", "-q"),
+                *(f"tests/live/test_{name}.py" for name in COMPILED),
+            )
+
+
+@nox.session(python=False)
+def pythons(session: nox.Session) -> None:
+    """
+    The tests of the core on every other Python from 3.11 on that is here, and on the
+    newest those with FFmpeg. C{nox -s pythons -- all} runs all of pytest on each.
+    """
+    everything = session.posargs == ["all"]
+    others = otherPythons()
+    if not others:
+        session.log("there is no other Python here")
+    for version, program in others.items():
+        with tempfile.TemporaryDirectory(prefix=f"rtmptw-{version}-") as folder:
+            # In pure Python: what is compiled is tested with the wheel.
+            python = environment(session, Path(folder), program, "-e", f"{ROOT}[test]")
+            session.log(f"Python {version}")
+            if everything:
+                session.run(str(python), "-m", "pytest", "-q")
+                continue
+            session.run(str(python), "-m", "twisted.trial", "--reporter=text", *CORE)
+            if program == list(others.values())[-1]:
+                session.run(
+                    str(python), "-m", "pytest", "-q", "tests/live/test_ffmpeg.py"
+                )
+
+
+def environment(
+    session: nox.Session, folder: Path, program: str, *packages: str
+) -> Path:
+    """
+    @return: the Python of a new environment that has these packages.
+    """
+    session.run(program, "-m", "venv", str(folder / "venv"))
+    python = folder / "venv" / "bin" / "python"
+    session.run(
+        *(str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"),
+        *packages,
+    )
+    return python
+
+
+def canCompile() -> bool:
+    """
+    Whether there is a C compiler, and what it needs.
+    """
+    header = Path(sysconfig.get_path("include")) / "Python.h"
+    return shutil.which("gcc") is not None and header.exists()
+
+
+def otherPythons() -> dict[str, str]:
+    """
+    @return: by version, every final Python from 3.11 on, but the one that runs this.
+    """
+    ask = (
+        "import os, sys; v = sys.version_info; "
+        "print(f'{v[0]}.{v[1]}', os.path.realpath(sys.executable)) "
+        "if v >= (3, 11) and v.releaselevel == 'final' else None"
+    )
+    candidates = [f"python3.{minor}" for minor in range(11, 20)]
+    candidates += map(str, Path.home().glob(".pyenv/versions/*/bin/python3"))
+    found: dict[str, str] = {}
+    for candidate in candidates:
+        program = shutil.which(candidate)
+        if program is None:
+            continue
+        # One on the path may be a stand-in that does not run.
+        answer = subprocess.run(
+            [program, "-c", ask], capture_output=True, text=True, cwd=os.sep
+        ).stdout.split()
+        if len(answer) == 2:
+            found.setdefault(answer[0], answer[1])
+    found.pop(f"{sys.version_info[0]}.{sys.version_info[1]}", None)
+    return dict(sorted(found.items(), key=lambda item: int(item[0][2:])))
