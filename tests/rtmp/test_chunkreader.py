@@ -691,3 +691,22 @@ class BoundTests(SynchronousTestCase):
                     messages, error, _ = readAll(whole, cuts, state)
                     self.assertIsNone(error)
                     self.assertEqual([m[3] for m in messages], [b"ab", payload])
+
+    def test_shortAndLongIdentifiers(self) -> None:
+        """
+        63 is the last that has a header of one byte between its chunks.
+        """
+        payload = bytes(200) + bytes(range(100))
+        for chunkStreamID, basic in ((63, "3f"), (64, "0000"), (319, "00ff")):
+            for chunkSize in (30, 128):
+                wire = bytes.fromhex(basic + "00000000012c0901000000")
+                between = bytes.fromhex(basic)
+                between = bytes([between[0] | 0xC0]) + between[1:]
+                wire += between.join(
+                    payload[start : start + chunkSize]
+                    for start in range(0, len(payload), chunkSize)
+                )
+                for cuts in ([], [40], list(range(1, len(wire)))):
+                    messages, error, _ = readAll(wire, cuts, {"chunk_size": chunkSize})
+                    self.assertIsNone(error)
+                    self.assertEqual(messages, [(9, 0, 1, payload, chunkStreamID)])
