@@ -710,3 +710,31 @@ class BoundTests(SynchronousTestCase):
                     messages, error, _ = readAll(wire, cuts, {"chunk_size": chunkSize})
                     self.assertIsNone(error)
                     self.assertEqual(messages, [(9, 0, 1, payload, chunkStreamID)])
+
+    def test_everyByteOfAHeader(self) -> None:
+        """
+        Counts for what it is, whether the chunk stream is new or known, and whether
+        the header came in one piece.
+        """
+        payload = bytes(0x012345)
+        for head, wanted in (
+            ("06 010203 012345 09 04030281", (0x010203, 0x81020304)),
+            ("46 010203 012345 09", (0x010203, 0)),
+        ):
+            wire = bytes.fromhex(head) + payload
+            again = bytes.fromhex("86 010203") + payload
+            for cuts in ([], [3], [6, len(wire) + 2]):
+                messages, error, _ = readAll(
+                    wire + again + wire, cuts, {"chunk_size": 0x012345}
+                )
+                self.assertIsNone(error)
+                time, stream = wanted
+                third = time if head.startswith("06") else 3 * time
+                self.assertEqual(
+                    [(m[0], m[1], m[2], len(m[3])) for m in messages],
+                    [
+                        (9, time, stream, 0x012345),
+                        (9, 2 * time, stream, 0x012345),
+                        (9, third, stream, 0x012345),
+                    ],
+                )
