@@ -572,6 +572,12 @@ class BoundTests(SynchronousTestCase):
             long,
             self.begun(6, 600) + abort + b"\0\0\0\x06" + long,
             far + abort + b"\0\0\0\x42" + long,
+            # Behind the abort, a message of one chunk on the same chunk stream.
+            self.begun(6, 600)
+            + abort
+            + b"\0\0\0\x06"
+            + encodeMessage(6, 9, 0, 1, b"", 128)
+            + long,
         ):
             for cuts in ([], list(range(1, len(wire)))):
                 messages, error, reader = readAll(wire * 5, cuts)
