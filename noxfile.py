@@ -18,6 +18,10 @@ from pathlib import Path
 import nox
 
 ROOT = Path(__file__).resolve().parent
+# The programs of the environment that runs this, activated or not.
+os.environ["PATH"] = os.pathsep.join(
+    [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+)
 #: What a person wants to know before a commit, in a minute.
 nox.options.sessions = ["style", "types", "layers"]
 nox.options.error_on_external_run = False
@@ -90,9 +94,8 @@ def mutation(session: nox.Session) -> None:
     """
     A sample of changes to the core, which its tests have to notice.
     """
-    session.run(
-        "python", "-m", "tests.mutation", *(session.posargs or ["--sample", "24"])
-    )
+    sample = ("--sample", "10", "--most", "30")
+    session.run("python", "-m", "tests.mutation", *(session.posargs or sample))
 
 
 @nox.session(python=False)

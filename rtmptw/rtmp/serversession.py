@@ -240,7 +240,7 @@ class ServerSession(Conversation[Event]):
         """
         Grant a request.
 
-        @return: what the peer had sent after it, as L{receive}.
+        @return: what the peer had sent after it, as C{receive} gives it.
 
         @raise LocalProtocolError: if no such request waits.
         """
@@ -280,7 +280,7 @@ class ServerSession(Conversation[Event]):
         """
         Go on after L{grant}.
 
-        @return: what the peer had sent after the request, as L{receive}.
+        @return: what the peer had sent after the request, as C{receive} gives it.
         """
         self.now = now
         if self.goesOn:
