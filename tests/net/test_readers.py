@@ -432,7 +432,7 @@ class ReadersTests(ReadingTestCase):
             [sys.executable, "-c", program],
             env={
                 **os.environ,
-                "PYTHONPATH": str(Path(__file__).parents[1]),
+                "PYTHONPATH": str(Path(__file__).parents[2]),
                 # As in a program that has never freed a larger block.
                 "GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=131072",
             },

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from rtmptw.errors import LocalProtocolError
 from rtmptw.flv.body import frameFromMessage
 from rtmptw.frames import FrameKind
+from rtmptw.rtmp import states
 from rtmptw.rtmp.clientsession import ClientSession
 from rtmptw.rtmp.events import Event, SessionEnded
 from rtmptw.rtmp.handshake import SIZE
@@ -71,6 +72,16 @@ class EdgesTestCase(SynchronousTestCase):
         for state, row in before.items():
             table[state] = Row(state, row, taken)
         return taken
+
+    def assertTaken(
+        self, taken: set[tuple[Enum, Enum]], table: dict[Any, dict[Any, Any]]
+    ) -> None:
+        """
+        All edges of a table were taken. The compiled build looks into dictionaries
+        itself, so nothing is noted there; each step has been tried all the same.
+        """
+        if states.__file__.endswith(".py"):
+            self.assertEqual(taken, self.edges(table))
 
     def edges(self, table: dict[Any, dict[Any, Any]]) -> set[tuple[Enum, Enum]]:
         """
@@ -192,7 +203,7 @@ class ServerTests(EdgesTestCase):
                         self.assertIs(client.session.state, state, why)
                 else:
                     self.assertRefused(client, step, why)
-        self.assertEqual(taken, self.edges(rows))
+        self.assertTaken(taken, rows)
 
     def test_messageStream(self) -> None:
         """
@@ -217,7 +228,7 @@ class ServerTests(EdgesTestCase):
                     self.assertIs(stream.state, state, why)
                 else:
                     self.assertRefused(client, step, why)
-        self.assertEqual(taken, self.edges(rows))
+        self.assertTaken(taken, rows)
 
     def test_closedTwice(self) -> None:
         """
@@ -332,7 +343,7 @@ class ClientTests(EdgesTestCase):
                 elif state is not ClientState.HANDSHAKE:
                     server.accept()
                 self.assertIs(server.session.state, row.get(step, state), why)
-        self.assertEqual(taken, self.edges(rows))
+        self.assertTaken(taken, rows)
 
     def test_aFrameOutOfOrder(self) -> None:
         """
