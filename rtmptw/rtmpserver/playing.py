@@ -18,6 +18,9 @@ from rtmptw.rtmpserver.connection import Connection
 from rtmptw.rtmpserver.names import Names
 from rtmptw.rtmpserver.play import Playback, PlaySink, Viewing
 
+# Of the module: an event of the class would keep the connection.
+_log = Logger()
+
 
 class Playbacks:
     """
@@ -25,8 +28,6 @@ class Playbacks:
 
     @ivar names: what has been played so far.
     """
-
-    _log = Logger()
 
     __slots__ = ("_hub", "_live", "_sender", "_viewing", "names")
 
@@ -69,7 +70,7 @@ class Playbacks:
         )
         self._live[event.streamID] = playback
         self.names.add(name)
-        self._log.info("{peer}: plays {stream}", peer=connection.peer, stream=name)
+        _log.info("{peer}: plays {stream}", peer=connection.peer, stream=name)
         return playback
 
     def _makeSink(

@@ -39,6 +39,10 @@ from rtmptw.rtmpserver.playing import Playbacks
 from rtmptw.rtmpserver.publishing import Publications
 from rtmptw.rtmpserver.reading import Reading
 
+# Of the module, not of the class: an event would keep the connection it is of, and
+# Twisted keeps the events of a program that has not begun to log.
+_log = Logger()
+
 #: A peer that does not take our last words is cut off after so many seconds.
 LINGER = 5.0
 
@@ -52,8 +56,6 @@ class RTMPProtocol(Protocol):
     @ivar peer: who it is, as C{host:port}.
     @ivar endReason: why the conversation ended; empty while it goes on.
     """
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -127,7 +129,7 @@ class RTMPProtocol(Protocol):
         self._dispatch.close()
         self._sender.stopProducing()
         # The peer's faults are warnings; what we or it ended in order is not.
-        log = self._log.warn if self._isFaulty else self._log.info
+        log = _log.warn if self._isFaulty else _log.info
         log(
             "{peer}: closed after {seconds:.1f} s, {bytes} bytes received{extra}: "
             "{reason}",

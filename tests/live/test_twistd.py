@@ -517,7 +517,8 @@ async def test_twoPorts(start: Start, tmp_path: Path) -> None:
     from twisted.internet import reactor
 
     path = tmp_path / "rtmp.sock"
-    server = await start(f"--port={ANY_PORT}", f"--port=unix:{path}", "--sink=null")
+    # In this order: Twisted names a UNIX socket before it listens there.
+    server = await start(f"--port=unix:{path}", f"--port={ANY_PORT}", "--sink=null")
     await server.program.says(r"starting on '?.*rtmp\.sock")
     await server.program.says(r"starting on \d+")
 
