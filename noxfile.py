@@ -234,8 +234,8 @@ def wheel(session: nox.Session) -> None:
 @nox.session(python=False)
 def pythons(session: nox.Session) -> None:
     """
-    The tests of the core on every other Python from 3.11 on that is here, and on the
-    newest those with FFmpeg. C{nox -s pythons -- all} runs all of pytest on each.
+    The tests of the core on every other Python from 3.11 on that is here.
+    C{nox -s pythons -- all} runs all of pytest on each.
     """
     everything = session.posargs == ["all"]
     others = otherPythons()
@@ -250,10 +250,6 @@ def pythons(session: nox.Session) -> None:
                 session.run(str(python), "-m", "pytest", "-q")
                 continue
             session.run(str(python), "-m", "twisted.trial", "--reporter=text", *CORE)
-            if program == list(others.values())[-1]:
-                session.run(
-                    str(python), "-m", "pytest", "-q", "tests/live/test_ffmpeg.py"
-                )
 
 
 def environment(
