@@ -42,13 +42,13 @@ class Program(ProcessProtocol):
         self._waiting: list[
             tuple[Callable[[str], re.Match[str] | None], Deferred[re.Match[str]]]
         ] = []
-        reactor.spawnProcess(
-            self,
-            command[0],
-            command,
-            env=None,
-            path=None if folder is None else str(folder),
-        )
+        if folder is not None:
+            # Not Twisted's C{path}: with it Twisted forks. A child of a process with
+            # threads in which PyAV has scaled pictures may then hang before it is
+            # another program: Python frees what those threads had, and FFmpeg waits
+            # for threads that the child has not got.
+            command = ("env", f"--chdir={folder}", *command)
+        reactor.spawnProcess(self, command[0], command, env=None)
 
     def signal(self, name: str) -> None:
         """
