@@ -3,15 +3,14 @@ The command: C{python -m tests.mutation --help}.
 """
 
 import argparse
-import itertools
 import os
 import random
 import sys
 import tomllib
 from pathlib import Path
 
-from tests.mutation.mutants import Mutant, modulesOf, mutantOf, placesOf
-from tests.mutation.running import survivorsOf
+from tests.mutation.mutants import Mutant, modulesOf, placesOf, testsOf
+from tests.mutation.running import Outcome, Trials
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("rtmp", "flv", "hub")
@@ -19,15 +18,15 @@ PACKAGES = ("rtmp", "flv", "hub")
 MOST = 10.0
 
 
-def explained() -> set[tuple[str, str, str, str]]:
+def explanations() -> set[tuple[str, ...]]:
     """
-    @return: the changes that C{survivors.toml} explains.
+    @return: the file, the class and function, and the line of what C{survivors/*.toml}
+        explain, and what the line becomes, if it is not about all that it may become.
     """
-    with open(Path(__file__).parent / "survivors.toml", "rb") as file:
-        rows = tomllib.load(file).get("survivor", [])
     return {
-        (row["path"], row["where"], row["before"], row["after"])
-        for row in rows
+        tuple(row[key] for key in ("path", "where", "before", "after") if key in row)
+        for path in (Path(__file__).parent / "survivors").glob("*.toml")
+        for row in tomllib.loads(path.read_text(encoding="utf-8")).get("survivor", [])
         if row["why"]
     }
 
@@ -50,36 +49,41 @@ def main() -> int:
         default=MOST,
         help="the percentage that may go unnoticed; a small sample has more by chance",
     )
-    parser.add_argument("--list", action="store_true", help="only tell what there is")
     options = parser.parse_args()
+    # The same examples each time.
+    os.environ["CI"] = "true"
     paths = options.paths or list(modulesOf(ROOT, PACKAGES))
     places = [place for path in paths for place in placesOf(ROOT, path)]
     random.Random(options.seed).shuffle(places)
-    made = (mutantOf(ROOT, place) for place in places)
-    mutants = list(itertools.islice(filter(None, made), options.sample or len(places)))
-    if options.list:
-        for mutant in mutants:
-            print(mutant)
-        print(f"{len(mutants)} changes")
-        return 0
-    known = explained()
-    count = 0
+    if options.sample:
+        places = places[: options.sample]
+    known = explanations()
+
+    def isExplained(mutant: Mutant) -> bool:
+        return mutant.key in known or mutant.key[:3] in known
+
+    survivors: list[Mutant] = []
+    changes = 0
     terminal = sys.stderr.isatty()
 
-    def done(mutant: Mutant, survived: bool) -> None:
-        nonlocal count
-        count += 1
-        if survived:
-            note = " (explained)" if mutant.key in known else ""
-            print(f"not noticed{note}: {mutant}", flush=True)
+    def done(outcome: Outcome) -> None:
+        nonlocal changes
+        changes += outcome.mutant is not None or bool(outcome.noticed)
+        if outcome.mutant is not None and not outcome.noticed:
+            survivors.append(outcome.mutant)
+            note = " (explained)" if isExplained(outcome.mutant) else ""
+            print(f"not noticed{note}: {outcome.mutant}", flush=True)
         if terminal:
-            print(f"\r{count} of {len(mutants)} ", end="", file=sys.stderr, flush=True)
+            line = f"\r{changes} of {len(places)} "
+            print(line, end="", file=sys.stderr, flush=True)
 
-    survivors = survivorsOf(ROOT, mutants, options.workers, done)
-    unknown = [mutant for mutant in survivors if mutant.key not in known]
-    percent = 100 * len(survivors) / max(len(mutants), 1)
+    Trials(ROOT, paths, list(testsOf(ROOT, PACKAGES))).run(
+        places, options.workers, done
+    )
+    unknown = [mutant for mutant in survivors if not isExplained(mutant)]
+    percent = 100 * len(survivors) / max(changes, 1)
     print(
-        f"{len(mutants)} changes, {len(survivors)} not noticed ({percent:.1f} %), "
+        f"{changes} changes, {len(survivors)} not noticed ({percent:.1f} %), "
         f"{len(unknown)} of them not explained"
     )
     # Of a sample, what is not explained is only told.

@@ -3,12 +3,14 @@ All the changes there are to a file.
 """
 
 import ast
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cosmic_ray.ast import ast_nodes, get_ast
-from cosmic_ray.mutating import mutate_code
+from cosmic_ray.mutating import MutationVisitor
 
 from tests.mutation.operators import OPERATORS
 
@@ -69,7 +71,7 @@ def placesOf(root: Path, path: str) -> list[Place]:
     """
     source = (root / path).read_text(encoding="utf-8")
     skipped = _skipped(source)
-    tree = get_ast(source)
+    tree = _tree(source)
     found = []
     for name, operator in OPERATORS.items():
         occurrence = -1
@@ -83,11 +85,13 @@ def placesOf(root: Path, path: str) -> list[Place]:
 
 def mutantOf(root: Path, place: Place) -> Mutant | None:
     """
-    @return: the change, if it makes a program.
+    @return: the change, if it makes a program. Each process can make one: it changes
+        the tree that L{placesOf} has left.
     """
     source = (root / place.path).read_text(encoding="utf-8")
-    mutated = mutate_code(source, OPERATORS[place.operator], place.occurrence)
-    if mutated is None or not _compiles(mutated):
+    visitor = MutationVisitor(place.occurrence, OPERATORS[place.operator])
+    mutated = visitor.walk(_tree(source)).get_code()
+    if not visitor.mutation_applied or not _compiles(mutated):
         return None
     before, after = _firstChange(source.splitlines(), mutated.splitlines())
     where = ""
@@ -95,6 +99,24 @@ def mutantOf(root: Path, place: Place) -> Mutant | None:
         if first <= place.line <= last:
             where = name
     return Mutant(place, mutated, where, before.strip(), after.strip())
+
+
+def spanOf(root: Path, place: Place) -> tuple[int, int]:
+    """
+    @return: the first and the last line of the function or class that it is in, else
+        of the file.
+    """
+    source = (root / place.path).read_text(encoding="utf-8")
+    span = (1, len(source.splitlines()))
+    for first, last, _name in _functions(source):
+        if first <= place.line <= last:
+            span = first, last
+    return span
+
+
+@functools.cache
+def _tree(source: str) -> Any:
+    return get_ast(source)
 
 
 def _compiles(source: str) -> bool:
@@ -157,6 +179,7 @@ def _isTyping(node: ast.AST) -> bool:
     return False
 
 
+@functools.cache
 def _functions(source: str) -> list[tuple[int, int, str]]:
     """
     @return: first and last line of each class and function, the inner ones later.
@@ -183,3 +206,12 @@ def modulesOf(root: Path, packages: tuple[str, ...]) -> Iterator[str]:
         for path in sorted((root / "rtmptw" / package).glob("*.py")):
             if path.name != "__init__.py":
                 yield str(path.relative_to(root))
+
+
+def testsOf(root: Path, packages: tuple[str, ...]) -> Iterator[str]:
+    """
+    @return: the modules of the tests of these packages.
+    """
+    for package in packages:
+        for path in sorted((root / "tests" / package).glob("test_*.py")):
+            yield f"tests.{package}.{path.stem}"

@@ -1,134 +1,255 @@
 """
-Runs the tests with one change at a time, in copies of the checkout.
+Runs the tests with one change at a time, each in a child that has all but the project
+imported already.
 """
 
+import importlib
+import importlib.abc
+import importlib.util
 import os
-import queue
-import shutil
-import subprocess
+import pickle
+import resource
+import select
+import signal
 import sys
 import tempfile
-import threading
-from collections.abc import Callable, Iterable
+import time
+import traceback
+import unittest
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
 
-from tests.mutation.mutants import Mutant
+from tests.mutation.covering import Covering, coveringOf, testsIn
+from tests.mutation.mutants import Mutant, Place, mutantOf, spanOf
 
-#: A change that makes the tests take so many seconds has been noticed.
-PATIENCE = 300.0
-#: What the tests need.
-_NEEDED = ("rtmptw", "tests", "twisted", "docs", "benchmarks", "pyproject.toml")
+Answer = TypeVar("Answer")
+#: What children need not import again. Nothing of the project, and no reactor.
+_BEFORE = (
+    "hypothesis.strategies",
+    "twisted.internet.endpoints",
+    "twisted.internet.task",
+    "twisted.internet.testing",
+    "twisted.protocols.tls",
+    "twisted.trial.unittest",
+)
+#: A change that makes the tests take so many seconds longer has been noticed.
+_PATIENCE = 20.0
+#: A change that makes them need so many bytes has been noticed.
+_MEMORY = 2 << 30
 
 
-def survivorsOf(
-    root: Path,
-    mutants: Iterable[Mutant],
-    workers: int,
-    done: Callable[[Mutant, bool], None],
-) -> list[Mutant]:
+@dataclass(frozen=True)
+class Outcome:
     """
-    @param done: called with each change, and whether no test has noticed it.
-    @return: those that none has noticed.
-    """
-    waiting: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
-    for mutant in mutants:
-        waiting.put(mutant)
-    survivors: list[Mutant] = []
-    lock = threading.Lock()
+    What came of one change.
 
-    def work() -> None:
+    @ivar mutant: the change, or C{None} where it makes no program.
+    @ivar noticed: by this test; empty if by none.
+    """
+
+    place: Place
+    mutant: Mutant | None
+    noticed: str
+
+
+class Trials:
+    """
+    The tests, and the children that run them.
+
+    @ivar root: the checkout.
+    """
+
+    def __init__(self, root: Path, paths: list[str], names: list[str]) -> None:
+        self.root = root
+        for name in _BEFORE:
+            importlib.import_module(name)
+        self._covering: Covering = _inChild(lambda: coveringOf(root, paths, names))
+        self._running: dict[int, _Child] = {}
+
+    def run(
+        self,
+        places: Iterable[Place],
+        workers: int,
+        done: Callable[[Outcome], None],
+    ) -> None:
+        """
+        Try one change after another.
+
+        @param workers: so many at the same time.
+        @param done: called with what came of each.
+        """
+        for place in places:
+            while len(self._running) >= workers:
+                self._wait(done)
+            child = self._begin(place)
+            self._running[child.pipe] = child
+        while self._running:
+            self._wait(done)
+
+    def _begin(self, place: Place) -> "_Child":
+        first, last = spanOf(self.root, place)
+        tests = self._covering.testsOf(place.path, place.line, first, last)
+        seconds = sum(map(self._covering.seconds.__getitem__, tests))
+
+        def work() -> Outcome:
+            mutant = mutantOf(self.root, place)
+            if mutant is None:
+                return Outcome(place, None, "")
+            return Outcome(place, mutant, _firstToFail(mutant, tests))
+
+        return _Child(place, work, time.monotonic() + _PATIENCE + 5 * seconds)
+
+    def _wait(self, done: Callable[[Outcome], None]) -> None:
+        nearest = min(child.deadline for child in self._running.values())
+        left = max(nearest - time.monotonic(), 0.0)
+        ready, _, _ = select.select(list(self._running), [], [], left)
+        now = time.monotonic()
+        for pipe, child in list(self._running.items()):
+            if pipe in ready and not child.read():
+                del self._running[pipe]
+                done(child.outcome())
+            elif child.deadline <= now:
+                del self._running[pipe]
+                child.stop()
+                done(Outcome(child.place, None, "it takes too long"))
+
+
+class _Child:
+    """
+    A child that tries one change.
+
+    @ivar pipe: where its answer comes.
+    @ivar deadline: when it has taken too long.
+    """
+
+    def __init__(
+        self, place: Place, work: Callable[[], Outcome], deadline: float
+    ) -> None:
+        self.place = place
+        self.deadline = deadline
+        self.pipe, self._pid = _fork(work)
+        self._answer = b""
+
+    def read(self) -> bool:
+        """
+        @return: whether there may be more.
+        """
+        piece = os.read(self.pipe, 1 << 16)
+        self._answer += piece
+        return bool(piece)
+
+    def outcome(self) -> Outcome:
+        """
+        @return: what it says, once it has ended.
+        """
+        self._end()
+        if not self._answer:
+            return Outcome(self.place, None, "the interpreter ends")
+        outcome: Outcome = pickle.loads(self._answer)
+        return outcome
+
+    def stop(self) -> None:
+        """
+        End it.
+        """
+        os.kill(self._pid, signal.SIGKILL)
+        self._end()
+
+    def _end(self) -> None:
+        os.close(self.pipe)
+        os.waitpid(self._pid, 0)
+
+
+def _fork(work: Callable[[], Answer]) -> tuple[int, int]:
+    """
+    @return: where the answer of C{work} can be read, pickled, and the child's number.
+    """
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(writing)
+        return reading, pid
+    status = 1
+    try:
+        os.close(reading)
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for standard in range(2):
+            os.dup2(nowhere, standard)
         with tempfile.TemporaryDirectory(prefix="rtmptw-mutation-") as folder:
-            copy = _copy(root, Path(folder))
-            while True:
-                try:
-                    mutant = waiting.get_nowait()
-                except queue.Empty:
-                    return
-                survived = _survives(root, copy, mutant)
-                with lock:
-                    if survived:
-                        survivors.append(mutant)
-                    done(mutant, survived)
-
-    threads = [threading.Thread(target=work) for _ in range(workers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return survivors
-
-
-def testsOf(root: Path, path: str) -> list[str]:
-    """
-    @return: the tests of a file, its own ones first.
-    """
-    module = Path(path)
-    package = root / "tests" / module.parent.name
-    own = package / f"test_{module.stem}.py"
-    names = sorted(test.stem for test in package.glob("test_*.py") if test != own)
-    if own.exists():
-        names.insert(0, own.stem)
-    return [f"tests.{module.parent.name}.{name}" for name in names]
-
-
-def _copy(root: Path, folder: Path) -> Path:
-    for name in _NEEDED:
-        source = root / name
-        if source.is_dir():
-            shutil.copytree(
-                source,
-                folder / name,
-                ignore=shutil.ignore_patterns("__pycache__", "_build"),
-            )
-        else:
-            shutil.copy(source, folder / name)
-    # Once, so that a run compiles what has changed and nothing else.
-    subprocess.run(
-        [sys.executable, "-m", "compileall", "-q", folder / "rtmptw", folder / "tests"],
-        check=True,
-    )
-    return folder
-
-
-def _survives(root: Path, copy: Path, mutant: Mutant) -> bool:
-    path = mutant.place.path
-    target = copy / path
-    kept = target.read_bytes()
-    for cached in (target.parent / "__pycache__").glob(f"{target.stem}.*"):
-        cached.unlink()
-    target.write_text(mutant.source, encoding="utf-8")
-    try:
-        return _passes(copy, testsOf(root, path))
+            os.chdir(folder)
+            answer = pickle.dumps(work())
+        with open(writing, "wb") as pipe:
+            pipe.write(answer)
+        status = 0
+    except BaseException:
+        # Where nobody else can tell.
+        traceback.print_exc()
     finally:
-        target.write_bytes(kept)
+        os._exit(status)
 
 
-def _passes(copy: Path, names: list[str]) -> bool:
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(copy),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        # The same examples each time.
-        "CI": "true",
-    }
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "twisted.trial", "--exitfirst"),
-            *("--temp-directory", str(copy / "_trial_temp")),
-            *names,
-        ],
-        cwd=copy,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+def _inChild(work: Callable[[], Answer]) -> Answer:
+    pipe, pid = _fork(work)
+    with open(pipe, "rb") as file:
+        answer = file.read()
+    os.waitpid(pid, 0)
+    if not answer:
+        raise SystemExit("the tests do not run as they are: see above")
+    told: Answer = pickle.loads(answer)
+    return told
+
+
+def _firstToFail(mutant: Mutant, tests: Sequence[str]) -> str:
+    """
+    @return: the name of the first test that fails; empty if none does.
+    """
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, 2)
+    sys.meta_path.insert(0, _Changed(mutant))
+    result = unittest.TestResult()
+    name = ""
     try:
-        return process.wait(PATIENCE) == 0
-    except subprocess.TimeoutExpired:
-        return False
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, 9)
-            process.wait()
+        for name in tests:
+            for test in testsIn([name]):
+                test.run(result)
+            if not result.wasSuccessful():
+                return name
+    except BaseException as error:
+        # It does not even import, or ends the program.
+        return f"{name}: {type(error).__name__}"
+    return ""
+
+
+class _Changed(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+    """
+    Imports one module with the change in it.
+    """
+
+    def __init__(self, mutant: Mutant) -> None:
+        self._source = mutant.source
+        self._path = mutant.place.path
+        self._name = mutant.place.path.removesuffix(".py").replace("/", ".")
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,
+        target: ModuleType | None = None,
+    ) -> ModuleSpec | None:
+        """
+        @return: how to load the module, if it is the one.
+        """
+        if fullname != self._name:
+            return None
+        return importlib.util.spec_from_loader(fullname, self, origin=self._path)
+
+    def get_source(self, fullname: str) -> str:
+        """
+        @return: the changed source.
+        """
+        return self._source
