@@ -5,8 +5,13 @@ What a session has to say, and when it is said.
 import socket
 from socket import MSG_PEEK
 
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
 from rtmptw.net.sender import MAX_UNSENT, Sender
 from rtmptw.rtmp.serversession import ServerSession
+
+#: An acknowledgement that is in no hurry comes so many seconds late.
+PATIENCE = 0.05
 
 
 class Answers:
@@ -16,14 +21,20 @@ class Answers:
     A publisher closes without reading all of them (FFmpeg, OBS). An answer that meets a
     closed socket makes the peer's kernel throw away what it had not sent yet, frames
     among them; so while there is more to read, answers wait: who needs an
-    acknowledgement to go on stops sending, and gets it then. For the same reason a
+    acknowledgement to go on stops sending, and gets it then. Nothing more to read may
+    mean that the peer is about to close, its last frames still in its kernel: one that
+    can go on without an acknowledgement gets it a little later. For the same reason a
     write that fails must not end the connection (L{Sender}).
     """
 
-    __slots__ = ("_sender", "_session", "_socket")
+    __slots__ = ("_clock", "_sender", "_session", "_socket", "_timer")
 
     def __init__(
-        self, session: ServerSession, sender: Sender, plain: socket.socket | None
+        self,
+        session: ServerSession,
+        sender: Sender,
+        plain: socket.socket | None,
+        clock: IReactorTime,
     ) -> None:
         """
         @param plain: the connection's socket; C{None} if it is none that can be asked.
@@ -31,6 +42,8 @@ class Answers:
         self._session = session
         self._sender = sender
         self._socket = plain
+        self._clock = clock
+        self._timer: IDelayedCall | None = None
 
     def send(self, mayWait: bool) -> None:
         """
@@ -38,15 +51,39 @@ class Answers:
 
         @param mayWait: whether the peer publishes, and its frames come first.
         """
-        plain = self._socket
-        if (
-            mayWait
-            and plain is not None
-            and self._session.unsaid <= MAX_UNSENT
-            and _hasMore(plain)
-        ):
+        session = self._session
+        if mayWait and session.unsaid <= MAX_UNSENT:
+            if session.mayWait:
+                self._later()
+                return
+            if self._hasMore():
+                return
+        self._sender.sendNow(session.dataToSend())
+
+    def close(self) -> None:
+        """
+        Send nothing more.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _later(self) -> None:
+        if self._timer is None:
+            self._timer = self._clock.callLater(PATIENCE, self._timeUp)
+
+    def _timeUp(self) -> None:
+        self._timer = None
+        if not self._session.unsaid:
+            # It went with another answer.
+            return
+        if self._session.mayWait and self._hasMore():
+            self._later()
             return
         self._sender.sendNow(self._session.dataToSend())
+
+    def _hasMore(self) -> bool:
+        return self._socket is not None and _hasMore(self._socket)
 
 
 def _hasMore(plain: socket.socket) -> bool:

@@ -97,7 +97,7 @@ class RTMPProtocol(Protocol):
         self._session = session = ServerSession(self._begun, os.urandom, self._settings)
         self._dispatch = dispatch = Dispatch(session, self._react, self._settle)
         self._sender = Sender(transport, self._viewing.turns, self._fullChanged)
-        self._answers = Answers(session, self._sender, socketOf(transport))
+        self._answers = Answers(session, self._sender, socketOf(transport), self._clock)
         self._reading = Reading(
             transport, self._readers, dispatch, session, self._clock
         )
@@ -120,6 +120,7 @@ class RTMPProtocol(Protocol):
         self._isLost = True
         self._reading.end()
         self._alarm.cancel()
+        self._answers.close()
         why = self.endReason or _lostReason(reason)
         self._publications.endAll(why)
         self._playbacks.endAll(why)
@@ -355,6 +356,7 @@ class RTMPProtocol(Protocol):
             return
         self._isLingering = True
         assert self.transport is not None
+        self._answers.close()
         self._sender.close()
         self._reading.end()
         self.transport.loseConnection()

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from rtmptw.errors import LocalProtocolError
 from rtmptw.frames import FrameKind, Role
 from rtmptw.rtmp.amf import UNDEFINED, AMFObject
+from rtmptw.rtmp.conversation import PATIENT_WINDOW
 from rtmptw.rtmp.events import (
     ConnectRequested,
     FramesReceived,
@@ -679,15 +680,32 @@ class AcknowledgementTests(SessionTestCase):
 
     def test_unasked(self) -> None:
         """
-        At least each 2.5 MB, handshake included, though the peer never asked.
+        At half of 2.5 MB, handshake included, though the peer never asked: a peer that
+        sends whole messages only stops before the window is full.
         """
         self.openPublishing()
         body = b"\x27\1\0\0\0" + bytes(99_995)
         for _ in range(26):
             self.client.send(self.client.message(9, body))
-        (number,) = self.acknowledged()
-        self.assertGreaterEqual(number, 2_500_000)
-        self.assertLess(number, 2_700_000)
+        first, second = self.acknowledged()
+        self.assertGreaterEqual(first, 1_250_000)
+        self.assertLess(first, 1_350_000)
+        self.assertGreaterEqual(second - first, 1_250_000)
+        self.assertLess(second - first, 1_400_000)
+
+    def test_atHalf(self) -> None:
+        """
+        To the byte.
+        """
+        self.openPublishing()
+        self.client.send(self.client.message(5, (2000).to_bytes(4, "big"), 0))
+        self.client.answers.clear()
+        before = self.session.bytesReceived
+        message = self.client.message(9, bytes(5000))
+        self.client.send(message[:999])
+        self.assertEqual(self.acknowledged(), [])
+        self.client.send(message[999:1000])
+        self.assertEqual(self.acknowledged(), [before + 1000])
 
     def test_asAskedFor(self) -> None:
         """
@@ -695,6 +713,7 @@ class AcknowledgementTests(SessionTestCase):
         """
         self.openPublishing()
         self.client.send(self.client.message(5, (5000).to_bytes(4, "big"), 0))
+        self.client.answers.clear()
         for _ in range(10):
             self.client.send(self.client.message(9, bytes(6000)))
         self.assertEqual(len(self.acknowledged()), 10)
@@ -706,8 +725,32 @@ class AcknowledgementTests(SessionTestCase):
         """
         self.openPublishing()
         self.client.send(self.client.message(5, (2**31).to_bytes(4, "big"), 0))
-        self.client.send(self.client.message(9, bytes(2_600_000)))
+        self.client.send(self.client.message(9, bytes(1_260_000)))
         self.assertEqual(len(self.acknowledged()), 1)
+
+    def test_whoIsInAHurry(self) -> None:
+        """
+        An acknowledgement may wait if the peer's window is large, and nothing else is
+        to be said.
+        """
+        self.openPublishing()
+        for window, mayWait in (
+            (PATIENT_WINDOW, True),
+            (PATIENT_WINDOW - 1, False),
+        ):
+            self.client.send(self.client.message(5, window.to_bytes(4, "big"), 0))
+            self.session.receive(self.client.message(9, bytes(700_000)), 1.0)
+            self.assertEqual(self.session.mayWait, mayWait, window)
+            self.client.hear()
+        self.client.send(self.client.message(5, PATIENT_WINDOW.to_bytes(4, "big"), 0))
+        ping = self.client.message(4, b"\0\6\0\0\0\1", 0)
+        self.session.receive(self.client.message(9, bytes(700_000)), 1.0)
+        self.session.receive(self.client.message(9, bytes(700_000)), 1.0)
+        self.assertTrue(self.session.mayWait)
+        self.session.receive(ping, 1.0)
+        self.assertFalse(self.session.mayWait)
+        self.session.receive(self.client.message(9, bytes(700_000)), 1.0)
+        self.assertFalse(self.session.mayWait)
 
     def test_wraps(self) -> None:
         """
@@ -715,7 +758,7 @@ class AcknowledgementTests(SessionTestCase):
         """
         self.openPublishing()
         self.session.bytesReceived = 2**32 - 10
-        self.session._acknowledged = 2**32 - 2_500_000
+        self.session._acknowledged = 2**32 - 1_250_000
         self.client.send(self.client.message(9, bytes(100)))
         (number,) = self.acknowledged()
         self.assertEqual(number, self.session.bytesReceived - 2**32)

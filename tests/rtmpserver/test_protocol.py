@@ -36,6 +36,8 @@ from rtmptw.rtmp.amf import AMFObject
 from rtmptw.rtmp.events import PlayRequested, PublishRequested
 from rtmptw.rtmp.message import Command
 from rtmptw.rtmp.serversession import ServerSettings
+from rtmptw.rtmpserver import answers
+from rtmptw.rtmpserver.answers import PATIENCE
 from rtmptw.rtmpserver.authorizing import AllowAll
 from rtmptw.rtmpserver.dispatch import FAST
 from rtmptw.rtmpserver.factory import RTMPFactory
@@ -495,6 +497,97 @@ class ProtocolTests(SynchronousTestCase):
 
 
 @implementer(IStreamAuthorizer)
+class AcknowledgementTests(SynchronousTestCase):
+    """
+    An acknowledgement never costs a publisher its last frames.
+    """
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.hub = StreamHub(self.clock)
+        self.connection = Connection(RTMPFactory(self.hub))
+        self.connection.publish()
+        self.connection.client.hear()
+        self.connection.client.answers.clear()
+        self.timers = len(self.clock.getDelayedCalls())
+
+    def send(self) -> None:
+        """
+        Send what is to be acknowledged.
+        """
+        client = self.connection.client
+        client.send(client.message(9, KEYFRAME + bytes(1_300_000)))
+
+    def acknowledged(self) -> list[int]:
+        """
+        The numbers acknowledged so far.
+        """
+        self.connection.client.hear()
+        return [
+            int.from_bytes(payload, "big")
+            for kind, _, payload in self.connection.client.answers
+            if kind == 3
+        ]
+
+    def test_itComesALittleLater(self) -> None:
+        """
+        A publisher that has sent all closes without reading: what it meets there makes
+        the publisher's kernel throw away what it has not sent yet.
+        """
+        self.send()
+        self.clock.advance(PATIENCE * 0.9)
+        self.assertEqual(self.acknowledged(), [])
+        self.clock.advance(PATIENCE * 0.1)
+        (number,) = self.acknowledged()
+        self.assertGreater(number, 1_300_000)
+        self.assertEqual(len(self.clock.getDelayedCalls()), self.timers)
+
+    def test_notToWhoHasGone(self) -> None:
+        """
+        Nothing is said, and no timer is left.
+        """
+        self.send()
+        self.connection.lose()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.acknowledged(), [])
+
+    def test_atTheEnd(self) -> None:
+        """
+        When we end it, what is owed goes with our last words.
+        """
+        self.send()
+        self.connection.protocol.close("shutting down")
+        self.assertEqual(len(self.acknowledged()), 1)
+        self.connection.lose()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_notWhileThereIsMoreToRead(self) -> None:
+        """
+        Then it comes when all has been read.
+        """
+        more = [True]
+        self.patch(answers, "_hasMore", lambda plain: more[0])
+        self.connection.protocol._answers._socket = object()
+        self.send()
+        for _ in range(5):
+            self.clock.advance(PATIENCE)
+            self.assertEqual(self.acknowledged(), [])
+        more[0] = False
+        self.clock.advance(PATIENCE)
+        self.assertEqual(len(self.acknowledged()), 1)
+
+    def test_withAnotherAnswer(self) -> None:
+        """
+        What the publisher asks is answered at once, and the acknowledgement goes with
+        it.
+        """
+        self.send()
+        self.connection.client.command("createStream", 9.0, None)
+        self.assertEqual(len(self.acknowledged()), 1)
+        self.clock.advance(PATIENCE)
+        self.assertEqual(len(self.acknowledged()), 1)
+
+
 class Hesitating(AllowAll):
     """
     Thinks about the first publisher until it is told, and lets the others in at once.
