@@ -2,6 +2,7 @@
 Tests of the glue between Twisted and the session.
 """
 
+import socket
 import tempfile
 from typing import Any, cast
 
@@ -36,7 +37,6 @@ from rtmptw.rtmp.amf import AMFObject
 from rtmptw.rtmp.events import PlayRequested, PublishRequested
 from rtmptw.rtmp.message import Command
 from rtmptw.rtmp.serversession import ServerSettings
-from rtmptw.rtmpserver import answers
 from rtmptw.rtmpserver.answers import PATIENCE
 from rtmptw.rtmpserver.authorizing import AllowAll
 from rtmptw.rtmpserver.dispatch import FAST
@@ -496,7 +496,6 @@ class ProtocolTests(SynchronousTestCase):
         self.assertEqual(self.sinks.sinks[0].ended, ["the server stops"])
 
 
-@implementer(IStreamAuthorizer)
 class AcknowledgementTests(SynchronousTestCase):
     """
     An acknowledgement never costs a publisher its last frames.
@@ -565,14 +564,17 @@ class AcknowledgementTests(SynchronousTestCase):
         """
         Then it comes when all has been read.
         """
-        more = [True]
-        self.patch(answers, "_hasMore", lambda plain: more[0])
-        self.connection.protocol._answers._socket = object()
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        self.addCleanup(theirs.close)
+        ours.setblocking(False)
+        self.connection.protocol._answers._socket = ours
+        theirs.send(b"more")
         self.send()
         for _ in range(5):
             self.clock.advance(PATIENCE)
             self.assertEqual(self.acknowledged(), [])
-        more[0] = False
+        ours.recv(4)
         self.clock.advance(PATIENCE)
         self.assertEqual(len(self.acknowledged()), 1)
 
@@ -588,6 +590,7 @@ class AcknowledgementTests(SynchronousTestCase):
         self.assertEqual(len(self.acknowledged()), 1)
 
 
+@implementer(IStreamAuthorizer)
 class Hesitating(AllowAll):
     """
     Thinks about the first publisher until it is told, and lets the others in at once.
