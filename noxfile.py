@@ -94,7 +94,7 @@ def mutation(session: nox.Session) -> None:
     """
     A sample of changes to the core, which its tests have to notice.
     """
-    sample = ("--sample", "10", "--most", "50")
+    sample = ("--sample", "60")
     session.run("python", "-m", "tests.mutation", *(session.posargs or sample))
 
 
