@@ -101,7 +101,7 @@ def mutation(session: nox.Session) -> None:
 @nox.session(python=False)
 def micro(session: nox.Session) -> None:
     """
-    What a message costs, beside what it cost; reported only.
+    What a message costs, beside what it cost.
     """
     session.run(
         *("python", "-m", "benchmarks", "micro", "--against", "benchmarks/micro.json"),
