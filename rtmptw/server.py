@@ -25,7 +25,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort, IReactorCore, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -42,6 +41,7 @@ from rtmptw.interfaces import (
     IHubUser,
     IStreamAuthorizer,
 )
+from rtmptw.net.ports import serverEndpoint
 from rtmptw.plugins.registry import sinkFactory, sinkNames
 from rtmptw.plugins.sink import FrameSink, FrameSinkFactory
 from rtmptw.rtmp.serversession import ServerSettings
@@ -332,7 +332,7 @@ class Server:
         @raise ValueError: if there is no such endpoint.
         @raise SinkError: if a sink cannot work.
         """
-        endpoint = serverFromString(self.reactor, where)
+        endpoint = serverEndpoint(self.reactor, where)
         self.start()
         if not self._triggers and IReactorCore.providedBy(self.reactor):
             self._triggers.append(

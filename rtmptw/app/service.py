@@ -9,7 +9,6 @@ from typing import Any, cast
 from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
@@ -22,6 +21,7 @@ from rtmptw.interfaces import (
     IFrameSourceFactory,
     IStreamAuthorizer,
 )
+from rtmptw.net.ports import serverEndpoint
 from rtmptw.rtmp.serversession import ServerSettings
 from rtmptw.rtmpserver.play import PlaySettings
 from rtmptw.server import STOP_WITHIN, Server
@@ -195,7 +195,7 @@ class _PortService(StreamServerEndpointService):
     """
 
     def __init__(self, reactor: Any, description: str, factory: Factory) -> None:
-        super().__init__(serverFromString(reactor, description), factory)
+        super().__init__(serverEndpoint(reactor, description), factory)
         self._description = description
         self._raiseSynchronously = True
 

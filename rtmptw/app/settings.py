@@ -10,10 +10,9 @@ from functools import partial
 from operator import not_
 from typing import Any
 
-from twisted.internet.endpoints import serverFromString
-
 from rtmptw.app.service import DEFAULT_PORT, Config
 from rtmptw.interfaces import IFrameSinkFactory
+from rtmptw.net.ports import serverEndpoint
 from rtmptw.plugins.registry import pullFactory, sinkFactory, sinkNames, sourceFactory
 from rtmptw.plugins.values import Kind, Number, Switch, Text, typed
 from rtmptw.rtmp.chunks import MAX_CHUNK_SIZE
@@ -87,7 +86,7 @@ def _endpoint(description: str) -> str:
             raise ValueError(f"{description} is more than 65535")
         description = f"tcp:{description}"
     try:
-        serverFromString(reactor, description)
+        serverEndpoint(reactor, description)
     except Exception as error:
         # Endpoint parsers raise what they like: KeyError, OSError, SSL errors.
         raise ValueError(f"{description!r}: {error}") from error

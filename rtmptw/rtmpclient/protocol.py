@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
 
 from rtmptw.frames import Frame
+from rtmptw.net.ports import peerName
 from rtmptw.rtmp.clientsession import ClientSession
 from rtmptw.rtmp.events import (
     ClientEvent,
@@ -128,8 +129,7 @@ class RTMPClientProtocol(Protocol):
         Begin the conversation, and its clock.
         """
         transport = cast(Any, self.transport)
-        address = transport.getPeer()
-        self.peer = f"{address.host}:{address.port}"
+        self.peer = peerName(transport.getPeer())
         if ITCPTransport.providedBy(transport):
             transport.setTcpNoDelay(True)
             transport.setTcpKeepAlive(True)

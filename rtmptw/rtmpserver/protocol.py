@@ -8,13 +8,14 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IAddress, ITCPTransport
+from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from rtmptw.hub.hub import StreamHub
 from rtmptw.interfaces import PlayPermit, PublishPermit
+from rtmptw.net.ports import peerName
 from rtmptw.net.readers import Readers
 from rtmptw.net.sender import Sender, socketOf
 from rtmptw.rtmp.events import (
@@ -88,7 +89,7 @@ class RTMPProtocol(Protocol):
         """
         transport = self.transport
         assert transport is not None
-        self.peer = _peerName(transport.getPeer())
+        self.peer = peerName(transport.getPeer())
         if ITCPTransport.providedBy(transport):
             # Answers are small and waited for; a dead peer must be noticed.
             transport.setTcpNoDelay(True)
@@ -390,11 +391,6 @@ _REACTIONS: dict[type, Callable[[RTMPProtocol, Any], None]] = {
     PlayEnded: RTMPProtocol._playEnded,
     SessionEnded: RTMPProtocol._sessionEnded,
 }
-
-
-def _peerName(address: IAddress) -> str:
-    host = getattr(address, "host", None)
-    return f"{host}:{address.port}" if host else "unix socket"  # type: ignore[attr-defined]
 
 
 def _lostReason(reason: Failure) -> str:

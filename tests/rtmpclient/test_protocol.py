@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 from unittest import mock
 
-from twisted.internet.address import IPv4Address
+from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.error import (
     ConnectionDone,
@@ -59,8 +59,11 @@ class Connection(ScriptedServer):
     @ivar transport: its transport.
     """
 
-    def __init__(self, factory: RTMPClientFactory) -> None:
-        address = IPv4Address("TCP", "10.0.0.1", 1935)
+    def __init__(
+        self,
+        factory: RTMPClientFactory,
+        address: Any = IPv4Address("TCP", "10.0.0.1", 1935),  # noqa: B008 -- it is frozen
+    ) -> None:
         self.transport = StringTransport(peerAddress=address)
         self.transport.abortConnection = self.lose  # type: ignore[method-assign]
         self.protocol = factory.buildProtocol(address)
@@ -221,6 +224,20 @@ class ProtocolTests(SynchronousTestCase):
         connection.lose()
         ending = self.ended()
         self.assertEqual((ending.label, ending.frames), ("closed", len(frames)))
+
+    def test_overAUnixSocket(self) -> None:
+        """
+        Which has no host and no port.
+        """
+        self.clock = Clock()
+        self.user = User()
+        factory = RTMPClientFactory(self.clock, TARGET, True, self.user)
+        connection = Connection(factory, UNIXAddress("/run/rtmp.sock"))
+        self.assertEqual(connection.protocol.peer, "unix socket")
+        connection.start()
+        self.assertEqual(self.user.calls, ["accepted"])
+        connection.lose()
+        self.assertEqual(self.ended().reason, "the server closed the connection")
 
     def test_plays(self) -> None:
         """
