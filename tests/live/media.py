@@ -27,6 +27,8 @@ from rtmptw.flv.file import Tag, TagReader
 WIDTH, HEIGHT = 96, 64
 FRAMES_PER_SECOND = 25
 SAMPLE_RATE = 48000
+#: Samples until a tone of 440 Hz begins again: 11 waves.
+TONE_LENGTH = 1200
 
 AUDIO, VIDEO, SCRIPT = 8, 9, 18
 
@@ -114,23 +116,33 @@ def _audio(container: Any, media: Media) -> Iterator[tuple[Fraction, list[Any]]]
     context.layout = "mono"
     context.format = {"aac": "fltp", "libopus": "flt", "flac": "s16"}[media.audio]
     samples = 960 if media.audio == "libopus" else 1024
-    typecode, loud = ("h", 12000) if media.audio == "flac" else ("f", 0.4)
+    tone = _tone(media.audio == "flac", samples)
     count = media.frames * SAMPLE_RATE // FRAMES_PER_SECOND // samples
     for number in range(count):
         start = number * samples
-        wave = [
-            loud * math.sin((start + n) * 2 * math.pi * 440 / SAMPLE_RATE)
-            for n in range(samples)
-        ]
-        if typecode == "h":
-            wave = [int(value) for value in wave]
+        first = start % TONE_LENGTH
         frame = av.AudioFrame(context.format.name, "mono", samples)
-        frame.planes[0].update(array.array(typecode, wave).tobytes())
+        frame.planes[0].update(tone[first : first + samples].tobytes())
         frame.rate = SAMPLE_RATE
         frame.pts = start
         frame.time_base = Fraction(1, SAMPLE_RATE)
         yield Fraction(start, SAMPLE_RATE), stream.encode(frame)
     yield Fraction(count * samples, SAMPLE_RATE), stream.encode(None)
+
+
+def _tone(isInteger: bool, samples: int) -> "array.array[Any]":
+    """
+    @param samples: how many are wanted in one piece.
+    @return: the tone, from any of its first L{TONE_LENGTH} samples on.
+    """
+    wave = [
+        math.sin(number * 2 * math.pi * 440 / SAMPLE_RATE)
+        for number in range(TONE_LENGTH)
+    ]
+    wave *= 1 + -(-samples // TONE_LENGTH)
+    if isInteger:
+        return array.array("h", [int(12000 * value) for value in wave])
+    return array.array("f", [0.4 * value for value in wave])
 
 
 @dataclass(frozen=True)
