@@ -1,3 +1,5 @@
 """
 Tests of hub.
 """
+
+import tests.profile  # noqa: F401

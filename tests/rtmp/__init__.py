@@ -1,3 +1,5 @@
 """
-Tests of wire.
+Tests of L{rtmptw.rtmp}.
 """
+
+import tests.profile  # noqa: F401

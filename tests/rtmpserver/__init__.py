@@ -1,3 +1,5 @@
 """
 Tests of L{rtmptw.rtmpserver}.
 """
+
+import tests.profile  # noqa: F401

@@ -1,3 +1,5 @@
 """
 Tests of sinks.
 """
+
+import tests.profile  # noqa: F401
