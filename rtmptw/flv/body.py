@@ -100,8 +100,8 @@ class Track:
     trackID: int
     fourCC: str
     data: bytes
-    compositionTime: int = 0
-    channels: Channels | None = None
+    compositionTime: int
+    channels: Channels | None
 
 
 @dataclass(frozen=True, slots=True)

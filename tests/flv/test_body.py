@@ -240,6 +240,85 @@ class ParsingTests(SynchronousTestCase):
         self.assertIs(frameFromMessage(kind, 0, data).role, Role.UNKNOWN)
         return str(error)
 
+    def test_whatIsNotSaidIsNothing(self) -> None:
+        """
+        Zero, empty or C{None}, as the form has no place for it.
+        """
+        for kind, body, tag in (
+            (
+                FrameKind.VIDEO,
+                b"\x27\x01\x00\x00\x05ab",
+                VideoTag(
+                    False, 2, 7, PacketType.NALU, 5, "", b"ab", None, None, (), (), 0
+                ),
+            ),
+            (
+                FrameKind.VIDEO,
+                b"\x12ab",
+                VideoTag(False, 1, 2, None, 0, "", b"ab", None, None, (), (), 0),
+            ),
+            (
+                FrameKind.VIDEO,
+                b"\x52\x01ab",
+                VideoTag(False, 5, 2, None, 0, "", b"", 1, None, (), (), 0),
+            ),
+            (
+                FrameKind.VIDEO,
+                b"\xd1\x00",
+                VideoTag(True, 5, None, None, 0, "", b"", 0, None, (), (), 0),
+            ),
+            (
+                FrameKind.VIDEO,
+                b"\xa6\x01av01\x03ab",
+                VideoTag(
+                    True,
+                    2,
+                    None,
+                    PacketType.CODED_FRAMES,
+                    0,
+                    "av01",
+                    b"",
+                    None,
+                    MultitrackType.ONE_TRACK,
+                    (Track(3, "av01", b"ab", 0, None),),
+                    (),
+                    0,
+                ),
+            ),
+            (
+                FrameKind.AUDIO,
+                b"\x2aab",
+                AudioTag(False, 2, 2, 1, 0, None, "", b"ab", None, None, (), (), 0),
+            ),
+            (
+                FrameKind.AUDIO,
+                b"\xa5\x01ab",
+                AudioTag(
+                    False, 10, 1, 0, 1, PacketType.RAW, "", b"ab", None, None, (), (), 0
+                ),
+            ),
+            (
+                FrameKind.AUDIO,
+                b"\x94Opus\x00\x02",
+                AudioTag(
+                    True,
+                    9,
+                    0,
+                    0,
+                    0,
+                    PacketType.MULTICHANNEL_CONFIG,
+                    "Opus",
+                    b"\x00\x02",
+                    Channels(0, 2, (), 0),
+                    None,
+                    (),
+                    (),
+                    0,
+                ),
+            ),
+        ):
+            self.assertEqual(PARSERS[kind](body), tag)
+
     def test_aBodyShorterThanItsHeader(self) -> None:
         """
         Is truncated, wherever it is cut.
@@ -249,6 +328,8 @@ class ParsingTests(SynchronousTestCase):
         for body in ("d1", "97", "97ff00", "9700aa", "96", "9600", "960061766331"):
             self.assertFault("flv-truncated", FrameKind.VIDEO, body)
         for body in ("9611617663310000", "961161766331", "9621617663310000000300"):
+            self.assertFault("flv-truncated", FrameKind.VIDEO, body)
+        for body in ("1701ffff", "9161766331ffff", "a161766331ff", "91617663"):
             self.assertFault("flv-truncated", FrameKind.VIDEO, body)
         for body in ("", "af", "90", "914f7075", "944f70757302", "944f7075730101ff"):
             self.assertFault("flv-truncated", FrameKind.AUDIO, body)
@@ -290,7 +371,7 @@ class ParsingTests(SynchronousTestCase):
         """
         chain, last = b"\x00\xaa\x17", b"\x00\xaa\x11Opus"
         body = b"\x97" + chain * (MAX_MOD_EX - 1) + last
-        self.assertEqual(len(parseAudio(body).modEx), MAX_MOD_EX)
+        self.assertEqual(len(parseAudio(body).modEx), 16)
         body = b"\x97" + chain * MAX_MOD_EX + last
         self.assertFault("flv-too-many-modex", FrameKind.AUDIO, body.hex())
 
@@ -304,6 +385,11 @@ class ParsingTests(SynchronousTestCase):
         self.assertEqual(tag.modEx, (ModEx(0, data),))
         self.assertEqual(tag.nanoOffset, 0x000102)
         self.assertEqual((tag.fourCC, tag.data), ("av01", b"x"))
+        # The longest of the short ones, and one of a kind that is no time.
+        data = bytes(range(1, 256))
+        tag = parseVideo(b"\xa7\xfe" + data + b"\x27\x00\xaa\x31av01")
+        self.assertEqual(tag.modEx, (ModEx(2, data), ModEx(3, b"\xaa")))
+        self.assertEqual((tag.nanoOffset, tag.frameType), (0, 2))
 
     def test_anEnhancedCommandHasNoFourCC(self) -> None:
         """
@@ -383,38 +469,39 @@ class FrameTests(SynchronousTestCase):
         """
         What encoders send with every frame is looked up by its first byte.
         """
-        for first, codec in (
-            (0x17, Codec.H264),
-            (0x27, Codec.H264),
-            (0x1C, Codec.HEVC),
-        ):
-            self.assertIs(flv._AVC_LIKE_BY_BYTE[first], codec)
-        for first in (0x12, 0x57, 0x97, 0xD7):
-            self.assertIsNone(flv._AVC_LIKE_BY_BYTE[first])
-        for first, role in (
-            (0x90, Role.CONFIG),
-            (0x91, Role.CODED),
-            (0xA1, Role.CODED),
-            (0xA3, Role.CODED),
-            (0x92, Role.END),
-            (0xD4, Role.METADATA),
-        ):
-            self.assertIs(flv._ENHANCED_VIDEO_BY_BYTE[first], role)
-        for first in (0x11, 0xD1, 0x96, 0x97):
-            self.assertIsNone(flv._ENHANCED_VIDEO_BY_BYTE[first])
+        codecs = {7: Codec.H264, 12: Codec.HEVC, 13: Codec.AV1, 14: Codec.VVC}
+        config, coded, unknown = Role.CONFIG, Role.CODED, Role.UNKNOWN
+        packets = [config, coded, Role.END, coded, Role.METADATA, config, None, None]
+        for first in range(256):
+            high, low = first >> 4, first & 0x0F
+            codec = codecs.get(low) if high in (0, 1, 2, 3, 4, 6, 7) else None
+            self.assertIs(flv._AVC_LIKE_BY_BYTE[first], codec, first)
+            video = (packets + [unknown] * 8)[low] if high >= 8 else None
+            if high == 0xD and low != 4:
+                # A command.
+                video = None
+            self.assertIs(flv._ENHANCED_VIDEO_BY_BYTE[first], video, first)
+            audio = packets[low] if high == 9 and low < 3 else None
+            self.assertIs(flv._ENHANCED_AUDIO_BY_BYTE[first], audio, first)
 
     def test_aKeyFrame(self) -> None:
         """
         Legacy, generated by a server, and enhanced with and without a composition
         time.
         """
-        for body in ("1701000000aa", "4701000000aa", "1c01000000", "2201"):
+        for body in ("1701000000aa", "4701000000aa", "1c01000000", "12", "4201"):
             frame = self.video(body)
-            self.assertIs(frame.role, Role.CODED)
-            self.assertEqual(frame.isKey, body != "2201")
-        for body in ("916876633100000aaa", "9368766331aa", "9161763031aa"):
+            self.assertEqual((frame.role, frame.isKey), (Role.CODED, True), body)
+        for body in ("2701000000aa", "3701000000aa", "22", "3201"):
+            frame = self.video(body)
+            self.assertEqual((frame.role, frame.isKey), (Role.CODED, False), body)
+        for body in ("916876633100000a", "9368766331", "9161763031aa"):
             self.assertTrue(self.video(body).isKey, body)
-        self.assertFalse(self.video("c161763031aa").isKey)
+        for body in ("c161763031aa", "a161763031aa"):
+            self.assertFalse(self.video(body).isKey, body)
+        # With tracks only the first bits are of a server's key frame.
+        for first, isKey in ((0x96, True), (0xA6, False), (0xC6, False)):
+            self.assertEqual(self.video(f"{first:x}016176303100aa").isKey, isKey)
 
     def test_whatLooksLikeAKeyFrameAndIsNone(self) -> None:
         """
@@ -424,6 +511,8 @@ class FrameTests(SynchronousTestCase):
             ("1700000000aa", Role.CONFIG),
             ("1702000000", Role.END),
             ("1703000000", Role.UNKNOWN),
+            ("17ff000000", Role.UNKNOWN),
+            ("ffff000000", Role.UNKNOWN),
             ("9068766331aa", Role.CONFIG),
             ("9561763031aa", Role.CONFIG),
             ("9268766331", Role.END),
@@ -441,8 +530,24 @@ class FrameTests(SynchronousTestCase):
         """
         24 bits; only where the codec has one.
         """
-        self.assertEqual(self.video("2701ffffde").compositionTime, -34)
-        self.assertEqual(self.video("27017fffff").compositionTime, 0x7FFFFF)
+        for written, time in (
+            ("010203", 0x010203),
+            ("000001", 1),
+            ("7fffff", 0x7FFFFF),
+            ("800000", -0x800000),
+            ("810203", 0x010203 - 0x800000),
+            ("ffffde", -34),
+        ):
+            # As in every frame, and the long way: with a ModEx, with tracks.
+            for body in (
+                f"2701{written}",
+                f"a161766331{written}",
+                f"a7000001 61766331{written}",
+                f"a601 61766331 00 {written}",
+            ):
+                self.assertEqual(self.video(body).compositionTime, time, body)
+            tag = parseVideo(bytes.fromhex(f"2701{written}"))
+            self.assertEqual(tag.compositionTime, time)
         for fourCC in ("61766331", "68766331", "76766331"):
             self.assertEqual(self.video(f"a1{fourCC}ffffde").compositionTime, -34)
             self.assertEqual(self.video(f"a3{fourCC}ffffde").compositionTime, 0)
@@ -492,7 +597,10 @@ class FrameTests(SynchronousTestCase):
             ("af001190", Role.CONFIG),
             ("af01", Role.CODED),
             ("af02", Role.UNKNOWN),
+            ("afff", Role.UNKNOWN),
+            ("ffff", Role.CODED),
             ("2f", Role.CODED),
+            ("9f4f707573", Role.UNKNOWN),
             ("904f707573", Role.CONFIG),
             ("924f707573", Role.END),
             ("934f707573", Role.UNKNOWN),

@@ -188,6 +188,8 @@ class DecodingTests(SynchronousTestCase):
         """
         data = b"\x0b" + struct.pack(">dh", 1e12, -60)
         self.assertEqual(amf0.decodeAll(data), [AMFDate(1e12, -60)])
+        self.assertEqual(amf0.encode(AMFDate(1e12, -60)), data)
+        self.assertEqual(AMFDate(1e12).zone, 0)
 
     def test_anEmptyNameIsAName(self) -> None:
         """
@@ -244,6 +246,42 @@ class DecodingTests(SynchronousTestCase):
             self.assertFault("amf-truncated", whole[:-cut], lenient=True)
         self.assertFault("amf-truncated", b"\x0a\x00\x00\x00\x01", lenient=True)
 
+    def test_whatIsLackingIsSaid(self) -> None:
+        """
+        And where, wherever a message is cut.
+        """
+        for data, wanted in (
+            ("00 3ff00000000000", (8, 1, 7)),
+            ("01", (1, 1, 0)),
+            ("02 00", (2, 1, 1)),
+            ("02 0003 6162", (3, 3, 2)),
+            ("0c 000001", (4, 1, 3)),
+            ("0c 00000003 6162", (3, 5, 2)),
+            ("07 00", (2, 1, 1)),
+            ("0b 000000000000000000", (10, 1, 9)),
+            ("08 000000", (4, 1, 3)),
+            ("0a 000000", (4, 1, 3)),
+            ("0a 00000003 0505", (3, 5, 2)),
+            ("03 0000", (1, 3, 0)),
+            ("03 0001 61", (1, 4, 0)),
+            ("10 0001", (1, 3, 0)),
+            ("11", (1, 1, 0)),
+        ):
+            fault = self.assertFault("amf-truncated", bytes.fromhex(data))
+            size, offset, left = wanted
+            said = f"{size} bytes wanted at offset {offset}, {left} are left"
+            self.assertEqual(fault, said, data)
+
+    def test_anUnknownMarker(self) -> None:
+        """
+        Is no value, and its place is said. Those of movie clips and record sets are
+        reserved.
+        """
+        for marker in (0x04, 0x09, 0x0E, 0x12, 0xFF):
+            fault = self.assertFault("amf-bad-marker", bytes([0x05, marker]))
+            said = f"no AMF0 value begins with the marker 0x{marker:02x} at offset 1"
+            self.assertEqual(fault, said)
+
     def test_aDepthBombIsRefused(self) -> None:
         """
         Sixteen deep is accepted, seventeen is not, and neither is 64 KiB of it.
@@ -260,6 +298,9 @@ class DecodingTests(SynchronousTestCase):
             fault = self.assertFault("amf-too-deep", data)
             self.assertIn("nested 17 deep", fault)
             self.assertIn("at most 16", fault)
+        for end in (b"\x03\0\0\x09", b"\x08\0\0\0\0\0\0\x09", b"\x10\0\0\0\0\x09"):
+            amf0.decodeAll(array * (MAX_DEPTH - 1) + end)
+            self.assertFault("amf-too-deep", array * MAX_DEPTH + end)
 
     def test_depthCountsThroughTheSwitch(self) -> None:
         """
@@ -291,7 +332,7 @@ class DecodingTests(SynchronousTestCase):
         """
         As many as the limit are accepted, in an array or not.
         """
-        self.assertEqual(len(amf0.decodeAll(b"\x05" * MAX_VALUES)), MAX_VALUES)
+        self.assertEqual(len(amf0.decodeAll(b"\x05" * MAX_VALUES)), 131_072)
         fault = self.assertFault("amf-too-many-values", b"\x05" * (MAX_VALUES + 1))
         self.assertEqual(fault, f"{MAX_VALUES + 1} values, at most {MAX_VALUES}")
         array = b"\x0a" + MAX_VALUES.to_bytes(4, "big") + b"\x05" * MAX_VALUES
@@ -339,6 +380,76 @@ class EncodingTests(SynchronousTestCase):
         self.assertEqual(found, message)
         self.assertEqual(amf0.encode(*found), encoded)
 
+    def test_eachKindToTheByte(self) -> None:
+        """
+        What is said here is said the same everywhere.
+        """
+        empty = "000009"
+        values: list[tuple[str, Value]] = [
+            ("00 bff8000000000000", -1.5),
+            ("01 00", False),
+            ("01 01", True),
+            ("02 0002 c3a4", "\u00e4"),
+            ("03 0001 61 05 " + empty, AMFObject([("a", None)])),
+            ("05", None),
+            ("06", UNDEFINED),
+            ("08 00000014 0001 61 05 " + empty, ECMAArray([("a", None)], 20)),
+            ("08 00000001 0001 61 05 " + empty, ECMAArray([("a", None)])),
+            ("0a 00000002 05 06", [None, UNDEFINED]),
+            ("0b 3ff0000000000000 ffc4", AMFDate(1.0, -60)),
+            ("0c 00000001 61", LongString("a")),
+            ("0d", UNSUPPORTED),
+            ("0f 00000004 3c612f3e", XMLDocument("<a/>")),
+            ("10 0001 43 0001 61 05 " + empty, AMFObject([("a", None)], "C")),
+            ("11 04 05", AMF3Value(5)),
+            ("0a 00000001 07 0000", [AMFReference(0)]),
+        ]
+        for written, value in values:
+            data = bytes.fromhex(written)
+            self.assertEqual(amf0.encode(value), data, written)
+            (found,) = amf0.decodeAll(data)
+            self.assertEqual((found, type(found)), (value, type(value)), written)
+            if isinstance(value, ECMAArray):
+                assert isinstance(found, ECMAArray)
+                self.assertEqual(found.count, value.count)
+        self.assertEqual(amf0.decodeAll(b"\x01\x02"), [True])
+
+    def test_depthHasALimit(self) -> None:
+        """
+        Sixteen, with what is in AMF3; and what is ended is not counted any more.
+        """
+        for around in (
+            lambda value: [value],
+            lambda value: AMFObject([("a", value)]),
+            lambda value: {"a": value},
+        ):
+            deep: Value = None
+            for _ in range(MAX_DEPTH - 1):
+                deep = around(deep)
+            message = [deep, around(None), [deep, around(None), AMF3Value(3), deep]]
+            amf0.encode(*message, [AMF3Value([None]), deep])
+            with self.assertRaises(LocalProtocolError) as caught:
+                amf0.encode(around(around(deep)))
+            self.assertEqual(str(caught.exception), "values nested 17 deep, at most 16")
+        for levels in (15, 16):
+            deep = AMF3Value([None])
+            for _ in range(levels):
+                deep = [deep]
+            if levels == 15:
+                amf0.encode(deep)
+            else:
+                self.assertRaises(LocalProtocolError, amf0.encode, deep)
+
+    def test_referencesHave16Bits(self) -> None:
+        """
+        And so many objects can be referred to, not one more.
+        """
+        many: list[Value] = [[]] * 0x10001
+        encoded = amf0.encode(*many, AMFReference(0xFFFF))
+        self.assertEqual(encoded[-3:], b"\x07\xff\xff")
+        with self.assertRaises(LocalProtocolError):
+            amf0.encode(*many, AMFReference(0x10000))
+
     def test_nanKeepsItsBits(self) -> None:
         """
         A duration that is not a number is sent on as it came.
@@ -368,6 +479,8 @@ class EncodingTests(SynchronousTestCase):
         Counted in bytes, not in characters.
         """
         self.assertEqual(amf0.encode("a" * 65535)[:3], b"\x02\xff\xff")
+        named = AMFObject([("a" * 65535, None)])
+        self.assertEqual(amf0.encode(named)[:4], b"\x03\xff\xffa")
         for text in ("a" * 65536, "\u00e4" * 32768):
             encoded = amf0.encode(text)
             self.assertEqual(encoded[:5], b"\x0c\x00\x01\x00\x00")
@@ -378,6 +491,9 @@ class EncodingTests(SynchronousTestCase):
         As it was sent to us; our own is right.
         """
         self.assertEqual(amf0.encode(ECMAArray([], 20))[:5], b"\x08\x00\x00\x00\x14")
+        self.assertEqual(amf0.encode(ECMAArray([], 0))[:5], b"\x08\x00\x00\x00\x00")
+        most = ECMAArray([], 0xFFFFFFFF)
+        self.assertEqual(amf0.encode(most)[:5], b"\x08\xff\xff\xff\xff")
         ours = ECMAArray([("a", None)])
         self.assertEqual(amf0.encode(ours)[:5], b"\x08\x00\x00\x00\x01")
 
@@ -429,6 +545,7 @@ class ValueTests(SynchronousTestCase):
         self.assertNotEqual(AMFObject([("a", None)]), AMFObject([("b", None)]))
         self.assertNotEqual(AMFObject([]), AMFObject([], "C"))
         self.assertNotEqual(AMFObject([]), ECMAArray([]))
+        self.assertNotEqual(ECMAArray([]), AMFObject([]))
         self.assertNotEqual(AMFObject([]), [])
         self.assertEqual(ECMAArray([]), ECMAArray([], 20))
 

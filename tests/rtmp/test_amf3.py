@@ -164,6 +164,13 @@ class DecodingTests(SynchronousTestCase):
         data = bytes.fromhex(encoded)
         self.assertEqual(amf3.decode(data), (value, len(data)))
 
+    def assertIs3(self, encoded: str, value: Value) -> None:
+        """
+        These bytes are this value, and the value these bytes.
+        """
+        self.assertDecodes(encoded, value)
+        self.assertEqual(amf3.encode(value), bytes.fromhex(encoded))
+
     def assertFault(self, label: str, data: bytes) -> str:
         """
         Decoding fails with this label.
@@ -184,38 +191,67 @@ class DecodingTests(SynchronousTestCase):
         """
         29 bits, two's complement.
         """
-        self.assertDecodes("04 7f", 127)
-        self.assertDecodes("04 bfffffff", 0x0FFFFFFF)
-        self.assertDecodes("04 c0808000", -0x10000000)
-        self.assertDecodes("04 ffffffff", -1)
+        for encoded, number in (
+            ("00", 0),
+            ("7f", 0x7F),
+            ("81 00", 0x80),
+            ("ff 7f", 0x3FFF),
+            ("81 80 00", 0x4000),
+            ("83 85 06", 0xC286),
+            ("ff ff 7f", 0x1FFFFF),
+            ("80 c0 80 00", 0x200000),
+            ("81 82 83 84", 0x410384),
+            ("bf ff ff ff", 0x0FFFFFFF),
+            ("c0 80 80 00", -0x10000000),
+            ("c1 82 83 84", 0x410384 - 0x10000000),
+            ("ff ff ff ff", -1),
+        ):
+            self.assertIs3(f"04 {encoded}", number)
+
+    def test_theSimplest(self) -> None:
+        """
+        Each a marker, and what it needs.
+        """
+        self.assertIs3("00", UNDEFINED)
+        self.assertIs3("01", None)
+        self.assertIs3("02", False)
+        self.assertIs3("03", True)
+        self.assertIs3("05 bff8000000000000", -1.5)
+        self.assertIs3("06 01", "")
+        self.assertIs3("06 05 c3a4", "\u00e4")
 
     def test_whatHasBytesOfItsOwn(self) -> None:
         """
         Dates, XML of both kinds and byte arrays.
         """
-        self.assertDecodes("08 01 3ff0000000000000", AMFDate(1.0))
-        self.assertDecodes("07 09 3c612f3e", XMLDocument("<a/>"))
-        self.assertDecodes("0b 09 3c612f3e", XML("<a/>"))
-        self.assertDecodes("0c 05 00ff", b"\x00\xff")
+        self.assertIs3("08 01 3ff0000000000000", AMFDate(1.0))
+        self.assertIs3("07 09 3c612f3e", XMLDocument("<a/>"))
+        self.assertIs3("0b 09 3c612f3e", XML("<a/>"))
+        self.assertIs3("0c 05 00ff", b"\x00\xff")
 
     def test_vectorsAndDictionaries(self) -> None:
         """
         What Flash Player 10 added.
         """
-        self.assertDecodes(
+        self.assertIs3(
             "0d 05 01 00000001 ffffffff", AMF3Vector(VectorType.INT, [1, -1], True)
         )
-        self.assertDecodes(
-            "0e 03 00 ffffffff", AMF3Vector(VectorType.UINT, [0xFFFFFFFF])
-        )
-        self.assertDecodes(
+        self.assertIs3("0e 03 00 ffffffff", AMF3Vector(VectorType.UINT, [0xFFFFFFFF]))
+        self.assertIs3(
             "0f 03 00 3ff0000000000000", AMF3Vector(VectorType.DOUBLE, [1.0])
         )
-        self.assertDecodes(
+        self.assertIs3(
             "10 05 00 0343 01 0401",
             AMF3Vector(VectorType.OBJECT, [None, 1], False, "C"),
         )
-        self.assertDecodes("11 03 01 0401 06 0361", AMF3Dictionary([(1, "a")], True))
+        self.assertIs3("11 03 01 0401 06 0361", AMF3Dictionary([(1, "a")], True))
+        self.assertIs3("11 01 00", AMF3Dictionary([]))
+        self.assertIs3("10 01 01 01", AMF3Vector(VectorType.OBJECT, [], True))
+        self.assertDecodes("0d 01 02", AMF3Vector(VectorType.INT, [], True))
+        self.assertDecodes("10 01 02 01", AMF3Vector(VectorType.OBJECT, [], True))
+        self.assertDecodes("11 01 02", AMF3Dictionary([], True))
+        self.assertIs(AMF3Vector(VectorType.INT, []).fixed, False)
+        self.assertIs(AMF3Dictionary([]).weakKeys, False)
 
     def test_sealedPropertiesThenDynamic(self) -> None:
         """
@@ -291,8 +327,36 @@ class DecodingTests(SynchronousTestCase):
         """
         Is no value.
         """
-        fault = self.assertFault("amf-bad-marker", b"\x12")
-        self.assertIn("0x12", fault)
+        for marker in (0x12, 0x80, 0xFF):
+            fault = self.assertFault("amf-bad-marker", bytes([marker]))
+            said = f"no AMF3 value begins with the marker 0x{marker:02x} at offset 0"
+            self.assertEqual(fault, said)
+
+    def test_whatIsLackingIsSaid(self) -> None:
+        """
+        And where, before anything is made ready for it.
+        """
+        for data, wanted in (
+            ("04 80", (1, 2, 0)),
+            ("04 808080", (1, 4, 0)),
+            ("05 00000000000000", (8, 1, 7)),
+            ("06 07 6161", (3, 2, 2)),
+            ("07 07 6161", (3, 2, 2)),
+            ("08 01 00000000000000", (8, 2, 7)),
+            ("09 07 01 0101", (3, 3, 2)),
+            ("0a 33 01 0101", (3, 3, 2)),
+            ("0b 07 6161", (3, 2, 2)),
+            ("0c 07 6161", (3, 2, 2)),
+            ("0d 07 00 0000000000000000000000", (12, 3, 11)),
+            ("0e 07 00 0000000000000000000000", (12, 3, 11)),
+            ("0f 05 00 000000000000000000000000000000", (16, 3, 15)),
+            ("10 07 00 01 0101", (3, 4, 2)),
+            ("11 07 00 0101010101", (6, 3, 5)),
+        ):
+            fault = self.assertFault("amf-truncated", bytes.fromhex(data))
+            size, offset, left = wanted
+            said = f"{size} bytes wanted at offset {offset}, {left} are left"
+            self.assertEqual(fault, said, data)
 
     def test_theClassThatCannotBeReadIsNamed(self) -> None:
         """
@@ -308,6 +372,16 @@ class DecodingTests(SynchronousTestCase):
         array = b"\x09\x03\x01"
         amf3.decode(array * MAX_DEPTH + b"\x01")
         self.assertFault("amf-too-deep", array * (MAX_DEPTH + 1) + b"\x01")
+        for end in (
+            b"\x09\x01\x01",
+            b"\x0a\x0b\x01\x01",
+            b"\x10\x01\0\x01",
+            b"\x11\x01\0",
+        ):
+            amf3.decode(array * (MAX_DEPTH - 1) + end)
+            self.assertFault("amf-too-deep", array * MAX_DEPTH + end)
+            siblings = (b"\x09" + bytes([2 * 20 + 1]) + b"\x01") + end * 20
+            amf3.decode(array * (MAX_DEPTH - 2) + siblings)
         for bomb in (array, b"\x0a\x0b\x01\x03a", b"\x10\x03\x00\x01", b"\x11\x03\x00"):
             fault = self.assertFault("amf-too-deep", bomb * (65536 // len(bomb)))
             self.assertIn("nested 17 deep", fault)
@@ -320,6 +394,9 @@ class DecodingTests(SynchronousTestCase):
         for _ in range(MAX_DEPTH - 2):
             inner = [inner]
         amf3.encode([inner, inner, inner])
+        amf3.encode([inner], 0)
+        with self.assertRaises(LocalProtocolError):
+            amf3.encode([inner], 1)
         with self.assertRaises(LocalProtocolError):
             amf3.encode([inner, inner, [inner]])
 

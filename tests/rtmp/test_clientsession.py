@@ -655,6 +655,11 @@ class TargetTests(SynchronousTestCase):
             ("rtmp://h/vod/mp4:a/b", "h", 1935, "vod", "mp4:a/b"),
             ("rtmp://[::1]:5/a//b/", "::1", 5, "a", "b"),
             ("rtmp://[::1]/a/b", "::1", 1935, "a", "b"),
+            ("rtmp://h/a/b/c", "h", 1935, "a/b", "c"),
+            ("rtmp://h/vod/a/mp4:b", "h", 1935, "vod/a", "mp4:b"),
+            ("rtmp://h/a/mp4:b", "h", 1935, "a", "mp4:b"),
+            ("rtmp://me:p:w@h:1/live/cam?a?b", "h", 1, "live", "cam?a?b"),
+            ("rtmp://a@b@h:65535/live/cam", "h", 65535, "live", "cam"),
         ):
             target = RTMPTarget.fromURL(url)
             self.assertEqual(
@@ -670,6 +675,9 @@ class TargetTests(SynchronousTestCase):
             ("rtmp://h/live/cam?q", "rtmp://h/live"),
             ("rtmps://h:1936/a/b/c", "rtmps://h:1936/a/b"),
             ("rtmp://[::1]:5/a/b", "rtmp://[::1]:5/a"),
+            ("rtmp://h:443/a/b", "rtmp://h:443/a"),
+            ("rtmps://h:443/a/b", "rtmps://h/a"),
+            ("rtmp://h:1935/a/b", "rtmp://h/a"),
         ):
             self.assertEqual(RTMPTarget.fromURL(url).tcUrl, tcUrl)
             self.assertEqual(RTMPTarget.fromURL(url).shown, tcUrl)
@@ -684,7 +692,12 @@ class TargetTests(SynchronousTestCase):
             ("rtmp://h/s3cret", "APP/NAME"),
             ("rtmp:///live/s3cret", "host"),
             ("rtmp://h:0/live/s3cret", "65535"),
-            ("rtmp://h:x/live/s3cret", "65535"),
+            ("rtmp://h:65536/live/s3cret", "65535"),
+            ("rtmp://h:-1/live/s3cret", "65535"),
+            ("rtmp://h:x/live/s3cret", "not 'x'"),
+            ("rtmp://h:\u0661/live/s3cret", "not '\u0661'"),
+            ("rtmp://h:\u00b2/live/s3cret", "not '\u00b2'"),
+            (f"rtmp://h:{'1234567890' * 9}/live/s3cret", "not '1234567890123456'"),
             ("rtmp://[]/live/s3cret", "host"),
         ):
             with self.assertRaises(ValueError) as caught:
@@ -707,6 +720,9 @@ class TargetTests(SynchronousTestCase):
         """
         target = RTMPTarget.fromURL("rtmp://me:pa%40ss@h/live/key-1?token=t0ken")
         self.assertEqual((target.user, target.password), ("me", "pa@ss"))
+        nobody = RTMPTarget.fromURL("rtmp://h/live/cam")
+        self.assertEqual((nobody.user, nobody.password), ("", ""))
+        self.assertEqual(nobody.withoutSecrets("h live cam"), "h live ***")
         self.assertNotIn("key", target.shown)
         self.assertEqual(
             target.withoutSecrets("key-1?token=t0ken, key-1, token=t0ken, pa@ss\n"),
@@ -721,7 +737,7 @@ class AuthenticationTests(SynchronousTestCase):
 
     def next(self, words: str, user: str = "bob") -> str | None:
         return nextAuthentication(
-            words, user, "secret", lambda n: bytes.fromhex("371dc5d5")[:n]
+            words, user, "secret", lambda n: bytes.fromhex("371dc5d5ffff")[:n]
         )
 
     def test_whoWeAre(self) -> None:

@@ -41,11 +41,12 @@ def newHandshake() -> ServerHandshake:
     return ServerHandshake(1234, pseudoRandom)
 
 
-def signedC1(schema: Schema) -> bytes:
+def signedC1(schema: Schema, version: str = "80000702") -> bytes:
     """
     A C1 as Flash or FFmpeg signs it.
     """
-    block = bytes(4) + bytes([0x80, 0, 7, 2]) + pseudoRandom(SIZE - 8)
+    time = bytes([1, 2, 3, 4])
+    block = time + bytes.fromhex(version) + pseudoRandom(SIZE - 8)
     at = digestOffset(block, schema)
     unsigned = block[:at] + block[at + 32 :]
     return block[:at] + hmac.digest(PLAYER_KEY, unsigned, "sha256") + block[at + 32 :]
@@ -134,7 +135,8 @@ class ServerHandshakeTests(SynchronousTestCase):
             answer = handshake.receive(b"\3" + c1)
             self.assertEqual(handshake.schema, schema)
             s1, s2 = answer[1 : SIZE + 1], answer[SIZE + 1 :]
-            self.assertGreaterEqual(s1[4], 3)
+            self.assertEqual(s1[:8].hex(), "000004d204050001")
+            self.assertEqual((len(s1), len(s2)), (SIZE, SIZE))
             self.assertEqual(
                 findDigest(s1, SERVER_KEY), (schema, digestOffset(s1, schema))
             )
@@ -152,6 +154,40 @@ class ServerHandshakeTests(SynchronousTestCase):
         self.assertIsNone(handshake.schema)
         self.assertEqual(answer[SIZE + 1 :], c1)
 
+    def test_whichVersionSaysSigned(self) -> None:
+        """
+        One that is not zero in all of its four bytes, whatever stands around it.
+        """
+        for schema in Schema:
+            for version in ("01000000", "00010000", "00000100", "00000001"):
+                handshake = newHandshake()
+                handshake.receive(b"\3" + signedC1(schema, version))
+                self.assertIs(handshake.schema, schema)
+            handshake = newHandshake()
+            answer = handshake.receive(b"\3" + signedC1(schema, "00000000"))
+            self.assertIsNone(handshake.schema)
+            self.assertEqual(answer[5:9], bytes(4))
+
+    def test_ourClockHas32Bits(self) -> None:
+        """
+        And begins anew behind them.
+        """
+        handshake = ServerHandshake(0x1_F234_5678, pseudoRandom)
+        answer = handshake.receive(b"\3" + bytes(SIZE))
+        self.assertEqual(answer[:9].hex(), "03f234567800000000")
+
+    def test_theLastByteOfC2(self) -> None:
+        """
+        Ends the handshake; none after it is needed.
+        """
+        handshake = newHandshake()
+        handshake.receive(b"\3" + bytes(SIZE))
+        handshake.receive(bytes(SIZE - 1))
+        self.assertIs(handshake.expecting, Expect.C2)
+        handshake.receive(b"\0")
+        self.assertIs(handshake.expecting, Expect.CHUNKS)
+        self.assertEqual(handshake.remainder, b"")
+
     def test_anyC2Will(self) -> None:
         """
         GStreamer overwrites part of the echo, nginx-rtmp sends what it got.
@@ -167,12 +203,13 @@ class ServerHandshakeTests(SynchronousTestCase):
         The fault names what the first byte looks like.
         """
         for first, word in (
-            (b"G", "HTTP"),
-            (b"P", "HTTP"),
             (b"\x16", "TLS"),
-            (b"\x06", "RTMPE"),
-            (b"\x09", "RTMPE"),
+            *((bytes([letter]), "HTTP") for letter in b"GPHODCT"),
+            (b"\x06", "RTMPE (encrypted, version 6)"),
+            (b"\x08", "RTMPE (encrypted, version 8)"),
+            (b"\x09", "RTMPE (encrypted, version 9)"),
             (b"\x02", "version 2"),
+            (b"\x07", "RTMP version 7"),
             (b"\x1f", "version 31"),
             (b"\x20", "0x20"),
             (b"\xfe", "0xfe"),
@@ -235,6 +272,11 @@ class ClientTests(SynchronousTestCase):
         self.assertIs(self.client.awaiting, Await.S1)
         self.assertEqual(self.client.receive(s1[-1:]), s1)
         self.assertIs(self.client.awaiting, Await.S2)
+        self.assertEqual(self.client.receive(bytes(SIZE - 1)), b"")
+        self.assertIs(self.client.awaiting, Await.S2)
+        self.assertEqual(self.client.receive(b"\0"), b"")
+        self.assertIs(self.client.awaiting, Await.CHUNKS)
+        self.assertEqual(self.client.remainder, b"")
 
     def test_anyEcho(self) -> None:
         """
@@ -272,7 +314,13 @@ class ClientTests(SynchronousTestCase):
         """
         What is none is told from its first byte.
         """
-        for first, word in ((b"\x15", "TLS"), (b"H", "HTTP"), (b"\6", "0x06")):
+        for first, word in (
+            (b"\x15", "TLS"),
+            (b"\x16", "0x16"),
+            (b"H", "HTTP"),
+            (b"\2", "0x02"),
+            (b"\6", "0x06"),
+        ):
             with self.assertRaises(RemoteProtocolError) as caught:
                 ClientHandshake(0, pseudoRandom).receive(first)
             self.assertEqual(caught.exception.label, "unsupported-version")

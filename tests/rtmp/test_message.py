@@ -5,7 +5,220 @@ the tests of the sessions.
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from rtmptw.rtmp.message import Acknowledgement, parse
+from rtmptw.errors import RemoteProtocolError
+from rtmptw.rtmp import amf0
+from rtmptw.rtmp.message import (
+    Acknowledgement,
+    Command,
+    MessageType,
+    SetChunkSize,
+    SetPeerBandwidth,
+    UserControl,
+    UserControlEvent,
+    WindowAcknowledgementSize,
+    expandAggregate,
+    parse,
+)
+
+
+class NumberTests(SynchronousTestCase):
+    """
+    What the specification numbers.
+    """
+
+    def test_types(self) -> None:
+        """
+        As in RTMP 1.0, 5.4 and 7.1.
+        """
+        self.assertEqual(
+            {member.name: member.value for member in MessageType},
+            {
+                "SET_CHUNK_SIZE": 1,
+                "ABORT": 2,
+                "ACKNOWLEDGEMENT": 3,
+                "USER_CONTROL": 4,
+                "WINDOW_ACKNOWLEDGEMENT_SIZE": 5,
+                "SET_PEER_BANDWIDTH": 6,
+                "AUDIO": 8,
+                "VIDEO": 9,
+                "DATA_AMF3": 15,
+                "COMMAND_AMF3": 17,
+                "DATA_AMF0": 18,
+                "COMMAND_AMF0": 20,
+                "AGGREGATE": 22,
+            },
+        )
+
+    def test_userControlEvents(self) -> None:
+        """
+        As in RTMP 1.0, 7.1.7. There is no 5.
+        """
+        self.assertEqual(
+            {member.name: member.value for member in UserControlEvent},
+            {
+                "STREAM_BEGIN": 0,
+                "STREAM_EOF": 1,
+                "STREAM_DRY": 2,
+                "SET_BUFFER_LENGTH": 3,
+                "STREAM_IS_RECORDED": 4,
+                "PING_REQUEST": 6,
+                "PING_RESPONSE": 7,
+            },
+        )
+
+
+class ControlTests(SynchronousTestCase):
+    """
+    Control messages.
+    """
+
+    def test_eachIsReadAndWritten(self) -> None:
+        """
+        To the byte. One that is too short says nothing, and what follows is passed
+        over.
+        """
+        for message, kind, body in (
+            (SetChunkSize(0x01020304), 1, "01020304"),
+            (Acknowledgement(0xFFFFFFFF), 3, "ffffffff"),
+            (UserControl(0x0102, 0x03040506), 4, "0102 03040506"),
+            (WindowAcknowledgementSize(0x01020304), 5, "01020304"),
+            (SetPeerBandwidth(0x01020304, 1), 6, "01020304 01"),
+        ):
+            data = bytes.fromhex(body)
+            self.assertEqual(message.encode(), (kind, data))
+            self.assertEqual(parse(kind, data), message)
+            self.assertEqual(parse(kind, data + b"\xff"), message)
+            needed = data[:4] if kind == 6 else data
+            self.assertIsNone(parse(kind, needed[:-1]))
+
+    def test_theKindOfALimit(self) -> None:
+        """
+        Dynamic, if it is not said.
+        """
+        message = parse(6, bytes.fromhex("01020304"))
+        assert isinstance(message, SetPeerBandwidth)
+        self.assertEqual((message.size, message.limitType), (0x01020304, 2))
+        kind, payload = SetPeerBandwidth(5).encode()
+        self.assertEqual((kind, payload.hex()), (6, "0000000502"))
+
+    def test_whatSaysNothing(self) -> None:
+        """
+        Other types are no fault.
+        """
+        for kind in (0, 2, 7, 8, 9, 15, 18, 19, 22, 255):
+            self.assertIsNone(parse(kind, bytes(11)), kind)
+
+
+class CommandTests(SynchronousTestCase):
+    """
+    Commands and their answers.
+    """
+
+    def test_itsParts(self) -> None:
+        """
+        A name, a number and the rest, in AMF0; also with AMF3's type, with the
+        selector in front or without it.
+        """
+        payload = amf0.encode("play", 4.0, None, "cam", -2000.0)
+        command = Command("play", 4.0, (None, "cam", -2000.0))
+        self.assertEqual(command.encode(), (20, payload))
+        self.assertEqual(parse(20, payload), command)
+        self.assertEqual(parse(17, payload), command)
+        self.assertEqual(parse(17, b"\0" + payload), command)
+        with self.assertRaises(RemoteProtocolError):
+            parse(20, b"\0" + payload)
+
+    def test_itsArguments(self) -> None:
+        """
+        Counted behind the command object; nothing where there are no more.
+        """
+        command = Command("play", 4.0, (None, "cam", -2000.0))
+        arguments = [command.argument(index) for index in range(3)]
+        self.assertEqual(arguments, ["cam", -2000.0, None])
+        self.assertIsNone(Command("createStream", 2.0, ()).argument(0))
+
+    def test_aNumberThatIsMissing(self) -> None:
+        """
+        Wants no answer, as 0 does.
+        """
+        for values in ((), (None,), ("4",), (True,)):
+            payload = amf0.encode("close", *values)
+            self.assertEqual(parse(20, payload), Command("close", 0.0, ()))
+
+    def test_aNameThatIsMissing(self) -> None:
+        """
+        Is a fault.
+        """
+        for payload, what in ((b"", "NoneType"), (amf0.encode(1.0, "play"), "float")):
+            with self.assertRaises(RemoteProtocolError) as caught:
+                parse(20, payload)
+            self.assertEqual(caught.exception.label, "bad-command")
+            self.assertEqual(
+                str(caught.exception),
+                f"a command begins with its name, this one with {what}",
+            )
+
+
+class AggregateTests(SynchronousTestCase):
+    """
+    Several messages in one (RTMP 1.0, 7.1.6).
+    """
+
+    def part(self, kind: int, timestamp: str, payload: bytes) -> bytes:
+        """
+        @param timestamp: its four bytes, the highest last.
+        @return: an FLV tag with its back pointer.
+        """
+        size = len(payload)
+        return (
+            bytes([kind])
+            + size.to_bytes(3, "big")
+            + bytes.fromhex(timestamp)
+            + b"\xee\xee\xee"
+            + payload
+            + (size + 11).to_bytes(4, "big")
+        )
+
+    def test_partsKeepTheirDistances(self) -> None:
+        """
+        The first has the time of the whole, in 32 bits.
+        """
+        whole = (
+            self.part(9, "02030401", b"first")
+            + self.part(8, "02031401", b"")
+            + self.part(18, "00000080", bytes(0x10203))
+        )
+        self.assertEqual(
+            expandAggregate(1000, whole),
+            [
+                (9, 1000, b"first"),
+                (8, 1016, b""),
+                (18, 1000 + 0x80000000 - 0x01020304, bytes(0x10203)),
+            ],
+        )
+        self.assertEqual(
+            [time for _, time, _ in expandAggregate(0xFFFFFFF8, whole)[:2]],
+            [0xFFFFFFF8, 8],
+        )
+        self.assertEqual(expandAggregate(1000, b""), [])
+
+    def test_theLastBackPointerMayBeMissing(self) -> None:
+        """
+        And nothing else.
+        """
+        first, last = self.part(8, "00000000", b"a"), self.part(9, "01000000", b"bc")
+        parts = [(8, 5, b"a"), (9, 0x10005, b"bc")]
+        for cut in range(5):
+            data = first + last[: len(last) - cut]
+            self.assertEqual(expandAggregate(5, data), parts)
+        for size in range(1, len(last) - 4):
+            with self.assertRaises(RemoteProtocolError) as caught:
+                expandAggregate(5, first + last[:size])
+            self.assertEqual(caught.exception.label, "aggregate-truncated")
+        self.assertEqual(
+            str(caught.exception),
+            "an aggregate's part of 2 bytes at 16 goes beyond its 28 bytes",
+        )
 
 
 class AcknowledgementTests(SynchronousTestCase):

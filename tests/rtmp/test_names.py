@@ -1,0 +1,60 @@
+"""
+Tests for L{rtmptw.rtmp.names}.
+"""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from rtmptw.rtmp.names import printable, splitApplication, splitStream
+
+
+class ApplicationTests(SynchronousTestCase):
+    """
+    What connect says.
+    """
+
+    def test_theApplicationAndItsQuery(self) -> None:
+        """
+        Without slashes at the ends and the instance that every application has; the
+        query is that of the application, or else of the URL.
+        """
+        for app, url, expected in (
+            ("live", "rtmp://h/live", ("live", "")),
+            ("/live//eu/", "rtmp://h/live", ("live/eu", "")),
+            ("live/_definst_", "rtmp://h/live", ("live", "")),
+            ("live/eu/_definst_/", "rtmp://h/live", ("live/eu", "")),
+            ("_definst_", "rtmp://h", ("", "")),
+            ("_definst_/live", "rtmp://h", ("_definst_/live", "")),
+            ("", "rtmp://h/?a=b", ("", "a=b")),
+            ("live", "rtmp://h/live?a=b?c", ("live", "a=b?c")),
+            ("live?d=e?f/_definst_", "rtmp://h/live?a=b", ("live", "d=e?f/_definst_")),
+            ("li\nve", "rtmp://h", ("li%0Ave", "")),
+        ):
+            self.assertEqual(splitApplication(app, url), expected, app)
+
+
+class StreamTests(SynchronousTestCase):
+    """
+    What publish and play say.
+    """
+
+    def test_theNameAndItsQuery(self) -> None:
+        """
+        Without slashes at the ends.
+        """
+        for name, expected in (
+            ("cam", ("cam", "")),
+            ("/a//b/?c=d?e/", ("a//b", "c=d?e/")),
+            ("mp4:film", ("mp4:film", "")),
+            ("a\udcff\x1b", ("a%FF%1B", "")),
+            ("", ("", "")),
+        ):
+            self.assertEqual(splitStream(name), expected, name)
+
+    def test_whatIsEscaped(self) -> None:
+        """
+        What would not be seen in a line of a log as it is; nothing else.
+        """
+        self.assertEqual(printable("f\u00fcr 100 %"), "f\u00fcr 100 %")
+        self.assertEqual(
+            printable("f\u00fcr\r\n\u2028\udc80"), "f\u00fcr%0D%0A%E2%80%A8%80"
+        )
