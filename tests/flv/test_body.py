@@ -636,6 +636,8 @@ class FrameTests(SynchronousTestCase):
         self.assertEqual((frame.tracks, frame.codec), ((0, 1), Codec.HEVC))
         self.assertTrue(frame.isKey)
         self.assertEqual(frame.compositionTime, 10)
+        frame = self.audio("9521 4f707573 04 000001 aa 6d703461 05 000001 bb")
+        self.assertEqual((frame.tracks, frame.codec), ((4, 5), Codec.OPUS))
         self.assertEqual(self.audio("9501 4f707573 03 aa").tracks, (3,))
         self.assertEqual(self.audio("9702000001 05 01 4f707573 03 aa").tracks, (3,))
         self.assertEqual(self.audio("9702000001 01 4f707573 aa").tracks, DEFAULT_TRACKS)
@@ -649,6 +651,8 @@ class FrameTests(SynchronousTestCase):
             (metadata, "onMetaData"),
             (b"\x02\x00\x02\xff\xfe", "\udcff\udcfe"),
             (b"\x0c\x00\x00\x00\x01a", "a"),
+            (b"\x02\x01\x02" + b"a" * 258 + b"b", "a" * 258),
+            (b"\x0c\x00\x01\x00\x02" + b"a" * 65538 + b"b", "a" * 65538),
             (b"\x02\x00\x00", ""),
             (b"\x02\x00\x05a", ""),
             (b"\x0c\xff\xff\xff\xffa", ""),

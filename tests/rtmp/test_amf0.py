@@ -301,6 +301,9 @@ class DecodingTests(SynchronousTestCase):
         for end in (b"\x03\0\0\x09", b"\x08\0\0\0\0\0\0\x09", b"\x10\0\0\0\0\x09"):
             amf0.decodeAll(array * (MAX_DEPTH - 1) + end)
             self.assertFault("amf-too-deep", array * MAX_DEPTH + end)
+            # Others before it change nothing.
+            before = b"\x0a\0\0\0\x03" + end + end
+            self.assertFault("amf-too-deep", before + array * (MAX_DEPTH - 1) + end)
 
     def test_depthCountsThroughTheSwitch(self) -> None:
         """
@@ -428,9 +431,13 @@ class EncodingTests(SynchronousTestCase):
                 deep = around(deep)
             message = [deep, around(None), [deep, around(None), AMF3Value(3), deep]]
             amf0.encode(*message, [AMF3Value([None]), deep])
-            with self.assertRaises(LocalProtocolError) as caught:
-                amf0.encode(around(around(deep)))
-            self.assertEqual(str(caught.exception), "values nested 17 deep, at most 16")
+            # Others before it change nothing.
+            for value in (around(around(deep)), [around(None), around(None), [deep]]):
+                with self.assertRaises(LocalProtocolError) as caught:
+                    amf0.encode(around(None), around(None), value)
+                self.assertEqual(
+                    str(caught.exception), "values nested 17 deep, at most 16"
+                )
         for levels in (15, 16):
             deep = AMF3Value([None])
             for _ in range(levels):
@@ -445,10 +452,10 @@ class EncodingTests(SynchronousTestCase):
         And so many objects can be referred to, not one more.
         """
         many: list[Value] = [[]] * 0x10001
-        encoded = amf0.encode(*many, AMFReference(0xFFFF))
-        self.assertEqual(encoded[-3:], b"\x07\xff\xff")
-        with self.assertRaises(LocalProtocolError):
-            amf0.encode(*many, AMFReference(0x10000))
+        most, more = AMFReference(0xFFFF), AMFReference(0x10000)
+        with self.assertRaises(LocalProtocolError) as caught:
+            amf0.encode(*many, most, more)
+        self.assertIn("reference to object 65536", str(caught.exception))
 
     def test_nanKeepsItsBits(self) -> None:
         """

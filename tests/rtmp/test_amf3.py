@@ -382,6 +382,8 @@ class DecodingTests(SynchronousTestCase):
             self.assertFault("amf-too-deep", array * MAX_DEPTH + end)
             siblings = (b"\x09" + bytes([2 * 20 + 1]) + b"\x01") + end * 20
             amf3.decode(array * (MAX_DEPTH - 2) + siblings)
+            before = b"\x09\x07\x01" + end + end
+            self.assertFault("amf-too-deep", before + array * (MAX_DEPTH - 1) + end)
         for bomb in (array, b"\x0a\x0b\x01\x03a", b"\x10\x03\x00\x01", b"\x11\x03\x00"):
             fault = self.assertFault("amf-too-deep", bomb * (65536 // len(bomb)))
             self.assertIn("nested 17 deep", fault)

@@ -154,6 +154,24 @@ class ServerHandshakeTests(SynchronousTestCase):
         self.assertIsNone(handshake.schema)
         self.assertEqual(answer[SIZE + 1 :], c1)
 
+    def test_whereADigestLies(self) -> None:
+        """
+        The sum of four bytes says it, in a block of 764 bytes that has no room for
+        more than 728 places.
+        """
+        for numbers, place in (
+            ("00000000", 0),
+            ("01020408", 15),
+            ("ffffffff", 1020 - 728),
+            ("ffffd900", 727),
+            ("ffffda00", 0),
+        ):
+            for schema, start in ((Schema.KEY_FIRST, 772), (Schema.DIGEST_FIRST, 8)):
+                block = b"\xff" * start + bytes.fromhex(numbers)
+                block += b"\xff" * (SIZE - len(block))
+                found = digestOffset(block, schema)
+                self.assertEqual(found, start + 4 + place, numbers)
+
     def test_whichVersionSaysSigned(self) -> None:
         """
         One that is not zero in all of its four bytes, whatever stands around it.
