@@ -15,6 +15,7 @@ from rtmptw.flv.body import (
     MAX_MOD_EX,
     MAX_TRACKS,
     AudioTag,
+    ChannelOrder,
     Channels,
     ModEx,
     MultitrackType,
@@ -390,6 +391,9 @@ class ParsingTests(SynchronousTestCase):
         tag = parseVideo(b"\xa7\xfe" + data + b"\x27\x00\xaa\x31av01")
         self.assertEqual(tag.modEx, (ModEx(2, data), ModEx(3, b"\xaa")))
         self.assertEqual((tag.nanoOffset, tag.frameType), (0, 2))
+        for types, nanoOffset in ((0x11, 0), (0x01, 5), (0x08, 5)):
+            tag = parseVideo(b"\xa7\x02\x00\x00\x05" + bytes([types]) + b"av01")
+            self.assertEqual(tag.nanoOffset, nanoOffset, types)
 
     def test_anEnhancedCommandHasNoFourCC(self) -> None:
         """
@@ -410,6 +414,8 @@ class ParsingTests(SynchronousTestCase):
         self.assertEqual(tag.data, b"\x01\x06\x00\x00\x00\x3f")
         tag = parseAudio(b"\x94Opus\x00\x02")
         self.assertEqual(tag.channels, Channels(0, 2))
+        numbers = {order.name: order.value for order in ChannelOrder}
+        self.assertEqual(numbers, {"UNSPECIFIED": 0, "NATIVE": 1, "CUSTOM": 2})
 
     def test_channelsOfATrack(self) -> None:
         """
@@ -483,6 +489,7 @@ class FrameTests(SynchronousTestCase):
             self.assertIs(flv._ENHANCED_VIDEO_BY_BYTE[first], video, first)
             audio = packets[low] if high == 9 and low < 3 else None
             self.assertIs(flv._ENHANCED_AUDIO_BY_BYTE[first], audio, first)
+            self.assertIs(flv._AUDIO_BY_BYTE[first], LEGACY_AUDIO.get(high), first)
 
     def test_aKeyFrame(self) -> None:
         """
@@ -632,6 +639,14 @@ class FrameTests(SynchronousTestCase):
         Also those of a body with several codecs, and of ModEx in front.
         """
         many = "9621 68766331 00 000005 00000aaabb 61763031 01 000002 0102"
+        tag = parseVideo(bytes.fromhex(many))
+        self.assertEqual(
+            tag.tracks,
+            (
+                Track(0, "hvc1", b"\xaa\xbb", 10, None),
+                Track(1, "av01", b"\x01\x02", 0, None),
+            ),
+        )
         frame = self.video(many)
         self.assertEqual((frame.tracks, frame.codec), ((0, 1), Codec.HEVC))
         self.assertTrue(frame.isKey)

@@ -236,6 +236,7 @@ class DecodingTests(SynchronousTestCase):
             data = whole[:-cut]
             self.assertEqual(amf0.decodeAll(data, lenient=True), expected, cut)
             self.assertFault("amf-truncated", data)
+            self.assertRaises(RemoteProtocolError, amf0.decodeAll, data)
 
     def test_lenientIsNotCareless(self) -> None:
         """
@@ -517,6 +518,7 @@ class EncodingTests(SynchronousTestCase):
             AMFDate(10**400, 0),
             AMFReference(0),
             [AMFReference(-1)],
+            [AMFReference(1)],
             AMFObject([("a" * 65536, None)]),
             AMFObject([], "a" * 65536),
             ECMAArray([], -1),

@@ -259,6 +259,13 @@ class ServerHandshakeTests(SynchronousTestCase):
         self.assertEqual(answer, wanted)
         self.assertEqual(tail, whole.remainder)
 
+    def test_theStatesDiffer(self) -> None:
+        """
+        None is another one under a second name.
+        """
+        self.assertEqual([state.name for state in Expect], ["C0", "C1", "C2", "CHUNKS"])
+        self.assertEqual([state.name for state in Await], ["S0", "S1", "S2", "CHUNKS"])
+
     def test_keysMatchTheirUse(self) -> None:
         """
         The full keys are the text and the common tail.

@@ -128,6 +128,16 @@ class CommandTests(SynchronousTestCase):
         with self.assertRaises(RemoteProtocolError):
             parse(20, b"\0" + payload)
 
+    def test_anObjectThatHasNoEnd(self) -> None:
+        """
+        Is a fault, though metadata may be like that.
+        """
+        payload = amf0.encode("connect", 1.0, {"app": "live"})
+        for cut in (1, 3):
+            with self.assertRaises(RemoteProtocolError) as caught:
+                parse(20, payload[:-cut])
+            self.assertEqual(caught.exception.label, "amf-truncated")
+
     def test_itsArguments(self) -> None:
         """
         Counted behind the command object; nothing where there are no more.
