@@ -433,20 +433,21 @@ class EncodingTests(SynchronousTestCase):
             message = [deep, around(None), [deep, around(None), AMF3Value(3), deep]]
             amf0.encode(*message, [AMF3Value([None]), deep])
             # Others before it change nothing.
-            for value in (around(around(deep)), [around(None), around(None), [deep]]):
+            tooDeep: list[Value] = [
+                around(around(deep)),
+                [around(None), around(None), [deep]],
+            ]
+            for value in tooDeep:
                 with self.assertRaises(LocalProtocolError) as caught:
                     amf0.encode(around(None), around(None), value)
                 self.assertEqual(
                     str(caught.exception), "values nested 17 deep, at most 16"
                 )
-        for levels in (15, 16):
-            deep = AMF3Value([None])
-            for _ in range(levels):
-                deep = [deep]
-            if levels == 15:
-                amf0.encode(deep)
-            else:
-                self.assertRaises(LocalProtocolError, amf0.encode, deep)
+        deep = AMF3Value([None])
+        for _ in range(MAX_DEPTH - 1):
+            deep = [deep]
+        amf0.encode(deep)
+        self.assertRaises(LocalProtocolError, amf0.encode, [deep])
 
     def test_referencesHave16Bits(self) -> None:
         """

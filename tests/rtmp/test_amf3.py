@@ -312,6 +312,18 @@ class DecodingTests(SynchronousTestCase):
         for data in ("0a00", "0a01", "1100", "0a0b00"):
             self.assertFault("amf-bad-reference", bytes.fromhex(data))
 
+    def test_referencesBehindTheLast(self) -> None:
+        """
+        Are to nothing, too.
+        """
+        for data, what in (
+            ("09 05 01 06 0361 06 02", "string"),
+            ("09 05 01 0a 0b 01 01 0a 05", "class"),
+            ("09 03 01 0c 02", "object"),
+        ):
+            fault = self.assertFault("amf-bad-reference", bytes.fromhex(data))
+            self.assertEqual(fault, f"reference to {what} 1, there are 1")
+
     def test_tablesBeginEmptyWithEachValue(self) -> None:
         """
         The second switch to AMF3 knows nothing of the first.

@@ -190,9 +190,9 @@ class ServerHandshakeTests(SynchronousTestCase):
         """
         And begins anew behind them.
         """
-        handshake = ServerHandshake(0x1_F234_5678, pseudoRandom)
+        handshake = ServerHandshake(0x1_F234_5679, pseudoRandom)
         answer = handshake.receive(b"\3" + bytes(SIZE))
-        self.assertEqual(answer[:9].hex(), "03f234567800000000")
+        self.assertEqual(answer[:9].hex(), "03f234567900000000")
 
     def test_theLastByteOfC2(self) -> None:
         """
@@ -233,7 +233,7 @@ class ServerHandshakeTests(SynchronousTestCase):
             (b"\xfe", "0xfe"),
         ):
             with self.assertRaises(RemoteProtocolError) as caught:
-                newHandshake().receive(first)
+                newHandshake().receive(first + b"\3")
             self.assertEqual(caught.exception.label, "unsupported-version")
             self.assertIn(word, str(caught.exception))
 
@@ -347,6 +347,6 @@ class ClientTests(SynchronousTestCase):
             (b"\6", "0x06"),
         ):
             with self.assertRaises(RemoteProtocolError) as caught:
-                ClientHandshake(0, pseudoRandom).receive(first)
+                ClientHandshake(0, pseudoRandom).receive(first + b"\3")
             self.assertEqual(caught.exception.label, "unsupported-version")
             self.assertIn(word, str(caught.exception))
