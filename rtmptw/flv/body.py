@@ -429,7 +429,6 @@ class _EnhancedReader:
 
     def _trackData(self, fourCC: str) -> bytes:
         self.compositionTime = 0
-        self.channels = None
         if self.packet is PacketType.MULTICHANNEL_CONFIG:
             start = self.offset
             self.channels = self._channels()

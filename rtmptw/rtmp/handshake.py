@@ -126,7 +126,6 @@ class ServerHandshake:
             self.expecting = Expect.C2
         if self.expecting is Expect.C2 and len(self._buffer) >= SIZE:
             self.remainder = self._buffer[SIZE:]
-            self._buffer = b""
             self.expecting = Expect.CHUNKS
         return answer
 
@@ -216,7 +215,6 @@ class ClientHandshake:
             self.awaiting = Await.S2
         if self.awaiting is Await.S2 and len(self._buffer) >= SIZE:
             self.remainder = self._buffer[SIZE:]
-            self._buffer = b""
             self.awaiting = Await.CHUNKS
         return answer
 

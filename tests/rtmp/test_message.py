@@ -127,6 +127,8 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual(parse(17, b"\0" + payload), command)
         with self.assertRaises(RemoteProtocolError):
             parse(20, b"\0" + payload)
+        shortest = Command("close", 4.0, ())
+        self.assertEqual(parse(*shortest.encode()), shortest)
 
     def test_anObjectThatHasNoEnd(self) -> None:
         """
