@@ -149,7 +149,9 @@ class TagReader:
         """
         buffer = self._buffer
         buffer += data
-        if not self._headerRead and not self._readHeader():
+        if not self._headerRead:
+            self._readHeader()
+        if not self._headerRead:
             return []
         tags: list[Tag] = []
         position = 0
@@ -168,24 +170,23 @@ class TagReader:
         del buffer[:position]
         return tags
 
-    def _readHeader(self) -> bool:
+    def _readHeader(self) -> None:
         buffer = self._buffer
         if not _SIGNATURE.startswith(buffer[: len(_SIGNATURE)]):
             raise RemoteProtocolError("not-flv", "the file does not start as FLV does")
         if len(buffer) < HEADER_SIZE:
-            return False
+            return
         size = int.from_bytes(buffer[5:HEADER_SIZE], "big")
         if not HEADER_SIZE <= size <= MAX_HEADER:
             raise RemoteProtocolError(
                 "not-flv", f"FLV header of {size} bytes, {HEADER_SIZE} to {MAX_HEADER}"
             )
         if len(buffer) < size + PREVIOUS_SIZE:
-            return False
+            return
         self.hasAudio = bool(buffer[FLAGS_OFFSET] & _AUDIO)
         self.hasVideo = bool(buffer[FLAGS_OFFSET] & _VIDEO)
         del buffer[: size + PREVIOUS_SIZE]
         self._headerRead = True
-        return True
 
 
 #: How many bytes of each body a walk shows: the longest header of a body, with

@@ -184,7 +184,7 @@ class Outlet:
                 self._overflow()
         else:
             self._hand(frame)
-            if ledger.queued > 0 and not self._paused:
+            if ledger.queued > 0:
                 # A frame that came while the sink was busy with this one.
                 self._drain(regardless=False)
             if self._membership is not None:

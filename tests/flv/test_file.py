@@ -50,9 +50,28 @@ class HeaderTests(SynchronousTestCase):
         body = SAMPLE[flvfile.HEADER_SIZE :]
         longer = SAMPLE[:5] + (12).to_bytes(4, "big") + b"new" + body
         self.assertEqual(TagReader().receive(longer), TAGS)
-        for size in (8, flvfile.MAX_HEADER + 1, 0x01000009):
-            with self.assertRaises(RemoteProtocolError):
+        longest = SAMPLE[:5] + (4096).to_bytes(4, "big") + bytes(4096 - 9) + body
+        self.assertEqual(TagReader().receive(longest), TAGS)
+        for size in (8, 4097, 0x01000009):
+            with self.assertRaises(RemoteProtocolError) as caught:
                 TagReader().receive(SAMPLE[:5] + size.to_bytes(4, "big") + body)
+            self.assertEqual(
+                str(caught.exception), f"FLV header of {size} bytes, 9 to 4096"
+            )
+
+    def test_itsFlags(self) -> None:
+        """
+        Are known as soon as the header is whole, and then nothing of it waits.
+        """
+        for flags in [(False, False), (False, True), (True, False), (True, True)]:
+            reader = TagReader()
+            header = flvfile.fileHeader(*flags)
+            self.assertEqual(reader.receive(header[:-1]), [])
+            self.assertEqual((reader.hasAudio, reader.hasVideo), (False, False))
+            self.assertEqual(reader.waiting, 12)
+            self.assertEqual(reader.receive(header[-1:]), [])
+            self.assertEqual((reader.hasAudio, reader.hasVideo), flags)
+            self.assertEqual(reader.waiting, 0)
 
 
 class WritingTests(SynchronousTestCase):
@@ -130,6 +149,16 @@ class TagReaderTests(SynchronousTestCase):
         reader = TagReader()
         tags = [tag for byte in SAMPLE for tag in reader.receive(bytes([byte]))]
         self.assertEqual(tags, TAGS)
+
+    def test_aLargeBody(self) -> None:
+        """
+        Its size has three bytes.
+        """
+        large = Tag(9, 0, bytes(0x010203))
+        data = flvfile.fileHeader(True, True) + flvfile.tag(9, 0, large.payload)
+        self.assertEqual(TagReader().receive(data), [large])
+        [mark] = flvfile.walk(reading(data), len(data))
+        self.assertEqual((mark.size, mark.end), (0x010203, len(data)))
 
     def test_withATail(self) -> None:
         """
@@ -256,6 +285,16 @@ class WalkTests(SynchronousTestCase):
             good[:-1] + b"\x00",
             b"\x0a" + good[1:],
             b"\x28" + good[1:],
+            good[:8] + b"\x01" + good[9:],
+            good[:9] + b"\x01" + good[10:],
             good[:10] + b"\x01" + good[11:],
         ]:
             self.assertEqual(len(self.walked(SAMPLE + bad + good)), 3)
+
+    def test_itStopsAtTheEnd(self) -> None:
+        """
+        That it was told, though more has been written since.
+        """
+        for end, count in ((len(SAMPLE), 3), (len(SAMPLE) - 1, 2)):
+            marks = list(flvfile.walk(reading(SAMPLE), end))
+            self.assertEqual(len(marks), count)

@@ -335,6 +335,16 @@ class KeyframeBacklogTests(BacklogTestsBase):
         self.add(*(videoFrame(n * 40, n == 0) for n in range(4)))
         self.assertEqual(self.times(), [0, 40, 80])
 
+    def test_theOnlyPicture(self) -> None:
+        """
+        Goes with the sound that follows it, though it is the first that waits.
+        """
+        self.open(frames=1)
+        self.add(videoFrame(0, True), audioFrame(1))
+        self.assertEqual(self.ledger.dropped, {TOO_SLOW: 2})
+        self.add(audioFrame(2))
+        self.assertEqual(self.ledger.dropped, {TOO_SLOW: 2, AWAITING_KEYFRAME: 1})
+
     def test_untilThereIsRoom(self) -> None:
         """
         Picture by picture, if one is not enough.

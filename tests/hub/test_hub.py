@@ -2,10 +2,12 @@
 Tests of streams and the hub.
 """
 
+import gc
 from datetime import UTC, datetime
 from typing import Any, cast
+from weakref import ref
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
@@ -15,9 +17,9 @@ from rtmptw.delivery import TO_KEYFRAME, Delivery, Policy
 from rtmptw.errors import NotAllowed
 from rtmptw.frames import Frame, FrameKind, Role, StreamInfo
 from rtmptw.hub import gop
-from rtmptw.hub.hub import FEED_PATIENCE, STALE_SECONDS, StreamHub
-from rtmptw.hub.stream import SinkReport
-from rtmptw.interfaces import IFrameSink, IFrameSource
+from rtmptw.hub.hub import StreamHub
+from rtmptw.hub.stream import SinkReport, Stream
+from rtmptw.interfaces import IDemanded, IFrameSink, IFrameSource
 from rtmptw.plugins.sink import FrameSinkFactory
 from rtmptw.testing import RecordingSink, audioFrame, makeFrames, videoFrame
 
@@ -105,6 +107,19 @@ class HubTests(SynchronousTestCase):
             wallClock=lambda: datetime(2026, 11, 22, tzinfo=UTC),
         )
 
+    def observe(self) -> list[str]:
+        """
+        @return: what is logged from now on.
+        """
+        lines: list[str] = []
+
+        def observe(event: Any) -> None:
+            lines.append(formatEvent(event))
+
+        globalLogPublisher.addObserver(cast(ILogObserver, observe))
+        self.addCleanup(globalLogPublisher.removeObserver, cast(ILogObserver, observe))
+        return lines
+
     def test_everyFrameToEverySink(self) -> None:
         """
         Two sinks get all frames of a stream, and their books say so.
@@ -155,7 +170,7 @@ class HubTests(SynchronousTestCase):
         hub = self.newHub()
         first = Source(self.clock)
         stream = hub.publish("live", "cam", first)
-        self.clock.advance(STALE_SECONDS - 0.1)
+        self.clock.advance(2.9)
         with self.assertRaises(NotAllowed) as caught:
             hub.publish("live", "cam", Source(self.clock, "127.0.0.2:1"))
         self.assertEqual(caught.exception.code, "NetStream.Publish.BadName")
@@ -173,7 +188,7 @@ class HubTests(SynchronousTestCase):
         stream = hub.publish("live", "cam", first)
         stream.frameReceived(videoFrame(0, True))
         stream.frameReceived(videoFrame(40))
-        self.clock.advance(STALE_SECONDS)
+        self.clock.advance(3)
         second.lastReceived = self.clock.seconds()
         self.assertIs(hub.publish("live", "cam", second), stream)
         self.assertEqual(first.calls, ["taken over by 127.0.0.2:1"])
@@ -183,6 +198,27 @@ class HubTests(SynchronousTestCase):
         self.assertEqual([f.timestamp for f in sink.frames], [0, 40, 73])
         self.assertEqual(sink.ended, [])
         self.assertEqual(stream.timeline.repairs, {"source": 1})
+
+    def test_aPublisherThatLeavesWhenItIsReplaced(self) -> None:
+        """
+        At once: the stream goes on with the new one.
+        """
+        hub = self.newHub()
+        stream: Stream | None = None
+
+        class Quick(Source):
+            def sourceReplaced(self, reason: str) -> None:
+                super().sourceReplaced(reason)
+                assert stream is not None
+                hub.sourceLost(stream, self, reason)
+
+        stream = hub.publish("live", "cam", Quick(self.clock))
+        self.clock.advance(3)
+        second = Source(self.clock)
+        self.assertIs(hub.publish("live", "cam", second), stream)
+        self.assertIs(stream.source, second)
+        self.assertIs(hub.streams["live/cam"], stream)
+        self.assertEqual(self.sinks.sinks[0].ended, [])
 
     def test_theSameCredentialsTakeOverAtOnce(self) -> None:
         """
@@ -319,7 +355,9 @@ class HubTests(SynchronousTestCase):
                 hub.sourceLost(out, feed, "closed")
                 self.assertEqual((len(fed.frames), fed.ended), (1, ["closed"]))
             else:
-                self.clock.advance(FEED_PATIENCE)
+                self.clock.advance(2.9)
+                self.assertEqual(fed.ended, [])
+                self.clock.advance(0.1)
                 self.assertEqual(fed.ended, ["the server stops"])
             live.finished.callback(None)
             self.successResultOf(done)
@@ -350,20 +388,66 @@ class HubTests(SynchronousTestCase):
         hub.sourceLost(stream, source, "gone")
         self.assertEqual(len(self.reports), 2)
 
+    def test_sinksThatHaveEndedAreLetGo(self) -> None:
+        """
+        The stream keeps none, neither of those that left it nor of those that it has
+        ended, though its publisher may keep the stream.
+        """
+        stream = StreamHub(self.clock).publish("live", "cam", Source(self.clock))
+        for sink in (RecordingSink(), RecordingSink()):
+            stream.attach("viewer", sink, True)
+        left, ended = (ref(outlet.sink) for outlet in stream.outlets)
+        stream.outlets[0].detach("seen enough")
+        del sink
+        gc.collect()
+        self.assertIsNone(left())
+        self.assertIsNotNone(ended())
+        stream.end("over")
+        gc.collect()
+        self.assertIsNone(ended())
+
+    def test_whySomebodyLeft(self) -> None:
+        """
+        Of a sink that leaves before the end a line tells what it could not do, or else
+        why it was sent away; so does its report. A viewer comes and goes without one.
+        """
+        stream = self.newHub().publish("live", "cam", Source(self.clock))
+        lines = self.observe()
+        guest = RecordingSink()
+        stream.attach("guest", guest).detach("seen enough")
+        broken = RecordingSink()
+        broken.failure = "the disk is full"
+        stream.attach("disk", broken).stopProducing()
+        stream.attach("viewer", RecordingSink(), True).detach("gone")
+        self.assertEqual(
+            lines,
+            [
+                "live/cam: sink guest left: seen enough",
+                "live/cam: sink disk left: the disk is full",
+            ],
+        )
+        self.assertEqual(
+            [(r.stream, r.sink, r.ended, r.failure) for r in self.reports],
+            [
+                ("live/cam", "guest", "seen enough", ""),
+                ("live/cam", "disk", "the disk is full", "the disk is full"),
+                ("live/cam", "viewer", "gone", ""),
+            ],
+        )
+
     def test_theLastLineSaysWhatWasWrong(self) -> None:
         """
         A stream's end is one line: how many frames, and all that was not as it
         should be.
         """
-        lines: list[str] = []
-
-        def observe(event: Any) -> None:
-            lines.append(formatEvent(event))
-
-        globalLogPublisher.addObserver(cast(ILogObserver, observe))
-        self.addCleanup(globalLogPublisher.removeObserver, cast(ILogObserver, observe))
+        lines = self.observe()
         factory = SinkFactory(Delivery(Policy.LOSSLESS, 0, 0, 4))
-        hub = StreamHub(self.clock, [("a", factory)], graceTime=1)
+        hub = StreamHub(
+            self.clock,
+            [("a", factory)],
+            graceTime=1,
+            wallClock=lambda: datetime.fromtimestamp(self.clock.seconds(), UTC),
+        )
         first, second = Source(self.clock), Source(self.clock)
         stream = hub.publish("live", "cam", first)
         stream.frameReceived(videoFrame(0, True))
@@ -373,19 +457,57 @@ class HubTests(SynchronousTestCase):
         for number in range(6):
             stream.frameReceived(audioFrame(number * 23))
         stream.frameReceived(Frame(FrameKind.AUDIO, 140, b"", Role.UNKNOWN))
+        self.clock.advance(1.5)
         lines.clear()
         hub.end("live/cam", "enough")
-        (line,) = lines
-        for part in (
-            "live/cam: ended",
-            "enough",
-            "1 video, 7 audio, 0 data frames",
-            "1 timestamp repairs (source)",
-            "1 bodies not understood",
-            "paused 1 times",
-            "2 publishers",
-        ):
-            self.assertIn(part, line)
+        self.assertEqual(
+            lines,
+            [
+                "live/cam: ended after 1.5 s: enough; 1 video, 7 audio, 0 data frames, "
+                "340 bytes, 1 timestamp repairs (source), 1 bodies not understood, "
+                "paused 1 times for a slow sink, 2 publishers"
+            ],
+        )
+
+    def test_theLastLineOfOneThatWasAsItShouldBe(self) -> None:
+        """
+        Says nothing more; the first one says who gets it.
+        """
+        lines = self.observe()
+        hub = StreamHub(
+            self.clock,
+            [("one", self.sinks), ("two", self.sinks)],
+            wallClock=lambda: datetime.fromtimestamp(self.clock.seconds(), UTC),
+        )
+        stream = hub.publish("live", "cam", Source(self.clock))
+        self.assertEqual((stream.bytes, stream.malformed, stream.pauses), (0, 0, 0))
+        self.assertEqual((stream.publishers, stream.viewers), (1, 0))
+        self.assertEqual(set(stream.counts.values()), {0})
+        for number in range(3):
+            stream.frameReceived(
+                Frame(FrameKind.DATA, number, b"text", Role.DATA, name="onText")
+            )
+        stream.frameReceived(videoFrame(0, True))
+        stream.frameReceived(videoFrame(40))
+        stream.frameReceived(audioFrame(41))
+        self.assertEqual(
+            stream.counts,
+            {FrameKind.AUDIO: 1, FrameKind.VIDEO: 2, FrameKind.DATA: 3},
+        )
+        hub.end("live/cam", "enough")
+        self.assertEqual(
+            lines,
+            [
+                "live/cam: published by 127.0.0.1:1000 (test), sinks: one, two",
+                "live/cam: ended after 0.0 s: enough; 2 video, 1 audio, 3 data frames, "
+                "252 bytes",
+            ],
+        )
+        lines.clear()
+        StreamHub(self.clock).publish("live", "cam", Source(self.clock))
+        self.assertEqual(
+            lines, ["live/cam: published by 127.0.0.1:1000 (test), sinks: none"]
+        )
 
     def test_theEndInTheGraceTime(self) -> None:
         """
@@ -394,9 +516,177 @@ class HubTests(SynchronousTestCase):
         hub = self.newHub(graceTime=60)
         source = Source(self.clock)
         hub.sourceLost(hub.publish("live", "cam", source), source, "gone")
+        error = self.assertRaises(ValueError, hub.kick, "live/cam", "go away")
+        self.assertEqual(str(error), "live/cam has no publisher now")
         self.successResultOf(hub.end("live/cam", "enough"))
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual(self.sinks.sinks[0].ended, ["enough"])
+
+    def test_aPublisherThatIsSentAway(self) -> None:
+        """
+        It is told why, and may come back as if it had left by itself.
+        """
+        hub = self.newHub(graceTime=5)
+        source = Source(self.clock)
+        stream = hub.publish("live", "cam", source)
+        hub.kick("live/cam", "go away")
+        self.assertEqual(source.calls, ["go away"])
+        self.assertIsNone(stream.source)
+        self.assertIs(hub.publish("live", "cam", source), stream)
+        hub.kick("live/cam", "go away")
+        self.clock.advance(5)
+        self.assertEqual(self.sinks.sinks[0].ended, ["go away"])
+        for call in (hub.kick, hub.end):
+            self.assertRaises(KeyError, call, "live/cam", "no such stream")
+
+
+@implementer(IDemanded)
+class Demanded:
+    """
+    Writes down what a source on demand is told.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def demandBegun(self) -> None:
+        self.calls.append("begun")
+
+    def demandEnded(self) -> None:
+        self.calls.append("ended")
+
+
+class DemandTests(SynchronousTestCase):
+    """
+    Those who wait for a stream, those who watch it, and a source that works only for
+    them.
+    """
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.hub = StreamHub(self.clock)
+        self.demanded = Demanded()
+
+    def wait(self) -> "Deferred[Stream]":
+        """
+        Wait for the stream.
+        """
+        return self.hub.whenPublished("live", "cam")
+
+    def demand(self) -> Demanded:
+        """
+        Add the source on demand.
+        """
+        self.hub.addDemanded("live", "cam", self.demanded)
+        return self.demanded
+
+    def test_whoWaitsGetsTheStream(self) -> None:
+        """
+        Before its first frame; when it is there already, at once.
+        """
+        waiting = [self.wait(), self.wait()]
+        self.assertEqual(self.hub.awaited, {"live/cam": 2})
+        other = self.hub.publish("live", "other", Source(self.clock))
+        for waiter in waiting:
+            self.assertNoResult(waiter)
+        stream = self.hub.publish("live", "cam", Source(self.clock))
+        self.assertIsNot(stream, other)
+        for waiter in (*waiting, self.wait()):
+            self.assertIs(self.successResultOf(waiter), stream)
+        self.assertEqual(self.hub.awaited, {})
+
+    def test_demandByThoseWhoWait(self) -> None:
+        """
+        It begins with the first of them and ends when the last waits no longer.
+        """
+        calls = self.demand().calls
+        self.assertEqual(calls, [])
+        first, second = self.wait(), self.wait()
+        self.assertEqual(calls, ["begun"])
+        for waiter, left, told in ((first, 1, 1), (second, 0, 2)):
+            waiter.cancel()
+            self.failureResultOf(waiter, CancelledError)
+            self.assertEqual(sum(self.hub.awaited.values()), left)
+            self.assertEqual(calls, ["begun", "ended"][:told])
+        self.wait()
+        self.assertEqual(calls, ["begun", "ended", "begun"])
+
+    def test_demandByThoseWhoWatch(self) -> None:
+        """
+        It goes on while one viewer is left; other sinks do not count.
+        """
+        calls = self.demand().calls
+        watching = self.wait().addCallback(
+            lambda stream: stream.attach("one", RecordingSink(), True)
+        )
+        stream = self.hub.publish("live", "cam", Source(self.clock))
+        one = self.successResultOf(watching)
+        two = stream.attach("two", RecordingSink(), True)
+        stream.attach("record", RecordingSink())
+        self.assertEqual((stream.viewers, calls), (2, ["begun"]))
+        one.detach("seen enough")
+        self.assertEqual((stream.viewers, calls), (1, ["begun"]))
+        two.detach("seen enough")
+        self.assertEqual((stream.viewers, calls), (0, ["begun", "ended"]))
+        stream.attach("three", RecordingSink(), True)
+        self.assertEqual((stream.viewers, calls), (1, ["begun", "ended", "begun"]))
+        self.hub.end("live/cam", "enough")
+        self.assertEqual((stream.viewers, calls[3:]), (0, ["ended"]))
+
+    def test_whoWaitedAndDoesNotWatch(self) -> None:
+        """
+        Wants the source no longer.
+        """
+        self.demand()
+        self.wait()
+        self.hub.publish("live", "cam", Source(self.clock))
+        self.assertEqual(self.demanded.calls, ["begun", "ended"])
+
+    def test_aSourceThatComesLate(self) -> None:
+        """
+        Is told at once that somebody waits.
+        """
+        self.wait()
+        self.assertEqual(self.demand().calls, ["begun"])
+
+    def test_oneSourceOfAName(self) -> None:
+        """
+        A second one is refused; one that is removed is told nothing more.
+        """
+        self.assertFalse(self.hub.isOnDemand("live", "cam"))
+        self.demand()
+        self.assertTrue(self.hub.isOnDemand("live", "cam"))
+        error = self.assertRaises(
+            ValueError, self.hub.addDemanded, "live", "cam", Demanded()
+        )
+        self.assertEqual(str(error), "live/cam has a source on demand already")
+        self.hub.removeDemanded("live", "cam")
+        self.assertFalse(self.hub.isOnDemand("live", "cam"))
+        self.wait()
+        self.assertEqual(self.demanded.calls, [])
+        with self.assertRaises(KeyError):
+            self.hub.removeDemanded("live", "cam")
+
+    def test_shutdown(self) -> None:
+        """
+        Nobody waits any longer, and nobody may wait or publish.
+        """
+        self.demand()
+        waiting = [self.wait(), self.wait()]
+        self.successResultOf(self.hub.shutdown("the server stops"))
+        for waiter in waiting:
+            self.failureResultOf(waiter, CancelledError)
+        self.assertEqual(self.demanded.calls, ["begun", "ended"])
+        for code, call in (
+            ("NetStream.Play.Failed", self.wait),
+            (
+                "NetStream.Publish.Denied",
+                lambda: self.hub.publish("live", "cam", Source(self.clock)),
+            ),
+        ):
+            error = self.assertRaises(NotAllowed, call)
+            self.assertEqual(error.code, code)
+            self.assertEqual(str(error), f"{code}: the server stops")
 
 
 class LateSinkTests(SynchronousTestCase):
@@ -426,6 +716,18 @@ class LateSinkTests(SynchronousTestCase):
         got = self.publish(True, [*frames, metadata])
         last = max(n for n, frame in enumerate(frames) if frame.isKey)
         self.assertEqual(got, [metadata, frames[0], frames[1], *frames[last:]])
+
+    def test_theCacheIsThere(self) -> None:
+        """
+        Unless it is not wanted.
+        """
+        clock = Clock()
+        stream = StreamHub(clock).publish("live", "cam", Source(clock))
+        key = videoFrame(0, True)
+        stream.frameReceived(key)
+        sink = RecordingSink(TO_KEYFRAME)
+        stream.attach("late", sink)
+        self.assertEqual(sink.frames, [key])
 
     def test_withoutTheCache(self) -> None:
         """

@@ -14,7 +14,7 @@ from twisted.logger import (
 )
 from twisted.trial.unittest import SynchronousTestCase
 
-from rtmptw.hub.lag import SAY_AGAIN, Lag
+from rtmptw.hub.lag import Lag
 from rtmptw.hub.ledger import TOO_SLOW, Ledger
 
 
@@ -82,7 +82,7 @@ class LagTests(SynchronousTestCase):
         self.ledger.drop(TOO_SLOW, 5)
         lag.catchUp()
         self.assertEqual(len(self.lines()), 1)
-        self.clock.advance(SAY_AGAIN - 2)
+        self.clock.advance(8)
         lag.fallBehind(100, 2000)
         self.ledger.drop(TOO_SLOW)
         self.clock.advance(1.5)
@@ -109,7 +109,7 @@ class LagTests(SynchronousTestCase):
         told = []
         for _ in range(3):
             lag.fallBehind(1, 1)
-            self.clock.advance(SAY_AGAIN - 0.5)
+            self.clock.advance(9.5)
             lag.catchUp()
             told.append(len(self.lines()))
         self.assertEqual(told, [1, 0, 1])

@@ -104,6 +104,28 @@ class MembershipTests(SynchronousTestCase):
         self.send(videoFrame(240, size=50))
         self.assertEqual(self.booked(), (4, 4, 200, 240))
 
+    def test_whatIsCountedForAll(self) -> None:
+        """
+        Frames, bytes, and the time of the last frame that was no header.
+        """
+        multicast = self.multicast
+
+        def counts() -> tuple[int, int, bool, int]:
+            return (
+                multicast.frames,
+                multicast.bytes,
+                multicast.isTimed,
+                multicast.lastTimestamp,
+            )
+
+        self.assertEqual((multicast.members, counts()), (0, (0, 0, False, 0)))
+        headers = makeFrames(0)
+        size = sum(header.size for header in headers)
+        self.send(*headers)
+        self.assertEqual(counts(), (2, size, False, 0))
+        self.send(videoFrame(40, size=100), headers[0])
+        self.assertEqual(counts(), (4, size + 100 + headers[0].size, True, 40))
+
     def test_headersHaveNoTime(self) -> None:
         """
         The last frame's stays.

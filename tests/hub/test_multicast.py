@@ -209,11 +209,16 @@ class MulticastTests(SynchronousTestCase):
         outlet.detach("enough")
         self.assertEqual(self.target.members, [two])
         self.send(videoFrame(80))
+        other.pauseProducing()
+        # Nobody is left: the target gets nothing more.
+        self.assertEqual(self.target.frames, 2)
+        self.send(videoFrame(120))
+        self.assertEqual(self.target.frames, 2)
         self.stream.end("over")
         self.assertEqual(self.target.members, [])
-        self.assertEqual((len(one.frames), len(two.frames)), (2, 3))
+        self.assertEqual((len(one.frames), len(two.frames)), (2, 4))
         self.assertEqual((one.ended, two.ended), (["enough"], ["over"]))
-        self.assertEqual((outlet.ledger.delivered, other.ledger.delivered), (2, 3))
+        self.assertEqual((outlet.ledger.delivered, other.ledger.delivered), (2, 4))
 
     def test_theEndComesLast(self) -> None:
         """

@@ -116,6 +116,7 @@ class OutletTests(SynchronousTestCase):
         """
         sink = RecordingSink()
         outlet = self.open(sink)
+        self.assertFalse(outlet.isViewer)
         frames = makeFrames()
         self.offer(outlet, *frames)
         self.assertEqual(sink.frames, frames)
@@ -226,6 +227,28 @@ class OutletTests(SynchronousTestCase):
             self.assertEqual(begun, frames)
             self.assertEqual(sink.frames, frames)
             self.assertTrue(outlet.ledger.balanced)
+
+    def test_aSinkThatIsFullOfWhatCameMeanwhile(self) -> None:
+        """
+        Gets no more of it than it can take.
+        """
+        sink = RecordingSink()
+        outlet = self.open(sink)
+        received = sink.frameReceived
+        frames = makeFrames(seconds=0.2)
+
+        def busily(frame: Frame) -> None:
+            received(frame)
+            if frame is frames[0]:
+                outlet.offer(frames[1])
+                outlet.offer(frames[2])
+            else:
+                outlet.pauseProducing()
+
+        sink.frameReceived = busily  # type: ignore[method-assign]
+        outlet.offer(frames[0])
+        self.assertEqual(sink.frames, frames[:2])
+        self.assertEqual(outlet.ledger.queued, 1)
 
     def test_aFrameThatComesWhenTheSourceMayGoOn(self) -> None:
         """
@@ -370,6 +393,22 @@ class OutletTests(SynchronousTestCase):
                 "625 ms and 1100 bytes behind, 2 frames dropped"
             ],
         )
+
+    def test_whoeverWasNotBehind(self) -> None:
+        """
+        Has not caught up when what waited is gone: nothing is said.
+        """
+        sink = RecordingSink(TO_KEYFRAME)
+        outlet = self.open(sink)
+        events: list[Any] = []
+        observe = cast(ILogObserver, events.append)
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        outlet.pauseProducing()
+        self.offer(outlet, *makeFrames(seconds=0.2))
+        outlet.resumeProducing()
+        self.assertEqual(outlet.ledger.queued, 0)
+        self.assertEqual(events, [])
 
     def test_timeIsBounded(self) -> None:
         """

@@ -44,9 +44,10 @@ class TimelineTests(SynchronousTestCase):
         Steps of real encoders pass unchanged, unevenness included.
         """
         timeline = Timeline()
+        self.assertEqual(timeline.position, 0)
         sent = [(VIDEO, 0), (AUDIO, 0), (AUDIO, 23), (VIDEO, 40), (VIDEO, 33)]
         self.assertEqual(run(timeline, *sent), [0, 0, 23, 40, 33])
-        self.assertEqual(timeline.repairs, {})
+        self.assertEqual((timeline.position, timeline.repairs), (40, {}))
 
     def test_aBodyOfSeveralTracks(self) -> None:
         """
@@ -62,11 +63,23 @@ class TimelineTests(SynchronousTestCase):
         self.assertEqual(out, [1000, 1040, 1040, 1080])
         self.assertEqual(timeline.repairs, {"forward": 1})
 
-    def test_runsPast24And32Bits(self) -> None:
+    def test_aSecondTrackOfPictures(self) -> None:
         """
-        The clock goes on where 24 and 32 bits end.
+        Is not taken for the first.
         """
-        for edge in (0xFFFFFF, 2**32):
+        timeline = Timeline()
+        self.assertEqual(run(timeline, (VIDEO, 0)), [0])
+        second = Frame(VIDEO, 30_000, b"x", Role.CODED, Codec.H264, tracks=(1,))
+        timeline.repair(second)
+        self.assertEqual(second.timestamp, 30_000)
+        self.assertEqual(run(timeline, (VIDEO, 40), (AUDIO, 41)), [40, 41])
+        self.assertEqual(timeline.repairs, {})
+
+    def test_runsPast24And31And32Bits(self) -> None:
+        """
+        The clock goes on where 24, 31 and 32 bits end.
+        """
+        for edge in (0xFFFFFF, 2**31, 2**32):
             timeline = Timeline()
             start = edge - 100
             sent = [(VIDEO, start + n * 40) for n in range(10)]
@@ -92,6 +105,22 @@ class TimelineTests(SynchronousTestCase):
             [b - a for a, b in itertools.pairwise(out)], [15, 25] * 9 + [15]
         )
         self.assertEqual(timeline.repairs, {"wrap": 2})
+
+    def test_theEdgesOf31Bits(self) -> None:
+        """
+        A step that would make sense otherwise makes sense there; one next to it is a
+        clock that was set.
+        """
+        for begin, step, out, kind in (
+            (2**31 - 100, 60_000, 2**31 + 59_900, "wrap"),
+            (2**31 - 100, 60_001, 2**31 - 100 + DEFAULT_STEP, "back"),
+            (500, -999, -499, "wrap"),
+            (500, -1000, 500 + DEFAULT_STEP, "forward"),
+        ):
+            timeline = Timeline()
+            run(timeline, (VIDEO, begin))
+            self.assertEqual(run(timeline, (VIDEO, (begin + step) % 2**31)), [out])
+            self.assertEqual(timeline.repairs, {kind: 1})
 
     def test_minusOneIsBeforeZero(self) -> None:
         """
@@ -124,6 +153,21 @@ class TimelineTests(SynchronousTestCase):
         self.assertEqual(run(timeline, ("end", 0)), [50_040])
         self.assertEqual(timeline.repairs, {"header": 2})
 
+    def test_headersNearTheMedia(self) -> None:
+        """
+        Keep their time if it is within a second of the stream's.
+        """
+        for away, out, repairs in (
+            (-1001, 50_000, {"header": 1}),
+            (-1000, 49_000, {}),
+            (1000, 51_000, {}),
+            (1001, 50_000, {"header": 1}),
+        ):
+            timeline = Timeline()
+            run(timeline, (VIDEO, 0), (VIDEO, 50_000))
+            self.assertEqual(run(timeline, ("config", 50_000 + away)), [out])
+            self.assertEqual(timeline.repairs, repairs)
+
     def test_aClockSetBack(self) -> None:
         """
         A jump back of a second or more goes on one step further; audio that jumps
@@ -146,6 +190,59 @@ class TimelineTests(SynchronousTestCase):
         )
         self.assertEqual(out, [80, 60, 120])
         self.assertEqual(timeline.repairs, {"forward": 2})
+
+    def test_theStepAfterAJump(self) -> None:
+        """
+        Is the last one forward, however short; what stood still or went back is none.
+        """
+        for sent, step in (
+            ((0, 40, 40), 40),
+            ((0, 40, 30), 40),
+            ((0, 40, 41), 1),
+            ((0,), DEFAULT_STEP),
+        ):
+            timeline = Timeline()
+            run(timeline, *((VIDEO, time) for time in sent))
+            position = timeline.position
+            self.assertEqual(run(timeline, (VIDEO, 10_000_000)), [position + step])
+
+    def test_theOffsetThatFits(self) -> None:
+        """
+        Sound takes over the offset of video that jumped before it if that makes a step
+        which makes sense, at the edges and next to them; else it goes on by itself.
+        """
+        for there, out in (
+            (MAX_FORWARD, 60_000),
+            (MAX_FORWARD + 1, 80 + DEFAULT_STEP),
+            (1 - MAX_BACK, -999),
+            (-MAX_BACK, 80 + DEFAULT_STEP),
+        ):
+            timeline = Timeline()
+            run(timeline, (VIDEO, 0), (AUDIO, 0), (VIDEO, 40))
+            # 9_999_920 ahead.
+            self.assertEqual(run(timeline, (VIDEO, 10_000_000)), [80])
+            self.assertEqual(run(timeline, (AUDIO, 9_999_920 + there)), [out])
+            self.assertEqual(timeline.repairs, {"forward": 2})
+
+    def test_aSecondTrackOnAClockOfItsOwn(self) -> None:
+        """
+        Begins where the stream is, if its own time is more than a minute from there.
+        """
+        for away, out, repairs in (
+            (60_000, 160_000, {}),
+            (60_001, 100_000, {"forward": 1}),
+            (-60_000, 40_000, {}),
+            (-60_001, 100_000, {"back": 1}),
+        ):
+            timeline = Timeline()
+            run(timeline, (VIDEO, 100_000))
+            self.assertEqual(run(timeline, (AUDIO, 100_000 + away)), [out])
+            self.assertEqual(timeline.repairs, repairs)
+        # Its time on the stream's clock counts.
+        timeline = Timeline()
+        run(timeline, (VIDEO, 0), (VIDEO, 10_000_000))
+        self.assertEqual(run(timeline, (AUDIO, 50)), [DEFAULT_STEP])
+        self.assertEqual(timeline.repairs, {"forward": 1, "back": 1})
 
     def test_oneTracksJumpIsNotTheOthers(self) -> None:
         """
@@ -191,6 +288,11 @@ class TimelineTests(SynchronousTestCase):
         out = run(timeline, ("config", 0), (VIDEO, 0), (AUDIO, 3), (VIDEO, 40))
         self.assertEqual(out, [40, 40 + DEFAULT_STEP, 76, 113])
         self.assertEqual(timeline.repairs, {"source": 1})
+        # And one whose clock has run before.
+        timeline.sourceReplaced()
+        out = run(timeline, (AUDIO, 7000), (VIDEO, 7001))
+        self.assertEqual(out, [113 + DEFAULT_STEP, 114 + DEFAULT_STEP])
+        self.assertEqual(timeline.repairs, {"source": 2})
 
     def test_oneThatSendsNothingBreaksNoContinuation(self) -> None:
         """
