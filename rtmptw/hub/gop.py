@@ -30,7 +30,6 @@ class GroupOfPictures:
         self._leading = leading
         self._frames: list[Frame] = []
         self._bytes = 0
-        self._since = 0
 
     def add(self, frame: Frame) -> None:
         """
@@ -39,7 +38,6 @@ class GroupOfPictures:
         if frame.isKey and self._leading.leads(frame):
             self._frames = [frame]
             self._bytes = frame.size
-            self._since = frame.timestamp
             return
         frames = self._frames
         if not frames:
@@ -48,7 +46,7 @@ class GroupOfPictures:
         self._bytes += frame.size
         if (
             self._bytes > MAX_BYTES
-            or frame.timestamp - self._since > MAX_MILLISECONDS
+            or frame.timestamp - frames[0].timestamp > MAX_MILLISECONDS
             or len(frames) > MAX_FRAMES
         ):
             self.clear()

@@ -56,19 +56,18 @@ class KeyframeBacklog(Backlog):
         @return: whether there was video to drop.
         """
         queue = self._queue
-        begin = -1
+        begin = 0
         newest = -1
         for index in range(len(queue) - 1, -1, -1):
             frame = queue[index]
             if frame.kind is FrameKind.VIDEO and frame.role is Role.CODED:
-                if newest < 0:
-                    newest = index
+                newest = max(newest, index)
                 if frame.isKey and self._leading.leads(frame):
                     begin = index
                     break
         if newest < 0:
             return False
-        if begin <= 0:
+        if begin == 0:
             # It has been begun, or is all there is: keep as much as may be.
             begin = newest
         self._selection.awaitKeyframe(queue[newest].timestamp)

@@ -115,7 +115,7 @@ class Timeline:
         else:
             step = wire - track.wire
             if step <= -MAX_BACK or step > MAX_FORWARD:
-                self._jump(track, wire, "back" if step < 0 else "forward")
+                self._jump(track, wire, "back" if wire < track.wire else "forward")
             elif step > 0:
                 track.step = step
         self._hasReference = True

@@ -234,8 +234,9 @@ class LosslessBacklogTests(BacklogTestsBase):
         self.assertTrue(self.ledger.balanced)
         self.assertTrue(self.backlog.isRelieved())
         self.clock.advance(60)
-        self.assertEqual(self.add(videoFrame(6, size=1000)), [False])
-        self.assertEqual(self.times(), [6])
+        frames = videoFrame(6, size=1000), audioFrame(7, 1)
+        self.assertEqual(self.add(*frames), [False, True])
+        self.assertEqual(self.times(), [6, 7])
 
     def test_everyPolicySaysWhatGivesWay(self) -> None:
         """

@@ -736,6 +736,24 @@ class LateSinkTests(SynchronousTestCase):
         frames = makeFrames(seconds=3)
         self.assertEqual(self.publish(False, frames), frames[:2])
 
+    def test_soundAlone(self) -> None:
+        """
+        Nobody waits for pictures of a stream that has shown none, though it has said
+        that there will be some.
+        """
+        for gopCache in (True, False):
+            clock = Clock()
+            hub = StreamHub(clock, gopCache=gopCache)
+            stream = hub.publish("live", "cam", Source(clock))
+            headers = makeFrames(0)
+            for frame in (*headers, audioFrame(0)):
+                stream.frameReceived(frame)
+            sink = RecordingSink(TO_KEYFRAME)
+            stream.attach("late", sink)
+            sound = audioFrame(23)
+            stream.frameReceived(sound)
+            self.assertEqual(sink.frames, [*headers, sound])
+
     def test_theNewestHeaderOnly(self) -> None:
         """
         A header that was replaced is not shown to newcomers.

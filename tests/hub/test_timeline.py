@@ -48,6 +48,8 @@ class TimelineTests(SynchronousTestCase):
         sent = [(VIDEO, 0), (AUDIO, 0), (AUDIO, 23), (VIDEO, 40), (VIDEO, 33)]
         self.assertEqual(run(timeline, *sent), [0, 0, 23, 40, 33])
         self.assertEqual((timeline.position, timeline.repairs), (40, {}))
+        for begin in (1, 33, 2**31 - 1):
+            self.assertEqual(run(Timeline(), (VIDEO, begin)), [begin])
 
     def test_aBodyOfSeveralTracks(self) -> None:
         """
@@ -73,6 +75,17 @@ class TimelineTests(SynchronousTestCase):
         timeline.repair(second)
         self.assertEqual(second.timestamp, 30_000)
         self.assertEqual(run(timeline, (VIDEO, 40), (AUDIO, 41)), [40, 41])
+        self.assertEqual(timeline.repairs, {})
+
+    def test_dataThatNobodyUnderstands(self) -> None:
+        """
+        Has a clock of its own, which is not that of the sound.
+        """
+        timeline = Timeline()
+        strange = Frame(FrameKind.DATA, 30_000, b"", Role.UNKNOWN)
+        timeline.repair(strange)
+        self.assertEqual(strange.timestamp, 30_000)
+        self.assertEqual(run(timeline, (AUDIO, 0), (VIDEO, 0)), [0, 0])
         self.assertEqual(timeline.repairs, {})
 
     def test_runsPast24And31And32Bits(self) -> None:
@@ -167,6 +180,11 @@ class TimelineTests(SynchronousTestCase):
             run(timeline, (VIDEO, 0), (VIDEO, 50_000))
             self.assertEqual(run(timeline, ("config", 50_000 + away)), [out])
             self.assertEqual(timeline.repairs, repairs)
+        # Their time on the stream's clock counts.
+        timeline = Timeline()
+        run(timeline, (VIDEO, 0), (VIDEO, 10_000_000))
+        self.assertEqual(run(timeline, ("config", 10_000_010)), [DEFAULT_STEP + 10])
+        self.assertEqual(timeline.repairs, {"forward": 1})
 
     def test_aClockSetBack(self) -> None:
         """
@@ -243,6 +261,10 @@ class TimelineTests(SynchronousTestCase):
         run(timeline, (VIDEO, 0), (VIDEO, 10_000_000))
         self.assertEqual(run(timeline, (AUDIO, 50)), [DEFAULT_STEP])
         self.assertEqual(timeline.repairs, {"forward": 1, "back": 1})
+        timeline = Timeline()
+        run(timeline, (VIDEO, 0), (VIDEO, 10_000_000))
+        self.assertEqual(run(timeline, (AUDIO, 10_000_010)), [DEFAULT_STEP + 10])
+        self.assertEqual(timeline.repairs, {"forward": 1})
 
     def test_oneTracksJumpIsNotTheOthers(self) -> None:
         """
