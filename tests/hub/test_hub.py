@@ -393,6 +393,9 @@ class HubTests(SynchronousTestCase):
         The stream keeps none, neither of those that left it nor of those that it has
         ended, though its publisher may keep the stream.
         """
+        # What was there before need not be looked at.
+        gc.freeze()
+        self.addCleanup(gc.unfreeze)
         stream = StreamHub(self.clock).publish("live", "cam", Source(self.clock))
         for sink in (RecordingSink(), RecordingSink()):
             stream.attach("viewer", sink, True)
