@@ -19,7 +19,7 @@ def information(level: str, code: str, description: str) -> AMFObject:
     return AMFObject([("level", level), ("code", code), ("description", description)])
 
 
-def status(code: str, description: str, level: str = "status") -> Command:
+def status(code: str, description: str, level: str) -> Command:
     """
     @return: what is new on a message stream.
     """

@@ -245,10 +245,7 @@ class ChunkReader:
         self._near = [None] * 64
         self._far = {}
         self._current = None
-        self._left = 0
-        self._promised = 0
         self._unread = b""
-        self._unreadFrom = 0
         self._settle(0)
 
     def receive(self, data: bytes) -> None:
@@ -655,7 +652,6 @@ class ChunkReader:
             stream.pending -= end - position
             self._left = left - (end - position)
             return end
-        self._left = 0
         if stream.pending == left:
             piece: bytes = data[position:stop]
             if stream.pieces:

@@ -83,13 +83,12 @@ class _Written:
 
     __slots__ = ("absolute", "length", "streamID", "timestamp", "type", "wireTimestamp")
 
-    def __init__(self) -> None:
-        self.timestamp = 0
-        self.wireTimestamp = 0
-        self.absolute = True
-        self.length = -1
-        self.type = 0
-        self.streamID = 0
+    timestamp: int
+    wireTimestamp: int
+    absolute: bool
+    length: int
+    type: int
+    streamID: int
 
 
 class ChunkWriter:

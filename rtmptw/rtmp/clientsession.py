@@ -298,7 +298,7 @@ class ClientSession(Conversation[ClientEvent]):
             return
         if frame.name == "onPlayStatus":
             values = amf0.decodeAll(frame.payload, lenient=True)
-            code = _information(values[1:])[1]
+            code = _information(values)[1]
             if code in _PLAY_ENDS:
                 self._end("stream-ended", f"the stream has ended there ({code})")
         elif frame.name in _NOT_OF_THE_STREAM:

@@ -273,14 +273,11 @@ class Conversation(MessageReceiver, Generic[E]):
         messageType: int,
         streamID: int,
         payload: bytes,
-        timestamp: int = 0,
     ) -> None:
         """
         Say a message.
         """
-        self._say(
-            self._writer.write(chunkStreamID, messageType, timestamp, streamID, payload)
-        )
+        self._say(self._writer.write(chunkStreamID, messageType, 0, streamID, payload))
 
     def _control(
         self,

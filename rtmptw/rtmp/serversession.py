@@ -427,6 +427,7 @@ class ServerSession(Conversation[Event]):
         if react is not None:
             react(self, command, streamID)
         elif command.transactionID and not command.name.startswith("_"):
+            # Not to an answer, C{_result} or C{_error}.
             self._call(answers.unknown(command.transactionID, command.name))
 
     def _streamNamed(self, streamID: int) -> NetStream:
@@ -595,15 +596,14 @@ def _closeStream(session: ServerSession, command: Command, streamID: int) -> Non
 
 def _deleteStream(session: ServerSession, command: Command, streamID: int) -> None:
     wanted = command.argument(0)
-    if isinstance(wanted, float) and wanted == wanted and abs(wanted) < 2**32:
-        deleted = int(wanted)
-    else:
+    if not isinstance(wanted, float):
         # GStreamer names the stream.
-        deleted = streamID or next(iter(session._streams), 0)
-    stream = session._streams.get(deleted)
-    if stream is not None:
-        _stop(session, stream, "stream deleted")
-        del session._streams[deleted]
+        wanted = streamID or next(iter(session._streams), 0)
+    for stream in session._streams.values():
+        if stream.streamID == wanted:
+            _stop(session, stream, "stream deleted")
+            del session._streams[stream.streamID]
+            break
 
 
 def _stop(session: ServerSession, stream: NetStream, reason: str) -> None:
@@ -668,9 +668,7 @@ _REACTIONS: dict[str, Callable[[ServerSession, Command, int], None]] = {
     "FCUnpublish": _unpublishByName,
     "closeStream": _closeStream,
     "deleteStream": _deleteStream,
-    # Answers to what we never asked, and a farewell.
-    "_result": _ignore,
-    "_error": _ignore,
+    # What we never asked for, and a farewell.
     "onStatus": _ignore,
     "close": _ignore,
 }

@@ -3,6 +3,8 @@ Tests of the chunk stream.
 """
 
 import hashlib
+import tracemalloc
+import weakref
 from typing import Any
 
 from hypothesis import given, settings
@@ -362,6 +364,69 @@ class ChunkReaderTests(SynchronousTestCase):
             reader.receive(b"1")
         self.assertEqual(caught.exception.label, "too-much-unread")
 
+    def test_theBounds(self) -> None:
+        """
+        Are what is documented.
+        """
+        self.assertEqual(ChunkReader.FREE_MESSAGES, 4096)
+        self.assertEqual(ChunkReader.BYTES_PER_MESSAGE, 4)
+        self.assertEqual(ChunkReader.MAX_HELD, 4_194_304)
+        self.assertEqual(DEFAULT_CHUNK_SIZE, 128)
+
+    def test_whichMessagesMayBeLong(self) -> None:
+        """
+        Audio, video, data and aggregates; of all other types none.
+        """
+        size = (65_537).to_bytes(3, "big")
+        found = {
+            kind
+            for kind in range(256)
+            if readAll(b"\x03\0\0\0" + size + bytes([kind, 0, 0, 0, 0]), [])[1] is None
+        }
+        self.assertEqual(found, {8, 9, 15, 18, 22})
+
+    def test_whatIsGivenUpIsGone(self) -> None:
+        """
+        At once: what has begun on a chunk stream, with whatever id, and what is held.
+        """
+
+        def begin(reader: ChunkReader, basic: str) -> None:
+            reader.chunkSize = 2**20
+            reader.receive(bytes.fromhex(basic + "000000 100000 09 01000000"))
+            reader.receive(bytes(2**20 - 1))
+
+        def hold(reader: ChunkReader) -> None:
+            reader.hold()
+            reader.receive(bytes(2**20))
+
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        for fill in (
+            lambda reader: begin(reader, "06"),
+            lambda reader: begin(reader, "0000"),
+            hold,
+        ):
+            before, _ = tracemalloc.get_traced_memory()
+            reader = ChunkReader(Calling(lambda *message: None))
+            fill(reader)
+            taken, _ = tracemalloc.get_traced_memory()
+            self.assertGreater(taken - before, 2**20 - 1000)
+            reader.giveUp()
+            left, _ = tracemalloc.get_traced_memory()
+            self.assertLess(left - before, 2**16)
+
+    def test_theReceiverIsLetGo(self) -> None:
+        """
+        By a reader that is given up, which may be kept for longer.
+        """
+        receiver = Calling(lambda *message: None)
+        kept = weakref.ref(receiver)
+        reader = ChunkReader(receiver)
+        del receiver
+        self.assertIsNotNone(kept())
+        reader.giveUp()
+        self.assertIsNone(kept())
+
     def test_abortMakesRoom(self) -> None:
         """
         What an Abort drops no longer counts against the bound of partial data.
@@ -560,6 +625,12 @@ class BoundTests(SynchronousTestCase):
             limits = {"limits": {"max_partial": length - 1}}
             _, found, _ = readAll(wire + b"\xc6" + bytes(10), [], limits)
             self.assertEqual(found, error)
+            # And on a chunk stream that is known, with each other header.
+            known = encodeMessage(6, 9, 0, 1, b"", 128)
+            short = b"\x46\0\0\0" + length.to_bytes(3, "big") + b"\x09"
+            for header in (wire[:12], short):
+                _, found, _ = readAll(known + header + bytes(10), [], limits)
+                self.assertEqual(found, error)
 
     def test_nothingIsPromisedAfterwards(self) -> None:
         """

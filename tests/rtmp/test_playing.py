@@ -90,6 +90,10 @@ class PlayTests(SessionTestCase):
             (("cam?x=1", 0.0, 30.0, False), 0.0, 30.0, False),
             (("cam?x=1", -1.0, -1.0, 1.0), -1.0, -1.0, True),
             (("cam?x=1", -1.0, -1.0, 2.0), -1.0, -1.0, False),
+            (("cam?x=1", -1.0, -1.0, 3.0), -1.0, -1.0, True),
+            (("cam?x=1", -1.0, -1.0, 0.0), -1.0, -1.0, False),
+            (("cam?x=1", -1.0, -1.0, 4.0), -1.0, -1.0, False),
+            (("cam?x=1", "now", None, "yes"), -2.0, -1.0, False),
         ):
             self.connect()
             self.assertEqual(
@@ -128,6 +132,9 @@ class PlayTests(SessionTestCase):
             self.said(), ["NetStream.Play.Stop", "NetStream.Play.UnpublishNotify"]
         )
         self.assertEqual(self.session.deadline(), 102.0 + EOF_AFTER)
+        self.assertEqual(self.session.checkTime(101.9 + EOF_AFTER), [])
+        self.client.hear()
+        self.assertEqual(self.said(), [])
         self.assertEqual(self.session.checkTime(102.0 + EOF_AFTER), [])
         self.client.hear()
         self.assertEqual(self.said(), ["event 1"])
@@ -270,9 +277,24 @@ class PlayTests(SessionTestCase):
         They are of no consequence.
         """
         self.connect()
-        for name in ("pause", "receiveAudio", "receiveVideo", "seek"):
-            self.assertEqual(self.client.command(name, 0.0, None, True, streamID=1), [])
+        for name in ("pause", "receiveAudio", "receiveVideo", "seek", "closeStream"):
+            for streamID in (1, 2):
+                self.assertEqual(
+                    self.client.command(name, 0.0, None, True, streamID=streamID), []
+                )
         self.assertEqual(self.client.answers, [])
+
+    def test_commandsOfPlayersThatSayNothing(self) -> None:
+        """
+        A pause that does not say so goes on; media are wanted unless they are not.
+        """
+        self.begin()
+        for name, event in (
+            ("pause", PauseRequested(1, False)),
+            ("receiveAudio", MediumSelected(1, FrameKind.AUDIO, True)),
+            ("receiveVideo", MediumSelected(1, FrameKind.VIDEO, True)),
+        ):
+            self.assertEqual(self.client.command(name, 0.0, None, streamID=1), [event])
 
     def test_theBufferLength(self) -> None:
         """
@@ -326,11 +348,22 @@ class PlayTests(SessionTestCase):
         """
         A name too long, or none at all, is not found.
         """
-        for app, name in (("live", "n" * (MAX_NAME + 1)), ("", "")):
+        for app, name, isGood in (
+            ("live", "n" * (MAX_NAME + 1), False),
+            ("", "", False),
+            ("live", "n" * MAX_NAME, True),
+            ("live", "", True),
+            ("", "cam", True),
+        ):
             self.open()
             self.accept(self.client.connect(app))
             self.client.command("createStream", 2.0, None)
-            self.client.command("play", 3.0, None, name, streamID=1)
+            (event,) = self.client.command("play", 3.0, None, name, streamID=1)
+            if isGood:
+                assert isinstance(event, PlayRequested)
+                self.assertEqual((event.app, event.stream), (app, name))
+                continue
+            self.assertIsInstance(event, SessionEnded)
             self.assertEqual(
                 self.client.status()[1:3], ("error", "NetStream.Play.StreamNotFound")
             )
@@ -346,13 +379,27 @@ class PlayTests(SessionTestCase):
         self.assertEqual(self.session.checkTime(asked), [])
         self.client.hear()
         ((kind, streamID, payload),) = self.client.answers
-        self.assertEqual((kind, streamID, payload[:2]), (4, 0, b"\0\6"))
+        # The time in ms.
+        self.assertEqual((kind, streamID, payload.hex()), (4, 0, "0006000274e8"))
         self.assertEqual(self.session.deadline(), asked + PING_PATIENCE)
         ended, end = self.session.checkTime(asked + PING_PATIENCE)
         self.assertIsInstance(ended, PlayEnded)
         assert isinstance(end, SessionEnded)
         self.assertEqual(
             (end.label, end.reason), ("silent", "the player sent nothing for 90 s")
+        )
+
+    def test_aPingAfterManyDays(self) -> None:
+        """
+        The time in it wraps at 32 bits.
+        """
+        self.begin()
+        now = 2**32 / 1000 + 5.25
+        self.session.receive(self.client.message(4, b"\0\7\0\0\0\1", 0), now - 60)
+        self.assertEqual(self.session.checkTime(now), [])
+        self.client.hear()
+        self.assertEqual(
+            [said.hex() for *_, said in self.client.answers], ["000600001482"]
         )
 
     def test_anAnswerIsASignOfLife(self) -> None:

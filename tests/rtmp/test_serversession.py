@@ -202,6 +202,12 @@ class ConnectTests(SessionTestCase):
         self.open()
         self.assertIsInstance(self.client.connect("a" * 512)[0], ConnectRequested)
         self.open()
+        (event,) = self.client.command(
+            "connect", 1.0, AMFObject([("app", "live"), ("flashVer", "v" * 201)])
+        )
+        assert isinstance(event, ConnectRequested)
+        self.assertEqual(event.encoder, "v" * 200)
+        self.open()
         (end,) = self.client.connect("a" * 513)
         assert isinstance(end, SessionEnded)
         self.assertEqual(self.client.commands()[0].name, "_error")
@@ -419,6 +425,14 @@ class PublishTests(SessionTestCase):
         self.assertEqual(self.client.send(self.client.message(9, KEYFRAME)), [])
         self.assertEqual(self.client.send(self.client.message(18, data("x"))), [])
         self.assertEqual(self.session.strayMessages, 2)
+        cleared = data("@clearDataFrame", "onMetaData")
+        self.assertEqual(self.client.send(self.client.message(18, cleared)), [])
+        self.assertEqual(self.session.strayMessages, 3)
+        self.accept(self.client.publish())
+        (event,) = self.client.send(self.client.message(9, KEYFRAME, 9))
+        assert isinstance(event, FramesReceived)
+        self.assertEqual((event.streamID, len(event.frames)), (1, 1))
+        self.assertEqual(self.session.strayMessages, 3)
 
     def test_republish(self) -> None:
         """
@@ -451,6 +465,26 @@ class PublishTests(SessionTestCase):
         for odd in (float("nan"), float("inf"), -5.0, "nobody", None):
             self.assertEqual(self.client.command("deleteStream", 8.0, None, odd), [])
 
+    def test_deleteStreamByNumber(self) -> None:
+        """
+        A number that no stream has ends none; without one it is the stream that the
+        command is on, or the first.
+        """
+        for odd in (float("nan"), float("inf"), -5.0, 0.0, 1.5, 3.0, 2.0**32, 1e300):
+            self.openPublishing()
+            self.client.command("createStream", 6.0, None)
+            self.assertEqual(self.client.command("deleteStream", 0.0, None, odd), [])
+            self.assertEqual(
+                self.client.command("deleteStream", 0.0, None, odd, streamID=1), []
+            )
+            self.assertEqual(
+                self.client.command("deleteStream", 0.0, None, "cam", streamID=2), []
+            )
+            self.assertEqual(
+                self.client.command("deleteStream", 0.0, None, "cam"),
+                [PublishEnded(1, "stream deleted")],
+            )
+
     def test_refusal(self) -> None:
         """
         A refused publish says so on its stream, at level error, with a description;
@@ -475,13 +509,35 @@ class PublishTests(SessionTestCase):
         """
         No name at all, and too long a name, are bad names.
         """
-        for app, name in (("", ""), ("live", "n" * 513)):
+        for app, name, isGood in (
+            ("", "", False),
+            ("live", "n" * 513, False),
+            ("live", "n" * 512, True),
+            ("live", "", True),
+            ("", "cam", True),
+        ):
             self.open()
             self.accept(self.client.connect(app))
             self.client.command("createStream", 4.0, None)
-            (end,) = self.client.publish(name)
-            assert isinstance(end, SessionEnded)
-            self.assertEqual(self.client.status()[2], "NetStream.Publish.BadName")
+            (event,) = self.client.publish(name)
+            if isGood:
+                assert isinstance(event, PublishRequested)
+                self.assertEqual((event.app, event.stream), (app, name))
+            else:
+                assert isinstance(event, SessionEnded)
+                self.assertEqual(self.client.status()[2], "NetStream.Publish.BadName")
+
+    def test_theNameIsNoText(self) -> None:
+        """
+        A number, or nothing, is no name.
+        """
+        for values in ((5.0,), ()):
+            self.open()
+            self.accept(self.client.connect())
+            self.client.command("createStream", 4.0, None)
+            (event,) = self.client.command("publish", 5.0, None, *values, streamID=1)
+            assert isinstance(event, PublishRequested)
+            self.assertEqual(event.stream, "")
 
     def test_namesAreMadePrintable(self) -> None:
         """
@@ -529,10 +585,32 @@ class PublishTests(SessionTestCase):
             assert isinstance(event, FramesReceived)
             self.assertEqual(event.streamID, number)
         self.assertEqual(self.client.send(self.client.message(9, KEYFRAME, 3)), [])
+        for name in ("three", 2.0):
+            self.assertEqual(self.client.command("FCUnpublish", 7.0, None, name), [])
         self.assertEqual(
             self.client.command("FCUnpublish", 7.0, None, "two"),
             [PublishEnded(2, "unpublished")],
         )
+        # The only one is meant whatever it is called.
+        self.assertEqual(
+            self.client.command("FCUnpublish", 7.0, None, "three"),
+            [PublishEnded(1, "unpublished")],
+        )
+
+    def test_twoOfOneName(self) -> None:
+        """
+        FCUnpublish ends one of two that have the name, not both.
+        """
+        self.openPublishing()
+        self.client.command("createStream", 6.0, None)
+        self.accept(self.client.publish(streamID=2))
+        for number in (1, 2):
+            self.assertEqual(
+                self.client.command("FCUnpublish", 7.0, None, "cam"),
+                [PublishEnded(number, "unpublished")],
+            )
+        self.assertEqual(self.client.command("FCUnpublish", 7.0, None, "cam"), [])
+        self.assertEqual(len(self.client.commands()), 10)
 
     def test_tooManyStreams(self) -> None:
         """
@@ -540,6 +618,7 @@ class PublishTests(SessionTestCase):
         """
         self.open()
         self.accept(self.client.connect())
+        self.assertEqual(MAX_STREAMS, 16)
         for number in range(MAX_STREAMS):
             self.client.command("createStream", 4.0, None)
             self.assertEqual(self.client.commands()[-1].values[1], number + 1.0)
@@ -576,7 +655,8 @@ class OtherCommandTests(SessionTestCase):
         self.client.command("FCSubscribe", 4.0, None, "cam")
         self.client.command("flyToTheMoon", 5.0, None)
         self.client.command("flyToTheMoon", 0.0, None)
-        self.client.command("_result", 6.0, None)
+        for name in ("_result", "_error", "onStatus", "close"):
+            self.client.command(name, 6.0, None)
         found = self.client.commands()
         self.assertEqual(
             [(c.name, c.transactionID) for c in found],
@@ -875,6 +955,57 @@ class TimeTests(SessionTestCase):
         self.client.command("createStream", 4.0, None)
         self.accept(self.client.publish())
         self.expire(104.0, "silent")
+
+    def test_now(self) -> None:
+        """
+        The time is that of whatever happened last.
+        """
+        self.open()
+        session, say = self.session, self.client.message
+        self.assertEqual(session.now, 101.0)
+        self.client.connect()
+        session.accept(1, 102.0)
+        self.assertEqual(session.now, 102.0)
+        session.receive(say(20, data("createStream", 4.0, None)), 103.0)
+        session.receive(say(20, data("play", 0.0, None, "a")), 103.0)
+        session.grant(2, 104.0)
+        self.assertEqual(session.now, 104.0)
+        session.goOn(105.0)
+        self.assertEqual(session.now, 105.0)
+        session.checkTime(106.0)
+        self.assertEqual(session.now, 106.0)
+        session.receive(say(20, data("play", 0.0, None, "b")), 107.0)
+        session.reject(3, "NetStream.Play.Failed", "No.", 108.0)
+        self.assertEqual(session.now, 108.0)
+        session.close("enough", 109.0)
+        self.assertEqual(session.now, 109.0)
+
+    def test_whenTimeBegins(self) -> None:
+        """
+        The time for a publish is counted from the answer to connect, that for the
+        answer from the request, that of a publisher from the answer; and the time to
+        the next publish from the end of the last.
+        """
+        self.open(ServerSettings(requestTimeout=20.0))
+        session, say = self.session, self.client.message
+        self.assertEqual(session.deadline(), 121.0)
+        session.receive(say(20, data("connect", 1.0, AMFObject([]))), 102.0)
+        self.assertEqual(session.deadline(), 122.0)
+        session.accept(1, 103.0)
+        self.assertEqual(session.deadline(), 123.0)
+        session.receive(say(20, data("createStream", 4.0, None)), 104.0)
+        self.assertEqual(session.deadline(), 123.0)
+        session.receive(say(20, data("publish", 0.0, None, "a")), 105.0)
+        frame = say(9, KEYFRAME)
+        session.receive(frame[:1], 106.0)
+        self.assertEqual(session.deadline(), 125.0)
+        session.accept(2, 107.0)
+        self.assertEqual(session.deadline(), 117.0)
+        self.assertEqual(session.silentFor(108.0), 1.0)
+        session.receive(frame[1:], 108.0)
+        self.assertEqual(session.deadline(), 118.0)
+        session.receive(say(20, data("closeStream", 0.0, None)), 109.0)
+        self.assertEqual(session.deadline(), 129.0)
 
     def test_closing(self) -> None:
         """

@@ -1,0 +1,424 @@
+"""
+Tests of what both sides put on the wire, number for number.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from rtmptw.frames import Frame, FrameKind, Role
+from rtmptw.rtmp import patience, serversession
+from rtmptw.rtmp.amf import AMFObject
+from rtmptw.rtmp.chunks import Limits
+from rtmptw.rtmp.clientsession import ClientSession
+from rtmptw.rtmp.handshake import SIZE
+from rtmptw.rtmp.message import Command, parse
+from rtmptw.rtmp.serversession import ServerSession, ServerSettings
+from rtmptw.rtmp.url import RTMPTarget
+from tests.rtmp.scripted import (
+    Listener,
+    ScriptedClient,
+    ScriptedServer,
+    information,
+    pseudoRandom,
+)
+
+#: Chunk stream, message type, message stream, and the command or the payload.
+Said = tuple[int, int, int, str]
+
+
+class Tap:
+    """
+    Keeps what a session says.
+    """
+
+    def __init__(self, dataToSend: Callable[[], bytes]) -> None:
+        self._dataToSend = dataToSend
+        self._said = b""
+
+    def dataToSend(self) -> bytes:
+        """
+        @return: the bytes, as they were.
+        """
+        data = self._dataToSend()
+        self._said += data
+        return data
+
+    def said(self) -> list[Said]:
+        """
+        @return: all messages since the last time. Each has the time 0.
+        """
+        found: list[Said] = []
+
+        def note(
+            kind: int, time: int, stream: int, payload: bytes, chunkStream: int
+        ) -> None:
+            assert time == 0, "what is no media has no time"
+            command = parse(kind, payload)
+            words = payload.hex()
+            if isinstance(command, Command):
+                words = f"{command.name} {command.transactionID:g}"
+                told = command.values[-1]
+                if command.name == "onStatus" and isinstance(told, AMFObject):
+                    words += " " + str(told.get("code"))
+            found.append((chunkStream, kind, stream, words))
+
+        Listener(lambda: self._said, note).hear()
+        return found
+
+
+class ServerWireTests(SynchronousTestCase):
+    """
+    A server.
+    """
+
+    def test_aPublish(self) -> None:
+        """
+        Control messages go on chunk stream 2, commands on 3, statuses on 5; without
+        settings chunks have 60,000 bytes and the window 2,500,000.
+        """
+        session = ServerSession(0.0, pseudoRandom)
+        tap = Tap(session.dataToSend)
+        client = ScriptedClient(lambda data: session.receive(data, 0.0), tap.dataToSend)
+        client.shakeHands()
+        client.connect()
+        session.accept(1, 0.0)
+        client.command("createStream", 4.0, None)
+        client.publish()
+        session.accept(2, 0.0)
+        client.command("FCUnpublish", 6.0, None, "cam")
+        client.send(client.message(4, b"\0\6\1\2\3\4", 0))
+        client.hear()
+        self.assertEqual(
+            tap.said(),
+            [
+                (2, 5, 0, "002625a0"),
+                (2, 6, 0, "002625a002"),
+                (2, 1, 0, "0000ea60"),
+                (2, 4, 0, "000000000000"),
+                (3, 20, 0, "_result 1"),
+                (3, 20, 0, "_result 4"),
+                (5, 20, 1, "onStatus 0 NetStream.Publish.Start"),
+                (5, 20, 1, "onStatus 0 NetStream.Unpublish.Success"),
+                (3, 20, 0, "_result 6"),
+                (2, 4, 0, "000701020304"),
+            ],
+        )
+
+    def test_aPlay(self) -> None:
+        """
+        The data that a play begins with goes on chunk stream 5, too.
+        """
+        session = ServerSession(0.0, pseudoRandom)
+        tap = Tap(session.dataToSend)
+        client = ScriptedClient(lambda data: session.receive(data, 0.0), tap.dataToSend)
+        client.shakeHands()
+        client.connect()
+        session.accept(1, 0.0)
+        client.command("createStream", 4.0, None)
+        client.command("createStream", 5.0, None)
+        client.command("play", 6.0, None, "cam", streamID=2)
+        session.accept(2, 0.0)
+        client.hear()
+        self.assertEqual(
+            [said[:3] for said in tap.said()[5:]],
+            [(3, 20, 0)] * 2 + [(2, 4, 0), (5, 20, 2), (5, 18, 2), (5, 18, 2)],
+        )
+
+    def test_theTimeOfItsHandshake(self) -> None:
+        """
+        S1 begins with the session's time in ms.
+        """
+        session = ServerSession(12.345, pseudoRandom)
+        session.receive(b"\3" + bytes(SIZE), 99.0)
+        self.assertEqual(session.dataToSend()[:5].hex(), "0300003039")
+
+    def test_whatIsHadWithoutSettings(self) -> None:
+        """
+        The numbers that the documentation gives.
+        """
+        self.assertEqual(
+            ServerSettings(),
+            ServerSettings(60_000, 2_500_000, 10.0, 10.0, 10.0, Limits()),
+        )
+        self.assertEqual(Limits(), Limits(10_485_760, 65_536, 16_777_216, 64))
+        self.assertEqual(serversession.MAX_STREAMS, 16)
+        self.assertEqual(serversession.EOF_AFTER, 0.5)
+        self.assertEqual((patience.PING_AFTER, patience.PING_PATIENCE), (60.0, 30.0))
+        self.assertEqual((patience.STEP_TIMEOUT, patience.SILENCE_TIMEOUT), (10.0,) * 2)
+
+    def test_acknowledgements(self) -> None:
+        """
+        Of a window of received bytes, the handshake among them, and not of one less.
+        """
+        session = ServerSession(0.0, pseudoRandom, ServerSettings(window=4000))
+        client = ScriptedClient.ofSession(session)
+        client.shakeHands()
+        client.connect()
+        session.accept(1, 0.0)
+        left = 4000 - session.bytesReceived
+
+        def acknowledged() -> list[str]:
+            client.hear()
+            return [said.hex() for kind, _, said in client.answers if kind == 3]
+
+        client.send(b"\x04" + bytes(3) + b"\0\x20\0\x08" + bytes(4) + bytes(left - 13))
+        self.assertEqual((session.bytesReceived, acknowledged()), (3999, []))
+        client.send(b"\0")
+        self.assertEqual(acknowledged(), ["00000fa0"])
+
+
+class ClientWireTests(SynchronousTestCase):
+    """
+    A client.
+    """
+
+    def open(self, publishes: bool) -> None:
+        """
+        A client of a server that says yes to all.
+        """
+        target = RTMPTarget.fromURL("rtmp://example.com/live/cam")
+        self.session = ClientSession(12.345, pseudoRandom, target, publishes)
+        self.tap = Tap(self.session.dataToSend)
+        self.server = ScriptedServer(
+            lambda data: self.session.receive(data, 20.0), self.tap.dataToSend
+        )
+        self.server.hear()
+
+    def finish(self) -> list[Said]:
+        """
+        @return: all that the client has said when it has said farewell.
+        """
+        self.session.close("enough")
+        self.server.hear()
+        return self.tap.said()
+
+    def test_aPublish(self) -> None:
+        """
+        Commands of the connection go on chunk stream 3, those of the stream on 8, audio
+        on 4, data on 5 and video on 6.
+        """
+        self.open(True)
+        self.server.accept(7.0)
+        self.server.status("NetStream.Publish.Start")
+        for kind in (FrameKind.AUDIO, FrameKind.VIDEO, FrameKind.DATA):
+            frame = Frame(kind, 0, b"\0abc", Role.CODED)
+            self.session.sendFrame(frame, 0)
+        self.server.command("onBWDone", 0.0, None)
+        self.assertEqual(
+            self.finish(),
+            [
+                (3, 20, 0, "connect 1"),
+                (2, 1, 0, "00001000"),
+                (3, 20, 0, "releaseStream 2"),
+                (3, 20, 0, "FCPublish 3"),
+                (3, 20, 0, "createStream 4"),
+                (8, 20, 7, "publish 5"),
+                (4, 8, 7, "00616263"),
+                (6, 9, 7, "00616263"),
+                (5, 18, 7, "00616263"),
+                (3, 20, 0, "_checkbw 8"),
+                (3, 20, 0, "FCUnpublish 6"),
+                (3, 20, 0, "deleteStream 7"),
+            ],
+        )
+
+    def test_aPlay(self) -> None:
+        """
+        The same, and how much to send ahead on 2.
+        """
+        self.open(False)
+        self.server.accept(7.0)
+        self.assertEqual(
+            self.finish(),
+            [
+                (3, 20, 0, "connect 1"),
+                (2, 1, 0, "00001000"),
+                (3, 20, 0, "createStream 4"),
+                (8, 20, 7, "play 5"),
+                (2, 4, 0, "00030000000700000bb8"),
+                (3, 20, 0, "deleteStream 7"),
+            ],
+        )
+
+    def test_theTimeOfItsHandshake(self) -> None:
+        """
+        C1 begins with the session's time in ms.
+        """
+        self.open(True)
+        said = ClientSession(
+            12.345, pseudoRandom, RTMPTarget.fromURL("rtmp://h/a/b"), True
+        ).dataToSend()
+        self.assertEqual(said[:5].hex(), "0300003039")
+
+    def connected(self) -> list[tuple[str, Any]]:
+        """
+        @return: what connect says of the client, tables as lists.
+        """
+        self.server.shakeHands()
+        (properties,) = self.server.commands()[0].values
+        assert isinstance(properties, AMFObject)
+        return [
+            (name, value.properties if isinstance(value, AMFObject) else value)
+            for name, value in properties
+        ]
+
+    def test_whatIsSaidOfUs(self) -> None:
+        """
+        As FFmpeg says it, and what Enhanced RTMP wants.
+        """
+        enhanced = [
+            (
+                "fourCcList",
+                [
+                    "av01",
+                    "avc1",
+                    "hvc1",
+                    "vvc1",
+                    "vp08",
+                    "vp09",
+                    "ac-3",
+                    "ec-3",
+                    ".mp3",
+                    "fLaC",
+                    "mp4a",
+                    "Opus",
+                ],
+            ),
+            ("videoFourCcInfoMap", [("*", 4.0)]),
+            ("audioFourCcInfoMap", [("*", 4.0)]),
+            ("capsEx", 14.0),
+        ]
+        self.open(True)
+        self.assertEqual(
+            self.connected(),
+            [
+                ("app", "live"),
+                ("type", "nonprivate"),
+                ("flashVer", "FMLE/3.0 (compatible; rtmptw)"),
+                ("tcUrl", "rtmp://example.com/live"),
+                *enhanced,
+            ],
+        )
+        self.open(False)
+        self.assertEqual(
+            self.connected(),
+            [
+                ("app", "live"),
+                ("flashVer", "LNX 9,0,124,2"),
+                ("tcUrl", "rtmp://example.com/live"),
+                ("fpad", False),
+                ("capabilities", 15.0),
+                ("audioCodecs", 4071.0),
+                ("videoCodecs", 252.0),
+                ("videoFunction", 1.0),
+                *enhanced,
+            ],
+        )
+
+    def test_acknowledgements(self) -> None:
+        """
+        Of 2,500,000 received bytes, the handshake among them, and not of one less.
+        """
+        self.open(False)
+        self.server.start()
+        self.server.send(bytes.fromhex("02000000000004010000000000ffffff"))
+        left = 2_500_000 - self.session.bytesReceived
+        self.server.send(
+            b"\x04" + bytes(3) + b"\x26\0\0\x08" + bytes(4) + bytes(left - 13)
+        )
+        self.assertNotIn(3, [heard[0] for heard in self.server.heard])
+        self.server.send(b"\0")
+        self.assertEqual(self.server.heard[-1][2].hex(), "002625a0")
+        self.assertEqual(self.session.bytesReceived, 2_500_000)
+
+
+class ClientAnswersTests(SynchronousTestCase):
+    """
+    What a client takes for an answer.
+    """
+
+    def at(self, publishes: bool, steps: int) -> ScriptedServer:
+        """
+        @return: a server that has taken so many steps.
+        """
+        target = RTMPTarget.fromURL("rtmp://example.com/live/cam")
+        session = ClientSession(0.0, pseudoRandom, target, publishes)
+        server = ScriptedServer(
+            lambda data: session.receive(data, 0.0), session.dataToSend
+        )
+        server.hear()
+        for step in (
+            server.shakeHands,
+            lambda: server.command("_result", 1.0, None),
+            lambda: server.command("_result", 4.0, None, 1.0),
+        )[:steps]:
+            step()
+        self.session = session
+        return server
+
+    def test_ofAnotherCall(self) -> None:
+        """
+        An answer to something else, or to nothing, changes nothing; a status that is
+        no start does not start, and to start twice is to start once.
+        """
+        for publishes, verb in ((True, "Publish"), (False, "Play")):
+            for steps in range(1, 4):
+                server = self.at(publishes, steps)
+                state = self.session.state
+                for name in ("_result", "_error"):
+                    for transactionID in (2.0, 3.0, 6.0, 9.0):
+                        said = information("NetConnection.Call.Failed", "error")
+                        self.assertEqual(
+                            server.command(name, transactionID, None, said), []
+                        )
+                start = f"NetStream.{verb}.Start"
+                if steps < 3:
+                    self.assertEqual(server.status(start), [])
+                self.assertEqual(server.status(f"NetStream.{verb}.Reset"), [])
+                self.assertIs(self.session.state, state)
+            self.assertEqual(len(server.status(start)), 1)
+            self.assertEqual(server.status(start), [])
+            said = information("NetConnection.Call.Failed", "error")
+            for transactionID in (0.0, 1.0, 4.0, 5.0):
+                self.assertEqual(
+                    server.command("_error", transactionID, None, said), []
+                )
+
+    def test_refusals(self) -> None:
+        """
+        C{_error} with the number of what is waited for, or with 0 before there is a
+        stream.
+        """
+        for steps, answers, others in (
+            (1, (0.0, 1.0), (4.0, 5.0)),
+            (2, (0.0, 4.0), (1.0, 5.0)),
+            (3, (5.0,), (0.0, 1.0, 4.0)),
+        ):
+            for transactionID in answers:
+                server = self.at(True, steps)
+                refused, ended = server.command("_error", transactionID, None)
+                self.assertEqual((refused.code, ended.label), ("", "refused"))
+            for transactionID in others:
+                server = self.at(True, steps)
+                self.assertEqual(server.command("_error", transactionID, None), [])
+
+    def test_streamNumbers(self) -> None:
+        """
+        From 1 to 2^32 - 1.
+        """
+        for number, isGood in (
+            (0.0, False),
+            (0.5, False),
+            (1.0, True),
+            (4294967295.0, True),
+            (4294967296.0, False),
+            (float("nan"), False),
+        ):
+            server = self.at(True, 2)
+            events = server.command("_result", 4.0, None, number)
+            self.assertEqual(
+                [e.label for e in events], ["bad-stream-id"] * (not isGood)
+            )
+            self.assertEqual(self.session.streamID, int(number) if isGood else 0)
