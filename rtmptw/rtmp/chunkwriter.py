@@ -126,15 +126,12 @@ class ChunkWriter:
             # It takes effect behind this message.
             _check(chunkStreamID, payload, int.from_bytes(payload[:4], "big"))
         before = self._written.get(chunkStreamID)
-        delta = 0
-        if before is not None:
-            delta = (timestamp - before.timestamp) & 0xFFFFFFFF
         if (
             before is None
             or before.streamID != streamID
             # A delta cannot go back, and what an extended one means is disputed
             # (ossrs/srs#4365): an absolute time is read alike by all.
-            or delta >= EXTENDED_MARKER
+            or (delta := (timestamp - before.timestamp) & 0xFFFFFFFF) >= EXTENDED_MARKER
         ):
             encoded = encodeMessage(
                 chunkStreamID, messageType, timestamp, streamID, payload, size

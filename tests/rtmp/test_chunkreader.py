@@ -660,16 +660,17 @@ class BoundTests(SynchronousTestCase):
     def test_abortOfNothing(self) -> None:
         """
         Of a chunk stream that is not there, or has nothing begun, or with too few
-        bytes to say which, changes nothing.
+        bytes to say which, changes nothing; nor does a message that is none.
         """
         abort = bytes.fromhex("020000000000040200000000")
-        short = bytes.fromhex("020000000000030200000000000000")
+        short = bytes.fromhex("020000000000030200000000000006")
+        short += encodeMessage(4, 8, 0, 1, b"\0\0\0\6", 128)
         begun = self.begun(6, 200)
         rest = b"\xc6" + bytes(72)
         for what in (b"\0\0\0\x07", b"\0\0\x01\0", b"\0\0\0\x3f", b"\0\0\0\x40"):
             messages, error, _ = readAll(begun + abort + what + short + rest, [])
             self.assertIsNone(error)
-            self.assertEqual([len(m[3]) for m in messages], [4, 3, 200])
+            self.assertEqual([len(m[3]) for m in messages], [4, 3, 4, 200])
 
     def test_chunkSizes(self) -> None:
         """

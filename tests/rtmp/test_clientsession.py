@@ -446,6 +446,31 @@ class PlayTests(SynchronousTestCase):
         self.server.message(18, data("@clearDataFrame", "onMetaData"))
         self.assertEqual(self.server.events[-1], HeaderCleared(1, "onMetaData"))
 
+    def test_framesOfOneRead(self) -> None:
+        """
+        Come together, unless something else lies between.
+        """
+        self.server.accept()
+        writer = self.server._writer
+        cleared = data("@clearDataFrame", "onMetaData")
+        accepted, first, second, third = self.server.send(
+            b"".join(
+                writer.write(3, kind, time, 1, payload)
+                for kind, time, payload in (
+                    (9, 10, KEYFRAME),
+                    (8, 11, b"\xaf\1a"),
+                    (18, 12, cleared),
+                    (9, 13, KEYFRAME),
+                )
+            )
+        )
+        self.assertEqual(accepted, StreamAccepted(1, "", ""))
+        self.assertEqual([frame.timestamp for frame in first.frames], [10, 11])
+        self.assertEqual(second, HeaderCleared(1, "onMetaData"))
+        self.assertEqual([frame.timestamp for frame in third.frames], [13])
+        self.assertEqual((first.streamID, third.streamID), (1, 1))
+        self.assertEqual(self.server.session.frames, 3)
+
     def test_mediaSaysYes(self) -> None:
         """
         A server that forgets to say that it plays.

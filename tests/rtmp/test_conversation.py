@@ -168,6 +168,30 @@ class ServerWireTests(SynchronousTestCase):
         client.send(b"\0")
         self.assertEqual(acknowledged(), ["00000fa0"])
 
+    def test_whatIsUnsaid(self) -> None:
+        """
+        Is counted until it is said; a connection that is gone is told nothing.
+        """
+        session = ServerSession(0.0, pseudoRandom)
+        client = ScriptedClient.ofSession(session)
+        client.shakeHands()
+        connect = Command("connect", 1.0, (AMFObject([]),)).encode()
+        session.receive(client.message(*connect, 0), 0.0)
+        self.assertEqual(session.unsaid, 0)
+        session.accept(1, 0.0)
+        for kind, body in ((5, b"\0\0\0\1"), (4, b"\0\6\1\2\3\4")):
+            session.receive(client.message(kind, body, 0), 0.0)
+        unsaid = session.unsaid
+        self.assertEqual(len(session.dataToSend()), unsaid)
+        self.assertEqual((session.unsaid, session.dataToSend()), (0, b""))
+        ping = client.message(4, b"\0\6\1\2\3\4", 0)
+        session.receive(ping, 0.0)
+        self.assertEqual(session.unsaid, len(session.dataToSend()))
+        session.receive(ping, 0.0)
+        session.connectionLost()
+        self.assertEqual((session.unsaid, session.dataToSend()), (0, b""))
+        self.assertEqual(session.events, [])
+
 
 class ClientWireTests(SynchronousTestCase):
     """
@@ -332,6 +356,17 @@ class ClientWireTests(SynchronousTestCase):
         self.server.send(b"\0")
         self.assertEqual(self.server.heard[-1][2].hex(), "002625a0")
         self.assertEqual(self.session.bytesReceived, 2_500_000)
+
+    def test_whatIsUnsaid(self) -> None:
+        """
+        Is counted, and forgotten when the connection is gone.
+        """
+        self.open(True)
+        self.session.receive(b"\3" + bytes(2 * SIZE), 20.0)
+        self.assertGreater(self.session.unsaid, SIZE)
+        self.assertEqual(len(self.session.connectionLost("gone")), 1)
+        self.assertEqual((self.session.unsaid, self.session.dataToSend()), (0, b""))
+        self.assertEqual(self.session.events, [])
 
 
 class ClientAnswersTests(SynchronousTestCase):

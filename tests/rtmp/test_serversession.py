@@ -329,6 +329,37 @@ class PublishTests(SessionTestCase):
         )
         self.assertEqual(frames[0].name, "onMetaData")
 
+    def test_framesOfOneRead(self) -> None:
+        """
+        Come together, unless something else or another stream lies between.
+        """
+        self.openPublishing("one")
+        self.client.command("createStream", 6.0, None)
+        self.accept(self.client.publish("two", streamID=2))
+        said = self.client.send(
+            b"".join(
+                self.client.message(kind, payload, stream, time)
+                for kind, payload, stream, time in (
+                    (9, KEYFRAME, 1, 10),
+                    (8, b"\xaf\1a", 1, 11),
+                    (9, KEYFRAME, 2, 12),
+                    (9, KEYFRAME, 1, 13),
+                    (18, data("@clearDataFrame", "onMetaData"), 1, 14),
+                    (9, KEYFRAME, 1, 15),
+                    (9, KEYFRAME, 1, 16),
+                )
+            )
+        )
+        self.assertEqual(said[3], HeaderCleared(1, "onMetaData"))
+        self.assertEqual(
+            [
+                (event.streamID, [frame.timestamp for frame in event.frames])
+                for event in said
+                if isinstance(event, FramesReceived)
+            ],
+            [(1, [10, 11]), (2, [12]), (1, [13]), (1, [15, 16])],
+        )
+
     def test_dataInAMF3AndOnStreamZero(self) -> None:
         """
         Type 15 has a selector byte before its AMF0; stream 0 means the only one.
@@ -345,6 +376,11 @@ class PublishTests(SessionTestCase):
             (frame,) = event.frames
             self.assertEqual(frame.payload, text)
             self.assertEqual(frame.name, "onTextData")
+        # In AMF0 a number begins so.
+        number = data(5.0)  # type: ignore[arg-type]
+        (event,) = self.client.send(self.client.message(18, number))
+        assert isinstance(event, FramesReceived)
+        self.assertEqual(event.frames[0].payload, number)
 
     def test_clearDataFrame(self) -> None:
         """
