@@ -368,9 +368,10 @@ class ChunkReaderTests(SynchronousTestCase):
         """
         Are what is documented.
         """
-        self.assertEqual(ChunkReader.FREE_MESSAGES, 4096)
-        self.assertEqual(ChunkReader.BYTES_PER_MESSAGE, 4)
-        self.assertEqual(ChunkReader.MAX_HELD, 4_194_304)
+        reader = ChunkReader(Calling(lambda *message: None))
+        self.assertEqual(reader.FREE_MESSAGES, 4096)
+        self.assertEqual(reader.BYTES_PER_MESSAGE, 4)
+        self.assertEqual(reader.MAX_HELD, 4_194_304)
         self.assertEqual(DEFAULT_CHUNK_SIZE, 128)
 
     def test_whichMessagesMayBeLong(self) -> None:
@@ -736,6 +737,23 @@ class BoundTests(SynchronousTestCase):
         wire = first + bytes.fromhex("86ffffff010000056364")
         messages, _, _ = readAll(wire, [])
         self.assertEqual(messages[1][1], 0x2000005)
+
+    def test_whoRepeatsItOnce(self) -> None:
+        """
+        Repeats it always, whatever it says then. Zeros do not show that: they may be
+        the payload's.
+        """
+        first = bytes.fromhex("06ffffff00000c0901000000 01000000") + b"abcd"
+        odd = bytes.fromhex("77777777")
+        for shown, following, payload in (
+            (bytes.fromhex("01000000"), odd, b"abcdefghijkl"),
+            (bytes(4), b"", b"abcdefghijkl"),
+            (bytes(4), odd, b"abcdefgh" + odd),
+        ):
+            wire = first + b"\xc6" + shown + b"efgh" + b"\xc6" + following + b"ijkl"
+            for cuts in ([], list(range(1, len(wire)))):
+                found, _, _ = readAll(wire, cuts, {"chunk_size": 4})
+                self.assertEqual(found[:1], [(9, 0x1000000, 1, payload, 6)])
 
     def test_whatFollowsIsNotExtended(self) -> None:
         """

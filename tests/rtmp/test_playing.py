@@ -110,6 +110,13 @@ class PlayTests(SessionTestCase):
             self.connect()
             self.accept([self.play("cam", -2.0, -1.0, reset)])
             self.assertEqual(
+                [amf0.decodeAll(said) for _, _, said in self.client.answers[-2:]],
+                [
+                    ["|RtmpSampleAccess", True, True],
+                    ["onStatus", AMFObject([("code", "NetStream.Data.Start")])],
+                ],
+            )
+            self.assertEqual(
                 self.said(),
                 [
                     "event 0",
