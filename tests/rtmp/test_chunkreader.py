@@ -353,6 +353,31 @@ class ChunkReaderTests(SynchronousTestCase):
         allowed += size // reader.BYTES_PER_MESSAGE
         self.assertEqual(len(found), allowed)
 
+    def test_heldWithinAHeader(self) -> None:
+        """
+        The part of a long id that is there already is not lost, whatever was held
+        before.
+        """
+        found: list[bytes] = []
+
+        def deliver(*message: Any) -> None:
+            found.append(message[3])
+            if message[0] == 20:
+                reader.hold()
+
+        reader = ChunkReader(Calling(deliver))
+        ask = encodeMessage(3, 20, 0, 0, b"ask", 128)
+        long = bytes.fromhex("0002 000000000001090100000061")
+        reader.receive(ask + encodeMessage(4, 8, 0, 1, b"one", 128) + long[:1])
+        reader.release()
+        self.assertEqual(found, [b"ask", b"one"])
+        reader.hold()
+        reader.receive(long[1:5])
+        reader.receive(long[5:])
+        self.assertEqual(found, [b"ask", b"one"])
+        reader.release()
+        self.assertEqual(found, [b"ask", b"one", b"a"])
+
     def test_heldBytesAreBounded(self) -> None:
         """
         A peer that sends on and on without waiting for an answer is ended.
@@ -767,6 +792,18 @@ class BoundTests(SynchronousTestCase):
             [(m[1], m[3]) for m in messages],
             [(0x1000000, b"ab"), (0x1000005, b"cd"), (0x100000A, b"\0\0")],
         )
+
+    def test_itBeginsWithType1(self) -> None:
+        """
+        A chunk stream that nothing is known of, at time 0 on message stream 0,
+        whatever was said on others.
+        """
+        before = encodeMessage(4, 8, 7, 0x01020304, b"ab", 128)
+        wire = before + bytes.fromhex("42000005000001140a")
+        for cuts in ([], list(range(1, len(wire)))):
+            found, error, _ = readAll(wire, cuts)
+            self.assertIsNone(error)
+            self.assertEqual(found[1], (20, 5, 0, b"\n", 2))
 
     def test_runsOfAnyLength(self) -> None:
         """

@@ -144,6 +144,38 @@ class SpanTests(SynchronousTestCase):
         spans = read(message * (LEAST_KEPT // len(message) + 1), 500).spans
         self.assertGreaterEqual(len(spans[0]._block), LEAST_KEPT)
 
+    def test_howMuchIsKept(self) -> None:
+        """
+        From 32,768 bytes on, if half of them are payloads that lie there.
+        """
+        for size, lying, isKept in (
+            (32768, 32768 - 20, True),
+            (32767, 32767 - 20, False),
+            (65536, 32768, True),
+            (65536, 32767, False),
+            (65537, 32768, True),
+            (65537, 32767, False),
+        ):
+            chunkSize = lying // 8 + 1
+            # Seven headers of one byte lie between.
+            wire = encodeMessage(6, 9, 0, 1, bytes(lying), chunkSize)
+            self.assertEqual(len(wire), 12 + 7 + lying)
+            following = encodeMessage(4, 18, 0, 1, bytes(65536), chunkSize)
+            wire += following[: size - len(wire)]
+            self.assertEqual(len(wire), size)
+            (span,) = read(wire, chunkSize).spans
+            self.assertEqual(span.cut(), bytes(lying))
+            self.assertEqual(len(span._block), size if isKept else lying + 7)
+
+    def test_howLongAMessageLies(self) -> None:
+        """
+        Up to 513 chunks.
+        """
+        for size, lies in ((513 * HEAD, True), (513 * HEAD + 1, False)):
+            receiver = read(encodeMessage(6, 9, 0, 1, bytes(size), HEAD), HEAD)
+            self.assertEqual(len(receiver.spans), lies)
+            self.assertEqual(len(receiver.cut), not lies)
+
     def test_notIfItIsInterrupted(self) -> None:
         """
         A message with another one among its chunks, or one that is not all there, is
