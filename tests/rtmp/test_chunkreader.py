@@ -278,6 +278,40 @@ class ChunkReaderTests(SynchronousTestCase):
                 self.assertLess(len(pieces), 2048)
         self.assertEqual(found[1], payload)
 
+    def test_whenPiecesAreJoined(self) -> None:
+        """
+        Each 1024, if they have less than 1 MiB; of each message anew.
+        """
+        reader = ChunkReader(Calling(lambda *message: None))
+        reader.receive(bytes.fromhex("02000000000004010000000000ffffff"))
+
+        def pieces() -> int:
+            stream = reader._near[6]
+            assert stream is not None
+            return len(stream.pieces)
+
+        def begin(last: int) -> None:
+            # 1 MiB and 1024 bytes, in pieces of 1024 bytes.
+            reader.receive(bytes.fromhex("06 000000 100400 09 01000000"))
+            for _ in range(1023):
+                reader.receive(bytes(1024))
+            self.assertEqual(pieces(), 1023)
+            reader.receive(bytes(last))
+
+        for last, count in ((1023, 1), (1024, 1024), (1023, 1)):
+            begin(last)
+            self.assertEqual(pieces(), count)
+            reader.receive(b"\0")
+            self.assertEqual(pieces(), count + 1)
+            reader.receive(bytes(2048 - last - 1))
+            self.assertEqual(pieces(), 0)
+        # An Abort can lie between two chunks.
+        reader.receive(bytes.fromhex("42 000000 000004 01 00100000"))
+        begin(1024)
+        reader.receive(bytes.fromhex("42 000000 000004 02 00000006"))
+        begin(1023)
+        self.assertEqual(pieces(), 1)
+
     def test_heldMessagesWait(self) -> None:
         """
         While a decision is waited for nothing is delivered; afterwards all is, in
@@ -377,6 +411,12 @@ class ChunkReaderTests(SynchronousTestCase):
         self.assertEqual(found, [b"ask", b"one"])
         reader.release()
         self.assertEqual(found, [b"ask", b"one", b"a"])
+        reader = ChunkReader(Calling(deliver))
+        reader.receive(long[:1])
+        reader.hold()
+        reader.receive(long[1:])
+        reader.release()
+        self.assertEqual(found[3:], [b"a"])
 
     def test_heldBytesAreBounded(self) -> None:
         """
@@ -669,6 +709,7 @@ class BoundTests(SynchronousTestCase):
             long,
             self.begun(6, 600) + abort + b"\0\0\0\x06" + long,
             far + abort + b"\0\0\0\x42" + long,
+            b"\x3f" + far[2:] + abort + b"\0\0\0\x3f" + long,
             # Behind the abort, a message of one chunk on the same chunk stream.
             self.begun(6, 600)
             + abort

@@ -1152,6 +1152,8 @@ class ManyRequestsTests(SessionTestCase):
         self.open()
         (request,) = self.client.connect()
         assert isinstance(request, ConnectRequested)
+        self.assertFalse(self.session.goesOn)
+        self.assertEqual(self.session.goOn(101.0), [])
         self.session.grant(request.requestID, 101.0)
         self.assertTrue(self.session.goesOn)
         self.assertEqual(self.client.command("createStream", 4.0, None), [])

@@ -133,6 +133,21 @@ class SpanTests(SynchronousTestCase):
             wanted = len(wire) if junk < size else len(message) - 12
             self.assertEqual(len(span._block), wanted)
 
+    def test_eachReadIsLookedAtAlone(self) -> None:
+        """
+        What lay in the one before does not count.
+        """
+        receiver = Receiver()
+        reader = ChunkReader(receiver)
+        reader.chunkSize = 4096
+        long = encodeMessage(6, 9, 0, 1, bytes(60_000), 4096)
+        short = encodeMessage(6, 9, 0, 1, bytes(5000), 4096)
+        reader.receive(long)
+        reader.receive(short + encodeMessage(4, 18, 0, 1, bytes(60_000), 4096))
+        self.assertEqual(
+            [len(span._block) for span in receiver.spans], [len(long), 5001]
+        )
+
     def test_smallReadsAreNotKept(self) -> None:
         """
         Nor is what is small in itself, as the room it was read into was large.
