@@ -140,13 +140,19 @@ class SpanTests(SynchronousTestCase):
         receiver = Receiver()
         reader = ChunkReader(receiver)
         reader.chunkSize = 4096
-        long = encodeMessage(6, 9, 0, 1, bytes(60_000), 4096)
-        short = encodeMessage(6, 9, 0, 1, bytes(5000), 4096)
-        reader.receive(long)
-        reader.receive(short + encodeMessage(4, 18, 0, 1, bytes(60_000), 4096))
-        self.assertEqual(
-            [len(span._block) for span in receiver.spans], [len(long), 5001]
-        )
+        for lying, junk, kept in (
+            (60_000, 0, 60_026 + 12),
+            (5000, 60_000, 5001),
+            # Half of it, and one byte less.
+            (32_768, 32_730, 65_536),
+            (32_767, 32_731, 32_767 + 7),
+        ):
+            receiver.spans.clear()
+            reader.receive(
+                encodeMessage(6, 9, 0, 1, bytes(lying), 4096)
+                + encodeMessage(4, 18, 0, 1, bytes(junk), 4096)
+            )
+            self.assertEqual([len(span._block) for span in receiver.spans], [kept])
 
     def test_smallReadsAreNotKept(self) -> None:
         """

@@ -249,10 +249,14 @@ class ServerTests(EdgesTestCase):
         """
         The request of a session that has ended waits no more.
         """
-        client = self.at(TO_STREAM + STREAM_WAYS[StreamState.PUBLISH_ANSWER])
-        client.session.close("enough", 0.0)
-        for step in OURS:
-            self.assertRaises(LocalProtocolError, client.step, step)
+        for way in (
+            WAYS[ServerState.CONNECT_ANSWER],
+            TO_STREAM + STREAM_WAYS[StreamState.PUBLISH_ANSWER],
+        ):
+            client = self.at(way)
+            client.session.close("enough", 0.0)
+            for step in OURS:
+                self.assertRaises(LocalProtocolError, client.step, step)
 
 
 class Server:
