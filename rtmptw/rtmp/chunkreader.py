@@ -242,7 +242,7 @@ class ChunkReader:
             return
         self._step(ChunkStep.END)
         self._receiver = _NOBODY
-        self._near = [None] * 64
+        self._near = []
         self._far = {}
         self._current = None
         self._unread = b""

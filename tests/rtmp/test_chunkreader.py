@@ -233,20 +233,21 @@ class ChunkReaderTests(SynchronousTestCase):
     def test_boundsDifferByType(self) -> None:
         """
         A command of 64 KiB is read and one byte more is not; media may have 10 MiB.
+        Whether something is known of the chunk stream or not.
         """
-        for kind, bound in ((20, 64 * 1024), (17, 64 * 1024), (9, 10 * 1024 * 1024)):
-            header = (
-                b"\x03\0\0\0" + bound.to_bytes(3, "big") + bytes([kind, 0, 0, 0, 0])
-            )
-            _, error, _ = readAll(header, [])
-            self.assertIsNone(error)
-            header = (
-                b"\x03\0\0\0"
-                + (bound + 1).to_bytes(3, "big")
-                + bytes([kind, 0, 0, 0, 0])
-            )
-            _, error, _ = readAll(header, [])
-            self.assertEqual(error, "message-too-large")
+        known = encodeMessage(3, 8, 0, 1, b"", 128)
+        for kind, bound in (
+            (20, 64 * 1024),
+            (17, 64 * 1024),
+            (8, 10 * 1024 * 1024),
+            (9, 10 * 1024 * 1024),
+            (18, 10 * 1024 * 1024),
+        ):
+            for before in (b"", known):
+                for size, wanted in ((bound, None), (bound + 1, "message-too-large")):
+                    header = b"\x03\0\0\0" + size.to_bytes(3, "big") + bytes([kind])
+                    _, error, _ = readAll(before + header + bytes(4), [])
+                    self.assertEqual(error, wanted)
 
     def test_aFloodOfEmptyMessagesEnds(self) -> None:
         """
