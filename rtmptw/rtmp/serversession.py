@@ -599,11 +599,10 @@ def _deleteStream(session: ServerSession, command: Command, streamID: int) -> No
     if not isinstance(wanted, float):
         # GStreamer names the stream.
         wanted = streamID or next(iter(session._streams), 0)
-    for stream in session._streams.values():
-        if stream.streamID == wanted:
-            _stop(session, stream, "stream deleted")
-            del session._streams[stream.streamID]
-            break
+    stream = next((s for s in session._streams.values() if s.streamID == wanted), None)
+    if stream is not None:
+        _stop(session, stream, "stream deleted")
+        del session._streams[stream.streamID]
 
 
 def _stop(session: ServerSession, stream: NetStream, reason: str) -> None:
