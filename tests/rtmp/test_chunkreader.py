@@ -847,6 +847,18 @@ class BoundTests(SynchronousTestCase):
             self.assertIsNone(error)
             self.assertEqual(found[1], (20, 5, 0, b"\n", 2))
 
+    def test_itCannotBeginShorter(self) -> None:
+        """
+        With type 2 or 3: nothing says how long its message is.
+        """
+        before = encodeMessage(4, 8, 7, 1, b"ab", 128)
+        for start in (b"\x86\0\0\0ab", b"\xc6ab", b"\x80\0\0\0\0ab", b"\xc0\0ab"):
+            wire = before + start
+            for cuts in ([], list(range(1, len(wire)))):
+                found, error, _ = readAll(wire, cuts)
+                self.assertEqual(error, "no-header")
+                self.assertEqual(len(found), 1)
+
     def test_runsOfAnyLength(self) -> None:
         """
         In small chunks, whole, cut in two, and with another message between any two

@@ -154,6 +154,33 @@ class ChunkWriterTests(SynchronousTestCase):
         self.assertEqual(writer.write(6, 9, 80, 1, b"a").hex(), "8600002861")
         self.assertEqual(writer.write(6, 9, 120, 1, b"a").hex(), "c661")
 
+    def test_afterAnotherLength(self) -> None:
+        """
+        The difference that counts is that of the header of type 1.
+        """
+        writer = ChunkWriter()
+        said = [
+            writer.write(6, 9, time, 1, payload).hex()
+            for time, payload in (
+                (0, b"a"),
+                (40, b"a"),
+                (90, b"bb"),
+                (130, b"bb"),
+                (180, b"c"),
+                (230, b"c"),
+            )
+        ]
+        self.assertEqual(
+            said[1:],
+            [
+                "8600002861",
+                "46000032000002096262",
+                "860000286262",
+                "460000320000010963",
+                "c663",
+            ],
+        )
+
     def test_theSizeOfChunksChanges(self) -> None:
         """
         Behind the message that says so.
