@@ -110,6 +110,7 @@ class EdgeTests(SynchronousTestCase):
             for step, following in steps.items()
         }
         self.assertEqual(set(EDGES), set(table))
+        self.assertEqual(set(CHUNK_TRANSITIONS), set(Expect))
         for (state, step), (before, act, label) in EDGES.items():
             where = f"{state.value}: {step.value}"
             reader = ChunkReader(Calling(lambda *message: None))
