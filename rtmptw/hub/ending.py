@@ -41,7 +41,7 @@ class Ending:
         self.finished = finished
         try:
             result = self._sink.streamEnded(reason)
-        except Exception:
+        except (Exception, SystemExit):
             # A sink is anybody's code: what goes wrong in it ends it alone.
             self._log.failure("{sink}: an error at its end", sink=self._name)
             result = None

@@ -140,7 +140,7 @@ class StreamHub:
         for name, factory in self._sinkFactories:
             try:
                 sink = factory.buildSink(info)
-            except Exception:
+            except (Exception, SystemExit):
                 # A factory is anybody's code, too.
                 self._log.failure(
                     "{stream}: sink {sink} could not be built; the stream goes on",

@@ -139,8 +139,9 @@ class Outlet:
         """
         try:
             self.sink.streamStarted(self._owner.info, cast(IPushProducer, self))
-        except Exception:
-            # A sink is anybody's code: what goes wrong in it ends it alone.
+        except (Exception, SystemExit):
+            # A sink is anybody's code: what goes wrong in it ends it alone. It may say
+            # sys.exit(), too.
             self._sinkFailed()
 
     def beginWith(self, frames: Iterable[Frame]) -> None:
@@ -290,7 +291,7 @@ class Outlet:
         self._inSink = True
         try:
             self.sink.frameReceived(frame)
-        except Exception:
+        except (Exception, SystemExit):
             # As in start.
             self._ledger.drop(SINK_FAILED)
             self._sinkFailed()

@@ -631,6 +631,24 @@ class OutletTests(SynchronousTestCase):
         self.assertEqual(outlet.ledger.received, 0)
         self.assertEqual(self.left, [outlet])
 
+    def test_aSinkThatExits(self) -> None:
+        """
+        C{sys.exit()} in a sink ends the sink: whenever it says so, the publisher stays.
+        """
+
+        def leave(*arguments: object) -> None:
+            raise SystemExit("on purpose")
+
+        for name in ("streamStarted", "frameReceived", "streamEnded"):
+            sink = RecordingSink()
+            setattr(sink, name, leave)
+            outlet = self.open(sink)
+            outlet.offer(videoFrame(0, True))
+            self.successResultOf(outlet.end("over"))
+            self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1, name)
+            left = [] if name == "streamEnded" else [outlet]
+            self.assertEqual(self.left, left, name)
+
     def test_anErrorAtTheEnd(self) -> None:
         """
         A sink that fails at its end, at once or later, is logged, and the end goes
