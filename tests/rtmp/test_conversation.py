@@ -174,6 +174,7 @@ class ServerWireTests(SynchronousTestCase):
         Is counted until it is said; a connection that is gone is told nothing.
         """
         session = ServerSession(0.0, pseudoRandom)
+        self.assertEqual(session.unsaid, 0)
         client = ScriptedClient.ofSession(session)
         client.shakeHands()
         connect = Command("connect", 1.0, (AMFObject([]),)).encode()

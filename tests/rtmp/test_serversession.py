@@ -95,6 +95,17 @@ class ConnectTests(SessionTestCase):
             self.assertEqual((event.app, event.query), wanted)
             self.assertEqual(event.encoder, "x")
 
+    def test_moreThanItsObject(self) -> None:
+        """
+        What follows the object is of no consequence.
+        """
+        self.open()
+        (event,) = self.client.command(
+            "connect", 1.0, AMFObject([("app", "live")]), AMFObject([("app", "other")])
+        )
+        assert isinstance(event, ConnectRequested)
+        self.assertEqual(event.app, "live")
+
     def test_namesOfPropertiesDifferInCase(self) -> None:
         """
         Some encoders write tcurl.
