@@ -299,6 +299,12 @@ class ChunkReaderTests(SynchronousTestCase):
             self.assertEqual(pieces(), 1023)
             reader.receive(bytes(last))
 
+        reader.receive(bytes.fromhex("06 000000 001000 09 01000000"))
+        for number in range(1, 4096):
+            reader.receive(b"\0")
+            # Those that were joined, and those since.
+            self.assertEqual(pieces(), number // 1024 + number % 1024)
+        reader.receive(b"\0")
         for last, count in ((1023, 1), (1024, 1024), (1023, 1)):
             begin(last)
             self.assertEqual(pieces(), count)
