@@ -312,6 +312,13 @@ class ChunkReaderTests(SynchronousTestCase):
             self.assertEqual(pieces(), count + 1)
             reader.receive(bytes(2048 - last - 1))
             self.assertEqual(pieces(), 0)
+        # Small ones behind large ones.
+        reader.receive(bytes.fromhex("06 000000 100800 09 01000000"))
+        for size in (1024, 1):
+            for _ in range(1024):
+                reader.receive(bytes(size))
+        self.assertEqual(pieces(), 1025)
+        reader.receive(bytes(1024))
         # An Abort can lie between two chunks.
         reader.receive(bytes.fromhex("42 000000 000004 01 00100000"))
         begin(1024)
