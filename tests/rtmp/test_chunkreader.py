@@ -415,7 +415,7 @@ class ChunkReaderTests(SynchronousTestCase):
 
         reader = ChunkReader(Calling(deliver))
         ask = encodeMessage(3, 20, 0, 0, b"ask", 128)
-        long = bytes.fromhex("0002 000000000001090100000061")
+        long = bytes.fromhex("00c2 000000000001090100000061")
         reader.receive(ask + encodeMessage(4, 8, 0, 1, b"one", 128) + long[:1])
         reader.release()
         self.assertEqual(found, [b"ask", b"one"])
@@ -723,7 +723,6 @@ class BoundTests(SynchronousTestCase):
             long,
             self.begun(6, 600) + abort + b"\0\0\0\x06" + long,
             far + abort + b"\0\0\0\x42" + long,
-            b"\x3f" + far[2:] + abort + b"\0\0\0\x3f" + long,
             # Behind the abort, a message of one chunk on the same chunk stream.
             self.begun(6, 600)
             + abort
@@ -752,6 +751,26 @@ class BoundTests(SynchronousTestCase):
             messages, error, _ = readAll(begun + abort + what + short + rest, [])
             self.assertIsNone(error)
             self.assertEqual([len(m[3]) for m in messages], [4, 3, 4, 200])
+
+    def test_abortOfEachKindOfIdentifier(self) -> None:
+        """
+        Nothing of the message is left.
+        """
+        header = bytes.fromhex("000000 000258 09 01000000") + bytes(128)
+        for basic, chunkStreamID in (
+            (b"\x02", 2),
+            (b"\x3f", 63),
+            (b"\0\0", 64),
+            (b"\0\xff", 319),
+            (b"\1\0\1", 320),
+        ):
+            begun = basic + header
+            self.assertTrue(readAll(begun, [])[2].isWithin)
+            abort = bytes.fromhex("03000000000004020000000000 00")
+            wire = begun + abort + chunkStreamID.to_bytes(2, "big")
+            messages, error, reader = readAll(wire, [])
+            self.assertEqual((len(messages), error), (1, None))
+            self.assertFalse(reader.isWithin)
 
     def test_chunkSizes(self) -> None:
         """
