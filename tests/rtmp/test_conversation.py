@@ -169,6 +169,16 @@ class ServerWireTests(SynchronousTestCase):
         client.send(b"\0")
         self.assertEqual(acknowledged(), ["00000fa0"])
 
+    def test_whatIsReceived(self) -> None:
+        """
+        Is counted from the first byte on.
+        """
+        session = ServerSession(0.0, pseudoRandom)
+        self.assertEqual(session.bytesReceived, 0)
+        session.receive(b"\3" + bytes(SIZE), 0.0)
+        session.receive(bytes(10), 0.0)
+        self.assertEqual(session.bytesReceived, 1 + SIZE + 10)
+
     def test_whatIsUnsaid(self) -> None:
         """
         Is counted until it is said; a connection that is gone is told nothing.
