@@ -136,6 +136,10 @@ class ConnectTests(SessionTestCase):
         self.assertEqual(len(self.client.answers), 5)
         (result,) = self.client.commands()
         self.assertEqual((result.name, result.transactionID), ("_result", 1.0))
+        self.assertEqual(
+            result.values[0],
+            AMFObject([("fmsVer", "FMS/3,0,1,123"), ("capabilities", 31.0)]),
+        )
         information = result.values[1]
         assert isinstance(information, AMFObject)
         self.assertEqual(information.get("code"), "NetConnection.Connect.Success")
