@@ -752,6 +752,23 @@ class BoundTests(SynchronousTestCase):
             self.assertIsNone(error)
             self.assertEqual([len(m[3]) for m in messages], [4, 3, 4, 200])
 
+    def test_aMessageStaysWhatItIs(self) -> None:
+        """
+        A header within it may say the same again, and nothing else.
+        """
+        begun = bytes.fromhex("06 000000 0000c8 09 01000000") + bytes(128)
+        for header, error in (
+            ("06 000000 0000c8 09 01000000", None),
+            ("46 000000 0000c8 09", None),
+            ("86 000000", None),
+            ("06 000000 0000c7 09 01000000", "header-change-mid-message"),
+            ("06 000000 0000c8 08 01000000", "header-change-mid-message"),
+            ("06 000000 0000c8 09 02000000", "header-change-mid-message"),
+        ):
+            found, label, _ = readAll(begun + bytes.fromhex(header) + bytes(72), [])
+            self.assertEqual(label, error)
+            self.assertEqual(found, [] if error else [(9, 0, 1, bytes(200), 6)])
+
     def test_abortOfEachKindOfIdentifier(self) -> None:
         """
         Nothing of the message is left.

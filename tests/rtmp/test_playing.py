@@ -401,12 +401,12 @@ class PlayTests(SessionTestCase):
         The time in it wraps at 32 bits.
         """
         self.begin()
-        now = 2**32 / 1000 + 5.25
+        now = 2**32 / 1000 + 5.2515
         self.session.receive(self.client.message(4, b"\0\7\0\0\0\1", 0), now - 60)
         self.assertEqual(self.session.checkTime(now), [])
         self.client.hear()
         self.assertEqual(
-            [said.hex() for *_, said in self.client.answers], ["000600001482"]
+            [said.hex() for *_, said in self.client.answers], ["000600001483"]
         )
 
     def test_anAnswerIsASignOfLife(self) -> None:
