@@ -783,11 +783,13 @@ class BoundTests(SynchronousTestCase):
         ):
             begun = basic + header
             self.assertTrue(readAll(begun, [])[2].isWithin)
-            abort = bytes.fromhex("03000000000004020000000000 00")
-            wire = begun + abort + chunkStreamID.to_bytes(2, "big")
-            messages, error, reader = readAll(wire, [])
-            self.assertEqual((len(messages), error), (1, None))
-            self.assertFalse(reader.isWithin)
+            # What follows the four bytes does not count.
+            for more in (b"", b"\7"):
+                payload = chunkStreamID.to_bytes(4, "big") + more
+                wire = begun + encodeMessage(3, 2, 0, 0, payload, 128)
+                messages, error, reader = readAll(wire, [])
+                self.assertEqual((len(messages), error), (1, None))
+                self.assertFalse(reader.isWithin)
 
     def test_chunkSizes(self) -> None:
         """

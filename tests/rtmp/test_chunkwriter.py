@@ -186,6 +186,9 @@ class ChunkWriterTests(SynchronousTestCase):
         Behind the message that says so.
         """
         writer = ChunkWriter()
+        # What follows the four bytes does not count.
+        writer.write(2, 1, 0, 0, bytes([0, 0, 0, 2, 7]))
+        self.assertEqual(writer.chunkSize, 2)
         writer.write(2, 1, 0, 0, bytes([0, 0, 0, 1]))
         self.assertEqual(writer.chunkSize, 1)
         self.assertEqual(writer.write(6, 9, 0, 1, b"abc")[12:], b"a\xc6b\xc6c")
