@@ -856,6 +856,31 @@ class BoundTests(SynchronousTestCase):
         messages, _, _ = readAll(wire, [])
         self.assertEqual(messages[1][1], 0x2000005)
 
+    def test_theNextTimeIsRepeated(self) -> None:
+        """
+        By who repeats the time that the message has, not the difference.
+        """
+        wire = bytes.fromhex("06ffffff0000020901000000 01000001 6162")
+        wire += bytes.fromhex("86ffffff 01000000 6364 c6 03000001 6566")
+        for cuts in ([], list(range(1, len(wire)))):
+            found, _, _ = readAll(wire, cuts)
+            self.assertEqual(
+                [(m[1], m[3]) for m in found],
+                [(0x1000001, b"ab"), (0x2000001, b"cd"), (0x3000001, b"ef")],
+            )
+
+    def test_messageStreamsAreKnownApart(self) -> None:
+        """
+        A header that does not say the message stream means that of its chunk stream.
+        """
+        wire = encodeMessage(4, 8, 0, 7, b"a", 128) + encodeMessage(
+            6, 9, 0, 1, b"b", 128
+        )
+        wire += bytes.fromhex("44000000000001 08 63 86000000 64 c4 65")
+        for cuts in ([], list(range(1, len(wire)))):
+            found, _, _ = readAll(wire, cuts)
+            self.assertEqual([m[2] for m in found], [7, 1, 7, 1, 7])
+
     def test_whoRepeatsItOnce(self) -> None:
         """
         Repeats it always, whatever it says then. Zeros do not show that: they may be

@@ -191,6 +191,15 @@ class ConnectTests(SessionTestCase):
         self.assertEqual(end.label, "rejected")
         self.assertEqual(self.session.receive(b"more", 103.0), [])
 
+    def test_closedBeforeTheHandshake(self) -> None:
+        """
+        What comes then is not answered.
+        """
+        session = ServerSession(100.0, pseudoRandom)
+        self.assertEqual(len(session.close("enough", 100.0)), 1)
+        self.assertEqual(session.receive(b"\3" + bytes(SIZE), 100.0), [])
+        self.assertEqual(session.dataToSend(), b"")
+
     def test_whatIsNoConnect(self) -> None:
         """
         Anything else first, or connect twice, ends the session.
