@@ -692,6 +692,17 @@ class BoundTests(SynchronousTestCase):
             _, found, _ = readAll(data, [], {"limits": {"max_partial": 1000}})
             self.assertEqual(found, error)
 
+    def test_wholeMessagesCountOnce(self) -> None:
+        """
+        Short ones behind a long one make no more room.
+        """
+        before = encodeMessage(6, 9, 0, 1, bytes(600), 128)
+        before += encodeMessage(6, 9, 0, 1, b"", 128) * 3
+        for length, error in ((1000, None), (1001, "too-much-partial-data")):
+            wire = before + self.begun(6, length)
+            _, found, _ = readAll(wire, [], {"limits": {"max_partial": 1000}})
+            self.assertEqual(found, error)
+
     def test_aChunkIsNoPartialData(self) -> None:
         """
         A message of one chunk does not count, however long; one byte more does.
@@ -880,6 +891,16 @@ class BoundTests(SynchronousTestCase):
         for cuts in ([], list(range(1, len(wire)))):
             found, _, _ = readAll(wire, cuts)
             self.assertEqual([m[2] for m in found], [7, 1, 7, 1, 7])
+
+    def test_extendedFromWithin(self) -> None:
+        """
+        Who says an extended timestamp within a message repeats it from there on.
+        """
+        wire = bytes.fromhex("06 000000 00000c 09 01000000") + b"abcd"
+        wire += bytes.fromhex("06 ffffff 00000c 09 01000000 01000000") + b"efgh"
+        wire += b"\xc6" + bytes(4) + b"ijkl"
+        found, _, _ = readAll(wire, [], {"chunk_size": 4})
+        self.assertEqual(found, [(9, 0, 1, b"abcdefghijkl", 6)])
 
     def test_whoRepeatsItOnce(self) -> None:
         """
