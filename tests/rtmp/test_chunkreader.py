@@ -892,6 +892,16 @@ class BoundTests(SynchronousTestCase):
             found, _, _ = readAll(wire, cuts)
             self.assertEqual([m[2] for m in found], [7, 1, 7, 1, 7])
 
+    def test_extendedInManyChunks(self) -> None:
+        """
+        Wherever it is cut.
+        """
+        payload = bytes(range(60))
+        wire = encodeMessage(6, 9, 0x1000000, 1, payload, 4)
+        for cut in range(len(wire)):
+            found, _, _ = readAll(wire, [cut], {"chunk_size": 4})
+            self.assertEqual(found, [(9, 0x1000000, 1, payload, 6)])
+
     def test_extendedFromWithin(self) -> None:
         """
         Who says an extended timestamp within a message repeats it from there on.
