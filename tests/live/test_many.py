@@ -5,12 +5,17 @@ Many sinks on one stream: viewers of whom some are slow, and sinks that come and
 import itertools
 import json
 import re
+import socket
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest_twisted
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall
 from zope.interface import implementer
 
@@ -19,11 +24,12 @@ from rtmptw.flv.body import frameFromMessage
 from rtmptw.frames import FrameKind, Role
 from rtmptw.hub.stream import Stream
 from rtmptw.interfaces import IFrameSource
+from rtmptw.net.ports import serverEndpoint
 from rtmptw.rtmpserver.play import PlaySettings
 from rtmptw.testing import RecordingSink, makeFrames
 from tests.live.harness import ROOT, LiveServer, Publisher
 from tests.live.media import H264_AAC, Media, Mux, compare, encode, mediaTags, reference
-from tests.live.programs import Program
+from tests.live.programs import ANY_PORT, Program
 
 Serve = Callable[..., Awaitable[LiveServer]]
 
@@ -189,3 +195,20 @@ async def test_aHundredSinksComeAndGo(serve: Serve) -> None:
         assert coded[first].isKey
         begin = payloads.index(coded[0].payload)
         assert [f.payload for f in coded] == payloads[begin : begin + len(coded)]
+
+
+@pytest_twisted.ensureDeferred
+async def test_aHundredConnectAtOnce() -> None:
+    """
+    An event begins: all are let in though the server is busy with something else.
+    """
+    port: Any = await serverEndpoint(reactor, ANY_PORT).listen(Factory())
+    address = ("127.0.0.1", port.getHost().port)
+    connected = 0
+    with ExitStack() as clients:
+        for _ in range(100):
+            # The kernel tries again after a second, if there was no room.
+            clients.enter_context(socket.create_connection(address, timeout=0.9))
+            connected += 1
+    await port.stopListening()
+    assert connected == 100

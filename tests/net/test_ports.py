@@ -2,16 +2,12 @@
 Tests of where connections come in.
 """
 
-import socket
-from contextlib import ExitStack
 from typing import Any
 
-from twisted.internet import reactor
 from twisted.internet.address import IPv4Address, UNIXAddress
-from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactorClock
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import SynchronousTestCase
 
 from rtmptw.net.ports import BACKLOG, peerName, serverEndpoint
 
@@ -55,30 +51,6 @@ class BacklogTests(SynchronousTestCase):
         """
         with self.assertRaises(ValueError):
             serverEndpoint(MemoryReactorClock(), "carrier-pigeon:1935")
-
-
-class ManyAtOnceTests(TestCase):
-    """
-    An event begins.
-    """
-
-    async def test_nobodyWaitsForASecond(self) -> None:
-        """
-        A hundred clients connect while the server is busy with something else.
-        """
-        endpoint = serverEndpoint(reactor, "tcp:0:interface=127.0.0.1")
-        port: Any = await endpoint.listen(Factory())
-        address = ("127.0.0.1", port.getHost().port)
-        connected = 0
-        with ExitStack() as clients:
-            for _ in range(100):
-                # The kernel tries again after a second, if there was no room.
-                clients.enter_context(socket.create_connection(address, timeout=0.9))
-                connected += 1
-        stopped: Deferred[None] | None = port.stopListening()
-        if stopped is not None:
-            await stopped
-        self.assertEqual(connected, 100)
 
 
 class PeerNameTests(SynchronousTestCase):
