@@ -1,3 +1,3 @@
 """
-How sockets are economised: many read at once, many written at once.
+Sockets: where connections come in; many read at once, many written at once.
 """
