@@ -41,10 +41,6 @@ CAN_FORWARD = 4.0
 #: Enhanced RTMP v2 capsEx: multitrack, ModEx and its nanosecond offset pass through.
 CAPABILITIES = 2.0 + 4.0 + 8.0
 
-#: Who sends so many bytes before it needs an acknowledgement does not run short of them
-#: in a moment.
-PATIENT_WINDOW: Final = 1 << 20
-
 _FRAMES = frozenset(
     {
         MessageType.AUDIO,
@@ -67,8 +63,6 @@ class Conversation(MessageReceiver, Generic[E]):
     @ivar bytesReceived: from the peer in all.
     @ivar lastReceived: when the peer last sent a byte, or we began to read again.
     @ivar unsaid: how many bytes L{dataToSend} has.
-    @ivar mayWait: whether nobody needs them at once: they are acknowledgements, and the
-        peer may send as much again before it stops for want of one.
     """
 
     def __init__(
@@ -79,9 +73,9 @@ class Conversation(MessageReceiver, Generic[E]):
         window: int,
     ) -> None:
         """
-        @param window: the peer may count on an acknowledgement each so many bytes,
-            asked or not. It gets one at half of that: a peer that sends whole messages
-            only stops before the window is full.
+        @param window: acknowledge at least each so many bytes, asked or not. Who says
+            a window gets one at half of it: a peer that sends whole messages only stops
+            before it is full.
         """
         self._handshake: ServerHandshake | ClientHandshake | None = handshake
         self._reader = ChunkReader(self, limits)
@@ -95,7 +89,6 @@ class Conversation(MessageReceiver, Generic[E]):
         self._pingedAt: float | None = None
         self._reading = True
         self.bytesReceived = 0
-        self.mayWait = False
         self._acknowledged = 0
         self._mostWindow = window
         self._window = window
@@ -128,10 +121,10 @@ class Conversation(MessageReceiver, Generic[E]):
                 self._shakeHands(data)
         except RemoteProtocolError as fault:
             self._end(fault.label, str(fault))
-        if (self.bytesReceived - self._acknowledged) * 2 >= self._window:
+        if self.bytesReceived - self._acknowledged >= self._window:
             self._acknowledged = self.bytesReceived
             if self._hearsUs():
-                self._acknowledge()
+                self._acknowledgementDue()
         return self._takeEvents()
 
     def readingPaused(self) -> None:
@@ -159,10 +152,12 @@ class Conversation(MessageReceiver, Generic[E]):
         self._handshake = None
         self._reader.giveUp()
 
-    def _acknowledge(self) -> None:
-        mayWait = self._window >= PATIENT_WINDOW and (self.mayWait or not self.unsaid)
+    def acknowledge(self) -> None:
+        """
+        Say how much has come.
+        """
+        self._acknowledged = self.bytesReceived
         self._control(Acknowledgement(self.bytesReceived))
-        self.mayWait = mayWait
 
     # What each kind knows.
 
@@ -174,6 +169,9 @@ class Conversation(MessageReceiver, Generic[E]):
         @return: whether the peer expects acknowledgements by now.
         """
         raise NotImplementedError
+
+    def _acknowledgementDue(self) -> None:
+        self.acknowledge()
 
     def _end(self, label: str, reason: str) -> None:
         raise NotImplementedError
@@ -232,7 +230,7 @@ class Conversation(MessageReceiver, Generic[E]):
             elif isinstance(message, WindowAcknowledgementSize):
                 # Never less often than we would unasked; 0 says nothing.
                 if message.size:
-                    self._window = min(message.size, self._mostWindow)
+                    self._window = min(message.size // 2, self._mostWindow)
             elif (
                 isinstance(message, UserControl)
                 and message.event == UserControlEvent.PING_REQUEST
@@ -263,7 +261,6 @@ class Conversation(MessageReceiver, Generic[E]):
         self.unsaid = 0
 
     def _say(self, data: bytes) -> None:
-        self.mayWait = False
         self._out.append(data)
         self.unsaid += len(data)
 

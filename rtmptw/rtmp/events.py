@@ -128,6 +128,14 @@ class HeaderCleared:
 
 
 @dataclass(frozen=True, slots=True)
+class AcknowledgementDue:
+    """
+    It is time to call C{session.acknowledge()}, but nobody stops for want of it soon.
+    The first event if there is one.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class PublishEnded:
     """
     The publisher says that it has ended.
@@ -170,6 +178,7 @@ Event = (
     | MediumSelected
     | FramesReceived
     | HeaderCleared
+    | AcknowledgementDue
     | PublishEnded
     | PlayEnded
     | SessionEnded

@@ -21,6 +21,7 @@ from rtmptw.rtmp.amf import AMFObject, Value
 from rtmptw.rtmp.chunks import VIDEO
 from rtmptw.rtmp.conversation import Conversation
 from rtmptw.rtmp.events import (
+    AcknowledgementDue,
     ConnectRequested,
     Event,
     FramesReceived,
@@ -58,6 +59,10 @@ __all__ = [
     "ServerSession",
     "ServerSettings",
 ]
+
+#: Who sends so many bytes before it needs an acknowledgement does not run short of them
+#: in a moment.
+PATIENT_WINDOW: Final = 1 << 20
 
 # To look a member up in its class costs more than to compare it.
 _AUDIO: Final = FrameKind.AUDIO
@@ -356,6 +361,13 @@ class ServerSession(Conversation[Event]):
     def _hearsUs(self) -> bool:
         # Before connect is answered nobody expects one.
         return self._state is ServerState.COMMANDS
+
+    def _acknowledgementDue(self) -> None:
+        if self._window >= PATIENT_WINDOW and self._published():
+            # Before a request, which is the last event.
+            self.events.insert(0, AcknowledgementDue())
+        else:
+            self.acknowledge()
 
     def _shakeHands(self, data: bytes) -> None:
         handshake = self._handshake

@@ -52,13 +52,16 @@ class Answers:
         @param mayWait: whether the peer publishes, and its frames come first.
         """
         session = self._session
-        if mayWait and session.unsaid <= MAX_UNSENT:
-            if session.mayWait:
-                self._later()
-                return
-            if self._hasMore():
-                return
+        if mayWait and session.unsaid <= MAX_UNSENT and self._hasMore():
+            return
         self._sender.sendNow(session.dataToSend())
+
+    def acknowledgeLater(self) -> None:
+        """
+        Send an acknowledgement that is in no hurry.
+        """
+        if self._timer is None:
+            self._timer = self._clock.callLater(PATIENCE, self._timeUp)
 
     def close(self) -> None:
         """
@@ -68,18 +71,12 @@ class Answers:
             self._timer.cancel()
             self._timer = None
 
-    def _later(self) -> None:
-        if self._timer is None:
-            self._timer = self._clock.callLater(PATIENCE, self._timeUp)
-
     def _timeUp(self) -> None:
         self._timer = None
-        if not self._session.unsaid:
-            # It went with another answer.
+        if self._hasMore():
+            self.acknowledgeLater()
             return
-        if self._session.mayWait and self._hasMore():
-            self._later()
-            return
+        self._session.acknowledge()
         self._sender.sendNow(self._session.dataToSend())
 
     def _hasMore(self) -> bool:

@@ -19,6 +19,7 @@ from rtmptw.net.ports import peerName
 from rtmptw.net.readers import Readers
 from rtmptw.net.sender import Sender, socketOf
 from rtmptw.rtmp.events import (
+    AcknowledgementDue,
     ConnectRequested,
     Event,
     HeaderCleared,
@@ -334,6 +335,9 @@ class RTMPProtocol(Protocol):
     def _mediumSelected(self, event: MediumSelected) -> None:
         self._playbacks.select(event.streamID, event.kind, event.isWanted)
 
+    def _acknowledgementDue(self, event: AcknowledgementDue) -> None:
+        self._answers.acknowledgeLater()
+
     def _publishEnded(self, event: PublishEnded) -> None:
         self._publications.end(event.streamID, event.reason)
         self._arm()
@@ -387,6 +391,7 @@ _REACTIONS: dict[type, Callable[[RTMPProtocol, Any], None]] = {
     PauseRequested: RTMPProtocol._pauseRequested,
     MediumSelected: RTMPProtocol._mediumSelected,
     HeaderCleared: RTMPProtocol._headerCleared,
+    AcknowledgementDue: RTMPProtocol._acknowledgementDue,
     PublishEnded: RTMPProtocol._publishEnded,
     PlayEnded: RTMPProtocol._playEnded,
     SessionEnded: RTMPProtocol._sessionEnded,

@@ -12,8 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from rtmptw.errors import LocalProtocolError
 from rtmptw.frames import FrameKind, Role
 from rtmptw.rtmp.amf import UNDEFINED, AMFObject
-from rtmptw.rtmp.conversation import PATIENT_WINDOW
 from rtmptw.rtmp.events import (
+    AcknowledgementDue,
     ConnectRequested,
     FramesReceived,
     HeaderCleared,
@@ -22,7 +22,13 @@ from rtmptw.rtmp.events import (
     SessionEnded,
 )
 from rtmptw.rtmp.handshake import SIZE
-from rtmptw.rtmp.serversession import MAX_STREAMS, ServerSession, ServerSettings
+from rtmptw.rtmp.message import Command
+from rtmptw.rtmp.serversession import (
+    MAX_STREAMS,
+    PATIENT_WINDOW,
+    ServerSession,
+    ServerSettings,
+)
 from rtmptw.rtmp.states import ServerState
 from tests.rtmp.scripted import ScriptedClient, data, pseudoRandom
 from tests.vectors import vectors
@@ -820,18 +826,22 @@ class AcknowledgementTests(SessionTestCase):
 
     def test_unasked(self) -> None:
         """
-        At half of 2.5 MB, handshake included, though the peer never asked: a peer that
-        sends whole messages only stops before the window is full.
+        At least each 2.5 MB, handshake included, though the peer never asked.
         """
         self.openPublishing()
         body = b"\x27\1\0\0\0" + bytes(99_995)
-        for _ in range(26):
-            self.client.send(self.client.message(9, body))
+        due = []
+        for _ in range(51):
+            if AcknowledgementDue() in self.client.send(self.client.message(9, body)):
+                due.append(self.session.bytesReceived)
+                self.session.acknowledge()
+        self.client.hear()
         first, second = self.acknowledged()
-        self.assertGreaterEqual(first, 1_250_000)
-        self.assertLess(first, 1_350_000)
-        self.assertGreaterEqual(second - first, 1_250_000)
-        self.assertLess(second - first, 1_400_000)
+        self.assertEqual([first, second], due)
+        self.assertGreaterEqual(first, 2_500_000)
+        self.assertLess(first, 2_600_000 + 5000)
+        self.assertGreaterEqual(second - first, 2_500_000)
+        self.assertLess(second - first, 2_605_000)
 
     def test_atHalf(self) -> None:
         """
@@ -865,32 +875,50 @@ class AcknowledgementTests(SessionTestCase):
         """
         self.openPublishing()
         self.client.send(self.client.message(5, (2**31).to_bytes(4, "big"), 0))
-        self.client.send(self.client.message(9, bytes(1_260_000)))
-        self.assertEqual(len(self.acknowledged()), 1)
+        events = self.client.send(self.client.message(9, bytes(2_490_000)))
+        self.assertNotIn(AcknowledgementDue(), events)
+        events = self.client.send(self.client.message(9, bytes(10_000)))
+        self.assertIn(AcknowledgementDue(), events)
 
     def test_whoIsInAHurry(self) -> None:
         """
-        An acknowledgement may wait if the peer's window is large, and nothing else is
-        to be said.
+        An acknowledgement is said at once to a peer whose window is small; any other
+        that publishes sends half a window more before it stops.
         """
         self.openPublishing()
-        for window, mayWait in (
-            (PATIENT_WINDOW, True),
-            (PATIENT_WINDOW - 1, False),
+        for window, isSaid in (
+            (2 * PATIENT_WINDOW - 2, True),
+            (2 * PATIENT_WINDOW, False),
         ):
             self.client.send(self.client.message(5, window.to_bytes(4, "big"), 0))
-            self.session.receive(self.client.message(9, bytes(700_000)), 1.0)
-            self.assertEqual(self.session.mayWait, mayWait, window)
-            self.client.hear()
-        self.client.send(self.client.message(5, PATIENT_WINDOW.to_bytes(4, "big"), 0))
-        ping = self.client.message(4, b"\0\6\0\0\0\1", 0)
-        self.session.receive(self.client.message(9, bytes(700_000)), 1.0)
-        self.session.receive(self.client.message(9, bytes(700_000)), 1.0)
-        self.assertTrue(self.session.mayWait)
-        self.session.receive(ping, 1.0)
-        self.assertFalse(self.session.mayWait)
-        self.session.receive(self.client.message(9, bytes(700_000)), 1.0)
-        self.assertFalse(self.session.mayWait)
+            self.client.answers.clear()
+            events = self.client.send(self.client.message(9, bytes(1_100_000)))
+            self.assertEqual(len(self.acknowledged()), isSaid, window)
+            self.assertEqual(events[:1] == [AcknowledgementDue()], not isSaid, window)
+
+    def test_beforeARequest(self) -> None:
+        """
+        Which is the last event.
+        """
+        self.openPublishing()
+        kind, payload = Command("createStream", 9.0, (None,)).encode()
+        created = self.client.message(kind, payload, 0)
+        kind, payload = Command("publish", 10.0, (None, "two", "live")).encode()
+        asked = self.client.message(kind, payload, 2)
+        body = self.client.message(9, bytes(2_600_000))
+        events = self.client.send(body + created + asked)
+        self.assertEqual(events[0], AcknowledgementDue())
+        self.assertIsInstance(events[-1], PublishRequested)
+
+    def test_whoDoesNotPublish(self) -> None:
+        """
+        Is told at once: it may wait for that before it says more.
+        """
+        self.open()
+        self.accept(self.client.connect())
+        events = self.client.send(self.client.message(9, bytes(2_600_000)))
+        self.assertNotIn(AcknowledgementDue(), events)
+        self.assertEqual(self.acknowledged(), [self.session.bytesReceived])
 
     def test_wraps(self) -> None:
         """
@@ -898,8 +926,10 @@ class AcknowledgementTests(SessionTestCase):
         """
         self.openPublishing()
         self.session.bytesReceived = 2**32 - 10
-        self.session._acknowledged = 2**32 - 1_250_000
+        self.session._acknowledged = 2**32 - 2_500_000
         self.client.send(self.client.message(9, bytes(100)))
+        self.session.acknowledge()
+        self.client.hear()
         (number,) = self.acknowledged()
         self.assertEqual(number, self.session.bytesReceived - 2**32)
         self.assertLess(number, 200)
