@@ -875,9 +875,9 @@ class AcknowledgementTests(SessionTestCase):
         """
         self.openPublishing()
         self.client.send(self.client.message(5, (2**31).to_bytes(4, "big"), 0))
-        events = self.client.send(self.client.message(9, bytes(2_490_000)))
+        events = self.client.send(self.client.message(9, bytes(2_470_000)))
         self.assertNotIn(AcknowledgementDue(), events)
-        events = self.client.send(self.client.message(9, bytes(10_000)))
+        events = self.client.send(self.client.message(9, bytes(20_000)))
         self.assertIn(AcknowledgementDue(), events)
 
     def test_whoIsInAHurry(self) -> None:
