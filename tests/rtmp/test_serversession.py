@@ -25,7 +25,6 @@ from rtmptw.rtmp.handshake import SIZE
 from rtmptw.rtmp.message import Command
 from rtmptw.rtmp.serversession import (
     MAX_STREAMS,
-    PATIENT_WINDOW,
     ServerSession,
     ServerSettings,
 )
@@ -886,10 +885,7 @@ class AcknowledgementTests(SessionTestCase):
         that publishes sends half a window more before it stops.
         """
         self.openPublishing()
-        for window, isSaid in (
-            (2 * PATIENT_WINDOW - 2, True),
-            (2 * PATIENT_WINDOW, False),
-        ):
+        for window, isSaid in ((2_097_150, True), (2_097_152, False)):
             self.client.send(self.client.message(5, window.to_bytes(4, "big"), 0))
             self.client.answers.clear()
             events = self.client.send(self.client.message(9, bytes(1_100_000)))
