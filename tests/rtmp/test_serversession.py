@@ -892,6 +892,21 @@ class AcknowledgementTests(SessionTestCase):
             self.assertEqual(len(self.acknowledged()), isSaid, window)
             self.assertEqual(events[:1] == [AcknowledgementDue()], not isSaid, window)
 
+    def test_late(self) -> None:
+        """
+        One that is said late says all that has come by then, and the next is due when
+        as much has come again.
+        """
+        self.openPublishing()
+        body = self.client.message(9, bytes(999_000))
+        due = [AcknowledgementDue() in self.client.send(body) for _ in range(4)]
+        self.assertEqual(due, [False, False, True, False])
+        self.session.acknowledge()
+        self.client.hear()
+        self.assertEqual(self.acknowledged(), [self.session.bytesReceived])
+        due = [AcknowledgementDue() in self.client.send(body) for _ in range(3)]
+        self.assertEqual(due, [False, False, True])
+
     def test_beforeARequest(self) -> None:
         """
         Which is the last event.
