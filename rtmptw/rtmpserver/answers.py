@@ -80,17 +80,15 @@ class Answers:
         self._sender.sendNow(self._session.dataToSend())
 
     def _hasMore(self) -> bool:
-        return self._socket is not None and _hasMore(self._socket)
-
-
-def _hasMore(plain: socket.socket) -> bool:
-    """
-    @return: whether there is something to read: bytes, or the end.
-    """
-    try:
-        plain.recv(1, MSG_PEEK)
-    except BlockingIOError:
-        return False
-    except OSError:
+        """
+        @return: whether there is something to read: bytes, or the end.
+        """
+        if self._socket is None:
+            return False
+        try:
+            self._socket.recv(1, MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
         return True
-    return True
