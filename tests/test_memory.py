@@ -297,6 +297,8 @@ class WaitingTests(FreedTestCase):
         self.begin()
         ping = encodeMessage(2, 4, 0, 0, b"\0\6" + bytes(4), 128)
         session.receive(ping * 15000, 0.0)
+        while session.isResting:
+            session.takeTurn(0.0)
         self.assertHolds(2 * LITTLE)
         session.connectionLost()
         self.assertEqual((session.unsaid, session.dataToSend()), (0, b""))

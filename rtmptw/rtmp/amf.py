@@ -22,9 +22,8 @@ from rtmptw.errors import LocalProtocolError, RemoteProtocolError
 #: (colorInfo and the maps of track properties, Enhanced RTMP v2); each costs us
 #: stack, and a message of 64 KiB could hold 13,000.
 MAX_DEPTH = 16
-#: How many values one message may hold. A command of 64 KiB has no room for more
-#: than 65,536, and the metadata of a long recording, with an index of its key
-#: frames, has some 30,000; 10 MiB of nulls would keep us busy for seconds.
+#: How many values one message may hold. The metadata of a long recording, with an index
+#: of its key frames, has some 30,000; 10 MiB of nulls would keep us busy for seconds.
 MAX_VALUES = 131_072
 
 
@@ -244,13 +243,17 @@ class Cursor:
     @ivar count: so many values were met.
     """
 
-    __slots__ = ("count", "data", "depth", "offset")
+    __slots__ = ("_most", "count", "data", "depth", "offset")
 
-    def __init__(self, data: bytes, offset: int) -> None:
+    def __init__(self, data: bytes, offset: int, most: int = MAX_VALUES) -> None:
+        """
+        @param most: how many values there may be.
+        """
         self.data = data
         self.offset = offset
         self.depth = 0
         self.count = 0
+        self._most = most
 
     @property
     def left(self) -> int:
@@ -326,9 +329,9 @@ class Cursor:
         @raise RemoteProtocolError: if that makes too many.
         """
         self.count += number
-        if self.count > MAX_VALUES:
+        if self.count > self._most:
             raise RemoteProtocolError(
-                "amf-too-many-values", f"{self.count} values, at most {MAX_VALUES}"
+                "amf-too-many-values", f"{self.count} values, at most {self._most}"
             )
 
     def enter(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from rtmptw.errors import LocalProtocolError, RemoteProtocolError
 from rtmptw.rtmp import amf3
 from rtmptw.rtmp.amf import (
+    MAX_VALUES,
     UNDEFINED,
     UNSUPPORTED,
     AMF3Value,
@@ -197,12 +198,15 @@ def decode(data: bytes, offset: int = 0) -> tuple[Value, int]:
     return _Reader(cursor, False).value(), cursor.offset
 
 
-def decodeAll(data: bytes, offset: int = 0, lenient: bool = False) -> list[Value]:
+def decodeAll(
+    data: bytes, offset: int = 0, lenient: bool = False, most: int = MAX_VALUES
+) -> list[Value]:
     """
     Decode the values of a message, up to its end.
 
     @param lenient: whether to take an object or ECMA array as ended where the data
         ends: the metadata of some encoders lacks the end marker.
+    @param most: how many values there may be, those within others counted.
 
     @return: the values; references among them are to objects and arrays of this
         message.
@@ -211,7 +215,7 @@ def decodeAll(data: bytes, offset: int = 0, lenient: bool = False) -> list[Value
         C{amf-truncated}, C{amf-bad-marker}, C{amf-bad-reference},
         C{amf-externalizable}, C{amf-too-deep} or C{amf-too-many-values}.
     """
-    cursor = Cursor(data, offset)
+    cursor = Cursor(data, offset, most)
     reader = _Reader(cursor, lenient)
     values: list[Value] = []
     while cursor.left > 0:

@@ -149,15 +149,18 @@ class ChunkReader:
     Set Chunk Size and Abort take effect here, between one message and the next,
     and are delivered like all others.
 
+    A peer can put tens of thousands of messages into one read, and each costs time
+    that the other connections wait for. So the reader does only so much work in one
+    turn, and rests then: L{takeTurn} goes on.
+
     @ivar chunkSize: the peer's chunk size, in bytes.
     @ivar expecting: the state: what the next byte is.
+    @ivar isResting: whether the work of this turn is done and more is there.
     """
 
-    #: How many messages one delivery of bytes may hold: this many, and one more
-    #: for each four bytes of it. The smallest real messages (silent Opus) take six;
-    #: a flood of empty messages takes one byte each, and all of our time.
-    FREE_MESSAGES = 4096
-    BYTES_PER_MESSAGE = 4
+    #: The work of one turn. A message is one piece of it, and what is more than a
+    #: frame says so with L{spend}. 64 KiB of real messages are less.
+    WORK = 1000
     #: What may come while delivery is held; the socket is paused then, so this is
     #: one last read of it.
     MAX_HELD = 4 * 1024 * 1024
@@ -189,7 +192,11 @@ class ChunkReader:
         # delivery would cost the square of its size.
         self._unread: bytes = b""
         self._unreadFrom: int = 0
-        self._budget: int = 0
+        # Pieces of work that are left for this turn.
+        self._work: int = 0
+        self.isResting: bool = False
+        # Type 3 chunks without the extended timestamp that belongs there.
+        self._omitted: int = 0
         # What lies in the bytes at hand, and how many of them it takes.
         self._spans: list[Span] = []
         self._lying: int = 0
@@ -229,6 +236,33 @@ class ChunkReader:
         position, self._unreadFrom = self._unreadFrom, 0
         self._read(data, position)
 
+    def spend(self, work: int) -> bool:
+        """
+        What was delivered takes more work than a frame.
+
+        @param work: in frames.
+        @return: whether there is work left for this turn.
+        """
+        self._work -= work
+        return self._work > 0
+
+    def renew(self) -> None:
+        """
+        A new turn: there is work for it.
+        """
+        self._work = self.WORK
+
+    def takeTurn(self) -> None:
+        """
+        A new turn: go on, if it rests.
+
+        @raise RemoteProtocolError: as L{receive}.
+        """
+        self.renew()
+        if self.isResting:
+            self.isResting = False
+            self.release()
+
     def giveUp(self) -> None:
         """
         Let go of all that is not delivered, and of the receiver: nothing is delivered
@@ -246,6 +280,7 @@ class ChunkReader:
         self._far = {}
         self._current = None
         self._unread = b""
+        self.isResting = False
         self._settle(0)
 
     def receive(self, data: bytes) -> None:
@@ -261,7 +296,7 @@ class ChunkReader:
         if state is _RELEASE:
             self._wait(data)
         elif state is not _NOTHING:
-            self._budget = self.FREE_MESSAGES + len(data) // self.BYTES_PER_MESSAGE
+            self._work = self.WORK
             if self._unread:
                 # Part of a header, less than one byte of 5,000 read.
                 data = self._unread + data
@@ -289,8 +324,6 @@ class ChunkReader:
                 "too-much-unread",
                 f"{size} bytes sent ahead of an answer, at most {self.MAX_HELD}",
             )
-        # Of what is held already, the messages were counted when it came.
-        self._budget += len(data) // self.BYTES_PER_MESSAGE
 
     def _settle(self, size: int) -> None:
         """
@@ -311,6 +344,11 @@ class ChunkReader:
             while position < end:
                 state = self.expecting
                 if state is _BASIC_HEADER:
+                    if self._work <= 0:
+                        # Not here: the next look finds that it waits.
+                        self._step(ChunkStep.REST)
+                        self.isResting = True
+                        continue
                     position = self._readBasicHeader(data, position, end)
                 elif state is _PAYLOAD:
                     position = self._readPayload(data, position, end)
@@ -616,14 +654,17 @@ class ChunkReader:
 
         The specification wants it (5.3.1.3). Old OBS leaves it out, gortmplib
         sends zeros, SRS the absolute timestamp. It is taken as present if it says
-        one of these, or if this peer has shown before that it sends it.
+        one of these, or if this peer has shown before that it sends it. Zeros are
+        payload, if it has left it out more than once.
 
         @return: where the payload begins, or -1 for "cannot tell yet".
         """
         found = data[position : position + 4]
         if self._repeatsExtended:
             return position + 4 if len(found) == 4 else -1
-        candidates = [stream.wireTimestamp, stream.timestamp, 0]
+        candidates = [stream.wireTimestamp, stream.timestamp]
+        if self._omitted <= 1:
+            candidates.append(0)
         if not stream.pending:
             candidates.append((stream.timestamp + stream.wireTimestamp) & 0xFFFFFFFF)
         for value in candidates:
@@ -634,6 +675,7 @@ class ChunkReader:
                 if value:
                     self._repeatsExtended = True
                 return position + 4
+        self._omitted += 1
         return position
 
     def _readPayload(self, data: bytes, position: int, end: int) -> int:
@@ -720,8 +762,8 @@ class ChunkReader:
         self._whole(stream)
         if stream.type == SET_CHUNK_SIZE:
             self._setChunkSize(payload)
-        elif stream.type == ABORT and len(payload) >= 4:
-            self._abort(int.from_bytes(payload[:4], "big"))
+        elif stream.type == ABORT:
+            self._abort(payload)
         self._receiver.messageReceived(
             stream.type,
             stream.timestamp,
@@ -738,13 +780,7 @@ class ChunkReader:
         if stream.promised:
             self._promised -= stream.promised
             stream.promised = 0
-        self._budget -= 1
-        if self._budget < 0:
-            raise RemoteProtocolError(
-                "too-many-messages",
-                f"one delivery holds more than {self.FREE_MESSAGES} messages "
-                f"of less than {self.BYTES_PER_MESSAGE} bytes",
-            )
+        self._work -= 1
 
     def _setChunkSize(self, payload: bytes) -> None:
         if len(payload) < 4:
@@ -758,11 +794,16 @@ class ChunkReader:
             )
         self.chunkSize = min(size, MAX_CHUNK_SIZE)
 
-    def _abort(self, chunkStreamID: int) -> None:
+    def _abort(self, payload: bytes) -> None:
         """
         Forget an unfinished message. Its header stays known: a type 3 chunk after
         this begins a new message (RTMP 1.0, section 5.4.2).
         """
+        if len(payload) < 4:
+            raise RemoteProtocolError(
+                "bad-abort", f"Abort of {len(payload)} bytes, needs 4"
+            )
+        chunkStreamID = int.from_bytes(payload[:4], "big")
         if chunkStreamID < 64:
             stream = self._near[chunkStreamID]
         else:

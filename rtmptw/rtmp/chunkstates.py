@@ -9,7 +9,8 @@ bytes it needs, which may come one at a time:
   - extended timestamp: 4 bytes (5.3.1.3); for type 3, as many as it takes to see
     that the peer leaves it out;
   - payload: what is left of the message, the chunk size at most;
-  - release: L{rtmptw.rtmp.chunkreader.ChunkReader.release};
+  - release: L{rtmptw.rtmp.chunkreader.ChunkReader.release}, or
+    L{rtmptw.rtmp.chunkreader.ChunkReader.takeTurn} if it rests;
   - nothing: never left.
 """
 
@@ -52,6 +53,8 @@ class ChunkStep(Enum):
     #: The receiver's doing.
     HOLD = "hold"
     RELEASE = "released"
+    #: The work of a turn is done.
+    REST = "rest"
     #: A fault of the peer, or given up.
     END = "end"
 
@@ -63,6 +66,7 @@ CHUNK_TRANSITIONS: Final[dict[Expect, dict[ChunkStep, Expect]]] = {
         ChunkStep.WHOLE: Expect.PAYLOAD,
         ChunkStep.EMPTY: Expect.BASIC_HEADER,
         ChunkStep.HOLD: Expect.RELEASE,
+        ChunkStep.REST: Expect.RELEASE,
         ChunkStep.END: Expect.NOTHING,
     },
     Expect.MESSAGE_HEADER: {

@@ -3,6 +3,7 @@ What both sides of a conversation share: how they take bytes and time in, and ho
 say things.
 """
 
+from collections.abc import Iterator
 from typing import Final, Generic, TypeVar
 
 from rtmptw.errors import RemoteProtocolError
@@ -35,6 +36,11 @@ _VIDEO: Final = FrameKind.VIDEO
 #: at types only).
 CONTROL = 2
 COMMANDS = 3
+
+#: What it takes to look at a command, in frames, and so many bytes of one, or of data,
+#: take as much as a frame.
+COMMAND_WORK: Final = 4
+BYTES_OF_WORK: Final = 16
 
 #: What we say we can do with any codec: forward it (Enhanced RTMP v2, CanForward).
 CAN_FORWARD = 4.0
@@ -80,6 +86,9 @@ class Conversation(MessageReceiver, Generic[E]):
         self._handshake: ServerHandshake | ClientHandshake | None = handshake
         self._reader = ChunkReader(self, limits)
         self._writer = ChunkWriter()
+        # What is left of an aggregate, and its message stream.
+        self._parts: Iterator[tuple[int, int, bytes]] | None = None
+        self._partsOf = 0
         self._out: list[bytes] = []
         self.unsaid = 0
         self.events: list[E] = []
@@ -127,6 +136,34 @@ class Conversation(MessageReceiver, Generic[E]):
                 self._acknowledgementDue()
         return self._takeEvents()
 
+    @property
+    def isResting(self) -> bool:
+        """
+        Whether the work of this turn is done, and more has come: L{takeTurn} must
+        follow, after the other connections have had theirs. The peer need not be read
+        from until then.
+        """
+        return self._reader.isResting or self._parts is not None
+
+    def takeTurn(self, now: float) -> list[E]:
+        """
+        Go on with what has come, if there is more: so much as is done in one turn.
+
+        @return: what it says, as L{receive} gives it.
+        """
+        self.now = now
+        reader = self._reader
+        try:
+            if self._parts is None:
+                reader.takeTurn()
+            else:
+                reader.renew()
+                if self._takeParts():
+                    reader.release()
+        except RemoteProtocolError as fault:
+            self._end(fault.label, str(fault))
+        return self._takeEvents()
+
     def readingPaused(self) -> None:
         """
         We do not read from the peer for now: its silence says nothing.
@@ -150,6 +187,7 @@ class Conversation(MessageReceiver, Generic[E]):
         Let go of all that has come and is not whole.
         """
         self._handshake = None
+        self._parts = None
         self._reader.giveUp()
 
     def acknowledge(self) -> None:
@@ -219,13 +257,16 @@ class Conversation(MessageReceiver, Generic[E]):
             verb, payload = dataMessage(payload)
             frame = frameFromMessage(FrameKind.DATA, timestamp, payload)
             self._dataReceived(streamID, verb, frame)
+            self._reader.spend(len(payload) // BYTES_OF_WORK)
         elif messageType == MessageType.AGGREGATE:
-            for kind, time, part in expandAggregate(timestamp, payload):
-                if kind in _FRAMES:
-                    self.messageReceived(kind, time, streamID, part, chunkStreamID)
+            self._parts = expandAggregate(timestamp, payload)
+            self._partsOf = streamID
+            if not self._takeParts():
+                self._reader.hold()
         else:
             message = parse(messageType, payload)
             if isinstance(message, Command):
+                self._reader.spend(COMMAND_WORK + len(payload) // BYTES_OF_WORK)
                 self._commandReceived(message, streamID)
             elif isinstance(message, WindowAcknowledgementSize):
                 # Never less often than we would unasked; 0 says nothing.
@@ -239,6 +280,22 @@ class Conversation(MessageReceiver, Generic[E]):
                 self._control(answer)
             elif message is not None:
                 self._controlReceived(message)
+
+    def _takeParts(self) -> bool:
+        """
+        Take the parts of an aggregate, as many as there is work for in this turn.
+
+        @return: whether these were all.
+        """
+        parts = self._parts
+        assert parts is not None
+        for kind, time, part in parts:
+            if kind in _FRAMES:
+                self.messageReceived(kind, time, self._partsOf, part, 0)
+            if not self._reader.spend(1):
+                return False
+        self._parts = None
+        return True
 
     # What goes out.
 

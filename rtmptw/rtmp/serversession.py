@@ -69,6 +69,9 @@ _AUDIO: Final = FrameKind.AUDIO
 _VIDEO: Final = FrameKind.VIDEO
 _MEDIA: Final = StreamState.MEDIA
 
+#: What it takes to publish or to play, in frames: a stream and its sinks begin.
+REQUEST_WORK: Final = 100
+
 #: Message streams on one connection. Everybody uses one.
 MAX_STREAMS = 16
 
@@ -353,6 +356,7 @@ class ServerSession(Conversation[Event]):
         """
         request = Request(self._nextRequest, command.transactionID, self.now)
         self._nextRequest += 1
+        self._reader.spend(REQUEST_WORK)
         self._reader.hold()
         return request
 

@@ -121,6 +121,8 @@ class RTMPClientProtocol(Protocol):
         self._paused = False
         self._lost = False
         self._isHangingUp = False
+        self._isResting = False
+        self._lossReason = connectionDone
 
     # From the transport.
 
@@ -149,7 +151,15 @@ class RTMPClientProtocol(Protocol):
         The end.
         """
         self._lost = True
-        self._do(self._session.connectionLost(_lostReason(reason)))
+        self._lossReason = reason
+        if not self._isResting:
+            self._conversationEnded()
+
+    def _conversationEnded(self) -> None:
+        """
+        The connection is lost, and all that came has been looked at.
+        """
+        self._do(self._session.connectionLost(_lostReason(self._lossReason)))
         for timer in (self._timer, self._stalled):
             if timer is not None:
                 timer.cancel()
@@ -217,7 +227,8 @@ class RTMPClientProtocol(Protocol):
         if not self._paused and not self._lost and self._ended is None:
             self._paused = True
             self._session.readingPaused()
-            cast(IPushProducer, self.transport).pauseProducing()
+            if not self._isResting:
+                cast(IPushProducer, self.transport).pauseProducing()
 
     def resumeReading(self) -> None:
         """
@@ -226,7 +237,8 @@ class RTMPClientProtocol(Protocol):
         if self._paused and not self._lost:
             self._paused = False
             self._session.readingResumed(self._clock.seconds())
-            cast(IPushProducer, self.transport).resumeProducing()
+            if not self._isResting:
+                cast(IPushProducer, self.transport).resumeProducing()
             self._arm()
 
     def finish(self, reason: str) -> None:
@@ -283,12 +295,34 @@ class RTMPClientProtocol(Protocol):
             elif self._ended is None:
                 assert isinstance(event, SessionEnded)
                 self._ended = event
+        if self._session.isResting and not self._isResting:
+            self._rest()
         if not self._lost:
             self._send()
             if self._ended is None:
                 self._arm()
             elif events:
                 self._hangUp()
+
+    def _rest(self) -> None:
+        """
+        More has come than one turn of the reactor should take.
+        """
+        self._isResting = True
+        if not self._paused and not self._lost:
+            cast(IPushProducer, self.transport).pauseProducing()
+        self._clock.callLater(0, self._takeTurn)
+
+    def _takeTurn(self) -> None:
+        self._do(self._session.takeTurn(self._clock.seconds()))
+        if self._session.isResting:
+            self._clock.callLater(0, self._takeTurn)
+            return
+        self._isResting = False
+        if self._lost:
+            self._conversationEnded()
+        elif not self._paused and self._ended is None:
+            cast(IPushProducer, self.transport).resumeProducing()
 
     def _send(self) -> None:
         data = self._session.dataToSend()

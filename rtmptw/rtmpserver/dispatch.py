@@ -97,7 +97,7 @@ class Dispatch:
         session = self._session
         self._now = now
         isPlain = self.give(session.receive(data, now))
-        if not isPlain or session.unsaid or not self._streams:
+        if not isPlain or session.unsaid or session.isResting or not self._streams:
             self._settle()
             return 1
         if len(data) >= FAST:

@@ -9,6 +9,7 @@ from twisted.internet.protocol import Factory
 from rtmptw.hub.hub import StreamHub
 from rtmptw.interfaces import IStreamAuthorizer
 from rtmptw.net.readers import Readers
+from rtmptw.net.shifts import Shifts
 from rtmptw.rtmp.serversession import ServerSettings
 from rtmptw.rtmpserver.authorizing import AllowAll, Deciding
 from rtmptw.rtmpserver.play import PlaySettings, Viewing
@@ -51,6 +52,7 @@ class RTMPFactory(Factory):
         self._viewing = Viewing(
             hub.clock, play or PlaySettings(), self._settings.chunkSize
         )
+        self._shifts = Shifts(hub.clock)
         self._readers = Readers.forReactor(
             hub.clock,
             self._viewing.turns,
@@ -73,6 +75,7 @@ class RTMPFactory(Factory):
             self._deciding,
             self._viewing,
             self._readers,
+            self._shifts,
             self._connectionEnded,
         )
         protocol.factory = self

@@ -18,6 +18,7 @@ from rtmptw.interfaces import PlayPermit, PublishPermit
 from rtmptw.net.ports import peerName
 from rtmptw.net.readers import Readers
 from rtmptw.net.sender import Sender, socketOf
+from rtmptw.net.shifts import Shifts
 from rtmptw.rtmp.events import (
     AcknowledgementDue,
     ConnectRequested,
@@ -66,6 +67,7 @@ class RTMPProtocol(Protocol):
         deciding: Deciding,
         viewing: Viewing,
         readers: Readers | None,
+        shifts: Shifts,
         connectionEnded: Callable[["RTMPProtocol"], None],
     ) -> None:
         self.peer = "unknown"
@@ -76,8 +78,11 @@ class RTMPProtocol(Protocol):
         self._deciding = deciding
         self._viewing = viewing
         self._readers = readers
+        self._shifts = shifts
         self._connectionEnded = connectionEnded
         self._isGoingOn = False
+        self._isResting = False
+        self._lossReason = connectionDone
         self._isLost = False
         self._isLingering = False
         self._isFaulty = False
@@ -123,7 +128,15 @@ class RTMPProtocol(Protocol):
         self._reading.end()
         self._alarm.cancel()
         self._answers.close()
-        why = self.endReason or _lostReason(reason)
+        self._lossReason = reason
+        if not self._isResting:
+            self._ended()
+
+    def _ended(self) -> None:
+        """
+        The connection is lost, and all that came has been looked at.
+        """
+        why = self.endReason or _lostReason(self._lossReason)
         self._publications.endAll(why)
         self._playbacks.endAll(why)
         # Nothing that we have has us any more: all of it is freed at once, and does not
@@ -251,8 +264,28 @@ class RTMPProtocol(Protocol):
             )
             if self._sender.isClogged and not self._playbacks:
                 self.pauseReading(self._sender)
+        if self._session.isResting and not self._isResting:
+            self._isResting = True
+            self.pauseReading(self._shifts)
+            self._shifts.add(self._takeTurn)
         if self.endReason and not self._isLost:
             self._hangUp()
+
+    def _takeTurn(self) -> bool:
+        """
+        Go on with what has come and was too much for one turn.
+
+        @return: whether there is still more.
+        """
+        self._do(self._session.takeTurn(self._clock.seconds()))
+        if self._session.isResting:
+            return True
+        self._isResting = False
+        if self._isLost:
+            self._ended()
+        else:
+            self.resumeReading(self._shifts)
+        return False
 
     def _connectRequested(self, event: ConnectRequested) -> None:
         self._grant(event.requestID)

@@ -46,6 +46,8 @@ class Listener:
         self._handshake -= skipped
         if data[skipped:]:
             self._reader.receive(data[skipped:])
+            while self._reader.isResting:
+                self._reader.takeTurn()
 
 
 class ScriptedClient(Listener):

@@ -50,6 +50,8 @@ def readAll(
     try:
         for cut in [*cuts, len(data)]:
             reader.receive(data[start:cut])
+            while reader.isResting:
+                reader.takeTurn()
             start = cut
     except RemoteProtocolError as error:
         return messages, error.label, reader
@@ -249,16 +251,64 @@ class ChunkReaderTests(SynchronousTestCase):
                     _, error, _ = readAll(before + header + bytes(4), [])
                     self.assertEqual(error, wanted)
 
-    def test_aFloodOfEmptyMessagesEnds(self) -> None:
+    def test_aFloodOfEmptyMessages(self) -> None:
         """
-        One delivery may hold so many messages and no more.
+        So many are delivered in one turn and no more; what is left comes in the next
+        ones, and what has come meanwhile behind it.
         """
-        flood = bytes.fromhex("040000000000000801000000") + b"\xc4" * 65524
-        found, error, reader = readAll(flood, [])
-        self.assertEqual(error, "too-many-messages")
-        self.assertEqual(
-            len(found), reader.FREE_MESSAGES + len(flood) // reader.BYTES_PER_MESSAGE
-        )
+        found: list[int] = []
+        reader = ChunkReader(Calling(lambda *message: found.append(message[1])))
+        reader.takeTurn()
+        self.assertFalse(reader.isResting)
+        reader.receive(bytes.fromhex("040000010000000801000000") + b"\xc4" * 2998)
+        self.assertTrue(reader.isResting)
+        self.assertEqual(found, list(range(1, 1001)))
+        reader.receive(b"\xc4")
+        self.assertEqual(len(found), 1000)
+        reader.takeTurn()
+        self.assertEqual(len(found), 2000)
+        self.assertTrue(reader.isResting)
+        reader.takeTurn()
+        self.assertFalse(reader.isResting)
+        self.assertEqual(found, list(range(1, 3001)))
+        # A thousand that nothing follows are no reason to rest.
+        reader.receive(b"\xc4" * 1000)
+        self.assertFalse(reader.isResting)
+        self.assertEqual(found, list(range(1, 4001)))
+        # A new read, a new turn.
+        reader.receive(b"\xc4" * 999)
+        reader.receive(b"\xc4" * 999)
+        self.assertFalse(reader.isResting)
+        self.assertEqual(len(found), 5998)
+        reader.receive(b"\xc4" * 1001)
+        self.assertTrue(reader.isResting)
+        reader.giveUp()
+        self.assertFalse(reader.isResting)
+        reader.takeTurn()
+        self.assertEqual(len(found), 6998)
+
+    def test_whatTakesMoreWork(self) -> None:
+        """
+        Than a frame, leaves less to do for others in the same turn.
+        """
+        found: list[bytes] = []
+        left: list[bool] = []
+
+        def deliver(*message: Any) -> None:
+            found.append(message[3])
+            left.append(reader.spend(499))
+
+        reader = ChunkReader(Calling(deliver))
+        data = b"".join(encodeMessage(4, 8, 0, 1, bytes([n]), 128) for n in range(5))
+        reader.receive(data)
+        self.assertEqual(found, [b"\0", b"\1"])
+        self.assertEqual(left, [True, False])
+        reader.takeTurn()
+        self.assertEqual(found[2:], [b"\2", b"\3"])
+        self.assertTrue(reader.isResting)
+        reader.takeTurn()
+        self.assertEqual(found[4:], [b"\4"])
+        self.assertFalse(reader.isResting)
 
     def test_smallPiecesTakeNoMemory(self) -> None:
         """
@@ -370,14 +420,16 @@ class ChunkReaderTests(SynchronousTestCase):
         for count in range(1, len(payloads)):
             self.assertEqual(len(order), count)
             reader.release()
+            if reader.isResting:
+                reader.takeTurn()
         self.assertEqual(len(order), len(payloads) - 1)
         reader.receive(data[-1:])
         self.assertEqual(order, payloads)
 
-    def test_holdsAreNoNewDeliveries(self) -> None:
+    def test_holdsAreNoNewTurns(self) -> None:
         """
-        How many messages a delivery may hold does not change if one of them holds the
-        rest; more bytes count as they always do.
+        The work of a turn is not more if one of its messages holds the rest. Only a new
+        turn renews it.
         """
         found: list[int] = []
 
@@ -387,19 +439,23 @@ class ChunkReaderTests(SynchronousTestCase):
                 reader.hold()
 
         ask = encodeMessage(3, 20, 0, 0, b"ask", 128)
-        flood = encodeMessage(4, 8, 0, 1, b"", 128) + b"\xc4" * 2999
+        flood = encodeMessage(4, 8, 0, 1, b"", 128) + b"\xc4" * 399
         reader = ChunkReader(Calling(deliver))
         reader.receive(ask + flood + ask + flood)
         reader.receive(ask + flood)
+        self.assertEqual(len(found), 1)
+        reader.takeTurn()
+        self.assertEqual(len(found), 1, "it is held")
         reader.release()
         reader.release()
-        with self.assertRaises(RemoteProtocolError) as caught:
-            reader.release()
-        self.assertEqual(caught.exception.label, "too-many-messages")
-        size = len(ask + flood)
-        allowed = reader.FREE_MESSAGES + 2 * size // reader.BYTES_PER_MESSAGE
-        allowed += size // reader.BYTES_PER_MESSAGE
-        self.assertEqual(len(found), allowed)
+        self.assertEqual(len(found), 803)
+        reader.receive(flood)
+        reader.release()
+        self.assertEqual(len(found), 1001)
+        self.assertTrue(reader.isResting)
+        reader.takeTurn()
+        self.assertEqual(len(found), 1603)
+        self.assertFalse(reader.isResting)
 
     def test_heldWithinAHeader(self) -> None:
         """
@@ -448,8 +504,7 @@ class ChunkReaderTests(SynchronousTestCase):
         Are what is documented.
         """
         reader = ChunkReader(Calling(lambda *message: None))
-        self.assertEqual(reader.FREE_MESSAGES, 4096)
-        self.assertEqual(reader.BYTES_PER_MESSAGE, 4)
+        self.assertEqual(reader.WORK, 1000)
         self.assertEqual(reader.MAX_HELD, 4_194_304)
         self.assertEqual(DEFAULT_CHUNK_SIZE, 128)
 
@@ -750,18 +805,32 @@ class BoundTests(SynchronousTestCase):
 
     def test_abortOfNothing(self) -> None:
         """
-        Of a chunk stream that is not there, or has nothing begun, or with too few
-        bytes to say which, changes nothing; nor does a message that is none.
+        Of a chunk stream that is not there, or has nothing begun, changes nothing; nor
+        does a message that is none.
         """
         abort = bytes.fromhex("020000000000040200000000")
-        short = bytes.fromhex("020000000000030200000000000006")
-        short += encodeMessage(4, 8, 0, 1, b"\0\0\0\6", 128)
+        none = encodeMessage(4, 8, 0, 1, b"\0\0\0\6", 128)
         begun = self.begun(6, 200)
         rest = b"\xc6" + bytes(72)
         for what in (b"\0\0\0\x07", b"\0\0\x01\0", b"\0\0\0\x3f", b"\0\0\0\x40"):
-            messages, error, _ = readAll(begun + abort + what + short + rest, [])
+            messages, error, _ = readAll(begun + abort + what + none + rest, [])
             self.assertIsNone(error)
-            self.assertEqual([len(m[3]) for m in messages], [4, 3, 4, 200])
+            self.assertEqual([len(m[3]) for m in messages], [4, 4, 200])
+
+    def test_abortOfTooFewBytes(self) -> None:
+        """
+        Says not which, and is an error.
+        """
+        for size in range(5):
+            abort = bytes.fromhex(f"0200000000000{size}0200000000") + bytes(size)
+            reader = ChunkReader(Calling(lambda *message: None))
+            if size == 4:
+                reader.receive(abort)
+                continue
+            with self.assertRaises(RemoteProtocolError) as caught:
+                reader.receive(abort)
+            self.assertEqual(caught.exception.label, "bad-abort")
+            self.assertEqual(str(caught.exception), f"Abort of {size} bytes, needs 4")
 
     def test_aMessageStaysWhatItIs(self) -> None:
         """
@@ -928,6 +997,31 @@ class BoundTests(SynchronousTestCase):
             for cuts in ([], list(range(1, len(wire)))):
                 found, _, _ = readAll(wire, cuts, {"chunk_size": 4})
                 self.assertEqual(found[:1], [(9, 0x1000000, 1, payload, 6)])
+
+    def test_whoLeavesItOut(self) -> None:
+        """
+        More than once, leaves it out always: zeros are payload then. One that has
+        repeated it may say what it likes.
+        """
+        begin = bytes.fromhex("06ffffff00001c0901000000 01000000") + b"abcd"
+        payloads = [b"efgh", b"ijkl", bytes(4), b"\0\0\0\7", b"mnop", bytes(3) + b"q"]
+        wire = begin + b"".join(b"\xc6" + payload for payload in payloads)
+        for cut in range(1, len(wire)):
+            found, error, _ = readAll(wire, [cut], {"chunk_size": 4})
+            self.assertIsNone(error)
+            self.assertEqual(
+                found, [(9, 0x1000000, 1, b"abcd" + b"".join(payloads), 6)], cut
+            )
+        # Once can be by chance, in a peer that repeats zeros.
+        wire = begin + b"\xc6efgh" + (b"\xc6" + bytes(4) + b"ijkl") * 5
+        found, error, _ = readAll(wire, [], {"chunk_size": 4})
+        self.assertEqual(found[0][3], b"abcdefgh" + b"ijkl" * 5)
+        # Not so in one that repeats what it said.
+        repeated = b"\xc6\1\0\0\0"
+        wire = begin + repeated + b"efgh" + b"\xc6" + b"ijkl" * 2
+        wire += b"\xc6" + bytes(4) + b"mnop" + (b"\xc6qrst" + b"uvwx") * 3
+        found, error, _ = readAll(wire, [], {"chunk_size": 4})
+        self.assertEqual(found[0][3], b"abcdefghijklmnop" + b"uvwx" * 3)
 
     def test_whatFollowsIsNotExtended(self) -> None:
         """

@@ -63,6 +63,11 @@ EDGES: dict[tuple[Expect, ChunkStep], tuple[str, str, str]] = {
         "bad-set-chunk-size",
     ),
     (Expect.RELEASE, ChunkStep.RELEASE): ("hold", "release", ""),
+    (Expect.BASIC_HEADER, ChunkStep.REST): (
+        "",
+        "06 000000 000000 09 01000000" + "c6" * 1000,
+        "",
+    ),
     (Expect.RELEASE, ChunkStep.END): ("hold", "00", "too-much-unread"),
 }
 

@@ -8,9 +8,10 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from rtmptw.frames import Frame, FrameKind, Role
-from rtmptw.rtmp import patience, serversession
+from rtmptw.rtmp import amf0, patience, serversession
 from rtmptw.rtmp.amf import AMFObject
 from rtmptw.rtmp.chunks import Limits
+from rtmptw.rtmp.chunkwriter import encodeMessage
 from rtmptw.rtmp.clientsession import ClientSession
 from rtmptw.rtmp.handshake import SIZE
 from rtmptw.rtmp.message import Command, parse
@@ -468,3 +469,162 @@ class ClientAnswersTests(SynchronousTestCase):
                 [e.label for e in events], ["bad-stream-id"] * (not isGood)
             )
             self.assertEqual(self.session.streamID, int(number) if isGood else 0)
+
+
+class TurnTests(SynchronousTestCase):
+    """
+    A peer that sends more than one turn takes.
+    """
+
+    def setUp(self) -> None:
+        self.session = ServerSession(0.0, pseudoRandom)
+        self.client = ScriptedClient(self.receive, self.session.dataToSend)
+        self.events: list[Any] = []
+        self.client.shakeHands()
+        self.client.connect()
+        self.session.accept(self.events[-1].requestID, 0.0)
+        self.client.command("createStream", 4.0, None)
+        self.client.publish("cam")
+        self.session.accept(self.events[-1].requestID, 0.0)
+        self.client.hear()
+        self.events.clear()
+
+    def receive(self, data: bytes) -> list[Any]:
+        """
+        The client sends.
+        """
+        self.events += self.session.receive(data, 0.0)
+        return []
+
+    def turn(self, now: float = 1.0) -> list[Any]:
+        """
+        @return: what comes of another turn.
+        """
+        self.assertTrue(self.session.isResting)
+        self.events += self.session.takeTurn(now)
+        return self.events
+
+    def frames(self) -> list[tuple[int, bytes]]:
+        """
+        @return: the time and payload of all frames so far.
+        """
+        return [
+            (frame.timestamp, frame.payload)
+            for event in self.events
+            for frame in event.frames
+        ]
+
+    def aggregate(self, count: int) -> bytes:
+        """
+        @return: one of so many parts, the last of each ten of a kind that nobody knows.
+        """
+        parts = []
+        for number in range(count):
+            kind = 11 if number % 10 == 9 else 8
+            body = number.to_bytes(2, "big")
+            parts.append(bytes([kind, 0, 0, 2]) + number.to_bytes(3, "big") + bytes(4))
+            parts.append(body + (13).to_bytes(4, "big"))
+        return b"".join(parts)
+
+    def test_anAggregate(self) -> None:
+        """
+        Its parts come in as many turns as they take, those of no kind counted, and what
+        follows it comes after them.
+        """
+        whole = self.aggregate(2500)
+        after = self.client.message(8, b"after", timestamp=9000)
+        self.client.send(self.client.message(22, whole, timestamp=100) + after)
+        wanted = [(100 + n, n.to_bytes(2, "big")) for n in range(2500) if n % 10 != 9]
+        # The aggregate itself is a piece of work, and so is each frame twice: as a part
+        # and as a message.
+        self.assertEqual(self.frames(), wanted[: len(self.frames())])
+        self.assertEqual(len(self.frames()), 900)
+        self.turn()
+        self.assertEqual(len(self.frames()), 1800)
+        self.turn()
+        self.assertFalse(self.session.isResting)
+        self.assertEqual(self.frames(), [*wanted, (9000, b"after")])
+
+    def test_aBrokenOne(self) -> None:
+        """
+        Ends the session when its turn comes, and not what was whole before.
+        """
+        whole = self.aggregate(1500) + b"\x08\0\0\7" + bytes(7)
+        self.client.send(self.client.message(22, whole) + b"\xff")
+        frames, ended, over = self.turn()[-3:]
+        self.assertEqual(len(frames.frames), 450)
+        self.assertEqual(over.label, "aggregate-truncated")
+        self.assertIn("goes beyond its", ended.reason)
+        self.assertFalse(self.session.isResting)
+        self.assertEqual(self.session.takeTurn(2.0), [])
+
+    def test_theEndOfWhatIsLeft(self) -> None:
+        """
+        Who closes a session has done with the rest.
+        """
+        self.client.send(self.client.message(22, self.aggregate(1500)))
+        self.assertTrue(self.session.isResting)
+        self.session.close("enough", 0.0)
+        self.assertFalse(self.session.isResting)
+        self.client.send(b"")
+
+    def test_aFaultInALaterTurn(self) -> None:
+        """
+        Is the peer's, as in the first.
+        """
+        empty = self.client.message(8, b"")
+        self.client.send(empty * 1500 + b"\xff")
+        ended = self.turn()[-1]
+        self.assertEqual(ended.label, "no-header")
+        self.assertEqual(len(self.frames_(self.events)), 1500)
+
+    def frames_(self, events: list[Any]) -> list[Frame]:
+        """
+        @return: the frames among events.
+        """
+        return [f for event in events for f in getattr(event, "frames", [])]
+
+    def test_commandsTakeMore(self) -> None:
+        """
+        Five times as much as a frame, and more if they are long; data are as much as
+        they are long. Control messages are as frames.
+        """
+        nothing = self.client.message(20, command("x", 0.0), 0)
+        long = self.client.message(20, command("x", 0.0, "a" * 6400), 0)
+        name = self.client.message(18, command("onCue"))
+        cue = self.client.message(18, command("onCue", "a" * 6400))
+        last = encodeMessage(7, 8, 0, 1, b"last", 128)
+        for message, work in (
+            (nothing, 5),
+            (long, 5 + 401),
+            (name, 1),
+            (cue, 1 + 400),
+            (self.client.message(4, b"\0\6\1\2\3\4", 0), 1),
+            (self.client.message(8, b"a" * 6400), 1),
+        ):
+            allowed = -(-1000 // work)
+            self.client.send(message * allowed)
+            self.assertFalse(self.session.isResting)
+            self.client.send(message * allowed + last)
+            self.events.clear()
+            self.turn()
+            self.assertEqual(self.frames(), [(0, b"last")], message[:12])
+
+    def test_whenATurnIs(self) -> None:
+        """
+        What a request asks for is asked when it is looked at.
+        """
+        empty = self.client.message(8, b"")
+        stop = self.client.message(20, command("closeStream", 0.0, None))
+        again = self.client.message(20, command("publish", 0.0, None, "more"))
+        self.client.send(empty * 1500 + stop + again)
+        self.turn(7.0)
+        self.assertEqual(self.events[-1].stream, "more")
+        self.assertEqual(self.session.deadline(), 7.0 + 10.0)
+
+
+def command(name: str, *values: Any) -> bytes:
+    """
+    @return: AMF0 of a command, or of data.
+    """
+    return b"".join(amf0.encode(value) for value in (name, *values))

@@ -130,6 +130,19 @@ class CommandTests(SynchronousTestCase):
         shortest = Command("close", 4.0, ())
         self.assertEqual(parse(*shortest.encode()), shortest)
 
+    def test_howManyValues(self) -> None:
+        """
+        A thousand: more take longer to read than a command is worth.
+        """
+        name = amf0.encode("x")
+        parse(20, name + b"\5" * 999)
+        array = b"\x0a\0\0\x03\xe7" + b"\5" * 999
+        for payload in (name + b"\5" * 1000, name + array):
+            with self.assertRaises(RemoteProtocolError) as caught:
+                parse(20, payload)
+            self.assertEqual(caught.exception.label, "amf-too-many-values")
+            self.assertEqual(str(caught.exception), "1001 values, at most 1000")
+
     def test_anObjectThatHasNoEnd(self) -> None:
         """
         Is a fault, though metadata may be like that.
@@ -201,7 +214,7 @@ class AggregateTests(SynchronousTestCase):
             + self.part(18, "00000080", bytes(0x10203))
         )
         self.assertEqual(
-            expandAggregate(1000, whole),
+            list(expandAggregate(1000, whole)),
             [
                 (9, 1000, b"first"),
                 (8, 1016, b""),
@@ -209,10 +222,10 @@ class AggregateTests(SynchronousTestCase):
             ],
         )
         self.assertEqual(
-            [time for _, time, _ in expandAggregate(0xFFFFFFF8, whole)[:2]],
+            [time for _, time, _ in expandAggregate(0xFFFFFFF8, whole)][:2],
             [0xFFFFFFF8, 8],
         )
-        self.assertEqual(expandAggregate(1000, b""), [])
+        self.assertEqual(list(expandAggregate(1000, b"")), [])
 
     def test_theLastBackPointerMayBeMissing(self) -> None:
         """
@@ -222,10 +235,12 @@ class AggregateTests(SynchronousTestCase):
         parts = [(8, 5, b"a"), (9, 0x10005, b"bc")]
         for cut in range(5):
             data = first + last[: len(last) - cut]
-            self.assertEqual(expandAggregate(5, data), parts)
+            self.assertEqual(list(expandAggregate(5, data)), parts)
         for size in range(1, len(last) - 4):
+            found = expandAggregate(5, first + last[:size])
+            self.assertEqual(next(found), parts[0])
             with self.assertRaises(RemoteProtocolError) as caught:
-                expandAggregate(5, first + last[:size])
+                next(found)
             self.assertEqual(caught.exception.label, "aggregate-truncated")
         self.assertEqual(
             str(caught.exception),

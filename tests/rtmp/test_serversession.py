@@ -451,7 +451,7 @@ class PublishTests(SessionTestCase):
             payload = bytes.fromhex(vector["input_hex"])
             if vector["expect"]["error"]:
                 with self.assertRaises(RemoteProtocolError) as caught:
-                    expandAggregate(0, payload)
+                    list(expandAggregate(0, payload))
                 self.assertEqual(caught.exception.label, vector["expect"]["error"])
             else:
                 self.assertEqual(
@@ -1258,6 +1258,7 @@ class ManyRequestsTests(SessionTestCase):
         names: list[str] = []
         ended: list[int] = []
         following: list[Any] = [request]
+        turns = 0
         while following:
             event = following.pop(0)
             if isinstance(event, PublishRequested):
@@ -1267,5 +1268,9 @@ class ManyRequestsTests(SessionTestCase):
             else:
                 assert isinstance(event, PublishEnded)
                 ended.append(event.streamID)
+            if self.session.isResting:
+                turns += 1
+                following += self.session.takeTurn(101.0)
         self.assertEqual(names, [f"cam{number}" for number in range(5000)])
         self.assertEqual(ended, [1] * 5000)
+        self.assertGreater(turns, 5000 * 4 * 5 // 1000 - 5)

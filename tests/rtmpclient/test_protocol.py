@@ -28,6 +28,7 @@ from rtmptw.backoff import LONGEST_WAIT
 from rtmptw.errors import SinkError
 from rtmptw.frames import Frame
 from rtmptw.rtmp.amf import AMFObject
+from rtmptw.rtmp.chunkwriter import encodeMessage
 from rtmptw.rtmp.patience import SILENCE_TIMEOUT, STEP_TIMEOUT
 from rtmptw.rtmp.url import RTMPTarget
 from rtmptw.rtmpclient.endpoint import checkTLS, clientEndpoint, trustRootFrom
@@ -389,6 +390,64 @@ class ProtocolTests(SynchronousTestCase):
         connection.protocol.abort()
         self.assertTrue(connection.isLost)
         self.assertEqual(self.ended().reason, "given up")
+
+
+class RestTests(SynchronousTestCase):
+    """
+    A server that sends more than one turn of the reactor takes.
+    """
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.user = User()
+        self.connection = Connection(
+            RTMPClientFactory(self.clock, TARGET, False, self.user)
+        )
+        self.connection.start()
+        self.much = encodeMessage(6, 9, 0, 1, KEYFRAME, 128)
+
+    def test_itWaitsForItsTurn(self) -> None:
+        """
+        It is not read from until all that has come is done; no frame is lost by that.
+        """
+        self.connection.send(self.much * 2500)
+        self.assertEqual(len(self.user.frames), 1000)
+        self.assertEqual(self.connection.transport.producerState, "paused")
+        self.clock.advance(0)
+        self.assertEqual(len(self.user.frames), 2500)
+        self.assertEqual(self.connection.transport.producerState, "producing")
+
+    def test_itsUserPausesMeanwhile(self) -> None:
+        """
+        It is read from again when both allow it.
+        """
+        self.connection.send(self.much * 1500)
+        self.connection.protocol.pauseReading()
+        self.connection.protocol.resumeReading()
+        self.assertEqual(self.connection.transport.producerState, "paused")
+        self.connection.protocol.pauseReading()
+        self.clock.advance(0)
+        self.assertEqual(len(self.user.frames), 1500)
+        self.assertEqual(self.connection.transport.producerState, "paused")
+        self.connection.send(self.much * 1500)
+        self.connection.protocol.resumeReading()
+        self.assertEqual(self.connection.transport.producerState, "paused")
+        self.clock.advance(0)
+        self.assertEqual(len(self.user.frames), 3000)
+        self.assertEqual(self.connection.transport.producerState, "producing")
+
+    def test_itIsLostMeanwhile(self) -> None:
+        """
+        What has come before the end is given before the end is told.
+        """
+        self.connection.send(self.much * 1500)
+        self.connection.lose()
+        self.assertIsNone(self.user.ending)
+        self.clock.advance(0)
+        self.assertEqual(len(self.user.frames), 1500)
+        assert self.user.ending is not None
+        self.assertEqual(self.user.ending.frames, 1500)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
 class ReconnectorTests(SynchronousTestCase):

@@ -34,6 +34,7 @@ from rtmptw.interfaces import (
 from rtmptw.net.expecting import WINDOW
 from rtmptw.plugins.sink import FrameSinkFactory
 from rtmptw.rtmp.amf import AMFObject
+from rtmptw.rtmp.chunkwriter import encodeMessage
 from rtmptw.rtmp.events import PlayRequested, PublishRequested
 from rtmptw.rtmp.message import Command
 from rtmptw.rtmp.serversession import ServerSettings
@@ -618,13 +619,26 @@ class ManyRequestsTests(SynchronousTestCase):
         A client that has connected, of a hub that others use, too.
         """
         self.sinks = SinkFactory()
-        self.hub = StreamHub(Clock(), [("test", self.sinks)])
+        self.clock = Clock()
+        self.hub = StreamHub(self.clock, [("test", self.sinks)])
         self.factory = RTMPFactory(self.hub, authorizer=authorizer)
         connection = Connection(self.factory)
         connection.client.shakeHands()
         connection.client.connect()
         connection.client.answers.clear()
         return connection
+
+    def goOn(self) -> int:
+        """
+        Let the server do all that is to be done.
+
+        @return: in how many turns of the reactor it did.
+        """
+        turns = 0
+        while any(call.getTime() <= self.clock.seconds() for call in self.clock.calls):
+            self.clock.advance(0)
+            turns += 1
+        return turns
 
     def said(self, connection: Connection) -> list[tuple[str, float, Any]]:
         """
@@ -673,6 +687,10 @@ class ManyRequestsTests(SynchronousTestCase):
         """
         connection = self.open()
         connection.client.send(connection.client.manyStreams(self.count))
+        self.assertEqual(connection.transport.producerState, "paused")
+        self.assertGreater(self.goOn(), 0)
+        self.assertEqual(connection.transport.producerState, "producing")
+        connection.client.hear()
         self.assertEqual(self.said(connection), self.published(self.count))
         self.assertEachEnded(self.count)
         self.assertFalse(connection.transport.disconnecting)
@@ -694,6 +712,7 @@ class ManyRequestsTests(SynchronousTestCase):
         self.assertEqual(self.said(connection), self.published(1)[:1])
         assert authorizer.first is not None
         authorizer.first.callback(PublishPermit("live", "cam0"))
+        self.goOn()
         connection.client.hear()
         self.assertEqual(self.said(connection), self.published(count))
         self.assertEachEnded(count)
@@ -709,6 +728,8 @@ class ManyRequestsTests(SynchronousTestCase):
         publisher.publish("cam7")
         publisher.frame()
         connection.client.send(connection.client.manyStreams(self.count, "play"))
+        self.goOn()
+        connection.client.hear()
         said: list[tuple[str, float, Any]] = []
         for number in range(self.count):
             begun = f"Playing cam{number}."
@@ -736,10 +757,113 @@ class ManyRequestsTests(SynchronousTestCase):
         connection = self.open()
         client = connection.client
         client.send(client.manyStreams(300) + b"\xff" + client.manyStreams(300))
+        self.goOn()
+        client.hear()
         self.assertEqual(self.said(connection), self.published(300))
         self.assertEachEnded(300)
         self.assertTrue(connection.transport.disconnecting)
         connection.lose()
+
+
+class RestTests(SynchronousTestCase):
+    """
+    A publisher that sends more than one turn of the reactor takes.
+    """
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.sinks = SinkFactory()
+        self.factory = RTMPFactory(StreamHub(self.clock, [("test", self.sinks)]))
+        self.connection = Connection(self.factory)
+        self.connection.publish()
+        (self.sink,) = self.sinks.sinks
+
+    def much(self, count: int) -> bytes:
+        """
+        @return: so many frames of one byte, each with its time.
+        """
+        return (
+            encodeMessage(6, 9, 0, 1, b"\x27", 128)
+            + b"\x46\0\0\1\0\0\1\x09"
+            + (b"\x27\xc6" * (count - 2) + b"\x27")
+        )
+
+    def test_itWaitsForItsTurn(self) -> None:
+        """
+        It is not read from until all that has come is done, which takes no more of a
+        turn than others can wait; no frame is lost by that.
+        """
+        self.connection.client.send(self.much(2500))
+        self.assertEqual(len(self.sink.frames), 1000)
+        self.assertEqual(self.connection.transport.producerState, "paused")
+        self.clock.advance(0)
+        self.assertEqual(self.connection.transport.producerState, "producing")
+        self.assertEqual(
+            [frame.timestamp for frame in self.sink.frames], list(range(2500))
+        )
+        self.connection.client.send(self.much(3))
+        self.assertEqual(len(self.sink.frames), 2503)
+        self.connection.lose()
+        self.assertEqual(self.sink.ended, ["closed by the peer"])
+
+    def test_itIsLostMeanwhile(self) -> None:
+        """
+        What has come before the end of the connection is delivered before the end of
+        the stream.
+        """
+        self.connection.client.send(self.much(2500))
+        self.connection.lose()
+        self.assertEqual(self.sink.ended, [])
+        self.assertIn(self.connection.protocol, self.factory.connections)
+        self.clock.advance(0)
+        self.assertEqual(len(self.sink.frames), 2500)
+        self.assertEqual(self.sink.ended, ["closed by the peer"])
+        self.assertEqual(self.factory.connections, set())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_aSinkEndsItMeanwhile(self) -> None:
+        """
+        Then the rest is nobody's, and the connection closes.
+        """
+        self.connection.client.send(self.much(2500))
+        self.connection.protocol.close("enough")
+        self.clock.advance(0)
+        self.assertEqual(len(self.sink.frames), 1000)
+        self.assertTrue(self.connection.transport.disconnecting)
+        self.connection.lose()
+        self.assertEqual(self.factory.connections, set())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_oneAfterTheOther(self) -> None:
+        """
+        Two of them go on by turns, and who sends little is served before they are done.
+        """
+        other, quiet = Connection(self.factory), Connection(self.factory)
+        other.publish("other")
+        quiet.publish("quiet")
+        order: list[tuple[str, int]] = []
+        for name, sink in zip("abc", self.sinks.sinks, strict=True):
+            received = sink.frameReceived
+
+            def noted(
+                frame: Frame,
+                name: str = name,
+                received: Any = received,
+                sink: Any = sink,
+            ) -> None:
+                received(frame)
+                if len(sink.frames) % 1000 == 0 or name == "c":
+                    order.append((name, len(sink.frames)))
+
+            cast(Any, sink).frameReceived = noted
+        self.connection.client.send(self.much(3000))
+        other.client.send(self.much(3000))
+        quiet.frame()
+        self.clock.advance(0)
+        wanted = [("a", 1000), ("b", 1000), ("c", 1), ("a", 2000), ("b", 2000)]
+        self.assertEqual(order, [*wanted, ("a", 3000), ("b", 3000)])
+        for connection in (self.connection, other, quiet):
+            connection.lose()
 
 
 class WorthWaitingForTests(SynchronousTestCase):
