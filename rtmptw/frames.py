@@ -280,29 +280,45 @@ class CodecHeaders:
     """
     The latest metadata and codec headers of a stream: what somebody who comes
     late, or a new file, needs before the first coded frame.
+
+    @ivar bytes: of their payloads.
     """
 
     #: No stream has more tracks times kinds of header than this; a peer that
     #: invents track ids to fill memory loses the oldest.
     MAX_HEADERS = 64
+    #: Nor are they longer together: the metadata of a long recording, with an index of
+    #: its key frames, has some 500 kB.
+    MAX_BYTES = 2 * 1024 * 1024
 
     def __init__(self) -> None:
         self._headers: dict[tuple[FrameKind, Role, tuple[int, ...], str], Frame] = {}
+        self.bytes = 0
 
     def remember(self, frame: Frame) -> None:
         """
         Keep a header (L{Frame.isHeader}) in place of the one it follows.
         """
         # A replaced header keeps its place, so the order is that of first sight.
-        self._headers[frame.kind, frame.role, frame.tracks, frame.name] = frame
-        if len(self._headers) > self.MAX_HEADERS:
-            del self._headers[next(iter(self._headers))]
+        key = (frame.kind, frame.role, frame.tracks, frame.name)
+        before = self._headers.get(key)
+        if before is not None:
+            self.bytes -= before.size
+        self._headers[key] = frame
+        self.bytes += frame.size
+        while len(self._headers) > self.MAX_HEADERS or self.bytes > self.MAX_BYTES:
+            self._drop(next(iter(self._headers)))
 
     def forget(self, name: str) -> None:
         """
         Drop a data header, as C{@clearDataFrame} asks for.
         """
-        self._headers.pop((FrameKind.DATA, Role.DATA, DEFAULT_TRACKS, name), None)
+        key = (FrameKind.DATA, Role.DATA, DEFAULT_TRACKS, name)
+        if key in self._headers:
+            self._drop(key)
+
+    def _drop(self, key: tuple[FrameKind, Role, tuple[int, ...], str]) -> None:
+        self.bytes -= self._headers.pop(key).size
 
     def frames(self) -> list[Frame]:
         """

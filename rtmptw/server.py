@@ -258,6 +258,7 @@ class Server:
         graceTime: float = 0.0,
         gopCache: bool = True,
         isPaced: bool = True,
+        memory: int = 0,
         sinkEnded: Callable[[SinkReport], None] = lambda report: None,
     ) -> None:
         """
@@ -272,6 +273,8 @@ class Server:
         @param gopCache: whether late sinks get the frames since the last key frame.
         @param isPaced: whether sockets are read only every few milliseconds when
             there is much to do.
+        @param memory: how many bytes all clients may fill; 0 is half of what the
+            machine has.
         @param sinkEnded: gets the closed books of each sink.
 
         @raise UsageError: if the description of a sink is not understood.
@@ -289,7 +292,9 @@ class Server:
             gopCache=gopCache,
             sinkEnded=sinkEnded,
         )
-        self.factory = RTMPFactory(self.hub, settings, authorizer, play, isPaced)
+        self.factory = RTMPFactory(
+            self.hub, settings, authorizer, play, isPaced, memory
+        )
         self._isStarted = False
         # What the reactor calls before it stops; in a list, as it may be anything.
         self._triggers: list[object] = []

@@ -46,6 +46,8 @@ class Config:
     @ivar play: towards viewers.
     @ivar isPaced: whether sockets are read only every few milliseconds when there is
         much to do.
+    @ivar memory: how many bytes all clients may fill; 0 is half of what the machine
+        has.
     @ivar ledger: the path of the ledger file; empty for none.
     @ivar manhole: the endpoint description of a Python prompt over SSH; empty for
         none.
@@ -59,6 +61,7 @@ class Config:
     gopCache: bool = True
     play: PlaySettings = field(default_factory=PlaySettings)
     isPaced: bool = True
+    memory: int = 0
     ledger: str = ""
     manhole: str = ""
     sources: tuple[IFrameSourceFactory, ...] = ()
@@ -97,6 +100,7 @@ class RTMPService(MultiService):
             graceTime=config.graceTime,
             gopCache=config.gopCache,
             isPaced=config.isPaced,
+            memory=config.memory,
             sinkEnded=self._sinkEnded,
         )
         self.hub = self.server.hub

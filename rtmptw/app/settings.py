@@ -229,6 +229,14 @@ SETTINGS = (
         typed(not _UNLESS.isPaced),
     ),
     Setting(
+        "memory",
+        _bytes(0, 2**53),
+        "Bytes that all clients together may fill; the one that holds most is cut off "
+        "then. 0 is half of what the machine, or its container, has",
+        (Place("memory"),),
+        typed(_UNLESS.memory),
+    ),
+    Setting(
         "ledger",
         Text("FILE"),
         "File that gets one JSON object per sink at each stream's end",

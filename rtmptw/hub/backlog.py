@@ -57,6 +57,12 @@ class Backlog:
         self._since: deque[float] = deque()
         self._bytes: int = 0
 
+    def heldBytes(self) -> int:
+        """
+        @return: of the payloads that wait, those that it began with among them.
+        """
+        return self._bytes + sum(frame.size for frame in self._first)
+
     @property
     def isEmpty(self) -> bool:
         """

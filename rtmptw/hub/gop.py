@@ -20,6 +20,8 @@ class GroupOfPictures:
     """
     Keeps the current group of pictures, within bounds: a group that grows beyond
     them is dropped whole, as half of one cannot be decoded.
+
+    @ivar bytes: of the payloads that are kept.
     """
 
     def __init__(self, leading: LeadingTrack) -> None:
@@ -29,7 +31,7 @@ class GroupOfPictures:
         """
         self._leading = leading
         self._frames: list[Frame] = []
-        self._bytes = 0
+        self.bytes = 0
 
     def add(self, frame: Frame) -> None:
         """
@@ -37,15 +39,15 @@ class GroupOfPictures:
         """
         if frame.isKey and self._leading.leads(frame):
             self._frames = [frame]
-            self._bytes = frame.size
+            self.bytes = frame.size
             return
         frames = self._frames
         if not frames:
             return
         frames.append(frame)
-        self._bytes += frame.size
+        self.bytes += frame.size
         if (
-            self._bytes > MAX_BYTES
+            self.bytes > MAX_BYTES
             or frame.timestamp - frames[0].timestamp > MAX_MILLISECONDS
             or len(frames) > MAX_FRAMES
         ):
@@ -56,6 +58,7 @@ class GroupOfPictures:
         Forget the group and wait for the next key frame.
         """
         self._frames = []
+        self.bytes = 0
 
     def frames(self) -> list[Frame]:
         """

@@ -155,6 +155,12 @@ class Outlet:
         self._drain(regardless=False)
         self._keepPace()
 
+    def heldBytes(self) -> int:
+        """
+        @return: of the frames that wait.
+        """
+        return self._backlog.heldBytes()
+
     def awaitKeyframe(self, timestamp: int) -> None:
         """
         Begin with the next key frame: what comes before cannot be decoded.

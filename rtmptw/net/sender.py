@@ -176,6 +176,12 @@ class Sender:
         # Whoever pauses us does so at this very number.
         return self.isFull and (self._socket is None or self._left > MAX_UNSENT)
 
+    def heldBytes(self) -> int:
+        """
+        @return: how many bytes wait here for the peer to take them, at most.
+        """
+        return self._size + self._left
+
     def close(self) -> None:
         """
         Send the last, and nothing more.

@@ -211,6 +211,17 @@ class ChunkReader:
             self.expecting is not _BASIC_HEADER or self._unread or self._promised
         )
 
+    def heldBytes(self) -> int:
+        """
+        @return: of what has come and is not delivered yet.
+        """
+        total: int = len(self._unread) - self._unreadFrom
+        if self.isWithin:
+            for stream in (*self._near, *self._far.values()):
+                if stream is not None and stream.pieces:
+                    total += stream.length - stream.pending
+        return total
+
     def hold(self) -> None:
         """
         Deliver nothing more until L{release}: called from within

@@ -124,7 +124,7 @@ class ChunkWriter:
         size = self.chunkSize
         if messageType == SET_CHUNK_SIZE:
             # It takes effect behind this message.
-            _check(chunkStreamID, payload, int.from_bytes(payload[:4], "big"))
+            _check(chunkStreamID, payload, int.from_bytes(payload, "big"))
         before = self._written.get(chunkStreamID)
         if (
             before is None

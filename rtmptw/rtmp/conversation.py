@@ -89,6 +89,7 @@ class Conversation(MessageReceiver, Generic[E]):
         # What is left of an aggregate, and its message stream.
         self._parts: Iterator[tuple[int, int, bytes]] | None = None
         self._partsOf = 0
+        self._partsSize = 0
         self._out: list[bytes] = []
         self.unsaid = 0
         self.events: list[E] = []
@@ -164,6 +165,12 @@ class Conversation(MessageReceiver, Generic[E]):
             self._end(fault.label, str(fault))
         return self._takeEvents()
 
+    def heldBytes(self) -> int:
+        """
+        @return: of what has come and means nothing yet, and of what is to be said.
+        """
+        return self._reader.heldBytes() + self._partsSize + self.unsaid
+
     def readingPaused(self) -> None:
         """
         We do not read from the peer for now: its silence says nothing.
@@ -188,6 +195,7 @@ class Conversation(MessageReceiver, Generic[E]):
         """
         self._handshake = None
         self._parts = None
+        self._partsSize = 0
         self._reader.giveUp()
 
     def acknowledge(self) -> None:
@@ -261,6 +269,7 @@ class Conversation(MessageReceiver, Generic[E]):
         elif messageType == MessageType.AGGREGATE:
             self._parts = expandAggregate(timestamp, payload)
             self._partsOf = streamID
+            self._partsSize = len(payload)
             if not self._takeParts():
                 self._reader.hold()
         else:
@@ -295,6 +304,7 @@ class Conversation(MessageReceiver, Generic[E]):
             if not self._reader.spend(1):
                 return False
         self._parts = None
+        self._partsSize = 0
         return True
 
     # What goes out.

@@ -10,6 +10,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from rtmptw.net.sender import MAX_UNSENT, Sender
 from rtmptw.rtmp.serversession import ServerSession
 
+#: What a peer that plays may leave unread of our answers, in bytes.
+MAX_UNREAD = 64 * 1024
+
 #: An acknowledgement that is in no hurry comes so many seconds late.
 PATIENCE = 0.05
 
@@ -27,7 +30,7 @@ class Answers:
     write that fails must not end the connection (L{Sender}).
     """
 
-    __slots__ = ("_clock", "_sender", "_session", "_socket", "_timer")
+    __slots__ = ("_clock", "_sender", "_session", "_socket", "_timer", "_unread")
 
     def __init__(
         self,
@@ -44,6 +47,14 @@ class Answers:
         self._socket = plain
         self._clock = clock
         self._timer: IDelayedCall | None = None
+        self._unread = 0
+
+    @property
+    def isMuch(self) -> bool:
+        """
+        Whether much has been said since the peer last took all there was.
+        """
+        return self._unread > MAX_UNREAD
 
     def send(self, mayWait: bool) -> None:
         """
@@ -54,7 +65,10 @@ class Answers:
         session = self._session
         if mayWait and session.unsaid <= MAX_UNSENT and self._hasMore():
             return
-        self._sender.sendNow(session.dataToSend())
+        data = session.dataToSend()
+        self._sender.sendNow(data)
+        # That it has room says no more than that some was taken.
+        self._unread = self._unread + len(data) if self._sender.isFull else 0
 
     def acknowledgeLater(self) -> None:
         """

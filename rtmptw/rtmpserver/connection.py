@@ -48,6 +48,16 @@ class Connection(Protocol):
         End the conversation.
         """
 
+    def heldBytes(self) -> int:
+        """
+        @return: of what has come and is kept, and of what waits to be taken.
+        """
+
+    def cutOff(self, reason: str) -> None:
+        """
+        End it at once, and let go of all that it holds.
+        """
+
     def playOver(self, streamID: int) -> None:
         """
         A stream that is played has ended.

@@ -11,6 +11,7 @@ from rtmptw.hub.stream import Stream
 from rtmptw.net.expecting import PictureSizes
 from rtmptw.rtmp.events import Event, FramesReceived
 from rtmptw.rtmp.serversession import ServerSession
+from rtmptw.rtmpserver.budget import Budget
 
 #: Who has sent so many bytes since the last look sends as fast as it can.
 FAST: Final = 65536
@@ -35,6 +36,7 @@ class Dispatch:
     """
 
     __slots__ = (
+        "_budget",
         "_current",
         "_now",
         "_pictures",
@@ -49,13 +51,16 @@ class Dispatch:
         session: ServerSession,
         react: Callable[[Event], None],
         settle: Callable[[], None],
+        budget: Budget,
     ) -> None:
         """
         @param react: called with each event that is no frame.
         @param settle: called when more than frames has come, or there is something
             to say.
+        @param budget: told how much has come.
         """
         self._session = session
+        self._budget = budget
         self._react = react
         self._settle = settle
         self._now: float = 0.0
@@ -97,6 +102,7 @@ class Dispatch:
         session = self._session
         self._now = now
         isPlain = self.give(session.receive(data, now))
+        self._budget.received(len(data))
         if not isPlain or session.unsaid or session.isResting or not self._streams:
             self._settle()
             return 1

@@ -12,6 +12,7 @@ from rtmptw.net.readers import Readers
 from rtmptw.net.shifts import Shifts
 from rtmptw.rtmp.serversession import ServerSettings
 from rtmptw.rtmpserver.authorizing import AllowAll, Deciding
+from rtmptw.rtmpserver.budget import Budget
 from rtmptw.rtmpserver.play import PlaySettings, Viewing
 from rtmptw.rtmpserver.protocol import RTMPProtocol
 
@@ -36,6 +37,7 @@ class RTMPFactory(Factory):
         authorizer: IStreamAuthorizer | None = None,
         play: PlaySettings | None = None,
         isPaced: bool = True,
+        memory: int = 0,
     ) -> None:
         """
         @param settings: towards all clients.
@@ -43,6 +45,8 @@ class RTMPFactory(Factory):
         @param play: towards viewers.
         @param isPaced: whether sockets are read only every few milliseconds when
             there is much to do, and those of publishers when a picture may be there.
+        @param memory: how many bytes all clients may fill; 0 is half of what the
+            machine has.
         """
         self.hub = hub
         self.connections: set[RTMPProtocol] = set()
@@ -53,6 +57,7 @@ class RTMPFactory(Factory):
             hub.clock, play or PlaySettings(), self._settings.chunkSize
         )
         self._shifts = Shifts(hub.clock)
+        self._budget = Budget(memory, hub, self.connections)
         self._readers = Readers.forReactor(
             hub.clock,
             self._viewing.turns,
@@ -76,6 +81,7 @@ class RTMPFactory(Factory):
             self._viewing,
             self._readers,
             self._shifts,
+            self._budget,
             self._connectionEnded,
         )
         protocol.factory = self

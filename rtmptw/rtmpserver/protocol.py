@@ -36,6 +36,7 @@ from rtmptw.rtmp.serversession import ServerSession, ServerSettings
 from rtmptw.rtmpserver.alarm import Alarm
 from rtmptw.rtmpserver.answers import Answers
 from rtmptw.rtmpserver.authorizing import Deciding
+from rtmptw.rtmpserver.budget import Budget
 from rtmptw.rtmpserver.dispatch import Dispatch
 from rtmptw.rtmpserver.play import Viewing
 from rtmptw.rtmpserver.playing import Playbacks
@@ -68,6 +69,7 @@ class RTMPProtocol(Protocol):
         viewing: Viewing,
         readers: Readers | None,
         shifts: Shifts,
+        budget: Budget,
         connectionEnded: Callable[["RTMPProtocol"], None],
     ) -> None:
         self.peer = "unknown"
@@ -79,6 +81,7 @@ class RTMPProtocol(Protocol):
         self._viewing = viewing
         self._readers = readers
         self._shifts = shifts
+        self._budget = budget
         self._connectionEnded = connectionEnded
         self._isGoingOn = False
         self._isResting = False
@@ -102,7 +105,9 @@ class RTMPProtocol(Protocol):
             transport.setTcpKeepAlive(True)
         self._begun = self._clock.seconds()
         self._session = session = ServerSession(self._begun, os.urandom, self._settings)
-        self._dispatch = dispatch = Dispatch(session, self._react, self._settle)
+        self._dispatch = dispatch = Dispatch(
+            session, self._react, self._settle, self._budget
+        )
         self._sender = Sender(transport, self._viewing.turns, self._fullChanged)
         self._answers = Answers(session, self._sender, socketOf(transport), self._clock)
         self._reading = Reading(
@@ -216,6 +221,25 @@ class RTMPProtocol(Protocol):
         """
         self._do(self._session.close(reason, self._clock.seconds()))
 
+    def heldBytes(self) -> int:
+        """
+        @return: of what has come and is kept, and of what waits to be taken.
+        """
+        if self._isLost:
+            return 0
+        return (
+            self._session.heldBytes()
+            + self._sender.heldBytes()
+            + self._publications.heldBytes()
+        )
+
+    def cutOff(self, reason: str) -> None:
+        """
+        End it at once, and let go of all that it holds.
+        """
+        self.close(reason)
+        self.abort()
+
     def abort(self) -> None:
         """
         Cut the connection off, whatever the peer has not taken yet.
@@ -262,7 +286,8 @@ class RTMPProtocol(Protocol):
                 and not self.endReason
                 and not self._playbacks
             )
-            if self._sender.isClogged and not self._playbacks:
+            # A player that does not keep pace may still pause, or stop.
+            if self._sender.isClogged and (not self._playbacks or self._answers.isMuch):
                 self.pauseReading(self._sender)
         if self._session.isResting and not self._isResting:
             self._isResting = True

@@ -100,6 +100,16 @@ class Publications:
         self.names.add(stream.name)
         return True
 
+    def heldBytes(self) -> int:
+        """
+        @return: of the frames that their streams keep.
+        """
+        return sum(
+            publication.stream.heldBytes()
+            for publication in self._live.values()
+            if publication.stream is not None
+        )
+
     def clearHeader(self, streamID: int, name: str) -> None:
         """
         A data message that late sinks would have got is no longer true.

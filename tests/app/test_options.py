@@ -346,6 +346,7 @@ SAMPLES: dict[str, tuple[str, list[Any]]] = {
     "request-timeout": ("2.5", [2.5]),
     "silence-timeout": ("3.5", [3.5]),
     "chunk-size": ("4096", [4096]),
+    "memory": ("300000000", [300000000]),
     "window": ("50000", [50000]),
     "max-media": ("2000000", [2000000]),
     "max-command": ("3000", [3000]),

@@ -218,18 +218,18 @@ class ServiceTests(SynchronousTestCase):
 
     def test_whatViewersGetReachesThem(self) -> None:
         """
-        What the configuration says about players, and whether sockets are read in
-        turns, counts for each connection.
+        What the configuration says about players, whether sockets are read in turns,
+        and how much memory there is, counts for each connection.
         """
         play = PlaySettings(waits=False, merge=0.5)
         with mock.patch.object(
             RTMPFactory, "__init__", autospec=True, side_effect=RTMPFactory.__init__
         ) as made:
-            self.start(play=play, isPaced=False)
+            self.start(play=play, isPaced=False, memory=5)
             self.start()
         self.assertEqual(
             [call.args[4:] for call in made.call_args_list],
-            [(play, False), (PlaySettings(), True)],
+            [(play, False, 5), (PlaySettings(), True, 0)],
         )
 
     def test_sources(self) -> None:

@@ -100,6 +100,27 @@ class ConnectTests(SessionTestCase):
             self.assertEqual((event.app, event.query), wanted)
             self.assertEqual(event.encoder, "x")
 
+    def test_aQueryIsOfAllItsStreams(self) -> None:
+        """
+        Who publishes or plays without a query of the name's own has the application's.
+        """
+        self.open()
+        asked: list[Any] = self.client.command(
+            "connect", 1.0, AMFObject([("app", "live?k=1")])
+        )
+        found: list[tuple[str, str]] = []
+        for number, verb, name in (
+            (1, "publish", "cam?k=2"),
+            (2, "publish", "cam"),
+            (3, "play", "cam"),
+        ):
+            self.session.accept(asked[-1].requestID, 101.0)
+            self.client.command("createStream", 2.0, None)
+            asked = self.client.command(verb, 3.0, None, name, streamID=number)
+            event: Any = asked[-1]
+            found.append((event.stream, event.query))
+        self.assertEqual(found, [("cam", "k=2"), ("cam", "k=1"), ("cam", "k=1")])
+
     def test_moreThanItsObject(self) -> None:
         """
         What follows the object is of no consequence.
