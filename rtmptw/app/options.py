@@ -12,6 +12,7 @@ from twisted.application.service import IService
 from twisted.logger import Logger
 from twisted.python import usage
 
+from rtmptw.app.blocking import BlockingWatch
 from rtmptw.app.configuration import configFrom, readFile
 from rtmptw.app.service import Config, RTMPService, exitCleanly, ignoreHangUp
 from rtmptw.app.settings import SETTINGS, Setting
@@ -185,6 +186,7 @@ class _CommandLineService(RTMPService):
 
     def __init__(self, config: Config, reactor: Any) -> None:
         super().__init__(config, reactor)
+        BlockingWatch(reactor).setServiceParent(self)
         # A daemon's own standard error is /dev/null by the time it starts. Closed from
         # the beginning, there is none.
         self._stderr = None if sys.__stderr__ is None else os.dup(2)
