@@ -124,6 +124,12 @@ def _parser() -> argparse.ArgumentParser:
     micro.add_argument(
         "--against", type=Path, metavar="FILE", help="compare with such a file"
     )
+    attacks = commands.add_parser(
+        "attacks", help="measure what one client can make the others wait"
+    )
+    attacks.add_argument("names", nargs="*", help="these only")
+    attacks.add_argument("--attackers", type=_rounds, default=12)
+    attacks.add_argument("--seconds", type=_seconds, default=6.0)
     load = commands.add_parser(
         "load", help="run the load generator by hand", add_help=False
     )
@@ -212,6 +218,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from benchmarks.micro import runMicro
 
             runMicro(options.save, options.against)
+        elif options.command == "attacks":
+            from benchmarks.attacks import runAttacks
+
+            runAttacks(options.names, options.attackers, options.seconds)
         elif options.command == "load":
             generator = str(program("rtmpload"))
             os.execv(generator, [generator, *options.arguments])

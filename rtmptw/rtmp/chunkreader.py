@@ -160,7 +160,7 @@ class ChunkReader:
 
     #: The work of one turn. A message is one piece of it, and what is more than a
     #: frame says so with L{spend}. 64 KiB of real messages are less.
-    WORK = 1000
+    WORK = 500
     #: What may come while delivery is held; the socket is paused then, so this is
     #: one last read of it.
     MAX_HELD = 4 * 1024 * 1024

@@ -40,7 +40,7 @@ COMMANDS = 3
 #: What it takes to look at a command, in frames, and so many bytes of one, or of data,
 #: take as much as a frame.
 COMMAND_WORK: Final = 4
-BYTES_OF_WORK: Final = 16
+BYTES_OF_WORK: Final = 8
 
 #: What we say we can do with any codec: forward it (Enhanced RTMP v2, CanForward).
 CAN_FORWARD = 4.0

@@ -260,32 +260,32 @@ class ChunkReaderTests(SynchronousTestCase):
         reader = ChunkReader(Calling(lambda *message: found.append(message[1])))
         reader.takeTurn()
         self.assertFalse(reader.isResting)
-        reader.receive(bytes.fromhex("040000010000000801000000") + b"\xc4" * 2998)
+        reader.receive(bytes.fromhex("040000010000000801000000") + b"\xc4" * 1498)
         self.assertTrue(reader.isResting)
-        self.assertEqual(found, list(range(1, 1001)))
+        self.assertEqual(found, list(range(1, 501)))
         reader.receive(b"\xc4")
-        self.assertEqual(len(found), 1000)
+        self.assertEqual(len(found), 500)
         reader.takeTurn()
-        self.assertEqual(len(found), 2000)
+        self.assertEqual(len(found), 1000)
         self.assertTrue(reader.isResting)
         reader.takeTurn()
         self.assertFalse(reader.isResting)
-        self.assertEqual(found, list(range(1, 3001)))
-        # A thousand that nothing follows are no reason to rest.
-        reader.receive(b"\xc4" * 1000)
+        self.assertEqual(found, list(range(1, 1501)))
+        # Five hundred that nothing follows are no reason to rest.
+        reader.receive(b"\xc4" * 500)
         self.assertFalse(reader.isResting)
-        self.assertEqual(found, list(range(1, 4001)))
+        self.assertEqual(found, list(range(1, 2001)))
         # A new read, a new turn.
-        reader.receive(b"\xc4" * 999)
-        reader.receive(b"\xc4" * 999)
+        reader.receive(b"\xc4" * 499)
+        reader.receive(b"\xc4" * 499)
         self.assertFalse(reader.isResting)
-        self.assertEqual(len(found), 5998)
-        reader.receive(b"\xc4" * 1001)
+        self.assertEqual(len(found), 2998)
+        reader.receive(b"\xc4" * 501)
         self.assertTrue(reader.isResting)
         reader.giveUp()
         self.assertFalse(reader.isResting)
         reader.takeTurn()
-        self.assertEqual(len(found), 6998)
+        self.assertEqual(len(found), 3498)
 
     def test_whatTakesMoreWork(self) -> None:
         """
@@ -296,7 +296,7 @@ class ChunkReaderTests(SynchronousTestCase):
 
         def deliver(*message: Any) -> None:
             found.append(message[3])
-            left.append(reader.spend(499))
+            left.append(reader.spend(249))
 
         reader = ChunkReader(Calling(deliver))
         data = b"".join(encodeMessage(4, 8, 0, 1, bytes([n]), 128) for n in range(5))
@@ -439,7 +439,7 @@ class ChunkReaderTests(SynchronousTestCase):
                 reader.hold()
 
         ask = encodeMessage(3, 20, 0, 0, b"ask", 128)
-        flood = encodeMessage(4, 8, 0, 1, b"", 128) + b"\xc4" * 399
+        flood = encodeMessage(4, 8, 0, 1, b"", 128) + b"\xc4" * 199
         reader = ChunkReader(Calling(deliver))
         reader.receive(ask + flood + ask + flood)
         reader.receive(ask + flood)
@@ -448,13 +448,13 @@ class ChunkReaderTests(SynchronousTestCase):
         self.assertEqual(len(found), 1, "it is held")
         reader.release()
         reader.release()
-        self.assertEqual(len(found), 803)
+        self.assertEqual(len(found), 403)
         reader.receive(flood)
         reader.release()
-        self.assertEqual(len(found), 1001)
+        self.assertEqual(len(found), 501)
         self.assertTrue(reader.isResting)
         reader.takeTurn()
-        self.assertEqual(len(found), 1603)
+        self.assertEqual(len(found), 803)
         self.assertFalse(reader.isResting)
 
     def test_heldWithinAHeader(self) -> None:
@@ -504,7 +504,7 @@ class ChunkReaderTests(SynchronousTestCase):
         Are what is documented.
         """
         reader = ChunkReader(Calling(lambda *message: None))
-        self.assertEqual(reader.WORK, 1000)
+        self.assertEqual(reader.WORK, 500)
         self.assertEqual(reader.MAX_HELD, 4_194_304)
         self.assertEqual(DEFAULT_CHUNK_SIZE, 128)
 

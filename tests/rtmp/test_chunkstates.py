@@ -65,7 +65,7 @@ EDGES: dict[tuple[Expect, ChunkStep], tuple[str, str, str]] = {
     (Expect.RELEASE, ChunkStep.RELEASE): ("hold", "release", ""),
     (Expect.BASIC_HEADER, ChunkStep.REST): (
         "",
-        "06 000000 000000 09 01000000" + "c6" * 1000,
+        "06 000000 000000 09 01000000" + "c6" * 500,
         "",
     ),
     (Expect.RELEASE, ChunkStep.END): ("hold", "00", "too-much-unread"),

@@ -531,16 +531,16 @@ class TurnTests(SynchronousTestCase):
         Its parts come in as many turns as they take, those of no kind counted, and what
         follows it comes after them.
         """
-        whole = self.aggregate(2500)
+        whole = self.aggregate(1250)
         after = self.client.message(8, b"after", timestamp=9000)
         self.client.send(self.client.message(22, whole, timestamp=100) + after)
-        wanted = [(100 + n, n.to_bytes(2, "big")) for n in range(2500) if n % 10 != 9]
+        wanted = [(100 + n, n.to_bytes(2, "big")) for n in range(1250) if n % 10 != 9]
         # The aggregate itself is a piece of work, and so is each frame twice: as a part
         # and as a message.
         self.assertEqual(self.frames(), wanted[: len(self.frames())])
-        self.assertEqual(len(self.frames()), 900)
+        self.assertEqual(len(self.frames()), 450)
         self.turn()
-        self.assertEqual(len(self.frames()), 1800)
+        self.assertEqual(len(self.frames()), 900)
         self.turn()
         self.assertFalse(self.session.isResting)
         self.assertEqual(self.frames(), [*wanted, (9000, b"after")])
@@ -549,10 +549,10 @@ class TurnTests(SynchronousTestCase):
         """
         Ends the session when its turn comes, and not what was whole before.
         """
-        whole = self.aggregate(1500) + b"\x08\0\0\7" + bytes(7)
+        whole = self.aggregate(750) + b"\x08\0\0\7" + bytes(7)
         self.client.send(self.client.message(22, whole) + b"\xff")
         frames, ended, over = self.turn()[-3:]
-        self.assertEqual(len(frames.frames), 450)
+        self.assertEqual(len(frames.frames), 225)
         self.assertEqual(over.label, "aggregate-truncated")
         self.assertIn("goes beyond its", ended.reason)
         self.assertFalse(self.session.isResting)
@@ -562,7 +562,7 @@ class TurnTests(SynchronousTestCase):
         """
         Who closes a session has done with the rest.
         """
-        self.client.send(self.client.message(22, self.aggregate(1500)))
+        self.client.send(self.client.message(22, self.aggregate(750)))
         self.assertTrue(self.session.isResting)
         self.session.close("enough", 0.0)
         self.assertFalse(self.session.isResting)
@@ -573,10 +573,10 @@ class TurnTests(SynchronousTestCase):
         Is the peer's, as in the first.
         """
         empty = self.client.message(8, b"")
-        self.client.send(empty * 1500 + b"\xff")
+        self.client.send(empty * 750 + b"\xff")
         ended = self.turn()[-1]
         self.assertEqual(ended.label, "no-header")
-        self.assertEqual(len(self.frames_(self.events)), 1500)
+        self.assertEqual(len(self.frames_(self.events)), 750)
 
     def frames_(self, events: list[Any]) -> list[Frame]:
         """
@@ -586,7 +586,7 @@ class TurnTests(SynchronousTestCase):
 
     def test_commandsTakeMore(self) -> None:
         """
-        Five times as much as a frame, and more if they are long; data are as much as
+        Several times as much as a frame, and more if they are long; data are as much as
         they are long. Control messages are as frames.
         """
         nothing = self.client.message(20, command("x", 0.0), 0)
@@ -595,14 +595,14 @@ class TurnTests(SynchronousTestCase):
         cue = self.client.message(18, command("onCue", "a" * 6400))
         last = encodeMessage(7, 8, 0, 1, b"last", 128)
         for message, work in (
-            (nothing, 5),
-            (long, 5 + 401),
-            (name, 1),
-            (cue, 1 + 400),
+            (nothing, 6),
+            (long, 5 + 802),
+            (name, 2),
+            (cue, 1 + 801),
             (self.client.message(4, b"\0\6\1\2\3\4", 0), 1),
             (self.client.message(8, b"a" * 6400), 1),
         ):
-            allowed = -(-1000 // work)
+            allowed = -(-500 // work)
             self.client.send(message * allowed)
             self.assertFalse(self.session.isResting)
             self.client.send(message * allowed + last)
@@ -617,7 +617,7 @@ class TurnTests(SynchronousTestCase):
         empty = self.client.message(8, b"")
         stop = self.client.message(20, command("closeStream", 0.0, None))
         again = self.client.message(20, command("publish", 0.0, None, "more"))
-        self.client.send(empty * 1500 + stop + again)
+        self.client.send(empty * 750 + stop + again)
         self.turn(7.0)
         self.assertEqual(self.events[-1].stream, "more")
         self.assertEqual(self.session.deadline(), 7.0 + 10.0)

@@ -410,43 +410,43 @@ class RestTests(SynchronousTestCase):
         """
         It is not read from until all that has come is done; no frame is lost by that.
         """
-        self.connection.send(self.much * 2500)
-        self.assertEqual(len(self.user.frames), 1000)
+        self.connection.send(self.much * 1250)
+        self.assertEqual(len(self.user.frames), 500)
         self.assertEqual(self.connection.transport.producerState, "paused")
         self.clock.advance(0)
-        self.assertEqual(len(self.user.frames), 2500)
+        self.assertEqual(len(self.user.frames), 1250)
         self.assertEqual(self.connection.transport.producerState, "producing")
 
     def test_itsUserPausesMeanwhile(self) -> None:
         """
         It is read from again when both allow it.
         """
-        self.connection.send(self.much * 1500)
+        self.connection.send(self.much * 750)
         self.connection.protocol.pauseReading()
         self.connection.protocol.resumeReading()
         self.assertEqual(self.connection.transport.producerState, "paused")
         self.connection.protocol.pauseReading()
+        self.clock.advance(0)
+        self.assertEqual(len(self.user.frames), 750)
+        self.assertEqual(self.connection.transport.producerState, "paused")
+        self.connection.send(self.much * 750)
+        self.connection.protocol.resumeReading()
+        self.assertEqual(self.connection.transport.producerState, "paused")
         self.clock.advance(0)
         self.assertEqual(len(self.user.frames), 1500)
-        self.assertEqual(self.connection.transport.producerState, "paused")
-        self.connection.send(self.much * 1500)
-        self.connection.protocol.resumeReading()
-        self.assertEqual(self.connection.transport.producerState, "paused")
-        self.clock.advance(0)
-        self.assertEqual(len(self.user.frames), 3000)
         self.assertEqual(self.connection.transport.producerState, "producing")
 
     def test_itIsLostMeanwhile(self) -> None:
         """
         What has come before the end is given before the end is told.
         """
-        self.connection.send(self.much * 1500)
+        self.connection.send(self.much * 750)
         self.connection.lose()
         self.assertIsNone(self.user.ending)
         self.clock.advance(0)
-        self.assertEqual(len(self.user.frames), 1500)
+        self.assertEqual(len(self.user.frames), 750)
         assert self.user.ending is not None
-        self.assertEqual(self.user.ending.frames, 1500)
+        self.assertEqual(self.user.ending.frames, 750)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 

@@ -347,7 +347,7 @@ class ProtocolTests(SynchronousTestCase):
         connection = Connection(self.factory)
         connection.publish()
         ping = connection.client.message(4, b"\0\6\1\2\3\4", 0)
-        connection.client.send(ping * 1000)
+        connection.client.send(ping * 500)
         self.assertEqual(connection.transport.producerState, "producing")
         connection.transport.producer.pauseProducing()
         connection.client.send(ping)
@@ -793,16 +793,16 @@ class RestTests(SynchronousTestCase):
         It is not read from until all that has come is done, which takes no more of a
         turn than others can wait; no frame is lost by that.
         """
-        self.connection.client.send(self.much(2500))
-        self.assertEqual(len(self.sink.frames), 1000)
+        self.connection.client.send(self.much(1250))
+        self.assertEqual(len(self.sink.frames), 500)
         self.assertEqual(self.connection.transport.producerState, "paused")
         self.clock.advance(0)
         self.assertEqual(self.connection.transport.producerState, "producing")
         self.assertEqual(
-            [frame.timestamp for frame in self.sink.frames], list(range(2500))
+            [frame.timestamp for frame in self.sink.frames], list(range(1250))
         )
         self.connection.client.send(self.much(3))
-        self.assertEqual(len(self.sink.frames), 2503)
+        self.assertEqual(len(self.sink.frames), 1253)
         self.connection.lose()
         self.assertEqual(self.sink.ended, ["closed by the peer"])
 
@@ -811,12 +811,12 @@ class RestTests(SynchronousTestCase):
         What has come before the end of the connection is delivered before the end of
         the stream.
         """
-        self.connection.client.send(self.much(2500))
+        self.connection.client.send(self.much(1250))
         self.connection.lose()
         self.assertEqual(self.sink.ended, [])
         self.assertIn(self.connection.protocol, self.factory.connections)
         self.clock.advance(0)
-        self.assertEqual(len(self.sink.frames), 2500)
+        self.assertEqual(len(self.sink.frames), 1250)
         self.assertEqual(self.sink.ended, ["closed by the peer"])
         self.assertEqual(self.factory.connections, set())
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -825,10 +825,10 @@ class RestTests(SynchronousTestCase):
         """
         Then the rest is nobody's, and the connection closes.
         """
-        self.connection.client.send(self.much(2500))
+        self.connection.client.send(self.much(1250))
         self.connection.protocol.close("enough")
         self.clock.advance(0)
-        self.assertEqual(len(self.sink.frames), 1000)
+        self.assertEqual(len(self.sink.frames), 500)
         self.assertTrue(self.connection.transport.disconnecting)
         self.connection.lose()
         self.assertEqual(self.factory.connections, set())
@@ -852,16 +852,16 @@ class RestTests(SynchronousTestCase):
                 sink: Any = sink,
             ) -> None:
                 received(frame)
-                if len(sink.frames) % 1000 == 0 or name == "c":
+                if len(sink.frames) % 500 == 0 or name == "c":
                     order.append((name, len(sink.frames)))
 
             cast(Any, sink).frameReceived = noted
-        self.connection.client.send(self.much(3000))
-        other.client.send(self.much(3000))
+        self.connection.client.send(self.much(1500))
+        other.client.send(self.much(1500))
         quiet.frame()
         self.clock.advance(0)
-        wanted = [("a", 1000), ("b", 1000), ("c", 1), ("a", 2000), ("b", 2000)]
-        self.assertEqual(order, [*wanted, ("a", 3000), ("b", 3000)])
+        wanted = [("a", 500), ("b", 500), ("c", 1), ("a", 1000), ("b", 1000)]
+        self.assertEqual(order, [*wanted, ("a", 1500), ("b", 1500)])
         for connection in (self.connection, other, quiet):
             connection.lose()
 
