@@ -145,14 +145,15 @@ class TagReader:
 
         @return: the tags that are whole now, in order.
 
-        @raise RemoteProtocolError: if this is not an FLV file, or is encrypted.
+        @raise RemoteProtocolError: if this is not an FLV file, or is encrypted. What
+            was whole before that has been returned.
         """
         buffer = self._buffer
         buffer += data
         if not self._headerRead:
             self._readHeader()
-        if not self._headerRead:
-            return []
+            if not self._headerRead:
+                return []
         tags: list[Tag] = []
         position = 0
         while True:
@@ -161,6 +162,9 @@ class TagReader:
                 break
             kind, size, timestamp = _fields(buffer, position)
             if kind & _FILTER:
+                if tags:
+                    # Next time: these are whole.
+                    break
                 raise RemoteProtocolError("flv-encrypted", "the FLV tag is encrypted")
             end = body + size
             if len(buffer) < end + PREVIOUS_SIZE:

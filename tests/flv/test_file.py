@@ -194,8 +194,12 @@ class TagReaderTests(SynchronousTestCase):
         """
         The filter bit means that the body is not a body.
         """
-        data = SAMPLE + b"\x29" + bytes(10)
-        error = self.assertRaises(RemoteProtocolError, TagReader().receive, data)
+        whole = TagReader().receive(SAMPLE)
+        self.assertGreater(len(whole), 0)
+        reader = TagReader()
+        # What came with it is not lost by it.
+        self.assertEqual(reader.receive(SAMPLE + b"\x29" + bytes(10)), whole)
+        error = self.assertRaises(RemoteProtocolError, reader.receive, b"")
         self.assertEqual(error.label, "flv-encrypted")
 
     @given(tagLists, st.integers(1, 50))

@@ -18,7 +18,7 @@ from rtmptw.flv.file import Tag, TagReader
 from rtmptw.frames import FrameKind
 from rtmptw.hub.hub import StreamHub
 from rtmptw.hub.stream import SinkReport
-from rtmptw.hub.timeline import Timeline
+from rtmptw.hub.timeline import MAX_BACK, Timeline
 from rtmptw.rtmp import amf0
 from rtmptw.rtmp.chunkreader import ChunkReader, MessageReceiver
 from rtmptw.rtmp.chunks import Limits
@@ -137,19 +137,23 @@ def tags(data: bytes) -> None:
 
 def clocks(data: bytes) -> None:
     """
-    Whatever times an encoder sends, those of a stream never go back in a track, and
-    are never below 0.
+    Whatever times an encoder sends, those of a track never step back further than an
+    encoder's own unevenness, and the stream's clock never does.
     """
     timeline = Timeline()
     last: dict[FrameKind, int] = {}
+    position = 0
     for at in range(0, len(data) - 4, 5):
         kind = (FrameKind.AUDIO, FrameKind.VIDEO)[data[at] & 1]
         time = int.from_bytes(data[at + 1 : at + 5], "big")
         body = b"\xaf\1a" if kind is FrameKind.AUDIO else b"\x27\1\0\0\0a"
         frame = frameFromMessage(kind, time, body)
         timeline.repair(frame)
-        assert frame.timestamp >= last.get(kind, 0), (frame.timestamp, last)
+        before = last.get(kind, frame.timestamp)
+        assert frame.timestamp > before - MAX_BACK, (frame.timestamp, last)
+        assert timeline.position >= position
         last[kind] = frame.timestamp
+        position = timeline.position
 
 
 def _message(kind: int, payload: bytes, stream: int) -> bytes:
