@@ -5,8 +5,11 @@ Real encoders wrap at 2^32 or at 2^31 (FFmpeg), start at -1 (macOS OBS), stamp
 headers and the end of a sequence with 0 in the middle (OBS), restart at 0, or jump
 when their clock is set.
 A step that makes sense passes unchanged; anything else is repaired, and counted.
-Audio and video have correctors of their own that share one offset: a corrector
-common to both takes one track's jump for the other's (ossrs/srs#2776).
+All tracks share one clock, as those of the encoder do. A track whose timestamp goes
+astray leaves the clock by itself (to move both then takes one track's jump for the
+other's, ossrs/srs#2776), goes on with its own steps, and comes back to the clock as
+soon as its timestamps do. If the others go where it went, the clock was set: they meet
+there.
 """
 
 from typing import Final
@@ -15,9 +18,16 @@ from rtmptw.frames import DEFAULT_TRACKS, Frame, FrameKind, Role
 
 #: A step back of less than this is an encoder's own unevenness and is passed on.
 MAX_BACK: Final = 1000
+#: A step forward of more than this, and beyond where the other tracks are, is a pause
+#: only if the others make it too.
+MAX_STEP: Final = 1000
 #: A step forward of more than this is a new clock and no pause: no publisher may be
 #: silent for so long, and no unpaced file shows a picture for so long.
 MAX_FORWARD: Final = 60_000
+#: A track that is so far behind the stream has stopped.
+LIVE: Final = 3000
+#: So many clocks that a track has left are remembered.
+MAX_LEFT: Final = 4
 #: What a track steps when nothing is known of it: a video frame at 30 a second.
 DEFAULT_STEP: Final = 33
 
@@ -38,15 +48,17 @@ class _Track:
     @ivar wire: the last timestamp of the source, unwrapped.
     @ivar position: the last timestamp given out.
     @ivar step: the last step forward.
+    @ivar left: the offsets it had before, the newest last.
     """
 
-    __slots__ = ("offset", "position", "step", "wire")
+    __slots__ = ("left", "offset", "position", "step", "wire")
 
     def __init__(self, offset: int, wire: int) -> None:
         self.offset = offset
         self.wire = wire
         self.position = wire + offset
         self.step = DEFAULT_STEP
+        self.left: list[int] = []
 
 
 class Timeline:
@@ -56,8 +68,8 @@ class Timeline:
     @ivar position: the largest timestamp given out, in ms.
     @ivar repairs: how often which repair was needed: C{"header"} a header or end
         far from the media around it, C{"back"} and C{"forward"} jumps, C{"source"}
-        a new source that continues the stream, C{"wrap"} a clock of 31 bits that
-        began anew.
+        a new source that continues the stream, C{"wrap"} a clock of 24 or 31 bits
+        that began anew.
     """
 
     def __init__(self) -> None:
@@ -65,6 +77,7 @@ class Timeline:
         # Those of nearly all frames.
         self._video: _Track | None = None
         self._audio: _Track | None = None
+        # The offset of the clock that the tracks share.
         self._offset = 0
         # The last timestamp of the source, unwrapped, if it has sent any. Not one
         # number or none: compiled, that would be an object made for each frame.
@@ -114,10 +127,13 @@ class Timeline:
             track = self._firstFrame(kind, frame.tracks[0], wire)
         else:
             step = wire - track.wire
-            if step <= -MAX_BACK or step > MAX_FORWARD:
-                self._jump(track, wire, "back" if wire < track.wire else "forward")
-            elif step > 0:
-                track.step = step
+            if -MAX_BACK < step <= MAX_STEP:
+                if track.offset != self._offset:
+                    self._comeBack(track, wire)
+                if step > 0:
+                    track.step = step
+            else:
+                self._jump(track, wire, step)
         self._hasReference = True
         self._reference = wire
         track.wire = wire
@@ -139,17 +155,18 @@ class Timeline:
         return timestamp
 
     def _firstFrame(self, kind: FrameKind, number: int, wire: int) -> _Track:
+        offset = self._offset
         if self._continuing:
             self._continuing = False
-            self._offset = self.position + DEFAULT_STEP - wire
+            offset = self._offset = self.position + DEFAULT_STEP - wire
             self._count("source")
         elif self._tracks and not (
-            -MAX_FORWARD <= wire + self._offset - self.position <= MAX_FORWARD
+            -MAX_FORWARD <= wire + offset - self.position <= MAX_FORWARD
         ):
             # A second track on a clock of its own.
-            self._count("forward" if wire + self._offset > self.position else "back")
-            self._offset = self.position - wire
-        track = self._tracks[kind, number] = _Track(self._offset, wire)
+            self._count("forward" if wire + offset > self.position else "back")
+            offset = self.position - wire
+        track = self._tracks[kind, number] = _Track(offset, wire)
         if number == DEFAULT_TRACKS[0]:
             if kind is _VIDEO:
                 self._video = track
@@ -157,22 +174,152 @@ class Timeline:
                 self._audio = track
         return track
 
-    def _jump(self, track: _Track, wire: int, kind: str) -> None:
+    def _comeBack(self, track: _Track, wire: int) -> None:
         """
-        The track's clock was set. If the other one was set before it in the same
-        way, the offset found then fits; else this finds it.
+        A track that has left the clock goes on. It comes back if that is the better
+        step.
         """
-        there = wire + self._offset - track.position
-        # FFmpeg's FLV muxer keeps 31 bits: a step that makes sense modulo 2^31.
-        rest = (wire - track.wire + 0x40000000) % 0x80000000 - 0x40000000
-        wraps = -MAX_BACK < rest <= MAX_FORWARD
-        self._count("wrap" if wraps else kind)
-        if track.offset == self._offset or not -MAX_BACK < there <= MAX_FORWARD:
-            if wraps:
-                self._offset = track.position + rest - wire
-            else:
-                self._offset = max(self.position, track.position) + track.step - wire
-        track.offset = self._offset
+        offset = self._known(track, wire)
+        if offset is not None:
+            there = self._expected(track) - wire
+            if abs(offset - there) < abs(track.offset - there):
+                self._move(track, offset)
+
+    def _jump(self, track: _Track, wire: int, step: int) -> None:
+        """
+        A timestamp that does not go on from the last one of its track.
+        """
+        isPause = MAX_STEP < step <= MAX_FORWARD and track.offset == self._offset
+        offset = self._known(track, wire)
+        if isPause and offset == self._offset:
+            # A gap in this track alone.
+            return
+        others = [
+            other
+            for other in self._tracks.values()
+            if other is not track and other.position >= self.position - LIVE
+        ]
+        if isPause and not others:
+            return
+        rest = _rest(step)
+        kind = "back" if step < 0 else "forward"
+        self._count(kind if rest is None else "wrap")
+        if offset != self._offset and self._isWhereOthersAre(wire, others):
+            # It was too far ahead before. Nothing goes back, so they follow.
+            before = self._offset
+            self._offset = offset = self._expected(track) - wire
+            for other in others:
+                if other.offset == before:
+                    self._move(other, offset)
+        if offset is None:
+            offset = self._follower(track, wire, isPause, others)
+        if offset is None:
+            offset = self._newClock(track, wire, rest, others)
+        self._move(track, offset)
+
+    def _follower(
+        self, track: _Track, wire: int, isPause: bool, others: list[_Track]
+    ) -> int | None:
+        """
+        @return: the offset of another track that has left the clock in the same way, if
+            there is one: so that was no accident.
+        """
+        for other in others:
+            offset = other.offset
+            if offset != self._offset and self._fits(track, wire + offset):
+                if isPause and offset < self._offset:
+                    # Both were silent: they are where they should be.
+                    self._move(other, self._offset)
+                else:
+                    self._offset = offset
+                return self._offset
+        return None
+
+    def _newClock(
+        self, track: _Track, wire: int, rest: int | None, others: list[_Track]
+    ) -> int:
+        """
+        @param rest: the step that was meant, if that is known.
+        @return: the offset for a track that goes on by itself.
+        """
+        if rest is not None:
+            offset = track.position + rest - wire
+        elif others:
+            offset = self._expected(track) - wire
+        else:
+            offset = self.position + track.step - wire
+        if all(other.offset != self._offset for other in others):
+            self._offset = offset
+        return offset
+
+    def _isWhereOthersAre(self, wire: int, others: list[_Track]) -> bool:
+        """
+        Whether the clock that others are on says the same of them as of a timestamp.
+        """
+        offset = self._offset
+        return any(
+            other.offset == offset and abs(wire + offset - other.position) <= MAX_STEP
+            for other in others
+        )
+
+    def _known(self, track: _Track, wire: int) -> int | None:
+        """
+        @return: the offset of the clock if the track can go on with it; else that one
+            of those it has left which makes the best step; C{None} if none makes sense.
+        """
+        if self._fits(track, wire + self._offset):
+            return self._offset
+        best: int | None = None
+        there = self._expected(track) - wire
+        for offset in track.left:
+            if self._fits(track, wire + offset) and (
+                best is None or abs(offset - there) < abs(best - there)
+            ):
+                best = offset
+        return best
+
+    def _fits(self, track: _Track, timestamp: int) -> bool:
+        """
+        Whether the track can go on there.
+        """
+        return track.position - MAX_BACK < timestamp <= self.position + MAX_STEP
+
+    def _expected(self, track: _Track) -> int:
+        """
+        @return: when the track goes on, as far as anybody can say.
+        """
+        expected = track.position + track.step
+        if self.position - expected > MAX_BACK:
+            # It has been away.
+            expected = self.position + track.step
+        return expected
+
+    def _move(self, track: _Track, offset: int) -> None:
+        before = track.offset
+        if offset != before:
+            left = track.left
+            if before not in left:
+                left.append(before)
+                if len(left) > MAX_LEFT:
+                    del left[0]
+            track.offset = offset
 
     def _count(self, kind: str) -> None:
         self.repairs[kind] = self.repairs.get(kind, 0) + 1
+
+
+def _rest(step: int) -> int | None:
+    """
+    @return: the step that was meant by a clock of fewer bits than 32; C{None} if there
+        is none that makes sense.
+    """
+    # FFmpeg's FLV muxer keeps 31 bits.
+    rest = (step + 0x40000000) % 0x80000000 - 0x40000000
+    if rest != step and -MAX_BACK < rest <= MAX_FORWARD:
+        return rest
+    # A step back sent as a difference, which has 24 bits and no sign; and clocks that
+    # stop at 24 bits.
+    rest = (step + 0x800000) % 0x1000000 - 0x800000
+    if -MAX_BACK < rest <= MAX_STEP:
+        return rest
+    return None

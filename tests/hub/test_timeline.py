@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from rtmptw.frames import Codec, Frame, FrameKind, Role
-from rtmptw.hub.timeline import DEFAULT_STEP, MAX_BACK, MAX_FORWARD, Timeline
+from rtmptw.hub.timeline import DEFAULT_STEP, MAX_BACK, MAX_FORWARD, MAX_STEP, Timeline
 
 AUDIO = FrameKind.AUDIO
 VIDEO = FrameKind.VIDEO
@@ -230,10 +230,10 @@ class TimelineTests(SynchronousTestCase):
         which makes sense, at the edges and next to them; else it goes on by itself.
         """
         for there, out in (
-            (MAX_FORWARD, 60_000),
-            (MAX_FORWARD + 1, 80 + DEFAULT_STEP),
+            (MAX_STEP + 80, 1080),
+            (MAX_STEP + 81, DEFAULT_STEP),
             (1 - MAX_BACK, -999),
-            (-MAX_BACK, 80 + DEFAULT_STEP),
+            (-MAX_BACK, DEFAULT_STEP),
         ):
             timeline = Timeline()
             run(timeline, (VIDEO, 0), (AUDIO, 0), (VIDEO, 40))
@@ -356,3 +356,181 @@ class TimelineTests(SynchronousTestCase):
             if last:
                 self.assertLessEqual(out, position + 2 * MAX_FORWARD)
             last[kind] = out
+
+
+def encoded(start: int, count: int) -> list[tuple[FrameKind, int]]:
+    """
+    @return: what an encoder sends: 25 pictures a second, and sound between them.
+    """
+    video = [(n * 40, VIDEO) for n in range(count)]
+    audio = [(n * 64 // 3, AUDIO) for n in range(count * 15 // 8)]
+    return [(kind, start + time) for time, kind in sorted(video + audio, key=_time)]
+
+
+def _time(frame: tuple[int, FrameKind]) -> int:
+    return frame[0]
+
+
+class TogetherTests(SynchronousTestCase):
+    """
+    Sound and picture belong together as the encoder's clock says.
+    """
+
+    def assertTogether(
+        self,
+        timeline: Timeline,
+        true: list[tuple[FrameKind, int]],
+        sent: list[tuple[FrameKind, int]],
+        clean: int,
+    ) -> list[int]:
+        """
+        After C{clean} frames with nothing wrong, tracks are as far apart as those of
+        the encoder.
+
+        @return: how far from the encoder's each timestamp is.
+        """
+        out = run(timeline, *sent)
+        away = [b - a for (_, a), b in zip(true, out, strict=True)]
+        self.assertEqual(len(set(away[-clean:])), 1, away)
+        return away
+
+    def test_oneTimestampGoesAstray(self) -> None:
+        """
+        All others are given out as they were sent, whichever it is and wherever it
+        points.
+        """
+        for kind in (VIDEO, AUDIO):
+            for astray in (5000, 30_000, 60_000, 120_000, -5000, -1500, 2**24, 2**31):
+                true = encoded(100_000, 50)
+                at = next(n for n in range(70, 80) if true[n][0] is kind)
+                sent = list(true)
+                sent[at] = (kind, true[at][1] + astray)
+                out = run(Timeline(), *sent)
+                del out[at], true[at]
+                self.assertEqual(out, [time for _, time in true], (kind, astray))
+
+    def test_fiveInARow(self) -> None:
+        """
+        Go on by their own steps, and are then as before.
+        """
+        true = encoded(0, 50)
+        for astray in (5000, -5000, 10_000_000):
+            pictures = [n for n, (kind, _) in enumerate(true) if kind is VIDEO][20:25]
+            sent = [
+                (kind, time + astray * (n in pictures))
+                for n, (kind, time) in enumerate(true)
+            ]
+            timeline = Timeline()
+            self.assertEqual(
+                self.assertTogether(timeline, true, sent, 143 - 50), [0] * 143
+            )
+
+    def test_aDifferenceBelowZeroIn24Bits(self) -> None:
+        """
+        Makes the picture's clock 2^24 more from there on: it goes on to the
+        millisecond, each tenth time too.
+        """
+        true = encoded(0, 400)
+        for each in (10, 100):
+            sent = []
+            extra = 0
+            wanted = []
+            pictures = 0
+            for kind, time in true:
+                back = 0
+                if kind is VIDEO:
+                    pictures += 1
+                    if pictures % each == 0:
+                        back = 50
+                        extra += 2**24
+                    time += extra - back
+                sent.append((kind, time))
+                wanted.append(time - extra * (kind is VIDEO))
+            self.assertEqual(run(Timeline(), *sent), wanted)
+
+    def test_bothAreSet(self) -> None:
+        """
+        A true new clock moves both alike, on or back.
+        """
+        true = encoded(100_000, 50)
+        for by in (-2500, -100_000, 3_600_000, 61_000):
+            sent = [(k, t + by * (t >= 101_000)) for k, t in true]
+            away = self.assertTogether(Timeline(), true, sent, 60)
+            self.assertLess(abs(away[-1]), 41)
+
+    def test_bothAreSilent(self) -> None:
+        """
+        A pause of both is one: only the frame that came first after it is early.
+        """
+        true = [(k, t + 5000 * (t >= 1000)) for k, t in encoded(0, 50)]
+        timeline = Timeline()
+        away = self.assertTogether(timeline, true, true, 60)
+        self.assertEqual([a for a in away if a], [-5000])
+        self.assertEqual(timeline.repairs, {"forward": 2})
+
+    def test_onlyOneIsSilent(self) -> None:
+        """
+        The other has gone on meanwhile: nothing to repair.
+        """
+        for silent in (VIDEO, AUDIO):
+            true = [
+                f
+                for f in encoded(0, 200)
+                if f[0] is not silent or not 1000 < f[1] < 6000
+            ]
+            timeline = Timeline()
+            self.assertEqual(run(timeline, *true), [time for _, time in true])
+            self.assertEqual(timeline.repairs, {})
+
+    def test_oneIsSetAndStays(self) -> None:
+        """
+        It goes on where it was, to the millisecond.
+        """
+        true = encoded(100_000, 100)
+        for by in (-2000, 2000, 3_600_000):
+            sent = [(k, t + by * (k is VIDEO and t >= 101_000)) for k, t in true]
+            out = run(Timeline(), *sent)
+            self.assertEqual(out, [time for _, time in true])
+
+    def test_theFirstOneIsWrong(self) -> None:
+        """
+        Nothing goes back, so all that follows is later, together.
+        """
+        for astray in (5000, 30_000, 120_000, -5000, -120_000):
+            true = encoded(200_000, 50)
+            sent = [(true[0][0], true[0][1] + astray), *true[1:]]
+            self.assertTogether(Timeline(), true, sent, 130)
+
+    def test_aMomentOfBoth(self) -> None:
+        """
+        200 ms of both are elsewhere: they stay together.
+        """
+        true = encoded(10_000, 100)
+        for astray in (5000, -5000, 120_000):
+            sent = [(k, t + astray * (11_000 <= t < 11_200)) for k, t in true]
+            self.assertTogether(Timeline(), true, sent, 200)
+
+    @given(
+        st.sampled_from([AUDIO, VIDEO]),
+        st.lists(
+            st.tuples(
+                st.integers(4, 90),
+                st.integers(-(2**31), 2**31) | st.integers(-70_000, 70_000),
+            ),
+            max_size=12,
+        ),
+    )
+    def test_oneTrackGoesAstray(
+        self, which: FrameKind, wrong: list[tuple[int, int]]
+    ) -> None:
+        """
+        Wherever one track's timestamps point, and however often: when they are the
+        encoder's again, the tracks are as far apart as the encoder's.
+        """
+        true = encoded(500_000, 50)
+        astray = dict(wrong)
+        sent = [
+            (k, t + (astray.get(n, 0) if k is which else 0))
+            for n, (k, t) in enumerate(true)
+        ]
+        self.assertTogether(Timeline(), true, sent, 20)
