@@ -761,16 +761,25 @@ _VERBS = {
 }
 
 
+#: So many numbers are passed over before a verb: some encoders have two there.
+MAX_NUMBERS: Final = 2
+
+
 def dataMessage(payload: bytes) -> tuple[str, bytes]:
     """
     Split the verb from a data message: C{@setDataFrame} or C{@clearDataFrame},
     which tell a server to keep or to drop the message that follows. FFmpeg, OBS and
     GStreamer say it before onMetaData.
 
-    @return: the verb, empty if there is none, and the message without it, otherwise
-        untouched.
+    @return: the verb, empty if there is none, and the message without it, and without
+        numbers before it, otherwise untouched.
     """
+    begin = 0
+    for _count in range(MAX_NUMBERS):
+        if payload[begin : begin + 1] != b"\0":
+            break
+        begin += 9
     for verb, encoded in _VERBS.items():
-        if payload.startswith(encoded):
-            return verb, payload[len(encoded) :]
+        if payload.startswith(encoded, begin):
+            return verb, payload[begin + len(encoded) :]
     return "", payload

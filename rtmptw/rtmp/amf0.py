@@ -215,12 +215,33 @@ def decodeAll(
         C{amf-truncated}, C{amf-bad-marker}, C{amf-bad-reference},
         C{amf-externalizable}, C{amf-too-deep} or C{amf-too-many-values}.
     """
+    values, fault = decodeSome(data, offset, lenient, most)
+    if fault is not None:
+        raise fault
+    return values
+
+
+def decodeSome(
+    data: bytes, offset: int = 0, lenient: bool = False, most: int = MAX_VALUES
+) -> tuple[list[Value], RemoteProtocolError | None]:
+    """
+    Decode the values of a message as far as they can be.
+
+    @param lenient: as for L{decodeAll}.
+    @param most: as for L{decodeAll}.
+
+    @return: the values up to the first that is none, and what is wrong with that;
+        C{None} if all are whole.
+    """
     cursor = Cursor(data, offset, most)
     reader = _Reader(cursor, lenient)
     values: list[Value] = []
-    while cursor.left > 0:
-        values.append(reader.value())
-    return values
+    try:
+        while cursor.left > 0:
+            values.append(reader.value())
+    except RemoteProtocolError as fault:
+        return values, fault
+    return values, None
 
 
 class _Writer:

@@ -79,9 +79,9 @@ class Conversation(MessageReceiver, Generic[E]):
         window: int,
     ) -> None:
         """
-        @param window: acknowledge at least each so many bytes, asked or not. Who says
-            a window gets one at half of it: a peer that sends whole messages only stops
-            before it is full.
+        @param window: what the peer may send before it needs an acknowledgement, asked
+            or not, unless it says less. It gets one at half of that: a peer that sends
+            whole messages only stops before it is full.
         """
         self._handshake: ServerHandshake | ClientHandshake | None = handshake
         self._reader = ChunkReader(self, limits)
@@ -100,8 +100,8 @@ class Conversation(MessageReceiver, Generic[E]):
         self._reading = True
         self.bytesReceived = 0
         self._acknowledged = 0
-        self._mostWindow = window
-        self._window = window
+        self._mostWindow = window // 2
+        self._window = self._mostWindow
 
     # Bytes and time.
 
@@ -231,6 +231,14 @@ class Conversation(MessageReceiver, Generic[E]):
     def _commandReceived(self, command: Command, streamID: int) -> None:
         raise NotImplementedError
 
+    def _commandFailed(self, fault: RemoteProtocolError) -> None:
+        """
+        Take a command that cannot be done.
+
+        @raise RemoteProtocolError: if that ends the conversation.
+        """
+        raise fault
+
     def _controlReceived(self, message: Message) -> None:
         """
         Take what only one kind takes notice of.
@@ -273,7 +281,11 @@ class Conversation(MessageReceiver, Generic[E]):
             if not self._takeParts():
                 self._reader.hold()
         else:
-            message = parse(messageType, payload)
+            try:
+                message = parse(messageType, payload)
+            except RemoteProtocolError as fault:
+                self._commandFailed(fault)
+                return
             if isinstance(message, Command):
                 self._reader.spend(COMMAND_WORK + len(payload) // BYTES_OF_WORK)
                 self._commandReceived(message, streamID)

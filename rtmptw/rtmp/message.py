@@ -149,11 +149,13 @@ class Command:
 
     @ivar transactionID: of the request; 0 wants no answer.
     @ivar values: the command object or null, and the arguments.
+    @ivar fault: what is wrong with what follows the values; C{None} if nothing does.
     """
 
     name: str
     transactionID: float
     values: tuple[Value, ...]
+    fault: RemoteProtocolError | None = None
 
     def encode(self) -> tuple[MessageType, bytes]:
         """
@@ -168,8 +170,18 @@ class Command:
         """
         @return: an argument after the command object, counted from 0; C{None} if
             it is not there.
+
+        @raise RemoteProtocolError: if it is there and cannot be understood.
         """
-        return self.values[index + 1] if len(self.values) > index + 1 else None
+        values = self.values
+        # Some leave the null out.
+        if not (values and isinstance(values[0], (str, float))):
+            index += 1
+        if index < len(values):
+            return values[index]
+        if self.fault is not None:
+            raise self.fault
+        return None
 
 
 #: What L{parse} returns; C{None} where a message says nothing to us.
@@ -219,10 +231,13 @@ def _userControl(payload: bytes) -> Message | None:
 
 
 def _commandAMF0(payload: bytes) -> Message | None:
-    values = amf0.decodeAll(payload, most=MAX_COMMAND_VALUES)
+    # What follows the last thing that matters may be anything.
+    values, fault = amf0.decodeSome(
+        payload, lenient=True, most=MAX_COMMAND_VALUES
+    )
     name = values[0] if values else None
     if not isinstance(name, str):
-        raise RemoteProtocolError(
+        raise fault or RemoteProtocolError(
             "bad-command",
             f"a command begins with its name, this one with {type(name).__name__}",
         )
@@ -231,6 +246,7 @@ def _commandAMF0(payload: bytes) -> Message | None:
         name,
         transactionID if isinstance(transactionID, float) else 0.0,
         tuple(values[2:]),
+        fault,
     )
 
 

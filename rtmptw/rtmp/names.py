@@ -7,8 +7,9 @@ it; queries appear on the application, the URL or the name, as the user typed th
 
 #: The instance every application has when none is named (Flash Media Server).
 _DEFAULT_INSTANCE = "_definst_"
-#: No longer name is taken: it becomes a file's, a log's and a page's.
-MAX_NAME = 512
+#: No longer name is taken: it becomes a file's, a log's and a page's. Keys can be
+#: signed tokens of more than a thousand characters.
+MAX_NAME = 2048
 
 
 def splitApplication(app: str, url: str) -> tuple[str, str]:

@@ -75,6 +75,13 @@ class NetStream:
         self.eofDue: float | None = None
 
     @property
+    def isIdle(self) -> bool:
+        """
+        Whether nothing is done here, nor left to do.
+        """
+        return self.state is StreamState.COMMAND and self.eofDue is None
+
+    @property
     def isPublished(self) -> bool:
         """
         Whether the client publishes here.
@@ -153,7 +160,13 @@ class NetStream:
         if self.isPlayed:
             self._startPlay()
         else:
-            self._status("NetStream.Publish.Start", f"Publishing {self.name}.")
+            self.publishStarted(self.name)
+
+    def publishStarted(self, name: str) -> None:
+        """
+        Say that the client publishes.
+        """
+        self._status("NetStream.Publish.Start", f"Publishing {name}.")
 
     def refuse(self, code: str, description: str) -> None:
         """
@@ -161,7 +174,21 @@ class NetStream:
         """
         self.request = None
         self._step(Step.REJECT)
+        self.deny(code, description)
+
+    def deny(self, code: str, description: str) -> None:
+        """
+        Say that something cannot be done.
+        """
         self._status(code, description, "error")
+
+    def mayTake(self, step: Step) -> None:
+        """
+        Look ahead.
+
+        @raise OutOfOrder: if the step may not be taken now.
+        """
+        advance(STREAM_TRANSITIONS, self.state, step)
 
     # What ends.
 

@@ -17,7 +17,7 @@ from rtmptw.errors import LocalProtocolError, RemoteProtocolError
 from rtmptw.flv.body import frameFromSpan
 from rtmptw.frames import Frame, FrameKind, Span
 from rtmptw.rtmp import answers
-from rtmptw.rtmp.amf import AMFObject, Value
+from rtmptw.rtmp.amf import UNDEFINED, AMFObject, Value
 from rtmptw.rtmp.chunks import VIDEO
 from rtmptw.rtmp.conversation import Conversation
 from rtmptw.rtmp.events import (
@@ -72,6 +72,9 @@ _MEDIA: Final = StreamState.MEDIA
 #: What it takes to publish or to play, in frames: a stream and its sinks begin.
 REQUEST_WORK: Final = 100
 
+#: No message stream has this number.
+_NOBODY: Final = -1
+
 #: Message streams on one connection. Everybody uses one.
 MAX_STREAMS = 16
 
@@ -82,6 +85,8 @@ class ServerSession(Conversation[Event]):
     message stream.
 
     @ivar strayMessages: media for no stream that was accepted.
+    @ivar ignoredCommands: commands that could not be understood or done while media
+        flowed, which only a stop ends.
     @ivar goesOn: whether a request was granted with L{grant} and L{goOn} must follow.
     """
 
@@ -109,6 +114,7 @@ class ServerSession(Conversation[Event]):
         self._properties = AMFObject([])
         self.goesOn = False
         self.strayMessages = 0
+        self.ignoredCommands = 0
 
     @property
     def state(self) -> ServerState:
@@ -146,6 +152,7 @@ class ServerSession(Conversation[Event]):
         reason = patience.reason.format(patience.limit(self._settings))
         if self._waiting(stream) is not None:
             self._refuse(stream, patience.label, reason)
+            self.goesOn = self._flows()
         elif stream is not None and stream.isPlayed and self._pingedAt is None:
             self._pingedAt = now
             milliseconds = int(now * 1000) & 0xFFFFFFFF
@@ -303,7 +310,8 @@ class ServerSession(Conversation[Event]):
         self, requestID: int, code: str, description: str, now: float
     ) -> list[Event]:
         """
-        Refuse a request, and end the session: OBS waits for the close.
+        Refuse a request, and end the session: OBS waits for the close. It goes on, and
+        L{goOn} must follow, if something else is published or played on it.
 
         @param code: C{NetConnection.Connect.Rejected},
             C{NetStream.Publish.BadName}, C{NetStream.Publish.Denied},
@@ -316,6 +324,7 @@ class ServerSession(Conversation[Event]):
         stream = self._askedFor(requestID)
         self.now = now
         self._refuse(stream, code, description)
+        self.goesOn = self._flows()
         return self._takeEvents()
 
     def endPlay(self, streamID: int, now: float) -> None:
@@ -348,7 +357,17 @@ class ServerSession(Conversation[Event]):
         elif self._request is not None:
             transactionID = self._request.transactionID
             self._call(answers.refused(transactionID, code, description))
-        self._end("rejected", f"{code}: {description}")
+        self._rejected(code, description)
+
+    def _rejected(self, code: str, description: str) -> None:
+        if not self._flows():
+            self._end("rejected", f"{code}: {description}")
+
+    def _flows(self) -> bool:
+        """
+        Whether something is published or played.
+        """
+        return any(s.isPublished or s.isPlayed for s in self._streams.values())
 
     def _ask(self, command: Command) -> Request:
         """
@@ -409,14 +428,14 @@ class ServerSession(Conversation[Event]):
                 last.frames.append(frame)
                 return
         streamID = self._publisherFor(streamID)
-        if streamID:
+        if streamID != _NOBODY:
             events.append(FramesReceived(streamID, [frame]))
 
     def _publisherFor(self, streamID: int) -> int:
         """
         @return: the stream that media belongs to. If it is on none of its own, the
-            only one that is published (some encoders send data on stream 0); 0 for
-            none.
+            only one that is published (some encoders send data on stream 0);
+            L{_NOBODY} for none.
         """
         stream = self._streams.get(streamID)
         if stream is not None and stream.state is _MEDIA:
@@ -425,7 +444,7 @@ class ServerSession(Conversation[Event]):
         if len(published) == 1:
             return published[0].streamID
         self.strayMessages += 1
-        return 0
+        return _NOBODY
 
     def _published(self) -> list[NetStream]:
         return [s for _, s in sorted(self._streams.items()) if s.state is _MEDIA]
@@ -435,36 +454,97 @@ class ServerSession(Conversation[Event]):
             self._frameReceived(streamID, frame)
             return
         streamID = self._publisherFor(streamID)
-        if streamID:
+        if streamID != _NOBODY:
             self.events.append(HeaderCleared(streamID, frame.name))
 
     def _commandReceived(self, command: Command, streamID: int) -> None:
         react = _REACTIONS.get(command.name)
         if react is not None:
-            react(self, command, streamID)
+            try:
+                react(self, command, streamID)
+            except RemoteProtocolError as fault:
+                self._commandFailed(fault)
         elif command.transactionID and not command.name.startswith("_"):
             # Not to an answer, C{_result} or C{_error}.
             self._call(answers.unknown(command.transactionID, command.name))
 
-    def _streamNamed(self, streamID: int) -> NetStream:
+    def _commandFailed(self, fault: RemoteProtocolError) -> None:
+        if not self._flows():
+            raise fault
+        self.ignoredCommands += 1
+
+    def _streamFor(self, streamID: int, step: Step) -> NetStream:
+        """
+        @return: the message stream for a publish or play; made if it was not by
+            createStream. Some encoders do without, or stay on number 0.
+        """
         stream = self._streams.get(streamID)
         if stream is None:
-            raise RemoteProtocolError(
-                "no-such-stream",
-                f"message stream {streamID} was not made by createStream",
-            )
+            return self._makeStream(streamID)
+        stream.mayTake(step)
         return stream
+
+    def _makeStream(self, streamID: int) -> NetStream:
+        """
+        @raise RemoteProtocolError: if there are L{MAX_STREAMS}, all in use.
+        """
+        streams = self._streams
+        if not self._makeRoom():
+            raise RemoteProtocolError(
+                "too-many-streams",
+                f"more than {MAX_STREAMS} message streams on one connection",
+            )
+        stream = streams[streamID] = NetStream(self, streamID)
+        return stream
+
+    def _makeRoom(self) -> bool:
+        """
+        Let go of the oldest message stream that nothing is done on, if there are too
+        many: who makes so many has forgotten it.
+
+        @return: whether there is room for one more.
+        """
+        streams = self._streams
+        if len(streams) < MAX_STREAMS:
+            return True
+        idle = next((n for n, s in streams.items() if s.isIdle), None)
+        if idle is None:
+            return False
+        del streams[idle]
+        return True
+
+    def _deny(self, streamID: int, code: str, description: str) -> None:
+        """
+        Refuse what nobody was asked about.
+        """
+        NetStream(self, streamID).deny(code, description)
+        self._rejected(code, description)
 
 
 # Commands: what each does to a session.
 
 
 def _connect(session: ServerSession, command: Command, streamID: int) -> None:
-    session._state = advance(TRANSITIONS, session._state, Step.CONNECT)
     properties = command.values[0] if command.values else None
     if not isinstance(properties, AMFObject):
-        raise RemoteProtocolError("bad-command", "connect without its object")
+        raise command.fault or RemoteProtocolError(
+            "bad-command", "connect without its object"
+        )
     app, query = splitApplication(_text(properties, "app"), _text(properties, "tcUrl"))
+    if session._flows():
+        # What is published or played stays where it is.
+        if app == session._app:
+            session._call(answers.connected(command.transactionID, properties))
+        else:
+            session._call(
+                answers.refused(
+                    command.transactionID,
+                    "NetConnection.Connect.Rejected",
+                    "The connection is in use.",
+                )
+            )
+        return
+    session._state = advance(TRANSITIONS, session._state, Step.CONNECT)
     session._app = app
     session._query = query
     session._encoder = printable(_text(properties, "flashVer")[:200])
@@ -485,35 +565,39 @@ def _connect(session: ServerSession, command: Command, streamID: int) -> None:
 
 def _createStream(session: ServerSession, command: Command, streamID: int) -> None:
     session._state = advance(TRANSITIONS, session._state, Step.CREATE_STREAM)
-    # The lowest free one: gortmplib goes on only if the first is 1.
-    created = next(n for n in range(1, MAX_STREAMS + 2) if n not in session._streams)
-    if created > MAX_STREAMS:
-        raise RemoteProtocolError(
-            "too-many-streams",
-            f"{created} message streams on one connection, at most {MAX_STREAMS}",
+    if not session._makeRoom():
+        session.ignoredCommands += 1
+        session._call(
+            answers.refused(
+                command.transactionID,
+                "NetConnection.Call.Failed",
+                f"All {MAX_STREAMS} message streams are in use.",
+            )
         )
-    session._streams[created] = NetStream(session, created)
+        return
+    # The lowest free one: gortmplib goes on only if the first is 1.
+    created = next(n for n in range(1, MAX_STREAMS + 1) if n not in session._streams)
+    session._makeStream(created)
     session._call(answers.streamCreated(command.transactionID, created))
 
 
 def _publish(session: ServerSession, command: Command, streamID: int) -> None:
     session._state = advance(TRANSITIONS, session._state, Step.PUBLISH)
-    stream = session._streamNamed(streamID)
     name, query = _nameIn(command)
-    stream.publish(session._ask(command), name)
-    code = "NetStream.Publish.BadName"
+    if any(stream.name == name for stream in session._published()):
+        # To begin twice is to begin once, on whichever message stream.
+        NetStream(session, streamID).publishStarted(name)
+        return
     if not (name or session._app):
-        session._refuse(
-            stream, code, "The URL names neither an application nor a stream."
-        )
+        trouble = "The URL names neither an application nor a stream."
     elif len(name) > MAX_NAME:
-        session._refuse(
-            stream,
-            code,
-            f"The stream's name has {len(name)} characters, at most {MAX_NAME}.",
-        )
+        trouble = f"The stream's name has {len(name)} characters, at most {MAX_NAME}."
     else:
+        stream = session._streamFor(streamID, Step.PUBLISH)
+        stream.publish(session._ask(command), name)
         stream.publishRequested(session._app, query or session._query, session._encoder)
+        return
+    session._deny(streamID, "NetStream.Publish.BadName", trouble)
 
 
 def _play(session: ServerSession, command: Command, streamID: int) -> None:
@@ -548,16 +632,16 @@ def _askToPlay(
     reset: bool,
 ) -> None:
     session._state = advance(TRANSITIONS, session._state, Step.PLAY)
-    stream = session._streamNamed(streamID)
-    stream.play(session._ask(command), name, reset)
     if len(name) > MAX_NAME or not (name or session._app):
-        session._refuse(
-            stream,
+        session._deny(
+            streamID,
             "NetStream.Play.StreamNotFound",
             f"The stream's name has {len(name)} characters, 1 to {MAX_NAME} are "
             "allowed.",
         )
         return
+    stream = session._streamFor(streamID, Step.PLAY)
+    stream.play(session._ask(command), name, reset)
     stream.playRequested(
         session._app,
         query or session._query,
@@ -612,13 +696,15 @@ def _closeStream(session: ServerSession, command: Command, streamID: int) -> Non
 
 def _deleteStream(session: ServerSession, command: Command, streamID: int) -> None:
     wanted = command.argument(0)
-    if not isinstance(wanted, float):
+    if isinstance(wanted, float):
+        number = int(wanted) if wanted.is_integer() else _NOBODY
+    else:
         # GStreamer names the stream.
-        wanted = streamID or next(iter(session._streams), 0)
-    stream = next((s for s in session._streams.values() if s.streamID == wanted), None)
+        number = streamID or next(iter(session._streams), _NOBODY)
+    stream = session._streams.get(number)
     if stream is not None:
         _stop(session, stream, "stream deleted")
-        del session._streams[stream.streamID]
+        del session._streams[number]
 
 
 def _stop(session: ServerSession, stream: NetStream, reason: str) -> None:
@@ -643,8 +729,20 @@ def _ignore(session: ServerSession, command: Command, streamID: int) -> None:
 
 
 def _nameIn(command: Command) -> tuple[str, str]:
+    """
+    @return: the name that a publish or play has, and its query.
+
+    @raise RemoteProtocolError: if what is there is no name.
+    """
     name = command.argument(0)
-    return splitStream(name if isinstance(name, str) else "")
+    if isinstance(name, str):
+        return splitStream(name)
+    if isinstance(name, float) and name.is_integer():
+        # A key of digits, from who makes numbers of them.
+        return str(int(name)), ""
+    if name is None or name is UNDEFINED:
+        return "", ""
+    raise RemoteProtocolError("bad-command", f"{command.name} with a name that is none")
 
 
 def _text(properties: AMFObject, name: str) -> str:

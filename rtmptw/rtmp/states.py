@@ -85,6 +85,8 @@ TRANSITIONS: dict[ServerState, dict[Step, ServerState]] = {
         Step.CLOSE: ServerState.NOTHING,
     },
     ServerState.COMMANDS: {
+        # Once more, while nothing is published or played.
+        Step.CONNECT: ServerState.CONNECT_ANSWER,
         Step.CREATE_STREAM: ServerState.COMMANDS,
         Step.PUBLISH: ServerState.COMMANDS,
         Step.PLAY: ServerState.COMMANDS,

@@ -170,6 +170,8 @@ class RTMPProtocol(Protocol):
             extra += f", played {self._playbacks.names}"
         if self._session.strayMessages:
             extra += f", {self._session.strayMessages} frames of no stream ignored"
+        if self._session.ignoredCommands:
+            extra += f", {self._session.ignoredCommands} commands ignored"
         return extra
 
     def _fullChanged(self, isFull: bool) -> None:
@@ -376,6 +378,7 @@ class RTMPProtocol(Protocol):
                     self._clock.seconds(),
                 )
             )
+            self._goOn()
 
     def _waitsFor(self, event: PublishRequested | PlayRequested) -> bool:
         """
@@ -438,7 +441,7 @@ class RTMPProtocol(Protocol):
 
     def _timeUp(self) -> None:
         self._do(self._session.checkTime(self._clock.seconds()))
-        self._arm()
+        self._goOn()
 
 
 # Any event: each is given to what takes it.

@@ -719,6 +719,17 @@ class DataMessageTests(SynchronousTestCase):
             dataMessage(message), ("@clearDataFrame", amf0.encode("onMetaData"))
         )
 
+    def test_twoNumbersBeforeIt(self) -> None:
+        """
+        Are cut off with it; more are left alone, and so are numbers before no verb.
+        """
+        metadata = amf0.encode("onMetaData", None)
+        for count, verb in ((1, "@setDataFrame"), (2, "@setDataFrame"), (3, "")):
+            whole = amf0.encode(*range(count), "@setDataFrame") + metadata
+            self.assertEqual(dataMessage(whole), (verb, metadata if verb else whole))
+        whole = amf0.encode(0.0, 1.0) + metadata
+        self.assertEqual(dataMessage(whole), ("", whole))
+
     def test_otherMessagesAreLeftAlone(self) -> None:
         """
         Also those that only begin alike, or are no AMF.

@@ -151,9 +151,10 @@ class ServerWireTests(SynchronousTestCase):
 
     def test_acknowledgements(self) -> None:
         """
-        Of a window of received bytes, the handshake among them, and not of one less.
+        Of half a window of received bytes, the handshake among them, and not of one
+        less.
         """
-        session = ServerSession(0.0, pseudoRandom, ServerSettings(window=4000))
+        session = ServerSession(0.0, pseudoRandom, ServerSettings(window=8001))
         client = ScriptedClient.ofSession(session)
         client.shakeHands()
         client.connect()
@@ -355,19 +356,19 @@ class ClientWireTests(SynchronousTestCase):
 
     def test_acknowledgements(self) -> None:
         """
-        Of 2,500,000 received bytes, the handshake among them, and not of one less.
+        Of 1,250,000 received bytes, the handshake among them, and not of one less.
         """
         self.open(False)
         self.server.start()
         self.server.send(bytes.fromhex("02000000000004010000000000ffffff"))
-        left = 2_500_000 - self.session.bytesReceived
+        left = 1_250_000 - self.session.bytesReceived
         self.server.send(
-            b"\x04" + bytes(3) + b"\x26\0\0\x08" + bytes(4) + bytes(left - 13)
+            b"\x04" + bytes(3) + b"\x14\0\0\x08" + bytes(4) + bytes(left - 13)
         )
         self.assertNotIn(3, [heard[0] for heard in self.server.heard])
         self.server.send(b"\0")
-        self.assertEqual(self.server.heard[-1][2].hex(), "002625a0")
-        self.assertEqual(self.session.bytesReceived, 2_500_000)
+        self.assertEqual(self.server.heard[-1][2].hex(), "001312d0")
+        self.assertEqual(self.session.bytesReceived, 1_250_000)
 
     def test_whatIsUnsaid(self) -> None:
         """

@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from rtmptw.errors import RemoteProtocolError
 from rtmptw.rtmp import amf0
+from rtmptw.rtmp.amf import AMFObject
 from rtmptw.rtmp.message import (
     Acknowledgement,
     Command,
@@ -132,26 +133,59 @@ class CommandTests(SynchronousTestCase):
 
     def test_howManyValues(self) -> None:
         """
-        A thousand: more take longer to read than a command is worth.
+        A thousand are looked at: more take longer to read than a command is worth.
         """
         name = amf0.encode("x")
         parse(20, name + b"\5" * 999)
         array = b"\x0a\0\0\x03\xe7" + b"\5" * 999
-        for payload in (name + b"\5" * 1000, name + array):
+        for payload, taken in ((name + b"\5" * 1000, 998), (name + array, 0)):
+            command = parse(20, payload)
+            assert isinstance(command, Command)
+            self.assertEqual((command.name, len(command.values)), ("x", taken))
             with self.assertRaises(RemoteProtocolError) as caught:
-                parse(20, payload)
+                amf0.decodeAll(payload, most=1000)
             self.assertEqual(caught.exception.label, "amf-too-many-values")
             self.assertEqual(str(caught.exception), "1001 values, at most 1000")
 
     def test_anObjectThatHasNoEnd(self) -> None:
         """
-        Is a fault, though metadata may be like that.
+        Ends where the command does, as that of metadata.
         """
         payload = amf0.encode("connect", 1.0, {"app": "live"})
-        for cut in (1, 3):
-            with self.assertRaises(RemoteProtocolError) as caught:
-                parse(20, payload[:-cut])
-            self.assertEqual(caught.exception.label, "amf-truncated")
+        whole = Command("connect", 1.0, (AMFObject([("app", "live")]),))
+        self.assertEqual(parse(20, payload), whole)
+        self.assertEqual(parse(20, payload[:-3]), whole)
+
+    def test_whatFollowsItsValues(self) -> None:
+        """
+        May be anything: an argument that is not understood is a fault when it is asked
+        for, and no argument before it is.
+        """
+        payload = amf0.encode("publish", 5.0, None, "cam")
+        for rest in (b"\0", b"\xff", b"\2\0\4liv", bytes(5)):
+            command = parse(20, payload + rest)
+            assert isinstance(command, Command)
+            self.assertEqual(command.values, (None, "cam"))
+            self.assertEqual(command.argument(0), "cam")
+            with self.assertRaises(RemoteProtocolError):
+                command.argument(1)
+        command = parse(20, payload[:-1])
+        assert isinstance(command, Command)
+        with self.assertRaises(RemoteProtocolError) as caught:
+            command.argument(0)
+        self.assertEqual(caught.exception.label, "amf-truncated")
+
+    def test_withoutItsNull(self) -> None:
+        """
+        Arguments come first then.
+        """
+        for values in (("cam", 1.0), (None, "cam", 1.0), (AMFObject([]), "cam", 1.0)):
+            command = Command("play", 4.0, values)
+            self.assertEqual(
+                [command.argument(n) for n in (0, 1, 2)], ["cam", 1.0, None]
+            )
+        self.assertEqual(Command("deleteStream", 4.0, (1.0,)).argument(0), 1.0)
+        self.assertIs(Command("pause", 4.0, (None, True)).argument(0), True)
 
     def test_itsArguments(self) -> None:
         """

@@ -231,7 +231,11 @@ class PlayTests(SessionTestCase):
             event, PlayRequested(3, 1, "live", "high", "a=1", -2.0, -1.0, True)
         )
         self.begin()
-        *_, end = self.client.command("play2", 0.0, None, streamID=1)
+        self.assertEqual(self.client.command("play2", 0.0, None, streamID=1), [])
+        self.assertEqual(self.session.ignoredCommands, 1)
+        self.open()
+        self.accept(self.client.connect())
+        (end,) = self.client.command("play2", 0.0, None, streamID=1)
         assert isinstance(end, SessionEnded)
         self.assertEqual(end.label, "bad-command")
 

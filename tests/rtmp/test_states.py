@@ -146,6 +146,7 @@ STREAM_WAYS: dict[StreamState, list[Step]] = {
     StreamState.PLAYER_COMMANDS: [Step.PLAY, Step.ACCEPT],
 }
 OURS = (Step.ACCEPT, Step.REJECT)
+FLOWING = (StreamState.MEDIA, StreamState.PLAYER_COMMANDS)
 
 
 class ServerTests(EdgesTestCase):
@@ -226,6 +227,11 @@ class ServerTests(EdgesTestCase):
                 elif isDeaf and step not in OURS:
                     self.assertEqual(client.step(step), [], why)
                     self.assertIs(stream.state, state, why)
+                elif state in FLOWING and step not in OURS:
+                    # Only a stop ends it.
+                    self.assertEqual(client.step(step), [], why)
+                    self.assertIs(stream.state, state, why)
+                    self.assertIs(client.session.state, ServerState.COMMANDS, why)
                 else:
                     self.assertRefused(client, step, why)
         self.assertTaken(taken, rows)

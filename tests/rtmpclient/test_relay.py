@@ -257,6 +257,7 @@ class ReconnectionTests(RelayTestCase):
         connection = self.endpoint.accept()
         connection.start()
         self.give([audioFrame(11_510), videoFrame(11_520), audioFrame(11_530)])
+        self.give([audioFrame(time) for time in (12_500, 13_500, 14_500)])
         connection.hear()
         self.assertEqual(connection.media(), [])
         self.give([audioFrame(14_700)])

@@ -420,19 +420,45 @@ class ProtocolTests(SynchronousTestCase):
         second.lose()
         self.assertEqual(len(self.sinks.sinks), 1)
 
-    def test_oneConnectionTakesOverFromItself(self) -> None:
+    def test_oneConnectionPublishesTwice(self) -> None:
         """
-        Publishing the same name twice on one connection, with a token, ends that
-        connection and its stream, and nothing dangles.
+        The same name on another message stream of the connection is the same stream,
+        and nothing dangles.
         """
         connection = Connection(self.factory)
         connection.publish("cam?token=1")
         connection.client.command("createStream", 6.0, None)
         connection.client.publish("cam?token=1", streamID=2)
-        self.assertTrue(connection.transport.disconnecting)
-        self.assertEqual(self.hub.streams, {})
+        self.assertFalse(connection.transport.disconnecting)
+        connection.client.send(connection.client.message(9, KEYFRAME, 2))
+        connection.client.send(connection.client.message(9, KEYFRAME, 1))
+        (sink,) = self.sinks.sinks
+        self.assertEqual(len(sink.frames), 2)
         connection.lose()
-        self.assertEqual(len(self.sinks.sinks[0].ended), 1)
+        self.assertEqual(self.hub.streams, {})
+        self.assertEqual(len(sink.ended), 1)
+
+    def test_anotherIsRefused(self) -> None:
+        """
+        A second stream that somebody else publishes is refused, the first goes on, and
+        what came behind the refusal is not lost. The last line counts what was ignored.
+        """
+        other = Connection(self.factory)
+        other.publish("taken")
+        connection = Connection(self.factory)
+        connection.publish()
+        client = connection.client
+        kind, payload = Command("publish", 9.0, (None, "taken", "live")).encode()
+        client.send(
+            client.message(kind, payload, 2)
+            + client.message(20, b"\xff")
+            + client.message(9, KEYFRAME)
+        )
+        self.assertFalse(connection.transport.disconnecting)
+        self.assertEqual(client.status()[2], "NetStream.Publish.BadName")
+        sink = self.sinks.sinks[-1]
+        self.assertEqual([len(f.payload) for f in sink.frames], [len(KEYFRAME)])
+        self.assertIn("1 commands ignored", connection.protocol._extra())
 
     def test_noFramesAfterTheEnd(self) -> None:
         """
