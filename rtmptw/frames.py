@@ -181,7 +181,8 @@ class Frame:
         is one track.
     @ivar name: for data the name of the message, C{"onMetaData"} for example.
     @ivar isHeader: whether a decoder needs this before anything else: metadata, codec
-        headers, colour information. Headers are never dropped.
+        headers, colour information. Headers are never dropped. An C{onMetaData} that
+        comes beside the metadata which were set is none, but an event.
     """
 
     __slots__ = (
@@ -260,7 +261,7 @@ class Frame:
         @param timestamp: in ms.
         @return: the same frame at another time.
         """
-        return Frame(
+        frame = Frame(
             self.kind,
             timestamp,
             self.payload,
@@ -271,6 +272,8 @@ class Frame:
             self.tracks,
             self.name,
         )
+        frame.isHeader = self.isHeader
+        return frame
 
 
 _HEADER_ROLES: Final = frozenset({Role.CONFIG, Role.METADATA, Role.CHANNELS})
@@ -297,8 +300,11 @@ class CodecHeaders:
 
     def remember(self, frame: Frame) -> None:
         """
-        Keep a header (L{Frame.isHeader}) in place of the one it follows.
+        Keep a header (L{Frame.isHeader}) in place of the one it follows. A codec header
+        ends what belonged to another codec of its track.
         """
+        if frame.role is Role.CONFIG:
+            self.codecChanged(frame)
         # A replaced header keeps its place, so the order is that of first sight.
         key = (frame.kind, frame.role, frame.tracks, frame.name)
         before = self._headers.get(key)
@@ -308,6 +314,21 @@ class CodecHeaders:
         self.bytes += frame.size
         while len(self._headers) > self.MAX_HEADERS or self.bytes > self.MAX_BYTES:
             self._drop(next(iter(self._headers)))
+
+    def codecChanged(self, frame: Frame) -> None:
+        """
+        Drop what belongs to a track of this frame and to another codec than it has:
+        FFmpeg takes a codec header, colour information or a channel configuration for a
+        stream that it waits for.
+        """
+        headers = self._headers
+        for key, header in list(headers.items()):
+            if (
+                header.kind is frame.kind
+                and header.codec is not frame.codec
+                and not set(header.tracks).isdisjoint(frame.tracks)
+            ):
+                del headers[key]
 
     def forget(self, name: str) -> None:
         """

@@ -256,6 +256,7 @@ class Server:
         settings: ServerSettings | None = None,
         play: PlaySettings | None = None,
         graceTime: float = 0.0,
+        graceAfterStop: bool = False,
         gopCache: bool = True,
         isPaced: bool = True,
         memory: int = 0,
@@ -270,6 +271,8 @@ class Server:
         @param play: towards viewers.
         @param graceTime: how long a stream waits for its publisher to come back, in
             seconds.
+        @param graceAfterStop: whether it waits for one that has stopped, too, not only
+            for one that was lost.
         @param gopCache: whether late sinks get the frames since the last key frame.
         @param isPaced: whether sockets are read only every few milliseconds when
             there is much to do.
@@ -289,6 +292,7 @@ class Server:
             reactor,
             self._sinks,
             graceTime=graceTime,
+            graceAfterStop=graceAfterStop,
             gopCache=gopCache,
             sinkEnded=sinkEnded,
         )

@@ -482,7 +482,7 @@ class Remuxer:
 
         @raise OSError: if the target cannot be written.
         """
-        if frame.name == "onMetaData":
+        if frame.name == "onMetaData" and frame.isHeader:
             self._opening.announce(frame.payload)
         samples = samplesOf(frame)
         if samples or frame.role is Role.END:

@@ -42,6 +42,8 @@ class Config:
     @ivar sinks: the sinks' names and factories.
     @ivar settings: towards clients.
     @ivar graceTime: how long a stream waits for its publisher, in seconds.
+    @ivar graceAfterStop: whether it waits for one that has stopped, too, not only for
+        one that was lost.
     @ivar gopCache: whether late sinks get the frames since the last key frame.
     @ivar play: towards viewers.
     @ivar isPaced: whether sockets are read only every few milliseconds when there is
@@ -58,6 +60,7 @@ class Config:
     sinks: tuple[tuple[str, IFrameSinkFactory], ...] = ()
     settings: ServerSettings = field(default_factory=ServerSettings)
     graceTime: float = 0.0
+    graceAfterStop: bool = False
     gopCache: bool = True
     play: PlaySettings = field(default_factory=PlaySettings)
     isPaced: bool = True
@@ -98,6 +101,7 @@ class RTMPService(MultiService):
             settings=config.settings,
             play=config.play,
             graceTime=config.graceTime,
+            graceAfterStop=config.graceAfterStop,
             gopCache=config.gopCache,
             isPaced=config.isPaced,
             memory=config.memory,

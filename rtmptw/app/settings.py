@@ -14,7 +14,7 @@ from rtmptw.app.service import DEFAULT_PORT, Config
 from rtmptw.interfaces import IFrameSinkFactory
 from rtmptw.net.ports import serverEndpoint
 from rtmptw.plugins.registry import pullFactory, sinkFactory, sinkNames, sourceFactory
-from rtmptw.plugins.values import Kind, Number, Switch, Text, typed
+from rtmptw.plugins.values import Choice, Kind, Number, Switch, Text, typed
 from rtmptw.rtmp.chunks import MAX_CHUNK_SIZE
 from rtmptw.rtmpserver.play import HOLD
 
@@ -178,6 +178,14 @@ SETTINGS = (
         "Seconds that a stream waits for its publisher to come back",
         (Place("graceTime"),),
         typed(_UNLESS.graceTime),
+    ),
+    Setting(
+        "grace-after",
+        Choice({"loss": False, "stop": True}),
+        "Whether it waits only for a publisher that was lost, or for one that has "
+        "stopped, too",
+        (Place("graceAfterStop"),),
+        "loss",
     ),
     Setting(
         "gop-cache",

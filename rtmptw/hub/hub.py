@@ -51,6 +51,7 @@ class StreamHub:
         clock: IReactorTime,
         sinkFactories: Sequence[tuple[str, IFrameSinkFactory]] = (),
         graceTime: float = 0.0,
+        graceAfterStop: bool = False,
         gopCache: bool = True,
         sinkEnded: Callable[[SinkReport], None] = lambda report: None,
         wallClock: Callable[[], datetime] = lambda: datetime.now().astimezone(),
@@ -59,6 +60,8 @@ class StreamHub:
         @param sinkFactories: named; each is asked for a sink when a stream starts.
         @param graceTime: how long a stream waits for a publisher to come back, in
             seconds.
+        @param graceAfterStop: whether it waits for one that has stopped, too, not only
+            for one that was lost.
         @param gopCache: whether late sinks get the frames since the last key frame.
         @param sinkEnded: gets the closed books of each sink.
         @param wallClock: the time of day.
@@ -66,6 +69,7 @@ class StreamHub:
         self.clock = clock
         self._sinkFactories = list(sinkFactories)
         self._graceTime = graceTime
+        self._graceAfterStop = graceAfterStop
         self._gopCache = gopCache
         self._sinkEnded = sinkEnded
         self._wallClock = wallClock
@@ -265,15 +269,21 @@ class StreamHub:
         stream.source = None
         old.sourceReplaced(f"taken over by {source.peer}")
 
-    def sourceLost(self, stream: Stream, source: IFrameSource, reason: str) -> None:
+    def sourceLost(
+        self, stream: Stream, source: IFrameSource, reason: str, isStop: bool = False
+    ) -> None:
         """
         A source gives no more frames. After the grace time the stream ends.
+
+        @param isStop: whether the source has said that this is the end: the stream ends
+            at once then, unless it is to wait all the same.
         """
         if stream.source is not source:
             # It has been taken over, or the stream has ended already.
             return
         stream.source = None
-        if self._graceTime and not self._closing:
+        waits = self._graceAfterStop or not isStop
+        if self._graceTime and waits and not self._closing:
             self._log.info(
                 "{stream}: {reason}; waiting {grace:g} s for its publisher",
                 stream=stream.name,

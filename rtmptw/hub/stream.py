@@ -9,7 +9,15 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 
-from rtmptw.frames import CodecHeaders, Frame, FrameKind, Role, StreamInfo
+from rtmptw.frames import (
+    DEFAULT_TRACKS,
+    Codec,
+    CodecHeaders,
+    Frame,
+    FrameKind,
+    Role,
+    StreamInfo,
+)
 from rtmptw.hub.gop import GroupOfPictures
 from rtmptw.hub.ledger import Ledger
 from rtmptw.hub.multicast import Multicast
@@ -22,6 +30,8 @@ _VIDEO: Final = FrameKind.VIDEO
 _AUDIO: Final = FrameKind.AUDIO
 _CODED: Final = Role.CODED
 _UNKNOWN: Final = Role.UNKNOWN
+#: Codecs that anything may be: a frame of them changes nothing.
+_VAGUE: Final = (None, Codec.DEVICE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +101,10 @@ class Stream(OutletOwner):
         self._sinkEnded = sinkEnded
         self._viewersChanged = viewersChanged
         self._hasVideo = False
+        # Of the last coded frames, and of one that has another.
+        self._videoCodec: Codec | None = None
+        self._audioCodec: Codec | None = None
+        self._newCodec: Codec | None = None
         # Replaced, never changed, so that a sink may leave while a frame goes round.
         self._outlets: tuple[Outlet, ...] = ()
         # Those that get their frames one by one, and those that get them together.
@@ -145,6 +159,7 @@ class Stream(OutletOwner):
                 self._gop.clear()
         self.publishers += 1
         self.source = source
+        self.timeline.isTrusted = source.isFed
         self.credentials = credentials
         if self._full:
             source.pauseSource()
@@ -193,6 +208,9 @@ class Stream(OutletOwner):
             self.headers.remember(frame)
         else:
             role = frame.role
+            codec = self._videoCodec if kind is _VIDEO else self._audioCodec
+            if frame.codec is not codec and role is _CODED:
+                self._codecSeen(frame)
             if frame.isKey or role is not _CODED:
                 self.leading.follow(frame)
                 if role is _UNKNOWN:
@@ -205,6 +223,23 @@ class Stream(OutletOwner):
             multicast.frameReceived(frame)
         for outlet in separate:
             outlet.offer(frame)
+
+    def _codecSeen(self, frame: Frame) -> None:
+        """
+        A frame has another codec than those before it. The second one shows that it is
+        no accident: some codecs have no header that would say so.
+        """
+        codec = frame.codec
+        if codec in _VAGUE or frame.tracks is not DEFAULT_TRACKS:
+            return
+        if self._newCodec is not codec:
+            self._newCodec = codec
+            return
+        if frame.kind is _VIDEO:
+            self._videoCodec = codec
+        else:
+            self._audioCodec = codec
+        self.headers.codecChanged(frame)
 
     def headerCleared(self, name: str) -> None:
         """

@@ -66,6 +66,8 @@ class Timeline:
     Repairs the timestamps of one stream.
 
     @ivar position: the largest timestamp given out, in ms.
+    @ivar isTrusted: whether the source means its steps, and needs nobody to confirm a
+        pause: a Python program does.
     @ivar repairs: how often which repair was needed: C{"header"} a header or end
         far from the media around it, C{"back"} and C{"forward"} jumps, C{"source"}
         a new source that continues the stream, C{"wrap"} a clock of 24 or 31 bits
@@ -85,6 +87,7 @@ class Timeline:
         self._reference = 0
         self._continuing = False
         self.position = 0
+        self.isTrusted = False
         self.repairs: dict[str, int] = {}
 
     def sourceReplaced(self) -> None:
@@ -199,7 +202,7 @@ class Timeline:
             for other in self._tracks.values()
             if other is not track and other.position >= self.position - LIVE
         ]
-        if isPause and not others:
+        if isPause and (self.isTrusted or not others):
             return
         rest = _rest(step)
         kind = "back" if step < 0 else "forward"

@@ -26,6 +26,15 @@ def status(code: str, description: str, level: str) -> Command:
     return Command("onStatus", 0.0, (None, information(level, code, description)))
 
 
+def notice(name: str, code: str, description: str) -> Command:
+    """
+    @return: what C{onFCPublish} and its like say, as SRS says it.
+    """
+    return Command(
+        name, 0.0, (None, AMFObject([("code", code), ("description", description)]))
+    )
+
+
 def connected(transactionID: float, properties: AMFObject) -> Command:
     """
     @param properties: what the client said with connect.

@@ -242,7 +242,7 @@ class ClientSession(Conversation[ClientEvent]):
         if not payload:
             # MediaMTX hangs up on those.
             return
-        if frame.name == "onMetaData":
+        if frame.name == "onMetaData" and frame.isHeader:
             payload = _setDataFrame(payload)
         self.frames += 1
         self._say(

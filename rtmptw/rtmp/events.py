@@ -2,7 +2,7 @@
 What a session tells: one small class for each thing that can happen.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rtmptw.frames import Frame, FrameKind
 from rtmptw.rtmp.amf import AMFObject
@@ -138,13 +138,16 @@ class AcknowledgementDue:
 @dataclass(frozen=True, slots=True)
 class PublishEnded:
     """
-    The publisher says that it has ended.
+    Nothing more is published.
 
-    @ivar reason: how, as a few words.
+    @ivar reason: why, as a few words.
+    @ivar isStop: whether the publisher said so; if not, it was lost, or we have ended
+        it.
     """
 
     streamID: int
     reason: str
+    isStop: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,9 @@ from rtmptw.rtmp.states import STREAM_TRANSITIONS, Step, StreamState, advance
 #: Where status messages go (nginx-rtmp has the same number).
 _STATUS: Final = 5
 
+_PUBLISHED: Final = "NetStream.Publish.Start"
+_UNPUBLISHED: Final = "NetStream.Unpublish.Success"
+
 #: StreamEOF follows the last frame after so many seconds: GStreamer's rtmp2src ends at
 #: it at once, and loses the frame that it has not taken over yet. All others end at
 #: the statuses, which come first.
@@ -53,12 +56,15 @@ class NetStream:
     @ivar name: of what is, or was, published or played.
     @ivar request: the one that waits for its answer.
     @ivar eofDue: when to send StreamEOF; C{None} for never.
+    @ivar hasMetadata: whether the client has set metadata that are to be kept.
     """
 
     __slots__ = (
         "_conversation",
+        "_isFMLE",
         "_isReset",
         "eofDue",
+        "hasMetadata",
         "name",
         "request",
         "state",
@@ -71,6 +77,8 @@ class NetStream:
         self.state = StreamState.COMMAND
         self.name = ""
         self._isReset = False
+        self._isFMLE = False
+        self.hasMetadata = False
         self.request: Request | None = None
         self.eofDue: float | None = None
 
@@ -97,11 +105,15 @@ class NetStream:
 
     # Requests and their answers.
 
-    def publish(self, request: Request, name: str) -> None:
+    def publish(self, request: Request, name: str, isFMLE: bool) -> None:
         """
         The client wants to publish. C{PublishRequested} or L{refuse} follows.
+
+        @param isFMLE: whether it has said FCPublish, and is told onFCPublish.
         """
         self._step(Step.PUBLISH)
+        self._isFMLE = isFMLE
+        self.hasMetadata = False
         self.name = name
         self.request = request
 
@@ -160,13 +172,15 @@ class NetStream:
         if self.isPlayed:
             self._startPlay()
         else:
+            if self._isFMLE:
+                self._notify("onFCPublish", _PUBLISHED, f"Publishing {self.name}.")
             self.publishStarted(self.name)
 
     def publishStarted(self, name: str) -> None:
         """
         Say that the client publishes.
         """
-        self._status("NetStream.Publish.Start", f"Publishing {name}.")
+        self._status(_PUBLISHED, f"Publishing {name}.")
 
     def refuse(self, code: str, description: str) -> None:
         """
@@ -199,10 +213,11 @@ class NetStream:
         before = self.state
         self._step(Step.STOP)
         if before is StreamState.MEDIA:
-            self._tell(PublishEnded(self.streamID, reason))
-            self._status(
-                "NetStream.Unpublish.Success", f"{self.name} is no longer published."
-            )
+            self._tell(PublishEnded(self.streamID, reason, isStop=True))
+            description = f"{self.name} is no longer published."
+            if self._isFMLE:
+                self._notify("onFCUnpublish", _UNPUBLISHED, description)
+            self._status(_UNPUBLISHED, description)
         elif before is StreamState.PLAYER_COMMANDS:
             self._tell(PlayEnded(self.streamID, reason))
 
@@ -281,6 +296,13 @@ class NetStream:
 
     def _tell(self, event: Event) -> None:
         self._conversation.events.append(event)
+
+    def _notify(self, command: str, code: str, description: str) -> None:
+        """
+        Say what is new in the way of Flash Media Live Encoder, before the status.
+        """
+        kind, payload = answers.notice(command, code, description).encode()
+        self._conversation.say(_STATUS, kind, self.streamID, payload)
 
     def _status(self, code: str, description: str, level: str = "status") -> None:
         """

@@ -112,6 +112,8 @@ class ServerSession(Conversation[Event]):
         self._query = ""
         self._encoder = ""
         self._properties = AMFObject([])
+        # Whether it has said FCPublish.
+        self._isFMLE = False
         self.goesOn = False
         self.strayMessages = 0
         self.ignoredCommands = 0
@@ -437,25 +439,38 @@ class ServerSession(Conversation[Event]):
             only one that is published (some encoders send data on stream 0);
             L{_NOBODY} for none.
         """
+        stream = self._publisherOf(streamID)
+        if stream is None:
+            self.strayMessages += 1
+            return _NOBODY
+        return stream.streamID
+
+    def _publisherOf(self, streamID: int) -> NetStream | None:
         stream = self._streams.get(streamID)
         if stream is not None and stream.state is _MEDIA:
-            return streamID
+            return stream
         published = self._published()
-        if len(published) == 1:
-            return published[0].streamID
-        self.strayMessages += 1
-        return _NOBODY
+        return published[0] if len(published) == 1 else None
 
     def _published(self) -> list[NetStream]:
         return [s for _, s in sorted(self._streams.items()) if s.state is _MEDIA]
 
     def _dataReceived(self, streamID: int, verb: str, frame: Frame) -> None:
-        if verb != "@clearDataFrame":
+        isClear = verb == "@clearDataFrame"
+        stream = self._publisherOf(streamID)
+        if stream is not None and frame.name == "onMetaData":
+            if verb:
+                stream.hasMetadata = not isClear
+            elif stream.hasMetadata:
+                # An event, such as the beginning of an advertisement: the metadata are
+                # those that were to be kept.
+                frame.isHeader = False
+        if not isClear:
             self._frameReceived(streamID, frame)
-            return
-        streamID = self._publisherFor(streamID)
-        if streamID != _NOBODY:
-            self.events.append(HeaderCleared(streamID, frame.name))
+        elif stream is None:
+            self.strayMessages += 1
+        else:
+            self.events.append(HeaderCleared(stream.streamID, frame.name))
 
     def _commandReceived(self, command: Command, streamID: int) -> None:
         react = _REACTIONS.get(command.name)
@@ -594,7 +609,7 @@ def _publish(session: ServerSession, command: Command, streamID: int) -> None:
         trouble = f"The stream's name has {len(name)} characters, at most {MAX_NAME}."
     else:
         stream = session._streamFor(streamID, Step.PUBLISH)
-        stream.publish(session._ask(command), name)
+        stream.publish(session._ask(command), name, session._isFMLE)
         stream.publishRequested(session._app, query or session._query, session._encoder)
         return
     session._deny(streamID, "NetStream.Publish.BadName", trouble)
@@ -712,6 +727,25 @@ def _stop(session: ServerSession, stream: NetStream, reason: str) -> None:
     session._waitingSince = session.now
 
 
+def _publishByName(session: ServerSession, command: Command, streamID: int) -> None:
+    """
+    FCPublish: onFCPublish comes when the stream is published.
+    """
+    session._isFMLE = True
+    _answerPolitely(session, command, streamID)
+
+
+def _subscribeByName(session: ServerSession, command: Command, streamID: int) -> None:
+    """
+    FCSubscribe: players of networks of servers go on with their play when that is
+    granted.
+    """
+    _answerPolitely(session, command, streamID)
+    session._call(
+        answers.notice("onFCSubscribe", "NetStream.Play.Start", "Subscribed.")
+    )
+
+
 def _answerPolitely(session: ServerSession, command: Command, streamID: int) -> None:
     if command.transactionID:
         session._call(answers.politeness(command.transactionID))
@@ -765,8 +799,8 @@ def _number(value: Value, default: float) -> float:
 _REACTIONS: dict[str, Callable[[ServerSession, Command, int], None]] = {
     "connect": _connect,
     "releaseStream": _answerPolitely,
-    "FCPublish": _answerPolitely,
-    "FCSubscribe": _answerPolitely,
+    "FCPublish": _publishByName,
+    "FCSubscribe": _subscribeByName,
     "_checkbw": _answerPolitely,
     "getStreamLength": _answerLength,
     "createStream": _createStream,

@@ -400,7 +400,7 @@ class RTMPProtocol(Protocol):
         self._answers.acknowledgeLater()
 
     def _publishEnded(self, event: PublishEnded) -> None:
-        self._publications.end(event.streamID, event.reason)
+        self._publications.end(event.streamID, event.reason, event.isStop)
         self._arm()
 
     def _playEnded(self, event: PlayEnded) -> None:

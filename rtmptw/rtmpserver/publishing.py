@@ -118,17 +118,18 @@ class Publications:
         if publication is not None and publication.stream is not None:
             publication.stream.headerCleared(name)
 
-    def end(self, streamID: int, reason: str) -> bool:
+    def end(self, streamID: int, reason: str, isStop: bool = False) -> bool:
         """
         A message stream is published no more.
 
+        @param isStop: whether the publisher has said so.
         @return: whether the peer is read from again by that.
         """
         publication = self._live.pop(streamID)
         self._dispatch.unpublished(streamID)
         isRead = self._reading.resume(publication)
         if publication.stream is not None:
-            self._hub.sourceLost(publication.stream, publication, reason)
+            self._hub.sourceLost(publication.stream, publication, reason, isStop)
         return isRead
 
     def endAll(self, reason: str) -> None:

@@ -333,6 +333,7 @@ SAMPLES: dict[str, tuple[str, list[Any]]] = {
     ),
     "source": ("rtmp:rtmp://h/a/b", [(RTMPPullFactory("rtmp://h/a/b", "a", "b"),)]),
     "grace": ("6.5", [6.5]),
+    "grace-after": ("stop", [True]),
     "gop-cache": ("off", [False]),
     "play-wait": ("off", [False]),
     "play-behind": ("7.5", [7500]),

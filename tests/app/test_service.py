@@ -181,6 +181,24 @@ class ServiceTests(SynchronousTestCase):
         self.reactor.advance(5.1)
         self.assertEqual(list(service.hub.streams), [])
 
+    def test_graceAfterAStop(self) -> None:
+        """
+        A publisher that says that it stops ends its stream at once; the configuration
+        may say otherwise.
+        """
+        for waits in (False, True):
+            for stop in ("FCUnpublish", "closeStream", "deleteStream"):
+                service = self.start(graceTime=5.0, graceAfterStop=waits)
+                connection = Connection(service.factory)
+                connection.publish()
+                values = (1.0,) if stop == "deleteStream" else ("cam",)
+                streamID = int(stop == "closeStream")
+                connection.client.command(stop, 0.0, None, *values, streamID=streamID)
+                self.assertEqual(list(service.hub.streams), ["live/cam"] * waits)
+                self.reactor.advance(5.1)
+                self.assertEqual(list(service.hub.streams), [])
+                connection.lose()
+
     def test_waitsForSinksAtTheEnd(self) -> None:
         """
         The stop waits until the sinks have put everything away.

@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from rtmptw.delivery import TO_KEYFRAME, Delivery, Policy
 from rtmptw.errors import NotAllowed
-from rtmptw.frames import Frame, FrameKind, Role, StreamInfo
+from rtmptw.frames import Codec, Frame, FrameKind, Role, StreamInfo
 from rtmptw.hub import gop
 from rtmptw.hub.hub import StreamHub
 from rtmptw.hub.stream import SinkReport, Stream
@@ -94,7 +94,12 @@ class HubTests(SynchronousTestCase):
         self.reports: list[SinkReport] = []
         self.sinks = SinkFactory()
 
-    def newHub(self, graceTime: float = 0.0, gopCache: bool = True) -> StreamHub:
+    def newHub(
+        self,
+        graceTime: float = 0.0,
+        gopCache: bool = True,
+        graceAfterStop: bool = False,
+    ) -> StreamHub:
         """
         A hub with one recording sink a stream.
         """
@@ -102,6 +107,7 @@ class HubTests(SynchronousTestCase):
             self.clock,
             [("test", self.sinks)],
             graceTime=graceTime,
+            graceAfterStop=graceAfterStop,
             gopCache=gopCache,
             sinkEnded=self.reports.append,
             wallClock=lambda: datetime(2026, 11, 22, tzinfo=UTC),
@@ -233,6 +239,52 @@ class HubTests(SynchronousTestCase):
         second = Source(self.clock)
         self.assertIs(hub.publish("live", "cam", second, "token=1"), stream)
         self.assertIs(stream.source, second)
+
+    def test_aCodecWithoutAHeader(self) -> None:
+        """
+        Takes the place of one that has one: the old header is given to nobody any more
+        from the second frame on; one frame, or those of no codec, may be an accident.
+        """
+        hub = self.newHub(gopCache=False)
+        stream = hub.publish("live", "cam", Source(self.clock))
+
+        def kept() -> list[tuple[FrameKind, Codec | None]]:
+            return [(frame.kind, frame.codec) for frame in stream.headers.frames()]
+
+        def give(kind: FrameKind, *codecs: Codec | None) -> None:
+            for codec in codecs:
+                stream.frameReceived(Frame(kind, 0, b"x", Role.CODED, codec))
+
+        video, audio = (FrameKind.VIDEO, Codec.H264), (FrameKind.AUDIO, Codec.AAC)
+        for kind, codec in (video, audio):
+            stream.frameReceived(Frame(kind, 0, b"x", Role.CONFIG, codec))
+            give(kind, codec, codec)
+        give(FrameKind.AUDIO, Codec.MP3, Codec.AAC, Codec.MP3, None, None)
+        give(FrameKind.AUDIO, Codec.DEVICE, Codec.DEVICE)
+        give(FrameKind.VIDEO, Codec.SCREEN, Codec.VP6)
+        second = Frame(FrameKind.VIDEO, 0, b"x", Role.CODED, Codec.AV1, tracks=(1,))
+        for _time in range(2):
+            stream.frameReceived(second)
+        self.assertEqual(kept(), [video, audio])
+        give(FrameKind.AUDIO, Codec.MP3, Codec.MP3)
+        self.assertEqual(kept(), [video])
+        give(FrameKind.VIDEO, Codec.SCREEN, Codec.SCREEN)
+        self.assertEqual(kept(), [])
+
+    def test_graceIsForWhoWasLost(self) -> None:
+        """
+        One that has stopped ends its stream at once, unless it is waited for, too.
+        """
+        for waits in (False, True):
+            hub = self.newHub(graceTime=5, graceAfterStop=waits)
+            source = Source(self.clock)
+            stream = hub.publish("live", "cam", source)
+            hub.sourceLost(stream, source, "unpublished", isStop=True)
+            self.assertEqual(list(hub.streams), ["live/cam"] * waits)
+            self.clock.advance(4.9)
+            self.assertEqual(list(hub.streams), ["live/cam"] * waits)
+            self.clock.advance(0.2)
+            self.assertEqual(hub.streams, {})
 
     def test_graceTime(self) -> None:
         """

@@ -468,6 +468,16 @@ class TogetherTests(SynchronousTestCase):
         self.assertEqual([a for a in away if a], [-5000])
         self.assertEqual(timeline.repairs, {"forward": 2})
 
+    def test_aSourceThatMeansIt(self) -> None:
+        """
+        Is believed a pause at once.
+        """
+        true = [(k, t + 5000 * (t >= 1000)) for k, t in encoded(0, 50)]
+        timeline = Timeline()
+        timeline.isTrusted = True
+        self.assertEqual(run(timeline, *true), [time for _, time in true])
+        self.assertEqual(timeline.repairs, {})
+
     def test_onlyOneIsSilent(self) -> None:
         """
         The other has gone on meanwhile: nothing to repair.

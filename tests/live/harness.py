@@ -90,6 +90,7 @@ class LiveServer:
         others: list[tuple[str, IFrameSinkFactory]] | None = None,
         settings: ServerSettings | None = None,
         graceTime: float = 0.0,
+        graceAfterStop: bool = False,
         authorizer: IStreamAuthorizer | None = None,
         arguments: str = "",
         play: PlaySettings | None = None,
@@ -106,6 +107,7 @@ class LiveServer:
             settings=settings,
             play=play,
             graceTime=graceTime,
+            graceAfterStop=graceAfterStop,
             gopCache=gopCache,
             sinkEnded=self._sinkEnded,
         )

@@ -312,9 +312,10 @@ async def test_aSecondPublisherIsRefused(serve: Serve) -> None:
 @pytest_twisted.ensureDeferred
 async def test_reconnectsUnderGrace(serve: Serve) -> None:
     """
-    A publisher that comes back five times within the grace time: one recording.
+    A publisher that comes back five times within the grace time, though it had stopped:
+    one recording.
     """
-    server = await serve(graceTime=30.0)
+    server = await serve(graceTime=30.0, graceAfterStop=True)
     source = encode(H264_AAC)
     for turn in range(5):
         await server.publish(Mux(source, server.url()))

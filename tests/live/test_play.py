@@ -157,7 +157,7 @@ async def test_thePublisherComesBackTwentyTimes(serve: Serve, tmp_path: Path) ->
     names = ("rtmpdump", "rtmp2src")
     for name in names:
         needPlayer(name)
-    server = await serve(graceTime=30.0)
+    server = await serve(graceTime=30.0, graceAfterStop=True)
     players = [Player(server, name, tmp_path / f"{name}.flv") for name in names]
     await server.until(lambda: server.hub.awaited == {"live/cam": 2})
     source = encode(H264_AAC)

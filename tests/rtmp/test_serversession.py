@@ -428,6 +428,78 @@ class PublishTests(SessionTestCase):
         assert isinstance(event, FramesReceived)
         self.assertEqual(event.frames[0].payload, number)
 
+    def test_anEventIsNoMetadata(self) -> None:
+        """
+        onMetaData without a verb is the metadata while there are none that were set to
+        be kept, and an event beside those.
+        """
+        self.openPublishing()
+        metadata = data("onMetaData", AMFObject([("width", 640.0)]))
+        keep = data("@setDataFrame") + metadata
+        clear = data("@clearDataFrame", "onMetaData")
+        found = []
+        for body in (metadata, keep, metadata, keep, clear, metadata):
+            (event,) = self.client.send(self.client.message(18, body))
+            if isinstance(event, FramesReceived):
+                (frame,) = event.frames
+                self.assertEqual((frame.payload, frame.role), (metadata, Role.DATA))
+                found.append(frame.isHeader)
+        self.assertEqual(found, [True, True, False, True, True])
+        # Another stream, another time.
+        self.client.send(self.client.message(18, keep))
+        self.client.command("FCUnpublish", 6.0, None, "cam")
+        self.accept(self.client.publish())
+        (event,) = self.client.send(self.client.message(18, metadata, 0))
+        assert isinstance(event, FramesReceived)
+        self.assertTrue(event.frames[0].isHeader)
+
+    def test_numbersBeforeTheVerb(self) -> None:
+        """
+        Some encoders have two: the metadata are set all the same.
+        """
+        self.openPublishing()
+        metadata = data("onMetaData", AMFObject([("width", 640.0)]))
+        body = amf0.encode(0.0, 1.0, "@setDataFrame") + metadata
+        (event,) = self.client.send(self.client.message(18, body))
+        assert isinstance(event, FramesReceived)
+        (frame,) = event.frames
+        self.assertEqual((frame.payload, frame.isHeader), (metadata, True))
+
+    def test_asFMLEDoes(self) -> None:
+        """
+        Who says FCPublish is told onFCPublish and onFCUnpublish, on the message stream
+        and before the statuses; nobody else is.
+        """
+        for says in (True, False):
+            self.open()
+            self.accept(self.client.connect())
+            if says:
+                self.client.command("FCPublish", 3.0, None, "cam")
+            self.client.command("createStream", 4.0, None)
+            self.accept(self.client.publish())
+            self.client.command("FCUnpublish", 6.0, None, "cam")
+            told = []
+            for command in self.client.commands():
+                if command.name.startswith("on"):
+                    information = command.values[1]
+                    assert isinstance(information, AMFObject)
+                    told.append((command.name, information.get("code")))
+            wanted = [
+                ("onFCPublish", "NetStream.Publish.Start"),
+                ("onStatus", "NetStream.Publish.Start"),
+                ("onFCUnpublish", "NetStream.Unpublish.Success"),
+                ("onStatus", "NetStream.Unpublish.Success"),
+            ]
+            self.assertEqual(told, wanted if says else wanted[1::2])
+            self.assertEqual(
+                {
+                    stream
+                    for kind, stream, body in self.client.answers
+                    if b"onFC" in body
+                },
+                {1} if says else set(),
+            )
+
     def test_clearDataFrame(self) -> None:
         """
         The publisher may withdraw its metadata.
@@ -915,7 +987,8 @@ class OtherCommandTests(SessionTestCase):
 
     def test_commandsThatNeedLittle(self) -> None:
         """
-        _checkbw, getStreamLength and FCSubscribe get a result; a command that
+        _checkbw, getStreamLength and FCSubscribe get a result, and the last is told
+        more; a command that
         nobody knows an error; nothing ends the session.
         """
         self.open()
@@ -931,8 +1004,17 @@ class OtherCommandTests(SessionTestCase):
         found = self.client.commands()
         self.assertEqual(
             [(c.name, c.transactionID) for c in found],
-            [("_result", 2.0), ("_result", 3.0), ("_result", 4.0), ("_error", 5.0)],
+            [
+                ("_result", 2.0),
+                ("_result", 3.0),
+                ("_result", 4.0),
+                ("onFCSubscribe", 0.0),
+                ("_error", 5.0),
+            ],
         )
+        subscribed = found.pop(3).values[1]
+        assert isinstance(subscribed, AMFObject)
+        self.assertEqual(subscribed.get("code"), "NetStream.Play.Start")
         self.assertEqual(found[1].values, (None, 0.0))
         information = found[3].values[1]
         assert isinstance(information, AMFObject)

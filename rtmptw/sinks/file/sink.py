@@ -206,7 +206,7 @@ class FileSink:
             self._mediaReceived(frame)
         elif self._part is None:
             self._keepEarly(frame)
-        elif frame.name != "onMetaData":
+        elif frame.name != "onMetaData" or not frame.isHeader:
             self._append(frame, self._clamped(frame))
         elif frame.payload != self._metadata:
             # GStreamer repeats the same one eleven times a second.

@@ -1,0 +1,82 @@
+"""
+Tests of what is kept for those who come late.
+"""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from rtmptw.frames import DEFAULT_TRACKS, Codec, CodecHeaders, Frame, FrameKind, Role
+
+AUDIO = FrameKind.AUDIO
+VIDEO = FrameKind.VIDEO
+
+
+def header(
+    kind: FrameKind,
+    role: Role,
+    codec: Codec | None,
+    tracks: tuple[int, ...] = DEFAULT_TRACKS,
+) -> Frame:
+    """
+    @return: a header.
+    """
+    return Frame(kind, 0, b"x", role, codec, tracks=tracks)
+
+
+class CodecHeadersTests(SynchronousTestCase):
+    """
+    A header belongs to a codec.
+    """
+
+    def setUp(self) -> None:
+        """
+        HEVC with colours, Opus with channels, and a second track of each.
+        """
+        self.headers = CodecHeaders()
+        self.kept = [
+            header(VIDEO, Role.CONFIG, Codec.HEVC),
+            header(VIDEO, Role.METADATA, Codec.HEVC),
+            header(AUDIO, Role.CONFIG, Codec.OPUS),
+            header(AUDIO, Role.CHANNELS, Codec.OPUS),
+            header(VIDEO, Role.CONFIG, Codec.HEVC, (1,)),
+            header(AUDIO, Role.CHANNELS, Codec.OPUS, (1,)),
+        ]
+        for each in self.kept:
+            self.headers.remember(each)
+
+    def test_another(self) -> None:
+        """
+        The headers of another codec take what the old one had along, of their track.
+        """
+        video = header(VIDEO, Role.CONFIG, Codec.H264)
+        self.headers.remember(video)
+        self.assertEqual(self.headers.frames(), [*self.kept[2:], video])
+        audio = header(AUDIO, Role.CONFIG, Codec.AAC, (1, 0))
+        self.headers.remember(audio)
+        self.assertEqual(self.headers.frames(), [self.kept[4], video, audio])
+
+    def test_theSame(self) -> None:
+        """
+        A new header of the same codec takes the place of its like only.
+        """
+        again = header(VIDEO, Role.CONFIG, Codec.HEVC)
+        self.headers.remember(again)
+        self.assertEqual(self.headers.frames(), [again, *self.kept[1:]])
+
+    def test_whatIsNoCodecHeader(self) -> None:
+        """
+        Changes nothing.
+        """
+        metadata = header(VIDEO, Role.METADATA, Codec.AV1)
+        self.headers.remember(metadata)
+        self.assertEqual(
+            self.headers.frames(), [self.kept[0], metadata, *self.kept[2:]]
+        )
+
+    def test_anEventAtAnotherTime(self) -> None:
+        """
+        Is one still.
+        """
+        event = Frame(FrameKind.DATA, 0, b"x", Role.DATA, name="onMetaData")
+        self.assertTrue(event.retimed(5).isHeader)
+        event.isHeader = False
+        self.assertFalse(event.retimed(5).isHeader)
