@@ -101,10 +101,11 @@ class Stream(OutletOwner):
         self._sinkEnded = sinkEnded
         self._viewersChanged = viewersChanged
         self._hasVideo = False
-        # Of the last coded frames, and of one that has another.
+        # Of the last coded frames; and of one that has another, with its number.
         self._videoCodec: Codec | None = None
         self._audioCodec: Codec | None = None
         self._newCodec: Codec | None = None
+        self._newSince = 0
         # Replaced, never changed, so that a sink may leave while a frame goes round.
         self._outlets: tuple[Outlet, ...] = ()
         # Those that get their frames one by one, and those that get them together.
@@ -232,8 +233,10 @@ class Stream(OutletOwner):
         codec = frame.codec
         if codec in _VAGUE or frame.tracks is not DEFAULT_TRACKS:
             return
-        if self._newCodec is not codec:
+        number = self._video if frame.kind is _VIDEO else self._audio
+        if self._newCodec is not codec or number != self._newSince + 1:
             self._newCodec = codec
+            self._newSince = number
             return
         if frame.kind is _VIDEO:
             self._videoCodec = codec
