@@ -4,10 +4,15 @@ Where decoding can begin: which key frames lead, and what has to wait for one.
 
 from typing import Final
 
+from rtmptw.entries import isEntry
 from rtmptw.frames import Frame, FrameKind, Role
 
-#: So many ms after the last picture, sound goes on alone.
+#: So many ms after the last picture, sound goes on alone; it waits no longer for a key
+#: frame.
 VIDEO_GONE: Final = 3000
+#: So many ms without anything to begin with, and a decoder may as well try: it is a
+#: stream that is refreshed bit by bit.
+MAX_WAIT: Final = 20_000
 
 # To look a member up in its class costs more than to compare it.
 _VIDEO: Final = FrameKind.VIDEO
@@ -75,13 +80,15 @@ class LeadingTrack:
 class KeyGate:
     """
     After a gap, keeps back what cannot be decoded: the video up to the next key frame
-    that leads, and the sound that belongs to it. When the leading track has shown
-    nothing for L{VIDEO_GONE} ms, sound goes on alone, and any key frame is welcome.
+    that leads, or anything else that decoding can begin with; after L{MAX_WAIT} ms that
+    is any picture. The sound waits for it with the video, if it is to, for
+    L{VIDEO_GONE} ms at most. When the leading track has shown nothing for as long, any
+    key frame is welcome.
 
     @ivar isClosed: whether it keeps anything back.
     """
 
-    __slots__ = ("_leading", "_videoTime", "isClosed")
+    __slots__ = ("_leading", "_part", "_since", "_soundWaits", "_videoTime", "isClosed")
 
     def __init__(self, leading: LeadingTrack) -> None:
         """
@@ -89,39 +96,54 @@ class KeyGate:
         """
         self.isClosed: bool = False
         self._leading = leading
-        # When the leading track was seen last.
+        self._soundWaits: bool = False
+        # Since when it is closed; when the leading track was seen last; and the picture
+        # that a part was seen of.
+        self._since: int = 0
         self._videoTime: int = 0
+        self._part: int | None = None
 
-    def close(self, timestamp: int) -> None:
+    def close(self, timestamp: int, soundWaits: bool = True) -> None:
         """
         Wait for a key frame.
 
         @param timestamp: of the last picture, or the stream's time now, in ms.
+        @param soundWaits: whether sound is of no use without its pictures.
         """
         self.isClosed = True
+        self._soundWaits = soundWaits
+        self._since = timestamp
         self._videoTime = timestamp
+        self._part = timestamp if soundWaits else None
 
     def closeAgain(self) -> None:
         """
-        Wait for a key frame; the sound need not, if it has gone on alone before.
+        Wait for a key frame; the sound need not.
         """
         self.isClosed = True
+        self._soundWaits = False
+        self._part = None
 
     def passes(self, frame: Frame) -> bool:
         """
         @param frame: the next one of the stream.
-        @return: whether it is of use; a key frame that is opens the gate.
+        @return: whether it is of use; one that decoding can begin with opens the gate.
         """
         if not self.isClosed or frame.isHeader:
             return True
-        isGone = frame.timestamp - self._videoTime >= VIDEO_GONE
+        timestamp = frame.timestamp
         if frame.kind is not _VIDEO or frame.role is not _CODED:
-            # Sound without its pictures is of no use, until the pictures stay away.
-            return isGone
+            return not self._soundWaits or timestamp - self._since >= VIDEO_GONE
         leads = self._leading.leads(frame)
-        if frame.isKey and (leads or isGone):
+        if frame.isKey:
+            opens = leads or timestamp - self._videoTime >= VIDEO_GONE
+        else:
+            opens = leads and (timestamp - self._since >= MAX_WAIT or isEntry(frame))
+        # A picture can come in several messages: it begins with the first.
+        if opens and timestamp != self._part:
             self.isClosed = False
             return True
         if leads:
-            self._videoTime = frame.timestamp
+            self._videoTime = timestamp
+            self._part = timestamp
         return False

@@ -4,8 +4,8 @@ Tests of which key frames lead, and of what waits for one.
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from rtmptw.frames import Frame, FrameKind, Role
-from rtmptw.keyframes import VIDEO_GONE, KeyGate, LeadingTrack
+from rtmptw.frames import Codec, Frame, FrameKind, Role
+from rtmptw.keyframes import MAX_WAIT, VIDEO_GONE, KeyGate, LeadingTrack
 from rtmptw.testing import audioFrame, makeFrames, videoFrame
 
 
@@ -176,7 +176,7 @@ class KeyGateTests(SynchronousTestCase):
 
     def test_soundGoesOnAlone(self) -> None:
         """
-        When no picture has come for long enough; and whatever else is no picture.
+        After a while, whether pictures come or not; and whatever else is no picture.
         """
         self.gate.close(100)
         self.assertEqual(
@@ -189,7 +189,7 @@ class KeyGateTests(SynchronousTestCase):
                 audioFrame(4000 + VIDEO_GONE),
                 end(FrameKind.VIDEO, 0, timestamp=4000 + VIDEO_GONE),
             ),
-            [False, True, False, False, False, True, True],
+            [False, True, False, True, False, True, True],
         )
         self.assertTrue(self.gate.isClosed)
 
@@ -213,17 +213,76 @@ class KeyGateTests(SynchronousTestCase):
 
     def test_pausedPicturesKeepTheSound(self) -> None:
         """
-        Closed again, the gate lets the sound pass that it has let pass before; at first
-        it knows of no time.
+        Closed again, the gate lets all sound pass.
         """
         self.gate.closeAgain()
         self.assertEqual(
-            self.passing(audioFrame(VIDEO_GONE - 1), audioFrame(VIDEO_GONE), key(5000)),
-            [False, True, True],
+            self.passing(audioFrame(0), picture(10), key(5000)), [True, False, True]
         )
         self.gate.close(2000)
         self.passing(key(5000))
         self.gate.closeAgain()
         self.assertEqual(
-            self.passing(audioFrame(2000 + VIDEO_GONE), picture(6000)), [True, False]
+            self.passing(audioFrame(2001), picture(6000), key(6040)),
+            [True, False, True],
         )
+
+    def test_soundNeedNotWait(self) -> None:
+        """
+        For who comes late.
+        """
+        self.gate.close(1000, soundWaits=False)
+        self.assertEqual(
+            self.passing(audioFrame(1000), picture(1000), key(1040)),
+            [True, False, True],
+        )
+
+    def test_aPictureInSeveralMessages(self) -> None:
+        """
+        Begins with its first part: a later one opens nothing, unless nobody knows
+        whether it is one.
+        """
+        self.gate.close(1000)
+        self.assertEqual(
+            self.passing(key(1000), picture(1040), key(1040), key(1080), key(1080)),
+            [False, False, False, True, True],
+        )
+        self.gate.close(1000, soundWaits=False)
+        self.assertEqual(self.passing(key(1000)), [True])
+        self.gate.close(1000)
+        self.gate.closeAgain()
+        self.assertEqual(self.passing(key(1000)), [True])
+
+    def test_whatIsNotMarked(self) -> None:
+        """
+        Opens it all the same if decoding can begin there; of the track that leads.
+        """
+        for payload, opens in (
+            (b"\x27\1\0\0\0\0\0\0\2\x65\0", True),
+            (b"\x27\1\0\0\0\0\0\0\2\x41\0", False),
+        ):
+            entry = Frame(FrameKind.VIDEO, 40, payload, Role.CODED, Codec.H264)
+            other = Frame(
+                FrameKind.VIDEO, 40, payload, Role.CODED, Codec.H264, tracks=(1,)
+            )
+            self.passing(key(0, 0))
+            self.gate.close(0)
+            self.assertEqual(self.passing(other, entry), [False, opens])
+            self.assertEqual(self.gate.isClosed, not opens)
+
+    def test_nothingToBeginWith(self) -> None:
+        """
+        Is waited for no longer than 20 s, on the track that leads.
+        """
+        self.passing(key(0, 0))
+        self.gate.close(1000)
+        self.assertEqual(
+            self.passing(
+                picture(1000 + MAX_WAIT - 1),
+                picture(1000 + MAX_WAIT, 1),
+                picture(1000 + MAX_WAIT),
+                picture(1000 + MAX_WAIT + 40),
+            ),
+            [False, False, True, True],
+        )
+        self.assertFalse(self.gate.isClosed)

@@ -8,8 +8,11 @@ from typing import Final
 from rtmptw.frames import Frame, FrameKind, Role
 from rtmptw.keyframes import LeadingTrack
 
-#: A longer group is not kept: whoever joins would lag by as much.
-MAX_MILLISECONDS: Final = 10_000
+#: A longer group is not kept: whoever joins would lag by as much. 250 pictures, which
+#: is what x264 makes by itself, are 17 s at 15 a second.
+MAX_MILLISECONDS: Final = 20_000
+#: So many parts of one picture are kept before its key frame is known.
+MAX_PARTS: Final = 64
 #: Bounds the overhead of tiny frames (SRS has the same number).
 MAX_FRAMES: Final = 2500
 #: Ten seconds of 13 Mbit/s.
@@ -20,8 +23,6 @@ class GroupOfPictures:
     """
     Keeps the current group of pictures, within bounds: a group that grows beyond
     them is dropped whole, as half of one cannot be decoded.
-
-    @ivar bytes: of the payloads that are kept.
     """
 
     def __init__(self, leading: LeadingTrack) -> None:
@@ -31,23 +32,39 @@ class GroupOfPictures:
         """
         self._leading = leading
         self._frames: list[Frame] = []
-        self.bytes = 0
+        self._bytes = 0
+        # While there is no group: the picture that comes.
+        self._parts: list[Frame] = []
 
     def add(self, frame: Frame) -> None:
         """
         Take the next frame of the stream, no header.
         """
-        if frame.isKey and self._leading.leads(frame):
-            self._frames = [frame]
-            self.bytes = frame.size
-            return
         frames = self._frames
-        if not frames:
+        if frame.isKey and self._leading.leads(frame):
+            timestamp = frame.timestamp
+            if not (frames and _isPart(frames[0], timestamp)):
+                # A picture can come in several messages: it begins with the first.
+                before = frames or self._parts
+                begin = len(before)
+                while begin and _isPart(before[begin - 1], timestamp):
+                    begin -= 1
+                self._frames = [*before[begin:], frame]
+                self._bytes = sum([part.size for part in self._frames])
+                self._parts = []
+                return
+        elif not frames:
+            parts = self._parts
+            if parts and (
+                len(parts) >= MAX_PARTS or parts[0].timestamp != frame.timestamp
+            ):
+                parts.clear()
+            parts.append(frame)
             return
         frames.append(frame)
-        self.bytes += frame.size
+        self._bytes += frame.size
         if (
-            self.bytes > MAX_BYTES
+            self._bytes > MAX_BYTES
             or frame.timestamp - frames[0].timestamp > MAX_MILLISECONDS
             or len(frames) > MAX_FRAMES
         ):
@@ -58,7 +75,14 @@ class GroupOfPictures:
         Forget the group and wait for the next key frame.
         """
         self._frames = []
-        self.bytes = 0
+        self._bytes = 0
+        self._parts = []
+
+    def heldBytes(self) -> int:
+        """
+        @return: of the payloads that are kept.
+        """
+        return self._bytes + sum([part.size for part in self._parts])
 
     def frames(self) -> list[Frame]:
         """
@@ -70,3 +94,10 @@ class GroupOfPictures:
             for frame in self._frames
             if not (frame.kind is FrameKind.VIDEO and frame.role is Role.END)
         ]
+
+
+def _isPart(frame: Frame, timestamp: int) -> bool:
+    """
+    Whether a frame is part of the picture of this time.
+    """
+    return frame.kind is FrameKind.VIDEO and frame.timestamp == timestamp

@@ -168,7 +168,7 @@ class Outlet:
         @param timestamp: the stream's time now, in ms.
         """
         self._leaveMulticast()
-        self._selection.awaitKeyframe(timestamp)
+        self._selection.awaitKeyframe(timestamp, soundWaits=False)
 
     def offer(self, frame: Frame) -> None:
         """

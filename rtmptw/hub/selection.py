@@ -24,13 +24,14 @@ class Selection:
         self._gate = KeyGate(leading)
         self._unwanted: frozenset[FrameKind] = frozenset()
 
-    def awaitKeyframe(self, timestamp: int) -> None:
+    def awaitKeyframe(self, timestamp: int, soundWaits: bool = True) -> None:
         """
         Skip what cannot be decoded before the next key frame.
 
         @param timestamp: of the last picture, or the stream's time now, in ms.
+        @param soundWaits: whether sound is skipped, too.
         """
-        self._gate.close(timestamp)
+        self._gate.close(timestamp, soundWaits)
         self.isActive = True
 
     def select(self, unwanted: frozenset[FrameKind]) -> None:

@@ -64,6 +64,13 @@ class KeyframeBacklog(Backlog):
                 newest = max(newest, index)
                 if frame.isKey and self._leading.leads(frame):
                     begin = index
+                    # It may be one part of several.
+                    while begin and (
+                        queue[begin - 1].kind is FrameKind.VIDEO
+                        and queue[begin - 1].timestamp == frame.timestamp
+                        and not queue[begin - 1].isHeader
+                    ):
+                        begin -= 1
                     break
         if newest < 0:
             return False

@@ -146,7 +146,7 @@ class Stream(OutletOwner):
         @return: of the frames that are kept: headers, the group of pictures, and what
             waits for the slowest sink; what waits for the others are the same frames.
         """
-        held = self.headers.bytes + (0 if self._gop is None else self._gop.bytes)
+        held = self.headers.bytes + (0 if self._gop is None else self._gop.heldBytes())
         return held + max((outlet.heldBytes() for outlet in self._outlets), default=0)
 
     def setSource(self, source: IFrameSource, credentials: str | None) -> None:

@@ -9,6 +9,7 @@ from rtmptw.hub.gop import (
     MAX_BYTES,
     MAX_FRAMES,
     MAX_MILLISECONDS,
+    MAX_PARTS,
     GroupOfPictures,
 )
 from rtmptw.keyframes import LeadingTrack
@@ -51,11 +52,44 @@ class GroupOfPicturesTests(SynchronousTestCase):
         """
         Counted from its key frame.
         """
-        self.assertEqual(MAX_MILLISECONDS, 10_000)
+        self.assertEqual(MAX_MILLISECONDS, 20_000)
         for start in (0, 50_000):
-            group = [videoFrame(start, True), videoFrame(start + 10_000)]
+            group = [videoFrame(start, True), videoFrame(start + 20_000)]
             self.assertEqual(self.add(*group), group)
-            self.assertEqual(self.add(videoFrame(start + 10_001)), [])
+            self.assertEqual(self.add(videoFrame(start + 20_001)), [])
+
+    def test_aPictureInSeveralMessages(self) -> None:
+        """
+        The group begins with its first part, marked or not, whether there was a group
+        before or none.
+        """
+        for begin in (0, 100):
+            parts = [videoFrame(begin + 40, n != 1) for n in range(1, 5)]
+            self.add(videoFrame(begin), audioFrame(begin + 40))
+            self.assertEqual(self.add(*parts), parts)
+            rest = [audioFrame(begin + 41), videoFrame(begin + 80)]
+            self.assertEqual(self.add(*rest), parts + rest)
+        self.group.clear()
+        self.assertEqual(self.add(videoFrame(1000), videoFrame(1000)), [])
+        self.group.clear()
+        key = videoFrame(1000, True)
+        self.assertEqual(self.add(key), [key])
+
+    def test_partsAreCounted(self) -> None:
+        """
+        Their bytes too; and no more than a picture can have are kept for a key frame
+        that does not come.
+        """
+        parts = [videoFrame(40, size=MAX_BYTES // 2), videoFrame(40, True)]
+        self.assertEqual(self.add(*parts), parts)
+        self.assertEqual(self.add(videoFrame(80, size=MAX_BYTES // 2)), [])
+        self.group.clear()
+        parts = [videoFrame(120) for _ in range(MAX_PARTS)]
+        key = videoFrame(120, True)
+        self.assertEqual(self.add(*parts, key), [*parts, key])
+        self.group.clear()
+        late = videoFrame(120)
+        self.assertEqual(self.add(*parts, late, key), [late, key])
 
     def test_frames(self) -> None:
         """

@@ -329,16 +329,17 @@ class OutletTests(SynchronousTestCase):
         # 8 to 10 when there was no more room, and 11 after them.
         self.assertEqual(outlet.ledger.dropped, {TOO_SLOW: 3, AWAITING_KEYFRAME: 1})
 
-    def test_soundGoesOnWithoutPictures(self) -> None:
+    def test_soundBeforeThePictures(self) -> None:
         """
-        An encoder that stops its video is heard after a while.
+        Who comes late hears at once, and sees from the next key frame on.
         """
         sink = RecordingSink(TO_KEYFRAME)
         outlet = self.open(sink)
         outlet.awaitKeyframe(1000)
-        self.offer(outlet, *[audioFrame(n * 100) for n in range(50)])
-        self.assertEqual(sink.frames[0].timestamp, 4000)
-        self.assertEqual(outlet.ledger.dropped, {AWAITING_KEYFRAME: 40})
+        frames = [audioFrame(1010), videoFrame(1020), videoFrame(1060, True)]
+        self.offer(outlet, *frames)
+        self.assertEqual(sink.frames, [frames[0], frames[2]])
+        self.assertEqual(outlet.ledger.dropped, {AWAITING_KEYFRAME: 1})
 
     def test_patienceEnds(self) -> None:
         """

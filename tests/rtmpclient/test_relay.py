@@ -251,19 +251,19 @@ class ReconnectionTests(RelayTestCase):
         self.endpoint.refuse()
         # Longer than groups are kept.
         self.give(
-            [videoFrame(0, True), *(videoFrame(n) for n in range(500, 11_500, 500))]
+            [videoFrame(0, True), *(videoFrame(n) for n in range(500, 21_500, 500))]
         )
         self.clock.advance(1.01)
         connection = self.endpoint.accept()
         connection.start()
-        self.give([audioFrame(11_510), videoFrame(11_520), audioFrame(11_530)])
-        self.give([audioFrame(time) for time in (12_500, 13_500, 14_500)])
+        self.give([audioFrame(21_510), videoFrame(21_520), audioFrame(21_530)])
+        self.give([audioFrame(time) for time in (22_300, 23_200, 23_900)])
         connection.hear()
         self.assertEqual(connection.media(), [])
-        self.give([audioFrame(14_700)])
+        self.give([audioFrame(24_700)])
         connection.hear()
         self.assertEqual(len(connection.media()), 1)
-        self.give([videoFrame(14_710, True), audioFrame(14_705), videoFrame(14_750)])
+        self.give([videoFrame(24_710, True), audioFrame(24_705), videoFrame(24_750)])
         connection.hear()
         self.assertEqual(
             [time for _kind, time, _payload in connection.media()], [0, 10, 5, 50]
@@ -278,17 +278,17 @@ class ReconnectionTests(RelayTestCase):
         self.publish()
         self.endpoint.refuse()
         self.give(
-            [videoFrame(0, True), *(videoFrame(n) for n in range(500, 11_500, 500))]
+            [videoFrame(0, True), *(videoFrame(n) for n in range(500, 21_500, 500))]
         )
         self.clock.advance(1.01)
         connection = self.endpoint.accept()
         connection.start()
-        other = videoFrame(11_520, True)
+        other = videoFrame(21_520, True)
         other.tracks = (1,)
-        key = videoFrame(11_600, True)
-        self.give([other, videoFrame(11_560), key, videoFrame(11_640)])
+        key = videoFrame(21_600, True)
+        self.give([other, videoFrame(21_560), key, videoFrame(21_640)])
         connection.hear()
-        self.assertEqual(connection.media(), wire([key, videoFrame(11_640)], 11_600))
+        self.assertEqual(connection.media(), wire([key, videoFrame(21_640)], 21_600))
         self.endWith(connection)
 
     def endWith(self, connection: Any) -> None:

@@ -49,6 +49,13 @@ from tests.rtmpserver.test_protocol import Connection
 MEDIA = (FrameKind.AUDIO, FrameKind.VIDEO)
 
 
+def sounds(frames: list[Frame]) -> list[Frame]:
+    """
+    @return: the audio frames among them.
+    """
+    return [frame for frame in frames if frame.kind is FrameKind.AUDIO]
+
+
 @implementer(IFrameSource)
 class Source:
     """
@@ -198,7 +205,7 @@ class PlayTests(PlayTestCase):
 
     def test_withoutTheCache(self) -> None:
         """
-        It begins with the next key frame.
+        Its pictures begin with the next key frame, its sound at once.
         """
         self.serve(gopCache=False)
         self.publish()
@@ -211,7 +218,14 @@ class PlayTests(PlayTestCase):
         self.send(*frames[second - 10 :])
         self.assertEqual(
             self.got(connection),
-            [frame.payload for frame in frames[:2] + frames[second:]],
+            [
+                frame.payload
+                for frame in [
+                    *frames[:2],
+                    *sounds(frames[second - 10 : second]),
+                    *frames[second:],
+                ]
+            ],
         )
 
     def test_theEnd(self) -> None:
@@ -342,7 +356,8 @@ class PlayTests(PlayTestCase):
 
     def test_pause(self) -> None:
         """
-        Nothing comes but headers; it goes on with a key frame.
+        Nothing comes but headers; then the sound goes on at once, the pictures with a
+        key frame.
         """
         self.publish()
         connection = self.play()
@@ -355,7 +370,14 @@ class PlayTests(PlayTestCase):
         self.send(*frames[at[2] + 5 :])
         self.assertEqual(
             self.got(connection),
-            [f.payload for f in frames[: at[1] + 5] + frames[at[3] :]],
+            [
+                f.payload
+                for f in [
+                    *frames[: at[1] + 5],
+                    *sounds(frames[at[2] + 5 : at[3]]),
+                    *frames[at[3] :],
+                ]
+            ],
         )
         ledger = self.stream.outlets[0].ledger
         self.assertEqual(set(ledger.dropped), {NOT_WANTED, AWAITING_KEYFRAME})
