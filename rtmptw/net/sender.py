@@ -4,6 +4,7 @@ given to the socket directly, and only what it does not take to Twisted.
 """
 
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -18,6 +19,8 @@ from rtmptw.net.turns import Turns
 MAX_JOINED = 256 * 1024
 #: So much may wait before it counts as much (Twisted's own bound for push producers).
 MAX_UNSENT = 64 * 1024
+#: Where Linux says in TCP_INFO how many bytes the peer has acknowledged (since 4.1).
+_ACKNOWLEDGED = slice(120, 128)
 #: What the kernel may hold for a viewer beyond what is on its way. Left alone it takes
 #: megabytes, and a slow viewer is many seconds behind before anybody notices.
 MAX_IN_KERNEL = 128 * 1024
@@ -167,6 +170,23 @@ class Sender:
         """
         if isinstance(error, BlockingIOError):
             self.partlySent(data, 0)
+
+    def acknowledged(self) -> int | None:
+        """
+        @return: how many bytes the peer's system has taken so far; C{None} if ours
+            cannot tell, which only Linux can, of TCP.
+        """
+        option = getattr(socket, "TCP_INFO", None)
+        kernel = socketOf(self._transport)
+        if option is None or kernel is None:
+            return None
+        try:
+            told = kernel.getsockopt(socket.IPPROTO_TCP, option, _ACKNOWLEDGED.stop)
+        except OSError:
+            return None
+        if len(told) < _ACKNOWLEDGED.stop:
+            return None
+        return int.from_bytes(told[_ACKNOWLEDGED], sys.byteorder)
 
     @property
     def isClogged(self) -> bool:

@@ -28,13 +28,31 @@ def splitApplication(app: str, url: str) -> tuple[str, str]:
     return printable("/".join(parts)), query
 
 
+#: What FFmpeg and Flash put before the name of a file in MP4.
+_FILE_PREFIX = "mp4:"
+#: FFmpeg leaves the first away; encoders have either in their keys.
+_FILE_SUFFIXES = (".flv", ".mp4")
+
+
 def splitStream(name: str) -> tuple[str, str]:
     """
     @param name: the stream name of a publish or play command.
-    @return: the name without query and slashes at the ends, and the query.
+    @return: the name without query, slashes at the ends and C{mp4:}, and the query.
     """
     name, _, query = name.partition("?")
-    return printable(name.strip("/")), query
+    return printable(name.removeprefix(_FILE_PREFIX).strip("/")), query
+
+
+def otherNames(name: str) -> tuple[str, ...]:
+    """
+    @param name: of a stream, as somebody asks for it.
+    @return: what it may be published as instead: C{cam.flv} and C{cam.mp4} are C{cam}
+        for some programs.
+    """
+    for suffix in _FILE_SUFFIXES:
+        if name.endswith(suffix):
+            return (name.removesuffix(suffix),)
+    return tuple(name + suffix for suffix in _FILE_SUFFIXES)
 
 
 def printable(text: str) -> str:

@@ -9,8 +9,8 @@ from typing import Final
 from rtmptw.rtmp.chunks import Limits
 from rtmptw.rtmp.states import ClientState, ServerState, StreamState
 
-#: A player that has sent nothing for so many seconds is asked for a sign of life, and
-#: given up after so many more (nginx-rtmp has the same numbers).
+#: A player that has sent and taken nothing for so many seconds is asked for a sign of
+#: life, and given up after so many more (nginx-rtmp has the same numbers).
 PING_AFTER = 60.0
 PING_PATIENCE = 30.0
 
@@ -104,7 +104,7 @@ STREAM_PATIENCE: dict[StreamState, Patience] = {
         _silence, "silent", "the publisher sent nothing for {:g} s"
     ),
     StreamState.PLAYER_COMMANDS: Patience(
-        _sign, "silent", "the player sent nothing for {:g} s"
+        _sign, "silent", "the player sent and took nothing for {:g} s"
     ),
 }
 

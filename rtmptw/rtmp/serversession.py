@@ -114,6 +114,8 @@ class ServerSession(Conversation[Event]):
         self._properties = AMFObject([])
         # Whether it has said FCPublish.
         self._isFMLE = False
+        # When the peer last took what it was sent, as far as we were told.
+        self._takenAt = now
         self.goesOn = False
         self.strayMessages = 0
         self.ignoredCommands = 0
@@ -163,6 +165,14 @@ class ServerSession(Conversation[Event]):
             self._end(patience.label, reason)
         return self._takeEvents()
 
+    def taken(self, now: float) -> None:
+        """
+        The peer has taken some of what it was sent since this was called last: a sign
+        of life, of a player that says nothing.
+        """
+        self._takenAt = now
+        self._pingedAt = None
+
     def silentFor(self, now: float) -> float:
         """
         @return: the seconds since the peer's last byte; 0 while we do not read.
@@ -187,7 +197,7 @@ class ServerSession(Conversation[Event]):
         if stream.isPlayed:
             if self._pingedAt is not None:
                 return self._pingedAt + PING_PATIENCE
-            return self.lastReceived + PING_AFTER
+            return max(self.lastReceived, self._takenAt) + PING_AFTER
         return self.lastReceived + limit
 
     def _busiest(self) -> NetStream | None:

@@ -3,6 +3,7 @@ What one connection plays.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from twisted.logger import Logger
@@ -14,6 +15,7 @@ from rtmptw.hub.stream import Stream
 from rtmptw.interfaces import PlayPermit
 from rtmptw.net.sender import Sender
 from rtmptw.rtmp.events import PlayRequested
+from rtmptw.rtmp.names import otherNames
 from rtmptw.rtmpserver.connection import Connection
 from rtmptw.rtmpserver.names import Names
 from rtmptw.rtmpserver.play import Playback, PlaySink, Viewing
@@ -40,6 +42,18 @@ class Playbacks:
 
     def __bool__(self) -> bool:
         return bool(self._live)
+
+    def meant(self, event: PlayRequested) -> PlayRequested:
+        """
+        @return: the request for what is published, if the name that it has means it:
+            FFmpeg leaves C{.flv} away.
+        """
+        streams = self._hub.streams
+        if publicName(event.app, event.stream) not in streams:
+            for stream in otherNames(event.stream):
+                if publicName(event.app, stream) in streams:
+                    return replace(event, stream=stream)
+        return event
 
     def begin(
         self, connection: Connection, permit: PlayPermit, event: PlayRequested

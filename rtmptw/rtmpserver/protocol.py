@@ -86,6 +86,8 @@ class RTMPProtocol(Protocol):
         self._isGoingOn = False
         self._isResting = False
         self._lossReason = connectionDone
+        # What the peer's system had taken when we looked last.
+        self._taken: int | None = None
         self._isLost = False
         self._isLingering = False
         self._isFaulty = False
@@ -339,6 +341,8 @@ class RTMPProtocol(Protocol):
         self._arm()
 
     def _requested(self, event: PublishRequested | PlayRequested) -> None:
+        if isinstance(event, PlayRequested):
+            event = self._playbacks.meant(event)
         answer = self._deciding.decide(event, self.peer)
         if not answer.called:
             # The session holds back what follows; the kernel holds the rest.
@@ -359,6 +363,7 @@ class RTMPProtocol(Protocol):
             self._grant(event.requestID)
         else:
             playback = self._playbacks.begin(self, cast(PlayPermit, permit), event)
+            self._taken = self._sender.acknowledged()
             self._grant(event.requestID)
             # The answer comes before the first frame.
             self._finish()
@@ -440,7 +445,13 @@ class RTMPProtocol(Protocol):
             self._alarm.arm(deadline, self._timeUp)
 
     def _timeUp(self) -> None:
-        self._do(self._session.checkTime(self._clock.seconds()))
+        now = self._clock.seconds()
+        if self._playbacks:
+            taken = self._sender.acknowledged()
+            if taken is not None and taken != self._taken:
+                self._taken = taken
+                self._session.taken(now)
+        self._do(self._session.checkTime(now))
         self._goOn()
 
 

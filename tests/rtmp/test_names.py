@@ -4,7 +4,7 @@ Tests for L{rtmptw.rtmp.names}.
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from rtmptw.rtmp.names import printable, splitApplication, splitStream
+from rtmptw.rtmp.names import otherNames, printable, splitApplication, splitStream
 
 
 class ApplicationTests(SynchronousTestCase):
@@ -39,16 +39,31 @@ class StreamTests(SynchronousTestCase):
 
     def test_theNameAndItsQuery(self) -> None:
         """
-        Without slashes at the ends.
+        Without slashes at the ends, and what FFmpeg puts before files.
         """
         for name, expected in (
             ("cam", ("cam", "")),
             ("/a//b/?c=d?e/", ("a//b", "c=d?e/")),
-            ("mp4:film", ("mp4:film", "")),
+            ("mp4:film", ("film", "")),
+            ("mp4:/film.mp4?a", ("film.mp4", "a")),
+            ("a/mp4:film", ("a/mp4:film", "")),
+            ("flv:film", ("flv:film", "")),
             ("a\udcff\x1b", ("a%FF%1B", "")),
             ("", ("", "")),
         ):
             self.assertEqual(splitStream(name), expected, name)
+
+    def test_otherNames(self) -> None:
+        """
+        With and without the suffixes of files.
+        """
+        for name, expected in (
+            ("cam", ("cam.flv", "cam.mp4")),
+            ("cam.flv", ("cam",)),
+            ("a/cam.mp4", ("a/cam",)),
+            ("cam.ts", ("cam.ts.flv", "cam.ts.mp4")),
+        ):
+            self.assertEqual(otherNames(name), expected, name)
 
     def test_whatIsEscaped(self) -> None:
         """

@@ -381,8 +381,8 @@ class PlayTests(SessionTestCase):
 
     def test_aSignOfLife(self) -> None:
         """
-        A silent player is asked, and given up if it does not answer; the media that
-        we send say nothing.
+        A silent player that takes nothing is asked, and given up if it does not answer;
+        the media that we send say nothing.
         """
         self.begin()
         asked = self.session.lastReceived + PING_AFTER
@@ -397,8 +397,26 @@ class PlayTests(SessionTestCase):
         self.assertIsInstance(ended, PlayEnded)
         assert isinstance(end, SessionEnded)
         self.assertEqual(
-            (end.label, end.reason), ("silent", "the player sent nothing for 90 s")
+            (end.label, end.reason),
+            ("silent", "the player sent and took nothing for 90 s"),
         )
+
+    def test_whatItTakesIsLife(self) -> None:
+        """
+        Of a player that says nothing: it is asked when it takes nothing more, and what
+        it takes then is an answer.
+        """
+        self.begin()
+        begun = self.session.lastReceived
+        self.session.taken(begun + 50)
+        self.assertEqual(self.session.deadline(), begun + 50 + PING_AFTER)
+        self.session.checkTime(begun + 50 + PING_AFTER)
+        self.client.hear()
+        self.assertEqual(len(self.client.answers), 1)
+        self.session.taken(begun + 120)
+        self.assertEqual(self.session.deadline(), begun + 120 + PING_AFTER)
+        self.session.receive(self.client.message(4, b"\0\7\0\0\0\1", 0), begun + 130)
+        self.assertEqual(self.session.deadline(), begun + 130 + PING_AFTER)
 
     def test_aPingAfterManyDays(self) -> None:
         """

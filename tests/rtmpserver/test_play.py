@@ -203,6 +203,34 @@ class PlayTests(PlayTestCase):
             [frame.payload for frame in frames[:2] + frames[begin:]],
         )
 
+    def test_aNameWithoutItsSuffix(self) -> None:
+        """
+        Means the stream that has one, as FFmpeg leaves it away, and the other way
+        round; who decides is asked about the stream that is meant.
+        """
+        for published, asked, played in (
+            ("cam.flv", "cam", "cam.flv"),
+            ("cam.mp4", "cam", "cam.mp4"),
+            ("cam.mp4", "mp4:cam.mp4", "cam.mp4"),
+            ("cam", "cam.flv", "cam"),
+            ("cam.flv", "cam.mp4", "cam.mp4"),
+        ):
+            self.serve()
+            self.publish(published)
+            connection = self.play(asked)
+            self.send(*makeFrames())
+            isPlayed = published == played
+            self.assertEqual(bool(self.got(connection)), isPlayed, asked)
+            self.assertEqual(
+                dict(self.hub.awaited), {} if isPlayed else {f"live/{played}": 1}
+            )
+        self.serve()
+        self.publish("cam.flv")
+        self.publish("cam")
+        self.assertEqual(
+            self.play("cam").protocol._playbacks.names._names, ("live/cam",)
+        )
+
     def test_withoutTheCache(self) -> None:
         """
         Its pictures begin with the next key frame, its sound at once.
