@@ -54,12 +54,8 @@ class GroupOfPictures:
                 self._parts = []
                 return
         elif not frames:
-            parts = self._parts
-            if parts and (
-                len(parts) >= MAX_PARTS or parts[0].timestamp != frame.timestamp
-            ):
-                parts.clear()
-            parts.append(frame)
+            if frame.kind is FrameKind.VIDEO:
+                self._addPart(frame)
             return
         frames.append(frame)
         self._bytes += frame.size
@@ -69,6 +65,19 @@ class GroupOfPictures:
             or len(frames) > MAX_FRAMES
         ):
             self.clear()
+
+    def _addPart(self, frame: Frame) -> None:
+        """
+        Keep what may be the beginning of a picture that has come to a key frame.
+        """
+        parts = self._parts
+        if parts and (
+            len(parts) >= MAX_PARTS
+            or parts[0].timestamp != frame.timestamp
+            or self.heldBytes() > MAX_BYTES
+        ):
+            parts.clear()
+        parts.append(frame)
 
     def clear(self) -> None:
         """

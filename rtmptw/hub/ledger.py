@@ -14,6 +14,7 @@ SINK_FAILED: Final = "sink-failed"
 DETACHED: Final = "detached"
 SUPERSEDED: Final = "superseded"
 NOT_WANTED: Final = "not-wanted"
+NOT_TAKEN: Final = "not-taken"
 
 
 class Ledger:
@@ -68,6 +69,13 @@ class Ledger:
             self.lastTimestamp = frame.timestamp
             if self.firstTimestamp is None:
                 self.firstTimestamp = frame.timestamp
+
+    def lose(self, frames: int) -> None:
+        """
+        Frames that the sink had taken did not get where they were to go.
+        """
+        self.delivered -= frames
+        self.drop(NOT_TAKEN, frames)
 
     @property
     def droppedFrames(self) -> int:

@@ -332,6 +332,8 @@ class Stream(OutletOwner):
     def _wait(self, outlet: Outlet, finished: "Deferred[None]") -> None:
         def report(result: None) -> None:
             self._ending.remove(waiting)
+            # Of a sink that passes frames on, and knows what did not arrive.
+            outlet.ledger.lose(getattr(outlet.sink, "lost", 0))
             self._sinkEnded(
                 SinkReport(
                     self.name,

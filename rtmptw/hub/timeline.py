@@ -294,7 +294,7 @@ class Timeline:
         expected = track.position + track.step
         if self.position - expected > MAX_BACK:
             # It has been away.
-            expected = self.position + track.step
+            return self.position
         return expected
 
     def _move(self, track: _Track, offset: int) -> None:
@@ -316,9 +316,9 @@ def _rest(step: int) -> int | None:
     @return: the step that was meant by a clock of fewer bits than 32; C{None} if there
         is none that makes sense.
     """
-    # FFmpeg's FLV muxer keeps 31 bits.
+    # FFmpeg's FLV muxer keeps 31 bits. Of small steps all that is below counts, too.
     rest = (step + 0x40000000) % 0x80000000 - 0x40000000
-    if rest != step and -MAX_BACK < rest <= MAX_FORWARD:
+    if rest != step and MAX_STEP < rest <= MAX_FORWARD:
         return rest
     # A step back sent as a difference, which has 24 bits and no sign; and clocks that
     # stop at 24 bits.

@@ -36,6 +36,24 @@ def socketOf(transport: Any) -> socket.socket | None:
     return None if transport is None else transport.getHandle()
 
 
+def acknowledged(transport: Any) -> int | None:
+    """
+    @return: how many bytes the peer's system has taken so far, with those of TLS;
+        C{None} if ours cannot tell, which only Linux can, of TCP.
+    """
+    option = getattr(socket, "TCP_INFO", None)
+    kernel = socketOf(transport)
+    if option is None or kernel is None:
+        return None
+    try:
+        told = kernel.getsockopt(socket.IPPROTO_TCP, option, _ACKNOWLEDGED.stop)
+    except OSError:
+        return None
+    if len(told) < _ACKNOWLEDGED.stop:
+        return None
+    return int.from_bytes(told[_ACKNOWLEDGED], sys.byteorder)
+
+
 def _toNobody(isFull: bool) -> None:
     """
     Nobody is there any more.
@@ -173,20 +191,9 @@ class Sender:
 
     def acknowledged(self) -> int | None:
         """
-        @return: how many bytes the peer's system has taken so far; C{None} if ours
-            cannot tell, which only Linux can, of TCP.
+        @return: as the function of this name.
         """
-        option = getattr(socket, "TCP_INFO", None)
-        kernel = socketOf(self._transport)
-        if option is None or kernel is None:
-            return None
-        try:
-            told = kernel.getsockopt(socket.IPPROTO_TCP, option, _ACKNOWLEDGED.stop)
-        except OSError:
-            return None
-        if len(told) < _ACKNOWLEDGED.stop:
-            return None
-        return int.from_bytes(told[_ACKNOWLEDGED], sys.byteorder)
+        return acknowledged(self._transport)
 
     @property
     def isClogged(self) -> bool:

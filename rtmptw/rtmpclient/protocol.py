@@ -4,6 +4,7 @@ connection going.
 """
 
 import os
+from collections import deque
 from typing import Any, cast
 
 from twisted.internet import tcp
@@ -22,6 +23,7 @@ from zope.interface import Interface, implementer
 
 from rtmptw.frames import Frame
 from rtmptw.net.ports import peerName
+from rtmptw.net.sender import acknowledged
 from rtmptw.rtmp.clientsession import ClientSession
 from rtmptw.rtmp.events import (
     ClientEvent,
@@ -37,6 +39,11 @@ from rtmptw.rtmp.url import RTMPTarget
 STALL_TIMEOUT = 30.0
 #: A server that does not take our last words is cut off after so many seconds.
 LINGER = 5.0
+#: How often, in frames, to look what the server's system has taken.
+_LOOK_EACH = 256
+#: What TLS 1.3 adds to a record, which has so many bytes at most.
+_RECORD_OVERHEAD = 22
+_RECORD = 16384
 
 
 class IRTMPClientUser(Interface):
@@ -84,15 +91,20 @@ class Ending:
     @ivar reason: a sentence, without secrets of the URL.
     @ivar refusal: the server's very words, if it refused; else empty.
     @ivar frames: how many were sent or received.
+    @ivar untaken: how many of them the server's system had not taken, as far as ours
+        can tell.
     """
 
-    __slots__ = ("frames", "label", "reason", "refusal")
+    __slots__ = ("frames", "label", "reason", "refusal", "untaken")
 
-    def __init__(self, label: str, reason: str, refusal: str, frames: int) -> None:
+    def __init__(
+        self, label: str, reason: str, refusal: str, frames: int, untaken: int = 0
+    ) -> None:
         self.label = label
         self.reason = reason
         self.refusal = refusal
         self.frames = frames
+        self.untaken = untaken
 
 
 @implementer(IPushProducer)
@@ -118,6 +130,12 @@ class RTMPClientProtocol(Protocol):
         self._refusal = ""
         self._ended: SessionEnded | None = None
         self._isAccepted = False
+        self._isPlain = False
+        # What the server had taken before the first frame; where each frame ends that
+        # it may not have taken yet, counted from there.
+        self._base: int | None = None
+        self._offset = 0
+        self._untaken: deque[int] = deque()
         self._paused = False
         self._lost = False
         self._isHangingUp = False
@@ -132,6 +150,7 @@ class RTMPClientProtocol(Protocol):
         """
         transport = cast(Any, self.transport)
         self.peer = peerName(transport.getPeer())
+        self._isPlain = isinstance(transport, tcp.Connection) and not transport.TLS
         if ITCPTransport.providedBy(transport):
             transport.setTcpNoDelay(True)
             transport.setTcpKeepAlive(True)
@@ -159,7 +178,11 @@ class RTMPClientProtocol(Protocol):
         """
         The connection is lost, and all that came has been looked at.
         """
-        self._do(self._session.connectionLost(_lostReason(self._lossReason)))
+        reason = self._lossReason
+        if self._isHangingUp and reason.check(ConnectionDone):
+            # The server has read to the end.
+            self._untaken.clear()
+        self._do(self._session.connectionLost(_lostReason(reason)))
         for timer in (self._timer, self._stalled):
             if timer is not None:
                 timer.cancel()
@@ -167,7 +190,13 @@ class RTMPClientProtocol(Protocol):
         ended = self._ended
         assert ended is not None
         self._user.conversationEnded(
-            Ending(ended.label, ended.reason, self._refusal, self._session.frames)
+            Ending(
+                ended.label,
+                ended.reason,
+                self._refusal,
+                self._session.frames,
+                len(self._untaken),
+            )
         )
 
     # From the transport as our consumer.
@@ -197,8 +226,9 @@ class RTMPClientProtocol(Protocol):
 
     def stopProducing(self) -> None:
         """
-        The connection is lost; C{connectionLost} follows.
+        The connection is lost; C{connectionLost} follows. The socket is still there.
         """
+        self._lookWhatWasTaken()
 
     def _stalledTooLong(self) -> None:
         self._stalled = None
@@ -217,7 +247,11 @@ class RTMPClientProtocol(Protocol):
         if self._ended is not None:
             return False
         self._session.sendFrame(frame, timestamp)
-        self._send()
+        self._offset += self._send()
+        untaken = self._untaken
+        untaken.append(self._offset)
+        if len(untaken) % _LOOK_EACH == 0:
+            self._lookWhatWasTaken()
         return True
 
     def pauseReading(self) -> None:
@@ -267,6 +301,7 @@ class RTMPClientProtocol(Protocol):
         """
         if not self._lost:
             self._end("closed", "given up")
+            self._lookWhatWasTaken()
             cast(Any, self.transport).abortConnection()
 
     def _end(self, label: str, reason: str) -> None:
@@ -287,6 +322,8 @@ class RTMPClientProtocol(Protocol):
             elif isinstance(event, StreamAccepted):
                 isFull = self._stalled is not None
                 self._isAccepted = True
+                # The server has read all that was said before.
+                self._base = acknowledged(self.transport)
                 self._user.streamAccepted(self)
                 if isFull and self._stalled is not None and self._ended is None:
                     self._user.sendingPaused()
@@ -324,10 +361,30 @@ class RTMPClientProtocol(Protocol):
         elif not self._paused and self._ended is None:
             cast(IPushProducer, self.transport).resumeProducing()
 
-    def _send(self) -> None:
+    def _send(self) -> int:
+        """
+        @return: how many bytes that makes on the wire, at most.
+        """
         data = self._session.dataToSend()
-        if data and self.transport is not None:
-            self.transport.write(data)
+        if not data or self.transport is None:
+            return 0
+        self.transport.write(data)
+        if self._isPlain:
+            return len(data)
+        return len(data) + _RECORD_OVERHEAD * (1 + len(data) // _RECORD)
+
+    def _lookWhatWasTaken(self) -> None:
+        """
+        Forget the frames that the server's system has.
+        """
+        taken = acknowledged(self.transport)
+        untaken = self._untaken
+        if taken is None or self._base is None:
+            untaken.clear()
+            return
+        taken -= self._base
+        while untaken and untaken[0] <= taken:
+            untaken.popleft()
 
     def _hangUp(self) -> None:
         """
@@ -342,10 +399,10 @@ class RTMPClientProtocol(Protocol):
         self._isHangingUp = True
         transport = cast(Any, self.transport)
         if IConsumer.providedBy(transport):
+            self._lookWhatWasTaken()
             transport.unregisterProducer()
         assert self._ended is not None
-        isPlain = isinstance(transport, tcp.Connection) and not transport.TLS
-        if isPlain and self._ended.label == "closed":
+        if self._isPlain and self._ended.label == "closed":
             transport.loseWriteConnection()
         else:
             # TLS waits for the server's goodbye by itself.

@@ -85,6 +85,8 @@ class Reconnector:
 
     @ivar state: C{"idle"}, C{"connecting"}, C{"connected"} or C{"waiting"}.
     @ivar trouble: what went wrong last; empty while connected.
+    @ivar untaken: how many frames the last conversation sent that the server's system
+        has not taken.
     """
 
     _log = Logger()
@@ -107,6 +109,7 @@ class Reconnector:
         """
         self.state = "idle"
         self.trouble = ""
+        self.untaken = 0
         self._reactor = reactor
         self._target = target
         self._publishes = publishes
@@ -255,6 +258,7 @@ class Reconnector:
         Try again: at once if the server wants to know who we are, else later.
         """
         self._protocol = None
+        self.untaken = ending.untaken
         words = ending.reason
         if self.state != "connected":
             if self._authenticate(ending.refusal):

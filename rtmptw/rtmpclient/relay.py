@@ -125,6 +125,8 @@ class RelaySink:
     @ivar sent: frames that were given to a connection.
     @ivar repeated: how many of them had come before that connection was made.
     @ivar missed: frames that came while there was none.
+    @ivar untaken: frames that were given to a connection, and were not taken by the
+        other side before it was lost; they are not among those sent.
     @ivar failure: what is wrong; empty while connected.
     """
 
@@ -148,6 +150,7 @@ class RelaySink:
         self.sent = 0
         self.repeated = 0
         self.missed = 0
+        self.untaken = 0
         self._reconnector = connect(self)
         self._reactor = clock
         self._producer: IPushProducer | None = None
@@ -176,13 +179,21 @@ class RelaySink:
         """
         What is wrong, for the ledger.
         """
+        parts = []
         if self.missed:
-            return (
-                f"{self.missed} frames came while not connected"
-                f"{': ' if self._reconnector.trouble else ''}"
-                f"{self._reconnector.trouble}"
-            )
-        return self._reconnector.trouble
+            parts.append(f"{self.missed} frames came while not connected")
+        if self.untaken:
+            parts.append(f"{self.untaken} frames were not taken")
+        what = ", ".join(parts)
+        trouble = self._reconnector.trouble
+        return f"{what}: {trouble}" if what and trouble else what or trouble
+
+    @property
+    def lost(self) -> int:
+        """
+        Frames that the other side does not have, though they were given to us.
+        """
+        return self.missed + self.untaken
 
     # From the outlet.
 
@@ -276,6 +287,9 @@ class RelaySink:
         """
         self._protocol = None
         self._isFirstTry = False
+        untaken = self._reconnector.untaken
+        self.sent -= untaken
+        self.untaken += untaken
         if self._ending is not None:
             self._giveUp()
         else:

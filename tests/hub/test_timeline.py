@@ -15,6 +15,15 @@ AUDIO = FrameKind.AUDIO
 VIDEO = FrameKind.VIDEO
 
 
+class Second(tuple[FrameKind, int]):
+    """
+    A timestamp of the second track of pictures.
+    """
+
+    def __new__(cls, timestamp: int) -> "Second":
+        return super().__new__(cls, (VIDEO, timestamp))
+
+
 def run(
     timeline: Timeline, *sent: tuple[FrameKind, int] | tuple[str, int]
 ) -> list[int]:
@@ -24,9 +33,12 @@ def run(
     @return: their timestamps.
     """
     out = []
-    for kind, timestamp in sent:
+    for each in sent:
+        kind, timestamp = each
         if isinstance(kind, FrameKind):
             frame = Frame(kind, timestamp & 0xFFFFFFFF, b"x", Role.CODED, Codec.H264)
+            if isinstance(each, Second):
+                frame.tracks = (1,)
         else:
             frame = Frame(VIDEO, timestamp & 0xFFFFFFFF, b"x", Role(kind), Codec.H264)
         timeline.repair(frame)
@@ -506,10 +518,109 @@ class TogetherTests(SynchronousTestCase):
         """
         Nothing goes back, so all that follows is later, together.
         """
-        for astray in (5000, 30_000, 120_000, -5000, -120_000):
+        for astray in (1500, 2500, 5000, 30_000, 120_000, -1500, -5000, -120_000):
             true = encoded(200_000, 50)
             sent = [(true[0][0], true[0][1] + astray), *true[1:]]
             self.assertTogether(Timeline(), true, sent, 130)
+
+    def test_whereTheOthersAre(self) -> None:
+        """
+        Is within a second of them, on the clock that they share: then they follow.
+        """
+        for wire, sound in ((2000, 5074), (1999, 3001)):
+            timeline = Timeline()
+            run(timeline, (AUDIO, 3000), (VIDEO, 4040))
+            self.assertEqual(run(timeline, (VIDEO, wire)), [4073])
+            self.assertEqual(run(timeline, (AUDIO, 3001)), [sound])
+            self.assertEqual(timeline.repairs, {"back": 1})
+
+    def test_whoIsElsewhereStaysThere(self) -> None:
+        """
+        If another track was too far ahead: only those follow that share the clock.
+        """
+        timeline = Timeline()
+        run(timeline, (AUDIO, 3000), (VIDEO, 3000))
+        run(timeline, Second(3000), Second(1_000_000))
+        out = run(timeline, (VIDEO, 4000), (VIDEO, 5000), (VIDEO, 3100))
+        self.assertEqual(out, [4000, 5000, 6000])
+        out = run(timeline, Second(1_000_040), (AUDIO, 3110), (VIDEO, 3140))
+        self.assertEqual(out, [3073, 6010, 6040])
+
+    def test_theOthersAreLive(self) -> None:
+        """
+        If they are no more than three seconds behind; without them a pause is believed
+        at once.
+        """
+        for behind, out in ((3000, 3040), (3001, 8001)):
+            timeline = Timeline()
+            times = range(1000, behind, 1000)
+            run(timeline, (AUDIO, 0), (VIDEO, 0), *((VIDEO, t) for t in times))
+            self.assertEqual(run(timeline, (VIDEO, behind)), [behind])
+            step = behind - times[-1]
+            wanted = behind + step if out == 3040 else 8001
+            self.assertEqual(run(timeline, (VIDEO, 8001)), [wanted])
+
+    def test_aSecondIsAStep(self) -> None:
+        """
+        Before the others, and a millisecond more is a pause that they have to confirm.
+        """
+        for step, out, repairs in ((1000, 1000, {}), (1001, 33, {"forward": 1})):
+            timeline = Timeline()
+            run(timeline, (AUDIO, 0), (VIDEO, 0))
+            # On its way there it is not ahead of the others.
+            self.assertEqual(run(timeline, (VIDEO, step)), [out])
+            self.assertEqual(timeline.repairs, repairs)
+
+    def test_24Bits(self) -> None:
+        """
+        A step that makes sense without the bits above is taken, up to a second.
+        """
+        for step, out, kind in (
+            (1000, 1500, "wrap"),
+            (1001, 500 + DEFAULT_STEP, "forward"),
+            (-999, -499, "wrap"),
+            (-1000, 500 + DEFAULT_STEP, "forward"),
+        ):
+            timeline = Timeline()
+            run(timeline, (VIDEO, 500))
+            self.assertEqual(run(timeline, (VIDEO, 500 + 2**24 + step)), [out])
+            self.assertEqual(timeline.repairs, {kind: 1})
+
+    def test_whoHasLeftStaysAway(self) -> None:
+        """
+        If that is the better step, though the clock's would do.
+        """
+        timeline = Timeline()
+        run(timeline, (VIDEO, 0), (AUDIO, 0), (AUDIO, 500), (VIDEO, 40))
+        self.assertEqual(run(timeline, (VIDEO, 1580), (VIDEO, 1620)), [80, 120])
+        self.assertEqual(run(timeline, (AUDIO, 1000), (VIDEO, 1660)), [1000, 160])
+
+    def test_clocksThatATrackHasLeft(self) -> None:
+        """
+        Are known again, the last four of them: also one of its own, and though a
+        picture is missing just then.
+        """
+        own = [(VIDEO, 0), (AUDIO, 0), (VIDEO, 40), (AUDIO, 41), (VIDEO, 5000)]
+        for count, out in ((1, 200), (4, 320), (5, 320)):
+            timeline = Timeline()
+            self.assertEqual(run(timeline, *own), [0, 0, 40, 41, 80])
+            astray = [(VIDEO, 100_000 * n) for n in range(1, count + 1)]
+            begin = run(timeline, *astray)
+            self.assertEqual(begin, [120 + 40 * n for n in range(count)])
+            # 80 ms after the last one.
+            back = run(timeline, (VIDEO, 5000 + 40 * count + 80))
+            self.assertEqual(back, [out])
+
+    def test_anotherTrackGoesAstray(self) -> None:
+        """
+        It has a clock of its own, as the first ones have.
+        """
+        timeline = Timeline()
+        run(timeline, (VIDEO, 0), (AUDIO, 0))
+        out = []
+        for time in (0, 40, 90_000, 90_040, 160):
+            out += run(timeline, Second(time))
+        self.assertEqual(out, [0, 40, 80, 120, 160])
 
     def test_aMomentOfBoth(self) -> None:
         """

@@ -23,6 +23,7 @@ from rtmptw.sinks.file.factory import FileSinkFactory
 from rtmptw.sinks.naming import parseRecording
 from tests.live.media import Mux
 from tests.live.programs import PATIENCE, Program
+from tests.live.tls import certificate
 
 #: The project.
 ROOT = Path(__file__).parents[2]
@@ -95,8 +96,13 @@ class LiveServer:
         arguments: str = "",
         play: PlaySettings | None = None,
         gopCache: bool = True,
+        isSecure: bool = False,
     ) -> None:
+        """
+        @param isSecure: whether to speak TLS.
+        """
         self.reactor = reactor
+        self.isSecure = isSecure
         self.folder = folder
         files = FileSinkFactory(parseRecording(f"{folder}{arguments}"))
         self.reports: dict[tuple[str, str], SinkReport] = {}
@@ -119,7 +125,11 @@ class LiveServer:
         """
         Listen on a port that is free.
         """
-        self._port = await self.server.listen("tcp:0:interface=127.0.0.1")
+        description = "tcp:0:interface=127.0.0.1"
+        if self.isSecure:
+            made, key = certificate()
+            description = f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={made}"
+        self._port = await self.server.listen(description)
         return self
 
     @property
@@ -134,6 +144,8 @@ class LiveServer:
         """
         @return: where to publish.
         """
+        if self.isSecure:
+            return f"rtmps://localhost:{self.port}/{app}/{name}"
         return f"rtmp://127.0.0.1:{self.port}/{app}/{name}"
 
     def stream(self, name: str = "live/cam") -> Stream:

@@ -39,6 +39,7 @@ from tests.live.media import (
     mediaTags,
     reference,
 )
+from tests.live.tls import transports
 
 Serve = Callable[..., Awaitable[LiveServer]]
 
@@ -78,12 +79,13 @@ async def test_everyFrameOfEveryCodec(serve: Serve, media: Media) -> None:
     assert server.reports["live/cam", "file"].repairs == {}
 
 
+@transports
 @pytest_twisted.ensureDeferred
-async def test_paced(serve: Serve) -> None:
+async def test_paced(serve: Serve, isSecure: bool) -> None:
     """
     The same in real time, as a camera sends it.
     """
-    server = await serve()
+    server = await serve(isSecure=isSecure)
     await capture(server, Mux(encode(H264_AAC), server.url(), paced=True))
 
 
@@ -177,12 +179,13 @@ async def test_timestampsPastTheirBits(serve: Serve, start: int) -> None:
     assert set(report.repairs) <= {"wrap", "header"}
 
 
+@transports
 @pytest_twisted.ensureDeferred
-async def test_aPublisherThatStopsAndGoesOn(serve: Serve) -> None:
+async def test_aPublisherThatStopsAndGoesOn(serve: Serve, isSecure: bool) -> None:
     """
     A publisher that stands still in the middle and goes on loses nothing.
     """
-    server = await serve()
+    server = await serve(isSecure=isSecure)
     mux = Mux(encode(H264_AAC), server.url(), pauseAfter=80)
     publisher = Publisher(server.reactor, mux)
     await publisher.paused
@@ -232,14 +235,15 @@ class SlowFactory(FrameSinkFactory):
         return self.sink
 
 
+@transports
 @pytest_twisted.ensureDeferred
-async def test_aSlowLosslessSink(serve: Serve) -> None:
+async def test_aSlowLosslessSink(serve: Serve, isSecure: bool) -> None:
     """
     A sink far slower than an unpaced encoder makes the encoder wait: neither it nor
     the recording beside it loses a frame, and what waits stays bounded.
     """
     slow = SlowFactory()
-    server = await serve(others=[("slow", slow)])
+    server = await serve(others=[("slow", slow)], isSecure=isSecure)
     mux = Mux(encode(LONG), server.url())
     publisher = Publisher(server.reactor, mux)
     await server.until(lambda: server.received() > 0)
@@ -260,13 +264,14 @@ async def test_aSlowLosslessSink(serve: Serve) -> None:
     print(f"slow sink: captured {len(got)} of {len(sent)} frames")
 
 
+@transports
 @pytest_twisted.ensureDeferred
-async def test_theSameKeyTakenOver(serve: Serve) -> None:
+async def test_theSameKeyTakenOver(serve: Serve, isSecure: bool) -> None:
     """
     A publisher with the same token takes over: one recording holds what the first
     had sent, and all of the second.
     """
-    server = await serve()
+    server = await serve(isSecure=isSecure)
     source = encode(H264_AAC)
     first = Mux(source, server.url("cam?token=1"), pauseAfter=100)
     publisher = Publisher(server.reactor, first)
@@ -288,13 +293,14 @@ async def test_theSameKeyTakenOver(serve: Serve) -> None:
     assert stamps == sorted(stamps), "one clock for both"
 
 
+@transports
 @pytest_twisted.ensureDeferred
-async def test_aSecondPublisherIsRefused(serve: Serve) -> None:
+async def test_aSecondPublisherIsRefused(serve: Serve, isSecure: bool) -> None:
     """
     Without a token a living publisher keeps its name: FFmpeg is told, and the first
     one loses nothing.
     """
-    server = await serve()
+    server = await serve(isSecure=isSecure)
     source = encode(H264_AAC)
     first = Mux(source, server.url(), pauseAfter=100)
     publisher = Publisher(server.reactor, first)

@@ -29,6 +29,7 @@ from tests.live.media import (
 )
 from tests.live.players import PLAYERS, Player, needPlayer
 from tests.live.programs import PATIENCE
+from tests.live.tls import transports
 
 Serve = Callable[..., Awaitable[LiveServer]]
 
@@ -46,14 +47,15 @@ def continuation(played: list[Tag], sent: list[Tag]) -> list[Tag]:
 
 @pytest.mark.parametrize("paced", [False, True], ids=["unpaced", "paced"])
 @pytest.mark.parametrize("name", PLAYERS)
+@transports
 @pytest_twisted.ensureDeferred
 async def test_thereFromTheStart(
-    serve: Serve, tmp_path: Path, name: str, paced: bool
+    serve: Serve, tmp_path: Path, isSecure: bool, name: str, paced: bool
 ) -> None:
     """
     A player that came before the publisher gets every payload, and the end.
     """
-    server = await serve()
+    server = await serve(isSecure=isSecure)
     player = Player(server, name, tmp_path / "played.flv")
     await server.until(lambda: server.hub.awaited == {"live/cam": 1})
     source = encode(H264_AAC)
@@ -68,9 +70,10 @@ async def test_thereFromTheStart(
 
 @pytest.mark.parametrize("cache", [True, False], ids=["cache", "no cache"])
 @pytest.mark.parametrize("name", PLAYERS)
+@transports
 @pytest_twisted.ensureDeferred
 async def test_joinsInTheMiddle(
-    serve: Serve, tmp_path: Path, name: str, cache: bool
+    serve: Serve, tmp_path: Path, isSecure: bool, name: str, cache: bool
 ) -> None:
     """
     A player that comes late begins at a key frame, and from there gets all: with the
@@ -78,7 +81,9 @@ async def test_joinsInTheMiddle(
     """
     needPlayer(name)
     server = await serve(
-        gopCache=cache, settings=ServerSettings(silenceTimeout=PATIENCE)
+        gopCache=cache,
+        settings=ServerSettings(silenceTimeout=PATIENCE),
+        isSecure=isSecure,
     )
     source = encode(Media(frames=300, options=H264_AAC.options))
     publisher = Publisher(server.reactor, Mux(source, server.url(), pauseAfter=400))

@@ -10,10 +10,8 @@ from typing import Any, cast
 
 import pytest
 import pytest_twisted
-from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from zope.interface import implementer
 
@@ -25,6 +23,7 @@ from rtmptw.plugins.registry import pullFactory
 from rtmptw.rtmp.events import PlayRequested, PublishRequested
 from rtmptw.rtmpclient.pull import RTMPPull
 from rtmptw.rtmpclient.relay import RelaySink, RelaySinkFactory
+from rtmptw.testing import videoFrame
 from tests.live.harness import ROOT, LiveServer, Publisher
 from tests.live.media import (
     H264_AAC,
@@ -37,8 +36,9 @@ from tests.live.media import (
     reference,
 )
 from tests.live.players import Player
-from tests.live.programs import need, run
 from tests.live.servers import ListeningFFmpeg, Nginx, freePort, listening
+from tests.live.tls import certificate, transports
+from tests.rtmpserver.test_play import Source
 
 Serve = Callable[..., Awaitable[LiveServer]]
 StartNginx = Callable[..., Awaitable[Nginx]]
@@ -473,70 +473,19 @@ class Later:
         self._answer.callback(self._permit)
 
 
-class Secured:
-    """
-    A port where a server listens with TLS, with a certificate of its own.
-
-    @ivar certificate: the file with it.
-    """
-
-    def __init__(self, server: LiveServer, folder: Path) -> None:
-        self.certificate = folder / "certificate.pem"
-        self._key = folder / "key.pem"
-        self._server = server
-        self._port: IListeningPort | None = None
-
-    async def start(self) -> "Secured":
-        """
-        Make the certificate, and listen.
-        """
-        need("openssl")
-        await run(
-            self._server.reactor,
-            *("/usr/bin/env", "openssl", "req", "-x509", "-newkey", "rsa:2048"),
-            *("-nodes", "-days", "2"),
-            *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
-            *("-keyout", str(self._key), "-out", str(self.certificate)),
-        )
-        endpoint = serverFromString(
-            self._server.reactor,
-            f"ssl:0:interface=127.0.0.1:privateKey={self._key}:"
-            f"certKey={self.certificate}",
-        )
-        self._port = await endpoint.listen(self._server.factory)
-        return self
-
-    @property
-    def url(self) -> str:
-        """
-        Where to publish.
-        """
-        assert self._port is not None
-        address = self._port.getHost()
-        assert isinstance(address, IPv4Address)
-        return f"rtmps://localhost:{address.port}/live/tls"
-
-    async def stop(self) -> None:
-        """
-        Listen no more.
-        """
-        assert self._port is not None
-        await maybeDeferred(self._port.stopListening)
-
-
 # Twisted gives pyOpenSSL what that wants no more.
 @pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
 @pytest_twisted.ensureDeferred
-async def test_tls(serve: Serve, tmp_path: Path) -> None:
+async def test_tls(serve: Serve) -> None:
     """
     rtmps, to a server with a certificate that only C{ca=FILE} makes trusted.
     """
-    there = await serve()
-    secured = await Secured(there, tmp_path).start()
+    there = await serve(isSecure=True)
+    url = there.url("tls")
     server = await serve(
         others=[
-            ("relay", relay(f"{secured.url}#ca={secured.certificate}")[1]),
-            ("wary", relay(f"{secured.url}-wary")[1]),
+            ("relay", relay(f"{url}#ca={certificate()[0]}")[1]),
+            ("wary", relay(f"{url}-wary")[1]),
         ]
     )
     lines = Lines()
@@ -552,22 +501,20 @@ async def test_tls(serve: Serve, tmp_path: Path) -> None:
     await server.ended(sink="wary")
     assert there.files("live/tls-wary") == []
     assert lines.have("certificate verify failed"), lines.text
-    await secured.stop()
 
 
 @pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
 @pytest_twisted.ensureDeferred
-async def test_tlsFromTheFirstFrame(serve: Serve, tmp_path: Path) -> None:
+async def test_tlsFromTheFirstFrame(serve: Serve) -> None:
     """
     The metadata, the codec headers and frames behind them come while the TLS handshake
     is over and the other server has not granted the stream yet: they wait for that,
     and go first.
     """
     later = Later()
-    there = await serve(authorizer=later)
-    secured = await Secured(there, tmp_path).start()
+    there = await serve(authorizer=later, isSecure=True)
     server = await serve(
-        others=[relay(f"{secured.url}#ca={secured.certificate}")],
+        others=[relay(f"{there.url('tls')}#ca={certificate()[0]}")],
     )
     mux = Mux(encode(H264_AAC), server.url(), pauseAfter=120)
     publisher = Publisher(server.reactor, mux)
@@ -589,4 +536,81 @@ async def test_tlsFromTheFirstFrame(serve: Serve, tmp_path: Path) -> None:
     assert theirs.ledger.received == len(sent) + 1, "with the metadata"
     (path,) = there.files("live/tls")
     compare(mediaTags(path), sent, "over TLS, from the first frame")
-    await secured.stop()
+
+
+@transports
+@pytest_twisted.ensureDeferred
+async def test_chainOfOurs(serve: Serve, isSecure: bool) -> None:
+    """
+    FFmpeg publishes to a server, which relays to a second one, which a third one pulls
+    from: each has every frame.
+    """
+    second = await serve(isSecure=isSecure)
+    ca = f"#ca={certificate()[0]}" if isSecure else ""
+    first = await serve(others=[relay(f"{second.url()}{ca}")], isSecure=isSecure)
+    third = await serve()
+    text = f"{second.url()}#as=live/cam" + ca.replace("#", "&")
+    pull = pullFactory(text).buildSource(third.hub, third.reactor)
+    assert isinstance(pull, RTMPPull)
+    pull.startService()
+    await third.until(lambda: second.hub.awaited == {"live/cam": 1})
+    mux = Mux(encode(H264_AAC), first.url())
+    await first.publish(mux)
+    sent = reference(mux.source)
+    report = await first.ended(sink="relay")
+    assert report.failure == "" and report.ledger.delivered == len(sent) + 1
+    await second.ended()
+    await third.ended()
+    await pull.stopService()
+    for server in (first, second, third):
+        (path,) = server.files()
+        compare(mediaTags(path), sent, f"chain, TLS: {isSecure}")
+
+
+class Patient(Source):
+    """
+    May be told to wait, and has nothing to wait with.
+    """
+
+    def pauseSource(self) -> None:
+        pass
+
+    def resumeSource(self) -> None:
+        pass
+
+
+@transports
+@pytest_twisted.ensureDeferred
+async def test_whatTheOtherSideTook(serve: Serve, isSecure: bool) -> None:
+    """
+    Is what the ledger counts: of a server that stops to read and then goes away, what
+    waited for it is missing, and said so.
+    """
+    there = await serve(isSecure=isSecure)
+    ca = f"#ca={certificate()[0]}" if isSecure else ""
+    server = await serve(others=[relay(f"{there.url()}{ca}")])
+    source = Patient()
+    stream = server.hub.publish("live", "cam", source)
+    sink = await relaySink(server)
+    stream.frameReceived(videoFrame(0, True))
+    await server.until(lambda: there.received() == 1)
+    (connection,) = there.factory.connections
+    connection.pauseReading(there)
+    # More than kernels keep, in frames of 100 kB.
+    count = 200
+    for number in range(1, count):
+        stream.frameReceived(videoFrame(number * 40, size=100_000))
+    await deferLater(server.reactor, 0.3, lambda: None)
+    before = there.received()
+    connection.abort()
+    await server.until(lambda: not sink.isConnected)
+    server.hub.sourceLost(stream, source, "over")
+    report = await server.ended(sink="relay")
+    print(f"{before} frames read, {sink.sent} taken, {sink.untaken} not")
+    ledger = report.ledger
+    assert ledger.delivered == sink.sent and ledger.balanced
+    assert sink.untaken > 0 and f"{sink.untaken} frames were not" in report.failure
+    assert ledger.dropped["not-taken"] == sink.missed + sink.untaken
+    assert ledger.received == count and sink.repeated == 0
+    # What its kernel had taken counts.
+    assert before <= sink.sent < count - sink.missed

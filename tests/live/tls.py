@@ -1,0 +1,55 @@
+"""
+TLS on loopback.
+"""
+
+import functools
+import ssl
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.live.programs import need
+
+#: The same test over both transports. Twisted gives pyOpenSSL what that wants no more.
+transports = pytest.mark.parametrize(
+    "isSecure",
+    [
+        pytest.param(False, id="rtmp"),
+        pytest.param(
+            True,
+            id="rtmps",
+            marks=pytest.mark.filterwarnings(
+                "ignore:Passing pyOpenSSL:DeprecationWarning"
+            ),
+        ),
+    ],
+)
+
+
+@functools.cache
+def certificate() -> tuple[Path, Path]:
+    """
+    @return: the file of a certificate for localhost, made once, and that of its key.
+    """
+    need("openssl")
+    folder = Path(tempfile.mkdtemp(prefix="rtmptw-certificate-"))
+    made, key = folder / "certificate.pem", folder / "key.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
+            *("-keyout", str(key), "-out", str(made)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return made, key
+
+
+def trusting() -> ssl.SSLContext:
+    """
+    @return: what a client needs that trusts the certificate.
+    """
+    return ssl.create_default_context(cafile=str(certificate()[0]))
