@@ -14,8 +14,7 @@ PLAYERS = {
     "ffmpeg": "ffmpeg -hide_banner -loglevel error -nostdin -i {url} -c copy -f flv "
     "-flvflags no_duration_filesize {path}",
     "rtmpdump": "rtmpdump -q --live -r {url} -o {path}",
-    "rtmp2src": "gst-launch-1.0 -q rtmp2src tls-validation-flags=0 location={url} ! "
-    "filesink location={path}",
+    "rtmp2src": "gst-launch-1.0 -q rtmp2src location={url} ! filesink location={path}",
 }
 
 

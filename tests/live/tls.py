@@ -3,7 +3,6 @@ TLS on loopback.
 """
 
 import functools
-import ssl
 import subprocess
 import tempfile
 from pathlib import Path
@@ -12,18 +11,14 @@ import pytest
 
 from tests.live.programs import need
 
-#: The same test over both transports. Twisted gives pyOpenSSL what that wants no more.
+#: Twisted gives pyOpenSSL what that wants no more.
+untroubled = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
+#: The same test over both transports.
 transports = pytest.mark.parametrize(
     "isSecure",
     [
         pytest.param(False, id="rtmp"),
-        pytest.param(
-            True,
-            id="rtmps",
-            marks=pytest.mark.filterwarnings(
-                "ignore:Passing pyOpenSSL:DeprecationWarning"
-            ),
-        ),
+        pytest.param(True, id="rtmps", marks=untroubled),
     ],
 )
 
@@ -46,10 +41,3 @@ def certificate() -> tuple[Path, Path]:
         capture_output=True,
     )
     return made, key
-
-
-def trusting() -> ssl.SSLContext:
-    """
-    @return: what a client needs that trusts the certificate.
-    """
-    return ssl.create_default_context(cafile=str(certificate()[0]))
