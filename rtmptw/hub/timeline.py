@@ -205,7 +205,7 @@ class Timeline:
         if isPause and (self.isTrusted or not others):
             return
         rest = _rest(step)
-        kind = "back" if step < 0 else "forward"
+        kind = "forward" if step > 0 else "back"
         self._count(kind if rest is None else "wrap")
         if offset != self._offset and self._isWhereOthersAre(wire, others):
             # It was too far ahead before. Nothing goes back, so they follow.
@@ -267,19 +267,15 @@ class Timeline:
 
     def _known(self, track: _Track, wire: int) -> int | None:
         """
-        @return: the offset of the clock if the track can go on with it; else that one
-            of those it has left which makes the best step; C{None} if none makes sense.
+        @return: the offset of the clock if the track can go on with it; else the newest
+            of those it has left that makes sense; C{None} if none does.
         """
         if self._fits(track, wire + self._offset):
             return self._offset
-        best: int | None = None
-        there = self._expected(track) - wire
-        for offset in track.left:
-            if self._fits(track, wire + offset) and (
-                best is None or abs(offset - there) < abs(best - there)
-            ):
-                best = offset
-        return best
+        for offset in reversed(track.left):
+            if self._fits(track, wire + offset):
+                return offset
+        return None
 
     def _fits(self, track: _Track, timestamp: int) -> bool:
         """

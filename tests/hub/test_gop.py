@@ -80,6 +80,7 @@ class GroupOfPicturesTests(SynchronousTestCase):
         Their bytes too; and no more than a picture can have are kept for a key frame
         that does not come.
         """
+        self.assertEqual(MAX_PARTS, 64)
         parts = [videoFrame(40, size=MAX_BYTES // 2), videoFrame(40, True)]
         self.assertEqual(self.add(*parts), parts)
         self.assertEqual(self.add(videoFrame(80, size=MAX_BYTES // 2)), [])
