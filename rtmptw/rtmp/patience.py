@@ -29,8 +29,9 @@ class ServerSettings:
 
     @ivar chunkSize: ours, in bytes. FFmpeg takes it over for what it sends, which
         makes it cheap to read; 60000 is what SRS uses.
-    @ivar window: acknowledge at least each so many bytes, asked or not: Wirecast
-        and FMLE stall otherwise. Also what we ask of the peer.
+    @ivar window: what a peer may send before it needs an acknowledgement, which comes
+        at half of it, asked or not: Wirecast and FMLE stall otherwise. Also what we ask
+        of the peer.
     @ivar handshakeTimeout: seconds for the handshake.
     @ivar requestTimeout: seconds from there to a publish or play, and between one
         and the next.
