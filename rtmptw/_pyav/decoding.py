@@ -16,8 +16,8 @@ import av
 import av.error
 from av.codec.context import Flags, ThreadType
 
-from rtmptw._pyav.samples import Sample, samplesOf
 from rtmptw.frames import Codec, Frame, FrameKind
+from rtmptw.samples import Sample, samplesOf
 
 #: Threads of one video decoder, if there are so many cores. FFmpeg would take one for
 #: each core, for each stream; more than there are cost a sixth more.

@@ -18,11 +18,15 @@ from typing import BinaryIO
 
 import av.error
 
-from rtmptw._pyav.muxing import CONTAINERS, Muxer, Remuxer, Template, TrackKey
+from rtmptw._pyav.muxing import Muxer
 from rtmptw.errors import RemoteProtocolError, SinkError
 from rtmptw.flv.body import frameFromMessage
 from rtmptw.flv.file import TagReader
-from rtmptw.frames import Codec, FrameKind
+from rtmptw.frames import FrameKind
+from rtmptw.remux.container import Container, TrackKey
+from rtmptw.remux.heads import Head
+from rtmptw.remux.kinds import CONTAINERS
+from rtmptw.remux.remuxer import Remuxer
 
 #: Bytes read at once.
 _BLOCK = 64 * 1024
@@ -60,19 +64,17 @@ class Sending:
                 self._remuxer.write(frameFromMessage(kind, tag.timestamp, tag.payload))
         self._remuxer.finish()
 
-    def _begin(
-        self, templates: Mapping[TrackKey, Template], codecs: set[Codec], base: int
-    ) -> Muxer:
+    def _begin(self, heads: Mapping[TrackKey, Head], base: int) -> Muxer:
         for kind in CONTAINERS.values():
             if kind.format == self._container:
-                kind.check(codecs)
+                kind.check({head.codec for head in heads.values()})
         if "://" not in self._url:
             os.makedirs(os.path.dirname(self._url) or ".", exist_ok=True)
-        return Muxer(self._url, self._container, self._options, templates, base)
+        return Muxer(self._url, self._container, self._options, heads, base)
 
-    def _end(self, muxer: Muxer, why: str) -> None:
-        muxer.close()
-        counts = muxer.counts
+    def _end(self, container: Container, why: str) -> None:
+        container.finish()
+        counts = container.counts
         print(
             f"sent {counts.packets} frames, {counts.milliseconds / 1000:.3f} s, "
             f"{counts.repaired} timestamps repaired, {counts.refused} refused"

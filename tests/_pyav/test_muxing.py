@@ -14,25 +14,23 @@ from typing import Any
 import av
 from twisted.trial.unittest import SynchronousTestCase
 
-from rtmptw._pyav.muxing import (
-    CONTAINERS,
-    MAX_TRACKS,
-    MAX_WAIT,
-    MAX_WAITING_SAMPLES,
-    Counts,
-    Muxer,
-    Opening,
-    Remuxer,
-    Template,
-    TrackKey,
-    checkFormat,
-)
-from rtmptw._pyav.samples import Sample, samplesOf
+from rtmptw._pyav.muxing import Muxer, checkFormat
 from rtmptw.errors import SinkError
 from rtmptw.flv.body import frameFromMessage
 from rtmptw.frames import Codec, Frame, FrameKind, Role
+from rtmptw.remux.container import Container, Counts, TrackKey
+from rtmptw.remux.heads import Head
+from rtmptw.remux.kinds import CONTAINERS
+from rtmptw.remux.opening import (
+    MAX_TRACKS,
+    MAX_WAIT,
+    MAX_WAITING_SAMPLES,
+    Opening,
+)
+from rtmptw.remux.remuxer import Remuxer
 from rtmptw.rtmp import amf0
 from rtmptw.rtmp.amf import ECMAArray
+from rtmptw.samples import Sample, samplesOf
 from rtmptw.testing import audioFrame, makeFrames, videoFrame
 from tests.live.media import (
     AUDIO_ONLY,
@@ -200,17 +198,15 @@ class Containers:
         self.whys: list[str] = []
         self.remuxer = Remuxer(self._begin, self._end, **more)
 
-    def _begin(
-        self, templates: Mapping[TrackKey, Template], codecs: set[Codec], base: int
-    ) -> Muxer:
-        self.kind.check(codecs)
+    def _begin(self, heads: Mapping[TrackKey, Head], base: int) -> Container:
+        self.kind.check({head.codec for head in heads.values()})
         self.files.append(io.BytesIO())
         options = self.kind.options(self.fragment)
-        return Muxer(self.files[-1], self.kind.format, options, templates, base)
+        return Muxer(self.files[-1], self.kind.format, options, heads, base)
 
-    def _end(self, muxer: Muxer, why: str) -> None:
-        muxer.close()
-        self.counts.append(muxer.counts)
+    def _end(self, container: Container, why: str) -> None:
+        container.finish()
+        self.counts.append(container.counts)
         self.whys.append(why)
 
     def remux(self, frames: list[Frame]) -> "Containers":
@@ -642,12 +638,10 @@ class StrangeTests(SynchronousTestCase):
         with tempfile.TemporaryDirectory() as folder:
             path = f"{folder}/none/x.mkv"
 
-            def begin(
-                templates: Mapping[TrackKey, Template], codecs: set[Codec], base: int
-            ) -> Muxer:
-                return Muxer(path, "matroska", {}, templates, base)
+            def begin(heads: Mapping[TrackKey, Head], base: int) -> Container:
+                return Muxer(path, "matroska", {}, heads, base)
 
-            remuxer = Remuxer(begin, lambda muxer, why: None)
+            remuxer = Remuxer(begin, lambda container, why: None)
             with self.assertRaises(OSError):
                 for frame in framesOf(encode(AUDIO_ONLY)):
                     remuxer.write(frame)

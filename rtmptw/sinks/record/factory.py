@@ -10,13 +10,13 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from rtmptw._pyav.muxing import CONTAINERS
 from rtmptw.clock import wallClock
 from rtmptw.frames import StreamInfo
 from rtmptw.interfaces import IFrameSinkFactory
 from rtmptw.lane import Lane
 from rtmptw.plugins.arguments import Argument, Arguments, First
 from rtmptw.plugins.values import Choice, Number, Text
+from rtmptw.remux.kinds import CONTAINERS
 from rtmptw.sinks.file.factory import FileSinkFactory
 from rtmptw.sinks.naming import (
     ROTATE,

@@ -9,16 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from rtmptw._pyav.muxing import (
-    ContainerKind,
-    Counts,
-    Muxer,
-    Remuxer,
-    Template,
-    TrackKey,
-)
+from rtmptw._pyav.muxing import Muxer
 from rtmptw.errors import SinkError
-from rtmptw.frames import Codec, Frame, StreamInfo
+from rtmptw.frames import Frame, StreamInfo
+from rtmptw.remux.container import Container, Counts, TrackKey
+from rtmptw.remux.heads import Head
+from rtmptw.remux.kinds import ContainerKind
+from rtmptw.remux.remuxer import Remuxer
 from rtmptw.sinks.naming import PART_SUFFIX, giveFinalName
 from rtmptw.sinks.naming import Template as NameTemplate
 from rtmptw.sinks.recording.part import NO_LOCKS, openPart, rewrite, syncDirectory
@@ -202,6 +199,7 @@ class Recorder:
         self._now = now
         self._parts = 0
         self._file: RecordFile | None = None
+        self._container: Container | None = None
         self._outcome = Outcome()
         self._remuxer = Remuxer(self._begin, self._end, self._isFull)
 
@@ -220,8 +218,8 @@ class Recorder:
     def _writeAll(self, frames: list[Frame]) -> None:
         for frame in frames:
             self._remuxer.write(frame)
-        if self._file is not None:
-            self._file.flush()
+        if self._container is not None:
+            self._container.flush()
 
     def _perform(self, work: Callable[[], None]) -> Outcome:
         self._outcome = outcome = Outcome()
@@ -242,6 +240,7 @@ class Recorder:
         What is written stays, and can be played.
         """
         file, self._file = self._file, None
+        self._container = None
         if file is not None:
             outcome.path = file.path
             file.close()
@@ -257,27 +256,25 @@ class Recorder:
                 # The next start of the server tries again.
                 pass
 
-    def _begin(
-        self, templates: Mapping[TrackKey, Template], codecs: set[Codec], base: int
-    ) -> Muxer:
+    def _begin(self, heads: Mapping[TrackKey, Head], base: int) -> Container:
         recording, stream = self._recording, self._stream
-        container = recording.container
-        container.check(codecs)
+        recording.container.check({head.codec for head in heads.values()})
         self._parts += 1
         start = stream.startedAt if self._parts == 1 else self._now()
         name = recording.template.path(stream.app, stream.stream, start, self._parts)
-        self._file = RecordFile(os.path.join(recording.directory, name))
-        fragment = max(recording.fragment - COLLECTED - HELD_BACK, 1)
-        options = container.options(fragment)
-        return Muxer(self._file, container.format, options, templates, base)
+        file = self._file = RecordFile(os.path.join(recording.directory, name))
+        self._container = _beginContainer(recording, file, heads, base)
+        return self._container
 
-    def _end(self, muxer: Muxer, why: str) -> None:
+    def _end(self, container: Container, why: str) -> None:
         file = self._file
         assert file is not None
-        muxer.close()
-        if muxer.counts.packets:
+        self._container = None
+        container.finish()
+        counts = container.counts
+        if counts.packets:
             path = file.finish()
-            self._outcome.recorded.append(Recorded(path, file.size, muxer.counts, why))
+            self._outcome.recorded.append(Recorded(path, file.size, counts, why))
         else:
             file.remove()
         self._file = None
@@ -285,6 +282,24 @@ class Recorder:
     def _isFull(self, milliseconds: int, size: int) -> bool:
         rotate, maxSize = self._recording.rotate, self._recording.maxSize
         return 0 < rotate <= milliseconds or 0 < maxSize <= size
+
+
+def _beginContainer(
+    recording: ContainerRecording,
+    file: RecordFile,
+    heads: Mapping[TrackKey, Head],
+    base: int,
+) -> Container:
+    """
+    @return: what writes the container.
+
+    @raise SinkError: if it cannot hold the tracks.
+
+    @raise OSError: if the file cannot be written.
+    """
+    kind = recording.container
+    fragment = max(recording.fragment - COLLECTED - HELD_BACK, 1)
+    return Muxer(file, kind.format, kind.options(fragment), heads, base)
 
 
 def partsOf(directory: str, container: ContainerKind) -> list[str]:

@@ -1,0 +1,89 @@
+"""
+The kinds of container for recordings, and what each can hold.
+"""
+
+from dataclasses import dataclass
+
+from rtmptw.errors import SinkError
+from rtmptw.frames import Codec
+
+
+def codecName(codec: Codec) -> str:
+    """
+    @return: what people call it: C{"H264"}, C{"FLAC"}.
+    """
+    return codec.name.replace("_", " ")
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerKind:
+    """
+    A container for recordings.
+
+    @ivar name: on the command line, and the suffix of its files.
+    @ivar format: FFmpeg's name.
+    @ivar codecs: what it can hold.
+    """
+
+    name: str
+    format: str
+    codecs: frozenset[Codec]
+
+    def options(self, fragment: int) -> dict[str, str]:
+        """
+        @param fragment: the ms of media after which what is written can be played
+            without what follows.
+        @return: options of the muxer.
+        """
+        if self.name == "mp4":
+            return {
+                "movflags": "empty_moov+default_base_moof+delay_moov",
+                "frag_duration": str(fragment * 1000),
+            }
+        if self.name == "mkv":
+            return {"cluster_time_limit": str(fragment)}
+        if self.name == "ts":
+            # One frame in each PES packet: each has its own time, and none waits.
+            return {"pes_payload_size": "0"}
+        return {}
+
+    def check(self, codecs: set[Codec]) -> None:
+        """
+        @raise SinkError: naming a codec that this container cannot hold.
+        """
+        for codec in sorted(codecs - self.codecs, key=lambda codec: codec.name):
+            others = [kind.name for kind in CONTAINERS.values() if codec in kind.codecs]
+            instead = (
+                f"format={' or format='.join(others)} can"
+                if others
+                else "the file sink can record it as it came"
+            )
+            raise SinkError(f"{self.name} cannot hold {codecName(codec)}; {instead}")
+
+
+_EVERYWHERE = {Codec.H264, Codec.HEVC, Codec.AAC, Codec.MP3, Codec.AC3, Codec.EAC3}
+_MP4 = _EVERYWHERE | {Codec.VVC, Codec.AV1, Codec.VP9, Codec.OPUS, Codec.FLAC}
+
+#: What can be recorded into. What a container holds is what its specification
+#: says: FFmpeg's MPEG-TS muxer would write more than anybody reads.
+CONTAINERS = {
+    kind.name: kind
+    for kind in (
+        ContainerKind("mp4", "mp4", frozenset(_MP4)),
+        ContainerKind(
+            "mkv",
+            "matroska",
+            frozenset(_MP4 | {Codec.VP8, Codec.G711A, Codec.G711U, Codec.PCM_LE}),
+        ),
+        ContainerKind("ts", "mpegts", frozenset(_EVERYWHERE | {Codec.OPUS})),
+        ContainerKind(
+            "flv",
+            "flv",
+            frozenset(
+                _EVERYWHERE
+                | {Codec.AV1, Codec.VP9, Codec.OPUS, Codec.FLAC, Codec.H263}
+                | {Codec.G711A, Codec.G711U, Codec.SPEEX}
+            ),
+        ),
+    )
+}
