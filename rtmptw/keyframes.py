@@ -77,6 +77,36 @@ class LeadingTrack:
         return frame.isKey and self.leads(frame)
 
 
+class Beginnings:
+    """
+    Knows where a file of a recording can begin: where L{LeadingTrack.begins} says, and
+    with any sound when the pictures have stayed away for L{VIDEO_GONE} ms, though the
+    encoder never said that they end.
+    """
+
+    __slots__ = ("_leading", "_videoTime")
+
+    def __init__(self, leading: LeadingTrack) -> None:
+        """
+        @param leading: of the stream; somebody else lets it follow the frames.
+        """
+        self._leading = leading
+        self._videoTime: int = 0
+
+    def begins(self, frame: Frame) -> bool:
+        """
+        @param frame: the next one, coded.
+        @return: whether a file can begin with it.
+        """
+        if frame.kind is _VIDEO:
+            self._videoTime = frame.timestamp
+            return self._leading.begins(frame)
+        return (
+            self._leading.track is None
+            or frame.timestamp - self._videoTime >= VIDEO_GONE
+        )
+
+
 class KeyGate:
     """
     After a gap, keeps back what cannot be decoded: the video up to the next key frame

@@ -18,9 +18,8 @@ import av.error
 from rtmptw.errors import SinkError
 from rtmptw.flv import file as flvfile
 from rtmptw.frames import Codec, FrameKind
-from rtmptw.remux.container import Counts, TrackKey
+from rtmptw.remux.container import Counts, TrackError, TrackKey
 from rtmptw.remux.heads import Head
-from rtmptw.remux.kinds import codecName
 from rtmptw.samples import Sample
 
 #: So many ms the muxer waits for another track, to put packets in order.
@@ -59,10 +58,11 @@ class Template:
     FFmpeg's muxers want, and the size of the picture.
     """
 
-    def __init__(self, kind: FrameKind, head: Head) -> None:
+    def __init__(self, key: TrackKey, head: Head) -> None:
         """
-        @raise SinkError: if FFmpeg makes nothing of it.
+        @raise TrackError: if FFmpeg makes nothing of it.
         """
+        kind = key[0]
         assert head.first is not None
         flv = flvfile.fileHeader(kind is FrameKind.AUDIO, kind is FrameKind.VIDEO)
         if head.config is not None:
@@ -74,15 +74,16 @@ class Template:
             self.stream: Any = self._container.streams[0]
         except (av.error.FFmpegError, IndexError, ValueError):
             self.close()
-            raise SinkError(
-                f"FFmpeg {av.ffmpeg_version_info} does not understand the "
-                f"{codecName(head.codec)} of this stream"
+            raise TrackError(
+                key,
+                head.codec,
+                f"FFmpeg {av.ffmpeg_version_info} does not understand it",
             ) from None
         context = self.stream.codec_context
         if context is None:
             self.close()
-            raise SinkError(
-                f"FFmpeg {av.ffmpeg_version_info} does not know {codecName(head.codec)}"
+            raise TrackError(
+                key, head.codec, f"FFmpeg {av.ffmpeg_version_info} does not know it"
             )
 
     def close(self) -> None:
@@ -185,7 +186,8 @@ class Muxer:
         self._container: Any = None
         try:
             for key, head in heads.items():
-                self._templates.append(Template(key[0], head))
+                head.complete()
+                self._templates.append(Template(key, head))
             self._container = av.open(
                 target, "w", format=container, options={**everywhere, **options}
             )
@@ -209,6 +211,12 @@ class Muxer:
             raise SinkError(
                 f"FFmpeg's {container} refuses the stream: {said}"
             ) from None
+
+    def takes(self, key: TrackKey, head: Head) -> bool:
+        """
+        FFmpeg's muxers know their tracks from the beginning on.
+        """
+        return False
 
     def write(self, sample: Sample) -> None:
         """

@@ -22,10 +22,10 @@ from rtmptw._pyav.muxing import Muxer
 from rtmptw.errors import RemoteProtocolError, SinkError
 from rtmptw.flv.body import frameFromMessage
 from rtmptw.flv.file import TagReader
-from rtmptw.frames import FrameKind
+from rtmptw.frames import Codec, FrameKind
 from rtmptw.remux.container import Container, TrackKey
 from rtmptw.remux.heads import Head
-from rtmptw.remux.kinds import CONTAINERS
+from rtmptw.remux.kinds import CONTAINERS, codecName
 from rtmptw.remux.remuxer import Remuxer
 
 #: Bytes read at once.
@@ -46,7 +46,7 @@ class Sending:
         self._url = url
         self._container = container
         self._options = options
-        self._remuxer = Remuxer(self._begin, self._end)
+        self._remuxer = Remuxer(self._begin, self._end, leaveOut=self._leaveOut)
 
     def run(self, source: BinaryIO) -> None:
         """
@@ -67,10 +67,15 @@ class Sending:
     def _begin(self, heads: Mapping[TrackKey, Head], base: int) -> Muxer:
         for kind in CONTAINERS.values():
             if kind.format == self._container:
-                kind.check({head.codec for head in heads.values()})
+                codecs = {head.codec for head in heads.values()} - kind.codecs
+                for codec in sorted(codecs, key=codecName):
+                    raise SinkError(kind.refusal(codec))
         if "://" not in self._url:
             os.makedirs(os.path.dirname(self._url) or ".", exist_ok=True)
         return Muxer(self._url, self._container, self._options, heads, base)
+
+    def _leaveOut(self, codec: Codec, why: str) -> None:
+        print(f"{codecName(codec)} is left out: {why}", flush=True)
 
     def _end(self, container: Container, why: str) -> None:
         container.finish()

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from rtmptw.frames import FrameKind
+from rtmptw.errors import SinkError
+from rtmptw.frames import Codec, FrameKind
 from rtmptw.remux.heads import Head
 from rtmptw.samples import Sample
 
@@ -34,6 +35,20 @@ class Counts:
     milliseconds: int = 0
 
 
+class TrackError(SinkError):
+    """
+    A container cannot hold one of the tracks; it could hold the others.
+
+    @ivar key: which.
+    @ivar codec: of the track.
+    """
+
+    def __init__(self, key: TrackKey, codec: Codec, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+        self.codec = codec
+
+
 class Container(Protocol):
     """
     One container that is being written.
@@ -42,6 +57,13 @@ class Container(Protocol):
     """
 
     counts: Counts
+
+    def takes(self, key: TrackKey, head: Head) -> bool:
+        """
+        Take one more track, if that can be done in the middle.
+
+        @return: whether it is taken.
+        """
 
     def write(self, sample: Sample) -> None:
         """
@@ -80,7 +102,9 @@ class Begin(Protocol):
         @param heads: the tracks, in order.
         @param base: the timestamp that becomes 0, in ms.
 
-        @raise SinkError: if the container cannot hold these.
+        @raise TrackError: if the container cannot hold one of these.
+
+        @raise SinkError: if it cannot hold them.
 
         @raise OSError: if it cannot be written.
         """

@@ -4,7 +4,6 @@ The kinds of container for recordings, and what each can hold.
 
 from dataclasses import dataclass
 
-from rtmptw.errors import SinkError
 from rtmptw.frames import Codec
 
 
@@ -47,18 +46,17 @@ class ContainerKind:
             return {"pes_payload_size": "0"}
         return {}
 
-    def check(self, codecs: set[Codec]) -> None:
+    def refusal(self, codec: Codec) -> str:
         """
-        @raise SinkError: naming a codec that this container cannot hold.
+        @return: what to say of a codec that this container cannot hold.
         """
-        for codec in sorted(codecs - self.codecs, key=lambda codec: codec.name):
-            others = [kind.name for kind in CONTAINERS.values() if codec in kind.codecs]
-            instead = (
-                f"format={' or format='.join(others)} can"
-                if others
-                else "the file sink can record it as it came"
-            )
-            raise SinkError(f"{self.name} cannot hold {codecName(codec)}; {instead}")
+        others = [kind.name for kind in CONTAINERS.values() if codec in kind.codecs]
+        instead = (
+            f"format={' or format='.join(others)} can"
+            if others
+            else "the file sink can record it as it came"
+        )
+        return f"{self.name} cannot hold {codecName(codec)}; {instead}"
 
 
 _EVERYWHERE = {Codec.H264, Codec.HEVC, Codec.AAC, Codec.MP3, Codec.AC3, Codec.EAC3}

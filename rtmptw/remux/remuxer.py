@@ -2,24 +2,43 @@
 Decides which frames go to which container.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
+from typing import Final
 
-from rtmptw.frames import Frame, Role
-from rtmptw.keyframes import LeadingTrack
-from rtmptw.remux.container import Begin, Container, TrackKey
+from rtmptw.frames import Codec, Frame, FrameKind, Role
+from rtmptw.keyframes import Beginnings, LeadingTrack
+from rtmptw.remux.about import Hearsay
+from rtmptw.remux.configs import NEEDY, isGood
+from rtmptw.remux.container import Begin, Container, TrackError, TrackKey
 from rtmptw.remux.heads import Head
 from rtmptw.remux.kinds import codecName
 from rtmptw.remux.opening import MAX_TRACKS, Opening
 from rtmptw.samples import Sample, samplesOf
 
 #: A track whose timestamps step back further has its clock from elsewhere.
-MAX_LAG = 10_000
+MAX_LAG: Final = 10_000
+#: So much of tracks for which there is no place waits for the next container: sound of
+#: 1.5 minutes. What waits longer is worth a container that begins without a key frame.
+MAX_HELD: Final = 4096
+MAX_HELD_BYTES: Final = 16 * 1024 * 1024
+
+#: Why samples are left out that nobody could decode.
+NO_HEADER: Final = "its codec header does not come"
+
+_CODED: Final = Role.CODED
+_CONFIG: Final = Role.CONFIG
+_END: Final = Role.END
+_VIDEO: Final = FrameKind.VIDEO
 
 
 class Remuxer:
     """
-    Turns a stream into one container after another: a new one begins where the
-    tracks change, and where it is asked for.
+    Turns a stream into one container after another.
+
+    A new one begins at the next key frame when the container that there is cannot hold
+    what comes: a track that comes late, another codec, another configuration. What has
+    no place until then waits; the other tracks go on. No sample is lost but those of
+    which nothing is known, as their codec header never comes.
     """
 
     def __init__(
@@ -27,6 +46,8 @@ class Remuxer:
         begin: Begin,
         end: Callable[[Container, str], None],
         isFull: Callable[[int, int], bool] = lambda milliseconds, size: False,
+        codecs: Set[Codec] | None = None,
+        leaveOut: Callable[[Codec, str], None] = lambda codec, why: None,
     ) -> None:
         """
         @param begin: called for each container.
@@ -34,19 +55,36 @@ class Remuxer:
             empty if they do not.
         @param isFull: called with the ms and bytes that the container has, where the
             next one can begin: whether it is to.
+        @param codecs: what the containers can hold; C{None} if nobody knows.
+        @param leaveOut: called once with each codec of which samples are left out, and
+            why if that is not for want of a container that holds it.
         """
         self._begin = begin
         self._end = end
         self._isFull = isFull
-        self._opening = Opening()
-        self._configs: dict[TrackKey, Sample] = {}
+        self._codecs = codecs
+        self._leaveOut = leaveOut
+        self._leftOut: set[Codec] = set()
+        self._hearsay = Hearsay()
+        self._opening = Opening(self._hearsay)
         self._tracks: dict[TrackKey, Head] = {}
         self._container: Container | None = None
-        self._turning = False
+        self._turning: bool = False
         self._leading = LeadingTrack()
-        self._started = 0
-        self._highest: int | None = None
-        self._lag = 0
+        self._beginnings = Beginnings(self._leading)
+        self._started: int = 0
+        self._highest: int = -(2**62)
+        self._lag: int = 0
+        # What the container that there is does not take: tracks as they are to be, and
+        # what comes of them.
+        self._next: dict[TrackKey, Head] = {}
+        self._held: list[Sample] = []
+        self._heldBytes: int = 0
+        # What waited for a container of its own, and then another decoder was asked
+        # for.
+        self._earlier: list[tuple[TrackKey, Head, list[Sample]]] = []
+        # Tracks of which nothing can be made, until they are configured anew.
+        self._refused: set[TrackKey] = set()
 
     def write(self, frame: Frame) -> None:
         """
@@ -56,23 +94,40 @@ class Remuxer:
 
         @raise OSError: if the target cannot be written.
         """
-        if frame.name == "onMetaData":
-            self._opening.announce(frame.payload)
-        samples = samplesOf(frame)
-        if samples or frame.role is Role.END:
-            self._leading.follow(frame)
-        begins = self._leading.begins(frame)
-        for sample in samples:
-            if sample.isConfig:
-                self._configure(sample)
+        role = frame.role
+        if role is not _CODED and role is not _CONFIG:
+            if role is _END:
+                self._leading.follow(frame)
             else:
-                self._clock(sample)
-                if self._container is not None:
-                    self._turnIfDue(sample, begins)
-                if self._container is not None:
-                    self._container.write(sample)
-                else:
-                    self._wait(sample)
+                self._hearsay.hear(frame)
+            return
+        samples = samplesOf(frame)
+        for sample in samples:
+            if not self._holds(sample.codec):
+                samples = [each for each in samples if self._holds(each.codec)]
+                break
+        if not samples:
+            return
+        if role is _CONFIG:
+            for sample in samples:
+                self._configure(sample)
+            return
+        if frame.isKey:
+            self._leading.follow(frame)
+        begins = self._beginnings.begins(frame)
+        for sample in samples:
+            self._take(sample, begins)
+
+    def _holds(self, codec: Codec) -> bool:
+        if self._codecs is None or codec in self._codecs:
+            return True
+        self._say(codec, "")
+        return False
+
+    def _say(self, codec: Codec, why: str) -> None:
+        if codec not in self._leftOut:
+            self._leftOut.add(codec)
+            self._leaveOut(codec, why)
 
     def finish(self) -> None:
         """
@@ -83,9 +138,14 @@ class Remuxer:
         @raise OSError: as L{write}.
         """
         try:
+            if self._container is not None and (self._earlier or self._isPending):
+                self._turn(self._highest)
             if self._container is None and self._opening.tracks():
                 self._open()
             self._endPart("")
+            for head in (*self._next.values(), *self._opening.heads.values()):
+                if head.config is None and head.codec in NEEDY:
+                    self._say(head.codec, NO_HEADER)
         finally:
             self.close()
 
@@ -97,48 +157,231 @@ class Remuxer:
             container, self._container = self._container, None
             container.abandon()
 
+    # Configurations.
+
     def _configure(self, sample: Sample) -> None:
         key = sample.kind, sample.track
+        if not isGood(sample.codec, sample.data):
+            known = self._tracks.get(key) or self._opening.heads.get(key)
+            if known is not None and known.config is not None:
+                # Nobody can read it; the one before is as good.
+                return
+        self._refused.discard(key)
         if self._container is None:
-            self._opening.configure(sample)
-        elif key not in self._tracks or self._tracks[key].differs(sample):
-            # Not before there is something that it is for: FFmpeg's own FLV container
-            # ends FLAC with a configuration that has the checksum of it all.
-            if key in self._configs or len(self._configs) < MAX_TRACKS:
-                self._configs[key] = sample
-        else:
-            self._configs.pop(key, None)
+            if not self._opening.isFor(sample) and self._opening.tracks():
+                self._open()
+            if self._container is None:
+                self._opening.configure(sample)
+                return
+        self._change(key, sample)
 
-    def _clock(self, sample: Sample) -> None:
+    def _change(self, key: TrackKey, sample: Sample) -> None:
         """
-        Learn how far the tracks lie apart.
+        A configuration comes while a container is written.
         """
-        if self._highest is None or sample.timestamp > self._highest:
-            self._highest = sample.timestamp
-        else:
-            behind = self._highest - sample.timestamp
-            self._lag = max(self._lag, min(behind, MAX_LAG))
-
-    def _turnIfDue(self, sample: Sample, begins: bool) -> None:
-        """
-        End the container if it cannot take the sample, or is full.
-
-        @param begins: whether the next one can begin with it.
-        """
-        assert self._container is not None
-        key = sample.kind, sample.track
+        current = self._next.get(key) or self._tracks.get(key)
+        if current is None or not current.differs(sample):
+            if current is None and len(self._tracks) + len(self._next) < MAX_TRACKS:
+                self._next[key] = Head(sample.codec, sample)
+            return
+        waiting = self._next.get(key)
+        if waiting is not None and waiting.first is not None:
+            if waiting.codec is sample.codec and waiting.config is None:
+                # What waits, waits for this.
+                waiting.config = sample
+                self._settle(key, waiting)
+                return
+            # What waits is for another decoder than what comes.
+            self._setAside(key, waiting)
         track = self._tracks.get(key)
-        if track is None:
-            if key in self._opening.heads or len(self._opening.heads) < MAX_TRACKS:
-                self._endPart(f"{codecName(sample.codec)} comes in")
-        elif key in self._configs or track.codec is not sample.codec:
-            self._endPart(f"the {codecName(sample.codec)} changes")
-        elif begins:
-            milliseconds = sample.timestamp - self._started
-            if self._isFull(milliseconds, self._container.counts.bytes):
-                self._endPart("")
+        if track is not None and not track.differs(sample):
+            # It is as before again.
+            self._next.pop(key, None)
+        else:
+            self._next[key] = Head(sample.codec, sample)
+
+    # Samples.
+
+    def _take(self, sample: Sample, begins: bool) -> None:
+        """
+        @param begins: whether a container can begin with it.
+        """
+        timestamp = sample.timestamp
+        if timestamp > self._highest:
+            self._highest = timestamp
+        elif self._highest - timestamp > self._lag:
+            self._lag = min(self._highest - timestamp, MAX_LAG)
+        if self._container is None:
+            self._wait(sample)
+            return
+        key = sample.kind, sample.track
+        isRefused = key in self._refused
+        track = self._tracks.get(key)
+        if begins and self._isToTurn(key, track, sample):
+            self._turn(timestamp, None if isRefused else sample)
+        elif isRefused:
+            return
+        elif track is not None and (
+            (key not in self._next and track.codec is sample.codec)
+            or self._isOld(key, track, sample)
+        ):
+            self._container.write(sample)
+        else:
+            self._hold(key, sample)
+            if begins and self._isPending:
+                self._turn(timestamp)
+
+    def _isOld(self, key: TrackKey, track: Head, sample: Sample) -> bool:
+        """
+        @return: whether a sample of a track that changes still is for the decoder that
+            there is: pictures are, up to the next key frame.
+        """
+        head = self._next.get(key)
+        return (
+            sample.kind is _VIDEO
+            and not sample.isKey
+            and track.codec is sample.codec
+            and (head is None or head.first is None)
+        )
+
+    def _isToTurn(self, key: TrackKey, track: Head | None, sample: Sample) -> bool:
+        assert self._container is not None
+        if self._earlier or self._isPending:
+            return True
+        if track is not None and (key in self._next or track.codec is not sample.codec):
+            return True
+        milliseconds = sample.timestamp - self._started
+        return self._isFull(milliseconds, self._container.counts.bytes)
+
+    @property
+    def _isPending(self) -> bool:
+        """
+        Whether something waits for the next container that could be in it.
+        """
+        if not self._held:
+            return False
+        return any(head.isReady for head in self._next.values())
+
+    def _hold(self, key: TrackKey, sample: Sample) -> None:
+        """
+        Keep a sample for which there is no place.
+        """
+        head = self._next.get(key)
+        if head is None or head.codec is not sample.codec:
+            if head is None and len(self._tracks) + len(self._next) >= MAX_TRACKS:
+                return
+            if head is not None and head.first is not None:
+                self._setAside(key, head)
+            known = self._opening.heads.get(key)
+            config = None
+            if known is not None and known.codec is sample.codec:
+                # It was configured long before it comes.
+                config = known.config
+            head = self._next[key] = Head(sample.codec, config)
+        if sample.isKey and head.first is None:
+            head.first = sample
+        self._held.append(sample)
+        self._heldBytes += len(sample.data)
+        if key not in self._tracks and key not in self._refused:
+            self._settle(key, head)
+        if len(self._held) > MAX_HELD or self._heldBytes > MAX_HELD_BYTES:
+            if self._isPending:
+                self._turn(sample.timestamp, isForced=True)
+            else:
+                dropped = self._held.pop(0)
+                self._heldBytes -= len(dropped.data)
+                self._say(dropped.codec, NO_HEADER)
+
+    def _setAside(self, key: TrackKey, head: Head) -> None:
+        """
+        Give what waits of a track a container of its own, as soon as there can be one.
+        """
+        waiting = [each for each in self._held if key == (each.kind, each.track)]
+        self._held = [each for each in self._held if key != (each.kind, each.track)]
+        del self._next[key]
+        if head.isReady:
+            self._earlier.append((key, head, waiting))
+        else:
+            self._say(head.codec, NO_HEADER)
+            self._heldBytes -= sum(len(each.data) for each in waiting)
+
+    def _settle(self, key: TrackKey, head: Head) -> None:
+        """
+        Let a track that comes late into the container, if it takes it.
+        """
+        container = self._container
+        if container is None or key in self._tracks or not head.isReady:
+            return
+        head.about = self._hearsay.of(*key)
+        if not container.takes(key, head):
+            return
+        self._tracks[key] = head
+        self._opening.heads[key] = head
+        del self._next[key]
+        held, self._held = self._held, []
+        self._heldBytes = 0
+        for sample in held:
+            if key == (sample.kind, sample.track):
+                container.write(sample)
+            else:
+                self._held.append(sample)
+                self._heldBytes += len(sample.data)
+
+    # Containers.
+
+    def _turn(
+        self, timestamp: int, sample: Sample | None = None, isForced: bool = False
+    ) -> None:
+        """
+        End the container; the next one begins with what is held.
+
+        @param timestamp: where.
+        @param sample: the next one; C{None} if it is held, too.
+        @param isForced: whether it is no place to begin: tracks go on in the middle.
+        """
+        whys = []
+        for key, head in self._next.items():
+            if key in self._tracks:
+                whys.append(f"the {codecName(head.codec)} changes")
+            elif head.isReady:
+                whys.append(f"{codecName(head.codec)} comes in")
+        held, self._held = self._held, []
+        self._heldBytes = 0
+        going = set(self._tracks) if isForced else set()
+        self._endPart(", ".join(whys))
+        self._writeEarlier()
+        opening = self._opening
+        opening.again(timestamp, going)
+        for key, head in self._next.items():
+            if key not in opening.heads or head.config is None:
+                opening.heads[key] = head
+            else:
+                opening.configure(head.config)
+        self._next = {}
+        self._started = timestamp
+        for each in held:
+            opening.add(each)
+        if sample is not None:
+            self._wait(sample)
+
+    def _writeEarlier(self) -> None:
+        earlier, self._earlier = self._earlier, []
+        for key, head, samples in earlier:
+            head.about = self._hearsay.of(*key)
+            try:
+                container = self._begin({key: head}, samples[0].timestamp)
+            except TrackError as error:
+                self._say(error.codec, str(error))
+                continue
+            self._container = container
+            for sample in samples:
+                container.write(sample)
+            self._endPart(f"the {codecName(head.codec)} changes")
 
     def _wait(self, sample: Sample) -> None:
+        key = sample.kind, sample.track
+        if key in self._refused:
+            return
         self._opening.add(sample)
         if self._opening.ready:
             self._open()
@@ -147,27 +390,44 @@ class Remuxer:
         """
         Begin a container with what waits.
         """
-        self._tracks = self._opening.tracks()
-        samples = [
-            sample
-            for sample in self._opening.samples
-            if (sample.kind, sample.track) in self._tracks
-        ]
-        base = min(sample.timestamp for sample in samples)
-        if self._turning:
-            # What comes may be as late as what came.
-            base = min(base, samples[0].timestamp - self._lag)
-        self._started = samples[0].timestamp
-        self._container = self._begin(self._tracks, base)
+        opening = self._opening
+        samples = opening.samples
+        if not self._turning:
+            self._started = samples[0].timestamp
+        tracks = opening.tracks()
+        while tracks:
+            inside = [each for each in samples if (each.kind, each.track) in tracks]
+            base = min(each.timestamp for each in inside)
+            if self._turning:
+                # What comes may be as late as what came.
+                base = min(base, self._started - self._lag)
+            for key, head in tracks.items():
+                head.about = self._hearsay.of(*key)
+            try:
+                self._container = self._begin(tracks, base)
+                break
+            except TrackError as error:
+                self._say(error.codec, str(error))
+                self._refused.add(error.key)
+                del tracks[error.key], opening.heads[error.key]
+        opening.again(self._started)
+        if self._container is None:
+            return
+        self._tracks = tracks
         self._turning = True
-        self._opening.again()
-        for sample in samples:
-            self._container.write(sample)
+        for each in samples:
+            key = each.kind, each.track
+            if key in tracks:
+                self._container.write(each)
+            elif key in opening.heads:
+                # Its codec header has not come: it may.
+                head = opening.heads[key]
+                self._next.setdefault(key, Head(head.codec, head.config, head.first))
+                self._held.append(each)
+                self._heldBytes += len(each.data)
 
     def _endPart(self, why: str) -> None:
         if self._container is not None:
             container, self._container = self._container, None
+            self._tracks = {}
             self._end(container, why)
-            for config in self._configs.values():
-                self._opening.configure(config)
-            self._configs = {}

@@ -43,7 +43,15 @@ from rtmptw.testing import (
     videoFrame,
 )
 from tests._pyav.test_muxing import framesOf, packetsOf, same, wantedFor
-from tests.live.media import H264_AAC, HEVC_AAC, VP9_FLAC, Media, encode, readTags
+from tests.live.media import (
+    AV1_OPUS,
+    H264_AAC,
+    HEVC_AAC,
+    VP9_FLAC,
+    Media,
+    encode,
+    readTags,
+)
 from tests.sinks.test_file import HeldLane, ImmediateLane
 from tests.test_lane import ThreadClock
 
@@ -202,20 +210,30 @@ class RecordTests(RecordTestCase):
 
     def test_aCodecThatTheContainerCannotHold(self) -> None:
         """
-        Ends the sink alone, with one sentence, and leaves no file.
+        Is left out, with one sentence; the rest is recorded.
+        """
+        source = encode(AV1_OPUS)
+        with capturedLogs() as events:
+            sink = self.record(framesOf(source), ":format=ts:name=x")
+        said = [formatEvent(event) for event in events]
+        self.assertEqual((self.publisher.calls, sink.failure), ([], ""))
+        self.assertEqual(
+            said[0],
+            "live/test: AV1 is left out: ts cannot hold AV1; format=mp4 or format=mkv "
+            "or format=flv can",
+        )
+        self.assertEqual(len(said), 2)
+        wanted = wantedFor(source, "ts")
+        got = packetsOf(str(self.folder / "x.ts"), "ts")
+        same(got, {"audio": wanted["audio"]}, "without the pictures")
+
+    def test_nothingThatTheContainerCanHold(self) -> None:
+        """
+        Leaves no file.
         """
         with capturedLogs() as events:
-            sink = self.makeSink(":format=ts")
-            for frame in framesOf(encode(VP9_FLAC)):
-                sink.frameReceived(frame)
-            self.clock.advance(1)
-        said = [formatEvent(event) for event in events]
-        self.assertEqual(self.publisher.calls, ["stop"])
-        self.assertEqual(
-            sink.failure,
-            "ts cannot hold FLAC; format=mp4 or format=mkv or format=flv can",
-        )
-        self.assertEqual(said, [f"live/test: recording ends early: {sink.failure}"])
+            self.record(framesOf(encode(VP9_FLAC)), ":format=ts")
+        self.assertEqual(len(events), 2)
         self.assertEqual(self.files(), [])
 
     def test_anotherConfigurationIsSaidInOneLine(self) -> None:

@@ -11,10 +11,11 @@ from datetime import datetime
 
 from rtmptw._pyav.muxing import Muxer
 from rtmptw.errors import SinkError
-from rtmptw.frames import Frame, StreamInfo
+from rtmptw.frames import Codec, Frame, StreamInfo
 from rtmptw.remux.container import Container, Counts, TrackKey
 from rtmptw.remux.heads import Head
-from rtmptw.remux.kinds import ContainerKind
+from rtmptw.remux.kinds import ContainerKind, codecName
+from rtmptw.remux.mp4 import MP4
 from rtmptw.remux.remuxer import Remuxer
 from rtmptw.sinks.naming import PART_SUFFIX, giveFinalName
 from rtmptw.sinks.naming import Template as NameTemplate
@@ -72,11 +73,13 @@ class Outcome:
     """
     What came of some work.
 
+    @ivar leftOut: a sentence for each codec of which samples are left out.
     @ivar failure: what went wrong; empty if nothing did.
     @ivar path: the file with which it went wrong.
     """
 
     recorded: list[Recorded] = field(default_factory=list)
+    leftOut: list[str] = field(default_factory=list)
     failure: str = ""
     path: str = ""
 
@@ -201,7 +204,10 @@ class Recorder:
         self._file: RecordFile | None = None
         self._container: Container | None = None
         self._outcome = Outcome()
-        self._remuxer = Remuxer(self._begin, self._end, self._isFull)
+        codecs = recording.container.codecs
+        self._remuxer = Remuxer(
+            self._begin, self._end, self._isFull, codecs, self._leaveOut
+        )
 
     def write(self, frames: list[Frame]) -> Outcome:
         """
@@ -258,7 +264,6 @@ class Recorder:
 
     def _begin(self, heads: Mapping[TrackKey, Head], base: int) -> Container:
         recording, stream = self._recording, self._stream
-        recording.container.check({head.codec for head in heads.values()})
         self._parts += 1
         start = stream.startedAt if self._parts == 1 else self._now()
         name = recording.template.path(stream.app, stream.stream, start, self._parts)
@@ -279,6 +284,11 @@ class Recorder:
             file.remove()
         self._file = None
 
+    def _leaveOut(self, codec: Codec, why: str) -> None:
+        name = codecName(codec)
+        reason = why or self._recording.container.refusal(codec)
+        self._outcome.leftOut.append(f"{name} is left out: {reason}")
+
     def _isFull(self, milliseconds: int, size: int) -> bool:
         rotate, maxSize = self._recording.rotate, self._recording.maxSize
         return 0 < rotate <= milliseconds or 0 < maxSize <= size
@@ -298,6 +308,8 @@ def _beginContainer(
     @raise OSError: if the file cannot be written.
     """
     kind = recording.container
+    if kind.name == "mp4":
+        return MP4(file, heads, base, max(recording.fragment - 2 * COLLECTED, 1))
     fragment = max(recording.fragment - COLLECTED - HELD_BACK, 1)
     return Muxer(file, kind.format, kind.options(fragment), heads, base)
 

@@ -137,6 +137,8 @@ class RecordSink:
                 refused=counted(counts.refused, "frames that FFmpeg refused"),
                 why=recorded.why and f"; a new file begins: {recorded.why}",
             )
+        for sentence in outcome.leftOut:
+            self._log.warn("{name}: {sentence}", name=self._name, sentence=sentence)
         if outcome.failure:
             self._log.error(
                 "{name}: recording ends early: {path}{reason}",

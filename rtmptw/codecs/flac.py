@@ -1,0 +1,42 @@
+"""
+FLAC: the STREAMINFO block (RFC 9639, 8.2).
+"""
+
+from rtmptw.codecs.bits import BitReader
+from rtmptw.codecs.sound import Sound
+from rtmptw.errors import RemoteProtocolError
+
+_MAGIC = b"fLaC"
+_SIZE = 34
+
+
+def parseHeader(data: bytes) -> bytes:
+    """
+    @param data: the header of a stream, with its magic and the head of the block, or
+        the block alone, as FFmpeg sends it.
+    @return: the block.
+
+    @raise RemoteProtocolError: if it is none.
+    """
+    if data[:4] == _MAGIC:
+        data = data[8:]
+    elif len(data) >= _SIZE + 4 and data[0] & 127 == 0 and data[1:4] == b"\0\0\x22":
+        data = data[4:]
+    if len(data) < _SIZE:
+        raise RemoteProtocolError("codec-header-truncated", "a short STREAMINFO")
+    return data[:_SIZE]
+
+
+def soundOf(block: bytes) -> Sound:
+    """
+    @param block: STREAMINFO.
+
+    @raise RemoteProtocolError: if it has no rate.
+    """
+    reader = BitReader(block)
+    least, most = reader.bits(16), reader.bits(16)
+    reader.skip(48)
+    rate, channels, bits = reader.bits(20), reader.bits(3) + 1, reader.bits(5) + 1
+    if not rate:
+        raise RemoteProtocolError("codec-header-garbage", "FLAC of 0 Hz")
+    return Sound(rate, channels, least if least == most else 0, bits)

@@ -1,0 +1,154 @@
+"""
+H.264: AVCDecoderConfigurationRecord (ISO/IEC 14496-15, 5.3.3.1) and sequence parameter
+sets (H.264, 7.3.2.1.1).
+"""
+
+from dataclasses import dataclass
+
+from rtmptw.codecs.bits import BitReader, withoutEscapes
+from rtmptw.codecs.picture import Picture
+from rtmptw.codecs.vui import readUsability
+from rtmptw.errors import RemoteProtocolError
+
+#: The profiles whose parameter sets speak of chroma and depth: 7.3.2.1.1.
+_HIGH = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
+#: Level 6.2 has no larger pictures: A.3.1.
+_MAX_SIDE = 16_384
+_IDR = 5
+
+
+@dataclass(frozen=True, slots=True)
+class AVCConfig:
+    """
+    What a decoder needs.
+
+    @ivar lengthSize: the bytes of the length before each NAL unit.
+    @ivar sequences: the sequence parameter sets.
+    @ivar pictures: the picture parameter sets.
+    """
+
+    lengthSize: int
+    sequences: tuple[bytes, ...]
+    pictures: tuple[bytes, ...]
+
+
+def parseConfig(data: bytes) -> AVCConfig:
+    """
+    @param data: an AVCDecoderConfigurationRecord.
+
+    @raise RemoteProtocolError: if it is none.
+    """
+    reader = BitReader(data)
+    if reader.bits(8) != 1:
+        raise RemoteProtocolError("codec-header-garbage", "no avcC of version 1")
+    reader.skip(30)
+    lengthSize = reader.bits(2) + 1
+    reader.skip(3)
+    sequences = _units(data, reader, reader.bits(5))
+    pictures = _units(data, reader, reader.bits(8))
+    if not sequences:
+        raise RemoteProtocolError("codec-header-garbage", "an avcC without SPS")
+    return AVCConfig(lengthSize, sequences, pictures)
+
+
+def _units(data: bytes, reader: BitReader, count: int) -> tuple[bytes, ...]:
+    units = []
+    for _ in range(count):
+        size = reader.bits(16)
+        start = reader.position // 8
+        reader.skip(size * 8)
+        units.append(data[start : start + size])
+    return tuple(units)
+
+
+def parseSequence(unit: bytes) -> Picture:
+    """
+    @param unit: a sequence parameter set, with the header of its NAL unit.
+
+    @raise RemoteProtocolError: if it is none.
+    """
+    reader = BitReader(withoutEscapes(unit))
+    reader.skip(8)
+    profile = reader.bits(8)
+    reader.skip(16)
+    reader.unsigned()
+    chroma, isSeparate = 1, False
+    if profile in _HIGH:
+        chroma = reader.unsigned()
+        if chroma == 3:
+            isSeparate = reader.flag()
+        reader.unsigned()
+        reader.unsigned()
+        reader.skip(1)
+        if reader.flag():
+            for number in range(12 if chroma == 3 else 8):
+                if reader.flag():
+                    _skipScaling(reader, 16 if number < 6 else 64)
+    reader.unsigned()
+    order = reader.unsigned()
+    if order == 0:
+        reader.unsigned()
+    elif order == 1:
+        reader.skip(1)
+        reader.signed()
+        reader.signed()
+        count = reader.unsigned()
+        if count > 255:
+            raise RemoteProtocolError("codec-header-garbage", f"{count} offsets")
+        for _ in range(count):
+            reader.signed()
+    reader.unsigned()
+    reader.skip(1)
+    width = (reader.unsigned() + 1) * 16
+    inMapUnits = reader.unsigned() + 1
+    isFrames = reader.flag()
+    height = inMapUnits * 16 * (1 if isFrames else 2)
+    if not isFrames:
+        reader.skip(1)
+    reader.skip(1)
+    if reader.flag():
+        across = 2 if chroma in (1, 2) and not isSeparate else 1
+        down = (2 if chroma == 1 and not isSeparate else 1) * (1 if isFrames else 2)
+        width -= across * (reader.unsigned() + reader.unsigned())
+        height -= down * (reader.unsigned() + reader.unsigned())
+    if not (0 < width <= _MAX_SIDE and 0 < height <= _MAX_SIDE):
+        raise RemoteProtocolError("codec-header-garbage", f"{width} x {height} pixels")
+    if not reader.flag():
+        return Picture(width, height)
+    shape, color = readUsability(reader)
+    return Picture(width, height, shape, color)
+
+
+def _skipScaling(reader: BitReader, size: int) -> None:
+    last = following = 8
+    for _ in range(size):
+        if following:
+            following = (last + reader.signed()) % 256
+        last = following or last
+
+
+def units(data: bytes, lengthSize: int) -> list[bytes]:
+    """
+    @param data: NAL units, each behind its length.
+    @return: the NAL units; what is cut off at the end is left out.
+    """
+    found = []
+    position = 0
+    while position + lengthSize <= len(data):
+        size = int.from_bytes(data[position : position + lengthSize], "big")
+        position += lengthSize
+        if not size or position + size > len(data):
+            break
+        found.append(data[position : position + size])
+        position += size
+    return found
+
+
+def needsSets(data: bytes, lengthSize: int) -> bool:
+    """
+    @param data: a key frame.
+    @return: whether a decoder could not begin with it, as it neither is an IDR
+        picture nor has parameter sets: open groups of pictures, intra refresh.
+    """
+    kinds = {unit[0] & 31 for unit in units(data, lengthSize)}
+    return _IDR not in kinds and 7 not in kinds

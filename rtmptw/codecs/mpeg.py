@@ -1,0 +1,29 @@
+"""
+MPEG audio, layers 1 to 3: the header of a frame (ISO/IEC 11172-3, 2.4.1.3).
+"""
+
+from rtmptw.codecs.sound import Sound
+from rtmptw.errors import RemoteProtocolError
+
+_RATES = (44100, 48000, 32000)
+#: Samples, by layer; the last is layer 3 at half and quarter rates.
+_BLOCKS = {3: 384, 2: 1152, 1: 1152}
+_MPEG1 = 3
+
+
+def parseFrame(data: bytes) -> Sound:
+    """
+    @raise RemoteProtocolError: if it is no frame.
+    """
+    if len(data) < 4 or data[0] != 0xFF or data[1] & 0xE0 != 0xE0:
+        raise RemoteProtocolError("codec-header-garbage", "no frame of MPEG audio")
+    version, layer = data[1] >> 3 & 3, data[1] >> 1 & 3
+    index = data[2] >> 2 & 3
+    if version == 1 or layer == 0 or index == 3:
+        raise RemoteProtocolError("codec-header-garbage", "no frame of MPEG audio")
+    # 3 is MPEG-1, 2 is MPEG-2, 0 is 2.5.
+    rate = _RATES[index] // {3: 1, 2: 2, 0: 4}[version]
+    block = _BLOCKS[layer]
+    if layer == 1 and version != _MPEG1:
+        block = 576
+    return Sound(rate, 1 if data[3] >> 6 == 3 else 2, block)

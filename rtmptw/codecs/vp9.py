@@ -1,0 +1,69 @@
+"""
+VP9: the uncompressed header of a key frame (VP9 bitstream specification, 6.2) and
+VPCodecConfigurationRecord (VP Codec ISO Media File Format Binding).
+"""
+
+from rtmptw.codecs.bits import BitReader
+from rtmptw.codecs.picture import Color, Picture
+from rtmptw.errors import RemoteProtocolError
+
+_SYNC = 0x498342
+_SRGB = 7
+#: Code points of color_space: 7.2.2.
+_MATRICES = {1: 6, 2: 1, 3: 6, 4: 7, 5: 9, 7: 0}
+_RECORD = 8
+
+
+def parseRecord(data: bytes) -> bytes:
+    """
+    @param data: a configuration. FFmpeg sends the whole box, with its version and
+        flags; Enhanced RTMP says that it is the record.
+    @return: the record.
+
+    @raise RemoteProtocolError: if it is none.
+    """
+    if len(data) >= _RECORD + 4 and data[:4] == b"\1\0\0\0":
+        data = data[4:]
+    if len(data) < _RECORD:
+        raise RemoteProtocolError("codec-header-truncated", "a short vpcC")
+    return data
+
+
+def parseKey(data: bytes) -> tuple[Picture, bytes]:
+    """
+    @param data: a key frame.
+    @return: its picture, and the record that it asks for.
+
+    @raise RemoteProtocolError: if it is none.
+    """
+    reader = BitReader(data[:32])
+    if reader.bits(2) != 2:
+        raise RemoteProtocolError("codec-header-garbage", "no VP9 frame")
+    profile = reader.bits(1) | reader.bits(1) << 1
+    if profile == 3:
+        reader.skip(1)
+    if reader.flag() or reader.flag():
+        raise RemoteProtocolError("codec-header-garbage", "no VP9 key frame")
+    reader.skip(2)
+    if reader.bits(24) != _SYNC:
+        raise RemoteProtocolError("codec-header-garbage", "no VP9 sync code")
+    depth = 8
+    if profile >= 2:
+        depth = 12 if reader.flag() else 10
+    space = reader.bits(3)
+    isFull = True
+    across, down = (1, 1) if profile in (0, 2) else (0, 0)
+    if space != _SRGB:
+        isFull = reader.flag()
+        if profile in (1, 3):
+            across, down = reader.bits(1), reader.bits(1)
+            reader.skip(1)
+    elif profile in (1, 3):
+        reader.skip(1)
+    width, height = reader.bits(16) + 1, reader.bits(16) + 1
+    matrix = _MATRICES.get(space, 2)
+    # 1 is 4:2:0 with samples beside those of luma, 2 is 4:2:2, 3 is 4:4:4.
+    sampling = 1 if down else 2 if across else 3
+    record = bytes([profile, 10, depth << 4 | sampling << 1 | isFull, 2, 2, matrix])
+    color = Color(2, 2, matrix, isFull) if matrix != 2 else None
+    return Picture(width, height, (1, 1), color), record + b"\0\0"

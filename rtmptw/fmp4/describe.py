@@ -1,0 +1,185 @@
+"""
+Sample descriptions: what a player has to know of a codec before its first sample.
+"""
+
+from collections.abc import Callable
+
+from rtmptw.codecs import aac, ac3, av1, flac, h264, hevc, mpeg, opus, vp9
+from rtmptw.codecs.picture import Picture
+from rtmptw.codecs.sound import Sound
+from rtmptw.errors import RemoteProtocolError
+from rtmptw.fmp4.boxes import box, fullBox
+from rtmptw.fmp4.entries import audioEntry, elementaryStream, visualEntry
+from rtmptw.fmp4.track import About, Description
+from rtmptw.frames import Codec
+
+#: Of a picture of which nobody knows the size. Players go by what the codec says.
+UNKNOWN_SIZE = (16, 16)
+#: Ticks of pictures in a second: what RTMP counts.
+PICTURE_RATE = 1000
+
+# Object types of MPEG-4 (ISO/IEC 14496-1, 7.2.6.6).
+_AAC_TYPE = 0x40
+_MP3_TYPE = 0x6B
+_MPEG2_TYPE = 0x69
+
+
+def describe(
+    codec: Codec, config: bytes | None, first: bytes, about: About
+) -> Description:
+    """
+    @param config: of the codec, as Enhanced RTMP carries it; C{None} if there is none.
+    @param first: a coded sample from which decoding can start.
+
+    @return: a sample description.
+
+    @raise RemoteProtocolError: if the codec needs a configuration and has none, or
+        nothing is to be made of it, or MP4 does not hold the codec.
+    """
+    describer = _DESCRIBERS.get(codec)
+    if describer is None:
+        raise RemoteProtocolError("mp4-codec", f"MP4 does not hold {codec.name}")
+    return describer(config, first, about)
+
+
+def _needed(config: bytes | None) -> bytes:
+    if not config:
+        raise RemoteProtocolError("codec-header-missing", "there is no codec header")
+    return config
+
+
+def _pictures(
+    kind: bytes, config: tuple[bytes, bytes], picture: Picture | None, about: About
+) -> Description:
+    if picture is None:
+        width, height = about.size or UNKNOWN_SIZE
+        picture = Picture(width, height)
+    entry = visualEntry(kind, config, picture, about.light)
+    wide, high = picture.shape
+    # Pixels are made wider, or higher, never fewer.
+    size = picture.width, picture.height
+    if wide > high:
+        size = round(picture.width * wide / high), picture.height
+    elif high > wide:
+        size = picture.width, round(picture.height * high / wide)
+    size = min(size[0], 0xFFFF), min(size[1], 0xFFFF)
+    return Description(entry, PICTURE_RATE, 0, size)
+
+
+def _look(parse: Callable[[bytes], Picture], unit: bytes) -> Picture | None:
+    """
+    @return: what a sequence header says; C{None} if nobody understands it. That is no
+        reason not to record the pictures.
+    """
+    try:
+        return parse(unit)
+    except RemoteProtocolError:
+        return None
+
+
+def _h264(config: bytes | None, first: bytes, about: About) -> Description:
+    data = _needed(config)
+    sequence = h264.parseConfig(data).sequences[0]
+    picture = _look(h264.parseSequence, sequence)
+    return _pictures(b"avc1", (b"avcC", data), picture, about)
+
+
+def _hevc(config: bytes | None, first: bytes, about: About) -> Description:
+    data = _needed(config)
+    parsed = hevc.parseConfig(data)
+    picture = None
+    for kind, unit in parsed.sets:
+        if kind == hevc.SPS:
+            picture = _look(hevc.parseSequence, unit)
+            break
+    # Apple's players take hvc1 only; hev1 is for parameter sets among the pictures.
+    name = b"hvc1" if parsed.isComplete else b"hev1"
+    return _pictures(name, (b"hvcC", data), picture, about)
+
+
+def _vvc(config: bytes | None, first: bytes, about: About) -> Description:
+    return _pictures(b"vvc1", (b"vvcC", bytes(4) + _needed(config)), None, about)
+
+
+def _av1(config: bytes | None, first: bytes, about: About) -> Description:
+    unit = av1.sequenceHeader(config[4:]) if config else b""
+    if not unit:
+        unit = av1.sequenceHeader(first)
+        config = av1.configOf(unit)
+    assert config is not None
+    return _pictures(b"av01", (b"av1C", config), _look(av1.parseSequence, unit), about)
+
+
+def _vp9(config: bytes | None, first: bytes, about: About) -> Description:
+    try:
+        picture, record = vp9.parseKey(first)
+    except RemoteProtocolError:
+        picture, record = None, b""
+    if config or not record:
+        record = vp9.parseRecord(_needed(config))
+    contents = b"\1\0\0\0" + record
+    return _pictures(b"vp09", (b"vpcC", contents), picture, about)
+
+
+def _sounds(
+    kind: bytes, sound: Sound, config: bytes, about: About, block: int | None = None
+) -> Description:
+    entry = audioEntry(kind, sound, config, about.speakers)
+    return Description(entry, sound.rate, sound.block if block is None else block)
+
+
+def _aac(config: bytes | None, first: bytes, about: About) -> Description:
+    data = _needed(config)
+    sound = aac.parseConfig(data).sound
+    return _sounds(b"mp4a", sound, elementaryStream(_AAC_TYPE, data), about)
+
+
+def _mp3(config: bytes | None, first: bytes, about: About) -> Description:
+    sound = mpeg.parseFrame(first)
+    kind = _MP3_TYPE if sound.rate >= 32000 else _MPEG2_TYPE
+    return _sounds(b"mp4a", sound, elementaryStream(kind, b""), about)
+
+
+def _opus(config: bytes | None, first: bytes, about: About) -> Description:
+    fields = opus.parseHeader(config or opus.headerFor(first))
+
+    sound = opus.soundOf(fields)
+    block = opus.samplesIn(first)
+    return _sounds(b"Opus", sound, box(b"dOps", fields), about, block)
+
+
+def _flac(config: bytes | None, first: bytes, about: About) -> Description:
+    block = flac.parseHeader(_needed(config))
+    # The last block of metadata, STREAMINFO, and its size.
+    head = b"\x80" + len(block).to_bytes(3, "big")
+    sound = flac.soundOf(block)
+    return _sounds(b"fLaC", sound, fullBox(b"dfLa", 0, 0, head, block), about)
+
+
+def _ac3(config: bytes | None, first: bytes, about: About) -> Description:
+
+    sound, fields = ac3.parseFrame(first)
+    return _sounds(b"ac-3", sound, box(b"dac3", fields), about)
+
+
+def _eac3(config: bytes | None, first: bytes, about: About) -> Description:
+
+    sound, fields = ac3.parseEnhanced(first)
+    return _sounds(b"ec-3", sound, box(b"dec3", fields), about)
+
+
+_DESCRIBERS: dict[Codec, Callable[[bytes | None, bytes, About], Description]] = {
+    Codec.H264: _h264,
+    Codec.HEVC: _hevc,
+    Codec.VVC: _vvc,
+    Codec.AV1: _av1,
+    Codec.VP9: _vp9,
+    Codec.AAC: _aac,
+    Codec.MP3: _mp3,
+    Codec.OPUS: _opus,
+    Codec.FLAC: _flac,
+    Codec.AC3: _ac3,
+    Codec.EAC3: _eac3,
+}
+#: What MP4 holds.
+CODECS = frozenset(_DESCRIBERS)

@@ -1,0 +1,122 @@
+"""
+Sample entries (ISO/IEC 14496-12, 12.1.3 and 12.2.3) and what is in them.
+"""
+
+from rtmptw.codecs.picture import Color, Picture
+from rtmptw.codecs.sound import Sound
+from rtmptw.fmp4.boxes import box, fullBox, u16, u32
+from rtmptw.fmp4.track import Display, Light
+
+#: 72 dots per inch, as a fixed point number.
+_RESOLUTION = 0x480000
+_NAME = bytes(32)
+_DEPTH = 0x18
+#: Chromaticities count by 0.00002, luminances by 0.0001: ISO/IEC 23001-8.
+_CHROMATICITY = 50_000
+_LUMINANCE = 10_000
+#: By the number of a speaker in Enhanced RTMP v2 (AudioChannel): its output channel
+#: position in ISO/IEC 23091-3.
+_POSITIONS = bytes.fromhex("00010203080906070a0405191113121416151a17181d1b1c")
+_UNKNOWN_POSITION = 127
+_CHANNELS_ARE_SPEAKERS = 1
+
+
+def visualEntry(
+    kind: bytes, config: tuple[bytes, bytes], picture: Picture, light: Light
+) -> bytes:
+    """
+    @param kind: its four letters.
+    @param config: the box of the codec's configuration: letters and contents.
+    """
+    more = [box(config[0], config[1])]
+    color = light.color
+    if color is not None and picture.color is not None:
+        # Whether all numbers are used, the pictures say only themselves.
+        color = Color(
+            color.primaries, color.transfer, color.matrix, picture.color.isFull
+        )
+    color = color or picture.color
+    if color is not None:
+        points = u16(color.primaries, color.transfer, color.matrix)
+        more.append(box(b"colr", b"nclx", points, bytes([color.isFull << 7])))
+    if picture.shape[0] != picture.shape[1]:
+        more.append(box(b"pasp", u32(*picture.shape)))
+    if light.display is not None:
+        more.append(box(b"mdcv", _mastering(light.display)))
+    if light.levels is not None:
+        more.append(box(b"clli", u16(*light.levels)))
+    return box(
+        kind,
+        bytes(6),
+        u16(1, 0, 0),
+        u32(0, 0, 0),
+        u16(picture.width, picture.height),
+        u32(_RESOLUTION, _RESOLUTION, 0),
+        u16(1),
+        _NAME,
+        u16(_DEPTH, -1),
+        *more,
+    )
+
+
+def _mastering(display: Display) -> bytes:
+    points = [
+        min(max(round(value * _CHROMATICITY), 0), 0xFFFF)
+        for value in (*display.primaries, *display.white)
+    ]
+    lights = [
+        min(max(round(value * _LUMINANCE), 0), 0xFFFFFFFF)
+        for value in display.luminance
+    ]
+    return u16(*points) + u32(*lights)
+
+
+def audioEntry(
+    kind: bytes, sound: Sound, config: bytes, speakers: tuple[int, ...]
+) -> bytes:
+    """
+    @param kind: its four letters.
+    @param config: the box of the codec's configuration.
+    @param speakers: as Enhanced RTMP numbers them; empty if nobody says.
+    """
+    # A rate that does not fit stands in the configuration.
+    rate = sound.rate << 16 if sound.rate <= 0xFFFF else 0
+    channels = len(speakers) or sound.channels
+    layout = b""
+    if speakers:
+        positions = [
+            _POSITIONS[number] if number < len(_POSITIONS) else _UNKNOWN_POSITION
+            for number in speakers
+        ]
+        layout = fullBox(
+            b"chnl", 0, 0, bytes([_CHANNELS_ARE_SPEAKERS, 0]), bytes(positions)
+        )
+    return box(
+        kind,
+        bytes(6),
+        u16(1),
+        u32(0, 0),
+        u16(channels, sound.bits, 0, 0),
+        u32(rate),
+        config,
+        layout,
+    )
+
+
+def elementaryStream(objectType: int, config: bytes) -> bytes:
+    """
+    @param objectType: of MPEG-4.
+    @param config: for the decoder; may be empty.
+    @return: an C{esds} box (ISO/IEC 14496-14, 5.6).
+    """
+    specific = _descriptor(5, config) if config else b""
+    # 0x15 is a stream of sound, in this direction. No bit rates are said.
+    decoder = bytes([objectType, 0x15]) + bytes(11) + specific
+    stream = bytes(3) + _descriptor(4, decoder) + _descriptor(6, b"\2")
+    return fullBox(b"esds", 0, 0, _descriptor(3, stream))
+
+
+def _descriptor(tag: int, contents: bytes) -> bytes:
+    size = len(contents)
+    lengths = [size >> shift & 127 | (128 if shift else 0) for shift in (21, 14, 7, 0)]
+    return bytes([tag, *lengths]) + contents

@@ -1,0 +1,130 @@
+"""
+Fragments: C{moof} and C{mdat} (ISO/IEC 14496-12, 8.8), and the index at the end of a
+file (8.8.9).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rtmptw.fmp4.boxes import box, fullBox, u32, u64
+from rtmptw.fmp4.run import KEY, Run
+
+# tfhd: 8.8.7.1.
+_DEFAULT_FLAGS = 0x000020
+_BASE_IS_MOOF = 0x020000
+# trun: 8.8.8.1.
+_DATA_OFFSET = 0x000001
+_SOUND_RUN = _DATA_OFFSET | 0x000300
+_PICTURE_RUN = _DATA_OFFSET | 0x000F00
+
+_HEADER = 8
+#: An mdat box of more bytes than a number of 32 bits says has a longer header.
+_LARGE = 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """
+    Where a reader can begin in a file.
+
+    @ivar number: of the track.
+    @ivar time: when the sync sample is shown, in ticks of the track.
+    @ivar position: of the C{moof} box, in the file.
+    @ivar run: the place of the track in the fragment, from 1 on.
+    @ivar sample: the place of the sample in the run, from 1 on.
+    """
+
+    number: int
+    time: int
+    position: int
+    run: int
+    sample: int
+
+
+def fragment(sequence: int, runs: Sequence[Run]) -> list[bytes]:
+    """
+    @param sequence: its number, from 1 on; each must be higher than the one before.
+    @param runs: one of each track that has samples.
+
+    @return: a fragment in pieces; the payloads are as they were given.
+    """
+    total = sum(run.size for run in runs)
+    large = total + _HEADER > _LARGE
+    head = fullBox(b"mfhd", 0, 0, u32(sequence))
+    rows = [run.entries() for run in runs]
+    trafs = [_traf(run, row, 0) for run, row in zip(runs, rows, strict=True)]
+    first = 2 * _HEADER + len(head) + sum(map(len, trafs)) + (8 if large else 0)
+    trafs = []
+    for run, row in zip(runs, rows, strict=True):
+        trafs.append(_traf(run, row, first))
+        first += run.size
+    if large:
+        media = u32(1) + b"mdat" + u64(total + 2 * _HEADER)
+    else:
+        media = u32(total + _HEADER) + b"mdat"
+    pieces = [box(b"moof", head, *trafs) + media]
+    for run in runs:
+        pieces += run.payloads
+    return pieces
+
+
+def _traf(run: Run, rows: bytes, position: int) -> bytes:
+    """
+    @param rows: of its samples.
+    @param position: of its samples, from the beginning of the fragment.
+    """
+    flags = _BASE_IS_MOOF
+    fields = [u32(run.number)]
+    if run.isSound:
+        flags |= _DEFAULT_FLAGS
+        fields.append(u32(KEY))
+    return box(
+        b"traf",
+        fullBox(b"tfhd", 0, flags, *fields),
+        fullBox(b"tfdt", 1, 0, u64(run.times[0])),
+        fullBox(
+            b"trun",
+            1,
+            _SOUND_RUN if run.isSound else _PICTURE_RUN,
+            u32(len(run.times), position),
+            rows,
+        ),
+    )
+
+
+def entries(runs: Sequence[Run], position: int) -> list[Entry]:
+    """
+    @param runs: of a fragment.
+    @param position: of the fragment in the file.
+    """
+    found = []
+    for place, run in enumerate(runs, 1):
+        key = run.firstKey()
+        if key >= 0:
+            time = max(0, run.shownAt(key))
+            found.append(Entry(run.number, time, position, place, key + 1))
+    return found
+
+
+def index(found: Sequence[Entry]) -> bytes:
+    """
+    @return: an C{mfra} box: where a reader can begin, for the end of the file.
+    """
+    tables = []
+    for number in sorted({entry.number for entry in found}):
+        rows = [entry for entry in found if entry.number == number]
+        # The numbers of run and sample have 32 bits, as there may be many samples.
+        tables.append(
+            fullBox(
+                b"tfra",
+                1,
+                0,
+                u32(number, 0x3F, len(rows)),
+                *[
+                    u64(row.time, row.position) + u32(row.run, 1, row.sample)
+                    for row in rows
+                ],
+            )
+        )
+    size = _HEADER + sum(map(len, tables)) + 16
+    return box(b"mfra", *tables, fullBox(b"mfro", 0, 0, u32(size)))

@@ -1,0 +1,94 @@
+"""
+The init segment: C{ftyp} and C{moov} (ISO/IEC 14496-12, 8.2).
+"""
+
+from collections.abc import Sequence
+
+from rtmptw.fmp4.boxes import UNITY, box, fullBox, u16, u32, u64
+from rtmptw.fmp4.track import Track
+
+#: Ticks of the whole file in a second.
+MOVIE_RATE = 1000
+
+#: The language that is none: "und" in three times five bits.
+_UNDETERMINED = 0x55C4
+#: What kind of file it is.
+FILE_TYPE = box(b"ftyp", b"iso6", u32(512), b"iso6", b"cmfc", b"mp41")
+#: Flags of a track: that it is to be played, and that it belongs to the whole.
+_ENABLED = 1
+_IN_MOVIE = 2
+_SOUNDS = 1
+_PICTURES = 2
+
+
+def initSegment(tracks: Sequence[Track], duration: int = 0) -> bytes:
+    """
+    @param tracks: in order.
+    @param duration: of all fragments, in ms; 0 if it is not known.
+    """
+    return FILE_TYPE + movie(tracks, duration)
+
+
+def movie(tracks: Sequence[Track], duration: int = 0) -> bytes:
+    """
+    @return: the C{moov} box alone.
+    """
+    following = max(track.number for track in tracks) + 1
+    head = fullBox(
+        b"mvhd",
+        0,
+        0,
+        u32(0, 0, MOVIE_RATE, 0, 0x10000, 0x1000000, 0, 0),
+        UNITY,
+        u32(0, 0, 0, 0, 0, 0, following),
+    )
+    extends = fullBox(b"mehd", 1, 0, u64(duration)) if duration else b""
+    defaults = [fullBox(b"trex", 0, 0, u32(t.number, 1, 0, 0, 0)) for t in tracks]
+    leading = {
+        (track.description.size is None): track for track in reversed(tracks)
+    }.values()
+    traks = [_trak(track, track in leading) for track in tracks]
+    return box(b"moov", head, *traks, box(b"mvex", extends, *defaults))
+
+
+def _trak(track: Track, isFirst: bool) -> bytes:
+    """
+    @param isFirst: of its kind. Of several, one is played; the others are there to be
+        chosen.
+    """
+    size = track.description.size
+    group = _SOUNDS if size is None else _PICTURES
+    volume = 0x100 if size is None else 0
+    width, height = size or (0, 0)
+    head = fullBox(
+        b"tkhd",
+        0,
+        _ENABLED * isFirst | _IN_MOVIE,
+        u32(0, 0, track.number, 0, 0, 0, 0),
+        u16(0, group, volume, 0),
+        UNITY,
+        u32(width << 16, height << 16),
+    )
+    return box(b"trak", head, _media(track))
+
+
+def _media(track: Track) -> bytes:
+    description = track.description
+    isSound = description.size is None
+    head = fullBox(b"mdhd", 0, 0, u32(0, 0, description.rate, 0), u16(_UNDETERMINED, 0))
+    kind, name = (b"soun", b"SoundHandler") if isSound else (b"vide", b"VideoHandler")
+    handler = fullBox(b"hdlr", 0, 0, u32(0), kind, u32(0, 0, 0), name, b"\0")
+    if isSound:
+        information = fullBox(b"smhd", 0, 0, u32(0))
+    else:
+        information = fullBox(b"vmhd", 0, 1, u32(0, 0))
+    data = box(b"dinf", fullBox(b"dref", 0, 0, u32(1), fullBox(b"url ", 0, 1)))
+    table = box(
+        b"stbl",
+        fullBox(b"stsd", 0, 0, u32(1), description.entry),
+        fullBox(b"stts", 0, 0, u32(0)),
+        fullBox(b"stsc", 0, 0, u32(0)),
+        fullBox(b"stsz", 0, 0, u32(0, 0)),
+        fullBox(b"stco", 0, 0, u32(0)),
+    )
+    return box(b"mdia", head, handler, box(b"minf", information, data, table))

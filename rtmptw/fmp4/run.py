@@ -1,0 +1,104 @@
+"""
+The samples of one track in one fragment.
+"""
+
+from struct import Struct
+from typing import Final
+
+_packPicture: Final = Struct(">IIIi").pack
+_packSound: Final = Struct(">II").pack
+
+#: Flags of a sample (ISO/IEC 14496-12, 8.8.3.1): whether others are needed to decode
+#: it, and whether it is no sync sample.
+KEY: Final = 0x02000000
+NOT_KEY: Final = 0x01010000
+
+
+class Run:
+    """
+    The samples of one track in one fragment.
+
+    @ivar number: of the track.
+    @ivar isSound: whether each sample is a sync sample, and shown when it is decoded.
+    @ivar size: the bytes of the payloads.
+    @ivar times: when each is decoded, in ticks of the track.
+    @ivar end: when the next one is, as far as is known.
+    @ivar offsets: of pictures, from decoding to presentation, in ticks; may be
+        negative.
+    @ivar keys: of pictures, whether decoding can start with it.
+    @ivar payloads: the bytes of each.
+    """
+
+    __slots__ = (
+        "end",
+        "isSound",
+        "keys",
+        "number",
+        "offsets",
+        "payloads",
+        "size",
+        "times",
+    )
+
+    def __init__(self, number: int, isSound: bool) -> None:
+        self.number = number
+        self.isSound = isSound
+        self.size: int = 0
+        self.end: int = 0
+        self.times: list[int] = []
+        self.offsets: list[int] = []
+        self.keys: list[bool] = []
+        self.payloads: list[bytes] = []
+
+    def add(self, data: bytes, time: int, offset: int, isKey: bool) -> None:
+        """
+        Add the next sample.
+
+        @param time: when it is decoded, in ticks; later than the one before.
+        """
+        self.size += len(data)
+        self.times.append(time)
+        self.payloads.append(data)
+        if not self.isSound:
+            self.offsets.append(offset)
+            self.keys.append(isKey)
+
+    def entries(self) -> bytes:
+        """
+        @return: what a C{trun} box says of the samples: duration and size, and of
+            pictures flags and offset, too.
+        """
+        times, payloads = self.times, self.payloads
+        ends = times[1:]
+        ends.append(max(self.end, times[-1] + 1))
+        rows: list[bytes] = []
+        if self.isSound:
+            for place, data in enumerate(payloads):
+                rows.append(_packSound(ends[place] - times[place], len(data)))
+        else:
+            keys, offsets = self.keys, self.offsets
+            for place, data in enumerate(payloads):
+                rows.append(
+                    _packPicture(
+                        ends[place] - times[place],
+                        len(data),
+                        KEY if keys[place] else NOT_KEY,
+                        offsets[place],
+                    )
+                )
+        return b"".join(rows)
+
+    def firstKey(self) -> int:
+        """
+        @return: the place of the first sample with which decoding can start; -1 if
+            there is none.
+        """
+        if self.isSound:
+            return 0
+        return self.keys.index(True) if True in self.keys else -1
+
+    def shownAt(self, place: int) -> int:
+        """
+        @return: when a sample is shown, in ticks.
+        """
+        return self.times[place] + (0 if self.isSound else self.offsets[place])

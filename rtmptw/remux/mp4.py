@@ -1,0 +1,208 @@
+"""
+Writes samples into fragmented MP4.
+"""
+
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from rtmptw.codecs import aac, av1, opus
+from rtmptw.errors import RemoteProtocolError
+from rtmptw.fmp4.boxes import box
+from rtmptw.fmp4.describe import describe
+from rtmptw.fmp4.initial import FILE_TYPE, movie
+from rtmptw.fmp4.track import Track
+from rtmptw.fmp4.writer import Writer
+from rtmptw.frames import Codec, FrameKind
+from rtmptw.remux.container import Counts, TrackError, TrackKey
+from rtmptw.remux.heads import Head
+from rtmptw.samples import Sample
+
+#: So many bytes are free behind the description of the tracks, for one that comes late
+#: and for the duration.
+RESERVE: Final = 2048
+_FREE_HEADER: Final = 8
+
+_AAC: Final = Codec.AAC
+_AV1: Final = Codec.AV1
+_OPUS: Final = Codec.OPUS
+_VIDEO: Final = FrameKind.VIDEO
+
+
+class Output(Protocol):
+    """
+    The file.
+    """
+
+    def write(self, data: bytes) -> int:
+        """
+        Take all of it, behind what it has.
+        """
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """
+        Go on elsewhere.
+        """
+
+    def flush(self) -> None:
+        """
+        Write what is kept.
+
+        @raise OSError: if that cannot be done.
+        """
+
+
+class MP4:
+    """
+    One MP4 file that is being written. Whatever happens, what is written can be
+    played.
+
+    @ivar counts: what was written.
+    """
+
+    __slots__ = (
+        "_base",
+        "_end",
+        "_head",
+        "_output",
+        "_places",
+        "_tracks",
+        "_writer",
+        "counts",
+    )
+
+    def __init__(
+        self, output: Output, heads: Mapping[TrackKey, Head], base: int, length: int
+    ) -> None:
+        """
+        @param heads: the tracks, in order.
+        @param base: the timestamp that becomes 0, in ms.
+        @param length: the ms after which a fragment ends.
+
+        @raise TrackError: if a track cannot be described.
+        """
+        self.counts = Counts()
+        self._output = output
+        self._base = base
+        self._writer = Writer(length)
+        self._places: dict[TrackKey, int] = {}
+        self._tracks: list[Track] = []
+        for key, head in heads.items():
+            self._tracks.append(_track(len(self._tracks) + 1, key, head))
+            self._places[key] = len(self._places)
+        for track in self._tracks:
+            self._writer.addTrack(track)
+        self._head: int = len(FILE_TYPE) + len(movie(self._tracks)) + RESERVE
+        output.write(FILE_TYPE)
+        output.write(self._described(0))
+        self._end: int = self._head
+
+    def _described(self, duration: int) -> bytes:
+        """
+        @return: what describes the tracks, in all the room there is for it; empty if
+            they need more.
+        """
+        described = movie(self._tracks, duration)
+        free = self._head - len(FILE_TYPE) - len(described) - _FREE_HEADER
+        return described + box(b"free", bytes(free)) if free >= 0 else b""
+
+    def takes(self, key: TrackKey, head: Head) -> bool:
+        """
+        Take a track that comes late, if there is room to describe it.
+        """
+        try:
+            track = _track(len(self._tracks) + 1, key, head)
+        except TrackError:
+            return False
+        self._tracks.append(track)
+        described = self._described(0)
+        if not described:
+            self._tracks.pop()
+            return False
+        self._rewrite(described)
+        self._writer.addTrack(track)
+        self._places[key] = len(self._places)
+        return True
+
+    def _rewrite(self, described: bytes) -> None:
+        self._output.seek(len(FILE_TYPE))
+        self._output.write(described)
+        self._output.seek(self._end)
+
+    def write(self, sample: Sample) -> None:
+        """
+        Write a coded sample of one of the tracks.
+        """
+        data = sample.data
+        block = 0
+        codec = sample.codec
+        if codec is _AAC:
+            if data[0] == 0xFF and aac.isADTS(data):
+                data = aac.withoutADTS(data)
+                if not data:
+                    self.counts.refused += 1
+                    return
+        elif codec is _AV1:
+            data = av1.withoutDelimiters(data)
+        elif codec is _OPUS:
+            block = opus.samplesIn(data)
+        time = sample.timestamp - self._base
+        offset = sample.compositionTime
+        isMoved = time < 0
+        if isMoved:
+            time = 0
+        if time + offset < 0:
+            # Nothing is shown before the beginning.
+            offset = -time
+            isMoved = True
+        writer = self._writer
+        if writer.isDue(time, sample.isKey and sample.kind is _VIDEO):
+            self._cut()
+        place = self._places[sample.kind, sample.track]
+        if writer.add(place, data, time, offset, sample.isKey, block) or isMoved:
+            self.counts.repaired += 1
+        counts = self.counts
+        counts.packets += 1
+        counts.bytes += len(data)
+        counts.milliseconds = writer.milliseconds
+
+    def _cut(self) -> None:
+        output = self._output
+        for piece in self._writer.cut(self._end):
+            output.write(piece)
+            self._end += len(piece)
+
+    def flush(self) -> None:
+        """
+        Write what is whole.
+
+        @raise OSError: if it cannot be written.
+        """
+        self._output.flush()
+
+    def finish(self) -> None:
+        """
+        Write what is left, how long it all is, and where one can seek.
+
+        @raise OSError: if it cannot be written.
+        """
+        self._cut()
+        self._output.write(self._writer.index())
+        described = self._described(self._writer.milliseconds)
+        if described:
+            self._rewrite(described)
+        self._output.flush()
+
+    def abandon(self) -> None:
+        """
+        Nothing is held that would have to be freed.
+        """
+
+
+def _track(number: int, key: TrackKey, head: Head) -> Track:
+    config = head.config.data if head.config is not None else None
+    first = head.first.data if head.first is not None else b""
+    try:
+        description = describe(head.codec, config, first, head.about)
+    except RemoteProtocolError as error:
+        raise TrackError(key, head.codec, str(error)) from None
+    return Track(number, description)
