@@ -19,9 +19,9 @@ from rtmptw.batches import BatchWriter
 from rtmptw.clock import wallClock
 from rtmptw.delivery import LOSSLESS, Delivery
 from rtmptw.flv import file as flvfile
-from rtmptw.frames import CodecHeaders, Frame, FrameKind, Role, StreamInfo
+from rtmptw.frames import Codec, CodecHeaders, Frame, FrameKind, Role, StreamInfo
 from rtmptw.interfaces import IFrameSink
-from rtmptw.keyframes import LeadingTrack
+from rtmptw.keyframes import Beginnings, LeadingTrack
 from rtmptw.lane import Lane
 from rtmptw.sinks.naming import Recording
 from rtmptw.sinks.recording.contents import (
@@ -41,6 +41,8 @@ from rtmptw.sinks.recording.recovery import (
 _VIDEO: Final = FrameKind.VIDEO
 _AUDIO: Final = FrameKind.AUDIO
 _END: Final = Role.END
+_CONFIG: Final = Role.CONFIG
+_H264: Final = Codec.H264
 
 #: A stream whose first frame is later than this joined a clock that runs already,
 #: and its recording starts at 0. Earlier ones keep the encoder's own clock: audio
@@ -52,6 +54,9 @@ MAX_LAG = 10_000
 #: A header or data message further from the present than this has no clock at all
 #: (many are sent with 0), and gets the present.
 MAX_STRAY = 10_000
+#: A codec header for H.264 that says nothing but that the length of each NAL unit has
+#: four bytes, as everybody sends it.
+NO_PARAMETER_SETS: Final = b"\x17\0\0\0\0\x01\x42\x00\x1f\xff\xe0\x00"
 #: Data messages kept for a file that is not begun for want of audio and video.
 MAX_EARLY_FRAMES = 256
 MAX_EARLY_BYTES = 1024 * 1024
@@ -161,6 +166,7 @@ class FileSink:
         self._earlyBytes = 0
         self._earlyLost = False
         self._leading = LeadingTrack()
+        self._beginnings = Beginnings(self._leading)
 
         # The clock of the stream.
         self._highest: int | None = None
@@ -174,6 +180,7 @@ class FileSink:
         self._partStart = 0
         self._groupStart = 0
         self._metadata = b""
+        self._isDescribed: bool = False
 
         # What is on its way to the disk.
         self._writer: BatchWriter | None = None
@@ -198,6 +205,8 @@ class FileSink:
             return
         if frame.isHeader:
             self._headers.remember(frame)
+            if frame.role is _CONFIG and frame.kind is _VIDEO:
+                self._isDescribed = True
         elif frame.role is _END and frame.kind is _VIDEO:
             # If no more key frames come, the audio turns the pages from now on.
             self._leading.follow(frame)
@@ -236,9 +245,10 @@ class FileSink:
         if frame.isKey:
             self._leading.follow(frame)
         if self._part is None:
+            self._beginnings.begins(frame)
             early = 0 <= timestamp <= MAX_START
             self._beginPart(frame, 0 if early else timestamp)
-        elif self._leading.begins(frame):
+        elif self._beginnings.begins(frame):
             size = self._contents.size
             # The group that begins is probably as large as the one that ends.
             expected = size + size - self._groupStart
@@ -251,6 +261,8 @@ class FileSink:
         else:
             self._lag = max(self._lag, min(self._highest - timestamp, MAX_LAG))
         mapped = max(0, timestamp - self._base)
+        if not self._isDescribed and frame.codec is _H264:
+            self._describe(mapped)
         position = self._contents.size
         self._append(frame, mapped)
         self._contents.add(frame, mapped, position)
@@ -320,6 +332,9 @@ class FileSink:
                     kept = properties
                     continue
             headers.append(header)
+        self._isDescribed = any(
+            [header.kind is _VIDEO and header.role is _CONFIG for header in headers]
+        )
         reserve = reserveFor(kept, recording.rotate, recording.maxSize)
         self._part = FLVPart(os.path.join(recording.directory, path), kept, reserve)
         self._contents = Contents()
@@ -335,6 +350,16 @@ class FileSink:
         for frame in (*headers, *early):
             timestamp = min(frame.timestamp, first.timestamp) - base
             self._append(frame, max(0, timestamp))
+
+    def _describe(self, timestamp: int) -> None:
+        """
+        Stand in for the header of pictures that have none, or get it later: without
+        any, FFmpeg opens nothing of the file, not even its sound.
+        """
+        self._isDescribed = True
+        self._append(
+            Frame(_VIDEO, timestamp, NO_PARAMETER_SETS, _CONFIG, _H264), timestamp
+        )
 
     def _endPart(self) -> None:
         if self._part is not None:

@@ -180,9 +180,11 @@ class Contents:
         ]
 
 
-#: The names that are ours to say, whatever the encoder said.
+#: The names that are ours to say, whatever the encoder said. OBS, and libobs with it,
+#: says C{fileSize: 0}.
 _OUR_NAMES = frozenset(
-    {name for name, _ in Contents().properties()} | {"keyframes", "filler", _OURS[0]}
+    {name for name, _ in Contents().properties()}
+    | {"keyframes", "filler", "fileSize", _OURS[0]}
 )
 
 
