@@ -1,22 +1,31 @@
 """
 Frames taken apart: what of a message is for which track's decoder.
-
-Plain bytes, no PyAV.
 """
 
-from dataclasses import dataclass
+from typing import Final
 
 from rtmptw.errors import RemoteProtocolError
 from rtmptw.flv import body as flv
-from rtmptw.frames import Codec, Frame, FrameKind, Role
+from rtmptw.frames import DEFAULT_TRACKS, Codec, Frame, FrameKind, Role
 
-_CODECS = {codec.value: codec for codec in Codec}
+_CODECS: Final = {codec.value: codec for codec in Codec}
+
+# To look a member up in its class costs more than to compare it.
+_VIDEO: Final = FrameKind.VIDEO
+_AUDIO: Final = FrameKind.AUDIO
+_CODED: Final = Role.CODED
+_CONFIG: Final = Role.CONFIG
+_TS_START: Final = flv.PacketType.MPEG2TS_SEQUENCE_START
+
+#: So many bytes stand before what is for the decoder in the legacy forms of coded
+#: frames, by the first byte: those with packets that nearly everybody sends.
+_LEGACY_AVC: Final = 5
+_LEGACY_AAC: Final = 2
 
 
-@dataclass(frozen=True, slots=True)
 class Sample:
     """
-    What one message has for one track.
+    What one message has for one track. Treat it as a value.
 
     @ivar kind: audio or video.
     @ivar track: the Enhanced RTMP track id; 0 if there is one track.
@@ -30,15 +39,39 @@ class Sample:
         channels for codecs that have no configuration; -1 if there is none.
     """
 
-    kind: FrameKind
-    track: int
-    codec: Codec
-    isConfig: bool
-    data: bytes
-    timestamp: int
-    compositionTime: int
-    isKey: bool
-    legacyHead: int = -1
+    __slots__ = (
+        "codec",
+        "compositionTime",
+        "data",
+        "isConfig",
+        "isKey",
+        "kind",
+        "legacyHead",
+        "timestamp",
+        "track",
+    )
+
+    def __init__(
+        self,
+        kind: FrameKind,
+        track: int,
+        codec: Codec,
+        isConfig: bool,
+        data: bytes,
+        timestamp: int,
+        compositionTime: int,
+        isKey: bool,
+        legacyHead: int = -1,
+    ) -> None:
+        self.kind = kind
+        self.track = track
+        self.codec = codec
+        self.isConfig = isConfig
+        self.data = data
+        self.timestamp = timestamp
+        self.compositionTime = compositionTime
+        self.isKey = isKey
+        self.legacyHead = legacyHead
 
 
 def samplesOf(frame: Frame) -> list[Sample]:
@@ -47,19 +80,57 @@ def samplesOf(frame: Frame) -> list[Sample]:
         one for each track; none for any other, and for what cannot be read.
     """
     role = frame.role
-    if role is not Role.CODED and role is not Role.CONFIG:
+    if role is not _CODED and role is not _CONFIG:
         return []
-    isVideo = frame.kind is FrameKind.VIDEO
+    codec = frame.codec
+    if codec is not None and frame.tracks is DEFAULT_TRACKS:
+        payload = frame.payload
+        if len(payload) > _LEGACY_AVC:
+            first = payload[0]
+            isConfig = role is _CONFIG
+            if frame.kind is _VIDEO:
+                if first & 0x8F == 7:
+                    return [
+                        Sample(
+                            _VIDEO,
+                            0,
+                            codec,
+                            isConfig,
+                            payload[_LEGACY_AVC:],
+                            frame.timestamp,
+                            frame.compositionTime,
+                            frame.isKey,
+                        )
+                    ]
+            elif first >> 4 == 10:
+                return [
+                    Sample(
+                        _AUDIO,
+                        0,
+                        codec,
+                        isConfig,
+                        payload[_LEGACY_AAC:],
+                        frame.timestamp,
+                        0,
+                        True,
+                        first,
+                    )
+                ]
+    return _rareSamples(frame)
+
+
+def _rareSamples(frame: Frame) -> list[Sample]:
+    isVideo = frame.kind is _VIDEO
     try:
         tag = (
             flv.parseVideo(frame.payload) if isVideo else flv.parseAudio(frame.payload)
         )
     except RemoteProtocolError:
         return []
-    if tag.packetType is flv.PacketType.MPEG2TS_SEQUENCE_START:
+    if tag.packetType is _TS_START:
         # A configuration of MPEG-2 TS, which is another thing.
         return []
-    isConfig = role is Role.CONFIG
+    isConfig = frame.role is _CONFIG
     isKey = frame.isKey or not isVideo
     if tag.tracks:
         return [

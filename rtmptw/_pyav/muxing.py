@@ -18,8 +18,8 @@ import av.error
 from rtmptw.errors import SinkError
 from rtmptw.flv import file as flvfile
 from rtmptw.frames import Codec, FrameKind
-from rtmptw.remux.container import Counts, TrackError, TrackKey
-from rtmptw.remux.heads import Head
+from rtmptw.remux.container import Counts
+from rtmptw.remux.heads import Head, TrackError, TrackKey
 from rtmptw.samples import Sample
 
 #: So many ms the muxer waits for another track, to put packets in order.

@@ -23,8 +23,8 @@ from rtmptw.errors import RemoteProtocolError, SinkError
 from rtmptw.flv.body import frameFromMessage
 from rtmptw.flv.file import TagReader
 from rtmptw.frames import Codec, FrameKind
-from rtmptw.remux.container import Container, TrackKey
-from rtmptw.remux.heads import Head
+from rtmptw.remux.container import Container
+from rtmptw.remux.heads import Head, TrackKey
 from rtmptw.remux.kinds import CONTAINERS, codecName
 from rtmptw.remux.remuxer import Remuxer
 

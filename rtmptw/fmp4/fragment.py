@@ -4,7 +4,6 @@ file (8.8.9).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from rtmptw.fmp4.boxes import box, fullBox, u32, u64
 from rtmptw.fmp4.run import KEY, Run
@@ -22,7 +21,6 @@ _HEADER = 8
 _LARGE = 2**32 - 1
 
 
-@dataclass(frozen=True, slots=True)
 class Entry:
     """
     Where a reader can begin in a file.
@@ -34,11 +32,16 @@ class Entry:
     @ivar sample: the place of the sample in the run, from 1 on.
     """
 
-    number: int
-    time: int
-    position: int
-    run: int
-    sample: int
+    __slots__ = ("number", "position", "run", "sample", "time")
+
+    def __init__(
+        self, number: int, time: int, position: int, run: int, sample: int
+    ) -> None:
+        self.number = number
+        self.time = time
+        self.position = position
+        self.run = run
+        self.sample = sample
 
 
 def fragment(sequence: int, runs: Sequence[Run]) -> list[bytes]:

@@ -6,13 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from rtmptw.errors import SinkError
-from rtmptw.frames import Codec, FrameKind
-from rtmptw.remux.heads import Head
+from rtmptw.remux.heads import Head, TrackKey
 from rtmptw.samples import Sample
-
-#: A track: its kind and its number.
-TrackKey = tuple[FrameKind, int]
 
 
 @dataclass(slots=True)
@@ -35,18 +30,27 @@ class Counts:
     milliseconds: int = 0
 
 
-class TrackError(SinkError):
+class Output(Protocol):
     """
-    A container cannot hold one of the tracks; it could hold the others.
-
-    @ivar key: which.
-    @ivar codec: of the track.
+    The file that a container goes to.
     """
 
-    def __init__(self, key: TrackKey, codec: Codec, message: str) -> None:
-        super().__init__(message)
-        self.key = key
-        self.codec = codec
+    def write(self, data: bytes) -> int:
+        """
+        Take all of it, behind what it has.
+        """
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """
+        Go on elsewhere.
+        """
+
+    def flush(self) -> None:
+        """
+        Write what is kept.
+
+        @raise OSError: if that cannot be done.
+        """
 
 
 class Container(Protocol):

@@ -2,10 +2,30 @@
 What is known of a track before it is written.
 """
 
+from typing import TypeAlias
+
+from rtmptw.errors import SinkError
 from rtmptw.fmp4.track import About
-from rtmptw.frames import Codec
+from rtmptw.frames import Codec, FrameKind
 from rtmptw.remux.configs import NEEDY, areSame, headerFrom
 from rtmptw.samples import Sample
+
+#: A track: its kind and its number.
+TrackKey: TypeAlias = tuple[FrameKind, int]
+
+
+class TrackError(SinkError):
+    """
+    A container cannot hold one of the tracks; it could hold the others.
+
+    @ivar key: which.
+    @ivar codec: of the track.
+    """
+
+    def __init__(self, key: TrackKey, codec: Codec, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+        self.codec = codec
 
 
 class Head:

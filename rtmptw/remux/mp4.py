@@ -3,7 +3,7 @@ Writes samples into fragmented MP4.
 """
 
 from collections.abc import Mapping
-from typing import Final, Protocol
+from typing import Final
 
 from rtmptw.codecs import aac, av1, opus
 from rtmptw.errors import RemoteProtocolError
@@ -13,8 +13,8 @@ from rtmptw.fmp4.initial import FILE_TYPE, movie
 from rtmptw.fmp4.track import Track
 from rtmptw.fmp4.writer import Writer
 from rtmptw.frames import Codec, FrameKind
-from rtmptw.remux.container import Counts, TrackError, TrackKey
-from rtmptw.remux.heads import Head
+from rtmptw.remux.container import Counts, Output
+from rtmptw.remux.heads import Head, TrackError, TrackKey
 from rtmptw.samples import Sample
 
 #: So many bytes are free behind the description of the tracks, for one that comes late
@@ -26,29 +26,6 @@ _AAC: Final = Codec.AAC
 _AV1: Final = Codec.AV1
 _OPUS: Final = Codec.OPUS
 _VIDEO: Final = FrameKind.VIDEO
-
-
-class Output(Protocol):
-    """
-    The file.
-    """
-
-    def write(self, data: bytes) -> int:
-        """
-        Take all of it, behind what it has.
-        """
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        """
-        Go on elsewhere.
-        """
-
-    def flush(self) -> None:
-        """
-        Write what is kept.
-
-        @raise OSError: if that cannot be done.
-        """
 
 
 class MP4:

@@ -6,8 +6,7 @@ from collections.abc import Set
 
 from rtmptw.frames import FrameKind
 from rtmptw.remux.about import Hearsay
-from rtmptw.remux.container import TrackKey
-from rtmptw.remux.heads import Head
+from rtmptw.remux.heads import Head, TrackKey
 from rtmptw.samples import Sample
 
 #: So many ms of media may pass until every track has shown itself. An encoder that

@@ -9,8 +9,8 @@ from rtmptw.frames import Codec, Frame, FrameKind, Role
 from rtmptw.keyframes import Beginnings, LeadingTrack
 from rtmptw.remux.about import Hearsay
 from rtmptw.remux.configs import NEEDY, isGood
-from rtmptw.remux.container import Begin, Container, TrackError, TrackKey
-from rtmptw.remux.heads import Head
+from rtmptw.remux.container import Begin, Container
+from rtmptw.remux.heads import Head, TrackError, TrackKey
 from rtmptw.remux.kinds import codecName
 from rtmptw.remux.opening import MAX_TRACKS, Opening
 from rtmptw.samples import Sample, samplesOf

@@ -19,8 +19,8 @@ from rtmptw.errors import SinkError
 from rtmptw.flv.body import frameFromMessage
 from rtmptw.frames import Codec, Frame, FrameKind, Role
 from rtmptw.remux.about import Hearsay
-from rtmptw.remux.container import Container, Counts, TrackKey
-from rtmptw.remux.heads import Head
+from rtmptw.remux.container import Container, Counts
+from rtmptw.remux.heads import Head, TrackKey
 from rtmptw.remux.kinds import CONTAINERS
 from rtmptw.remux.mp4 import MP4
 from rtmptw.remux.opening import (

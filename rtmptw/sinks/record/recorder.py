@@ -12,8 +12,8 @@ from datetime import datetime
 from rtmptw._pyav.muxing import Muxer
 from rtmptw.errors import SinkError
 from rtmptw.frames import Codec, Frame, StreamInfo
-from rtmptw.remux.container import Container, Counts, TrackKey
-from rtmptw.remux.heads import Head
+from rtmptw.remux.container import Container, Counts
+from rtmptw.remux.heads import Head, TrackKey
 from rtmptw.remux.kinds import ContainerKind, codecName
 from rtmptw.remux.mp4 import MP4
 from rtmptw.remux.remuxer import Remuxer
