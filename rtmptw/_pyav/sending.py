@@ -46,6 +46,7 @@ class Sending:
         self._url = url
         self._container = container
         self._options = options
+        self._isAgain = False
         self._remuxer = Remuxer(self._begin, self._end, leaveOut=self._leaveOut)
 
     def run(self, source: BinaryIO) -> None:
@@ -72,7 +73,13 @@ class Sending:
                     raise SinkError(kind.refusal(codec))
         if "://" not in self._url:
             os.makedirs(os.path.dirname(self._url) or ".", exist_ok=True)
-        return Muxer(self._url, self._container, self._options, heads, base)
+        options = dict(self._options)
+        if self._container == "hls" and self._isAgain:
+            # Where the tracks change the playlist goes on, with a discontinuity.
+            flags = [options["hls_flags"]] if "hls_flags" in options else []
+            options["hls_flags"] = "+".join([*flags, "append_list"])
+        self._isAgain = True
+        return Muxer(self._url, self._container, options, heads, base)
 
     def _leaveOut(self, codec: Codec, why: str) -> None:
         print(f"{codecName(codec)} is left out: {why}", flush=True)

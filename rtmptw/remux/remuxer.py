@@ -138,10 +138,13 @@ class Remuxer:
         @raise OSError: as L{write}.
         """
         try:
-            if self._container is not None and (self._earlier or self._isPending):
-                self._turn(self._highest)
             if self._container is None and self._opening.tracks():
                 self._open()
+            self._letFirst()
+            if self._container is not None and (self._earlier or self._isPending):
+                self._turn(self._highest, isForced=True)
+                if self._opening.tracks():
+                    self._open()
             self._endPart("")
             for head in (*self._next.values(), *self._opening.heads.values()):
                 if head.config is None and head.codec in NEEDY:
@@ -285,12 +288,29 @@ class Remuxer:
         if key not in self._tracks and key not in self._refused:
             self._settle(key, head)
         if len(self._held) > MAX_HELD or self._heldBytes > MAX_HELD_BYTES:
-            if self._isPending:
-                self._turn(sample.timestamp, isForced=True)
-            else:
-                dropped = self._held.pop(0)
-                self._heldBytes -= len(dropped.data)
-                self._say(dropped.codec, NO_HEADER)
+            self._makeRoom(sample.timestamp)
+
+    def _makeRoom(self, timestamp: int) -> None:
+        """
+        Too much waits: begin a container without a key frame, or drop what nobody can
+        decode.
+        """
+        self._letFirst()
+        if self._isPending:
+            self._turn(timestamp, isForced=True)
+        else:
+            dropped = self._held.pop(0)
+            self._heldBytes -= len(dropped.data)
+            self._say(dropped.codec, NO_HEADER)
+
+    def _letFirst(self) -> None:
+        """
+        Let tracks that wait begin in the middle, as no key frame comes.
+        """
+        for each in self._held:
+            head = self._next[each.kind, each.track]
+            if head.first is None:
+                head.first = each
 
     def _setAside(self, key: TrackKey, head: Head) -> None:
         """
@@ -347,13 +367,13 @@ class Remuxer:
                 whys.append(f"{codecName(head.codec)} comes in")
         held, self._held = self._held, []
         self._heldBytes = 0
-        going = set(self._tracks) if isForced else set()
+        going = {*self._tracks, *self._next} if isForced else set()
         self._endPart(", ".join(whys))
         self._writeEarlier()
         opening = self._opening
         opening.again(timestamp, going)
         for key, head in self._next.items():
-            if key not in opening.heads or head.config is None:
+            if head.first is not None or head.config is None:
                 opening.heads[key] = head
             else:
                 opening.configure(head.config)

@@ -1,0 +1,5 @@
+"""
+Tests of L{rtmptw.flv}.
+"""
+
+import tests.profile  # noqa: F401
