@@ -41,8 +41,8 @@ class Timing:
             twice = 2 * milliseconds
             time = (twice * rate + 1000) // 2000
             if last >= 0 and self.step:
-                # What is read back as this millisecond.
-                first = (twice - 1) * rate // 2000 + 1
+                # What is read back as this millisecond; a half goes up.
+                first = -((1 - twice) * rate // 2000)
                 final = -((-twice - 1) * rate // 2000) - 1
                 expected = last + self.step
                 # Encoders round down, or to the nearest: within two such steps it is
