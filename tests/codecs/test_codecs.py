@@ -110,7 +110,7 @@ class PictureTests(SynchronousTestCase):
         self.assertEqual(av1.withoutDelimiters(first.data), first.data[2:])
         self.assertEqual(av1.withoutDelimiters(first.data[2:]), first.data[2:])
         self.assertEqual(
-            av1.withoutDelimiters(b"\x16\0\x01" + first.data[2:]), first.data[2:]
+            av1.withoutDelimiters(b"\x16\0\0" + first.data[2:]), first.data[2:]
         )
 
     def test_VP9(self) -> None:
