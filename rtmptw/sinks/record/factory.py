@@ -98,11 +98,11 @@ class RecordSinkFactory:
 
         An MP4 file is fragmented, for when the server is killed. FLV is written as the
         file sink does, every message as it came. With maxSize, a new file begins at the
-        first key frame after so many bytes. So it does where a track comes in or
-        changes.
+        first key frame after so many bytes. So it does where a track changes, and no
+        packet is lost.
 
-        A stream with a codec that the container cannot hold is not recorded, and the
-        log says what could hold it.
+        A codec that the container cannot hold is left out, and the log says what could
+        hold it.
 
         A file is called .part while it is being written. Those that a killed server
         leaves get their names when it starts again.
