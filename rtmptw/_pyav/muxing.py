@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import av
 import av.error
 
+from rtmptw.codecs import g711
 from rtmptw.errors import SinkError
 from rtmptw.flv import file as flvfile
 from rtmptw.frames import Codec, FrameKind
@@ -29,6 +30,9 @@ INTERLEAVE = 100
 UNKNOWN_SIZE = (16, 16)
 
 _MILLISECONDS = Fraction(1, 1000)
+
+#: What PyAV lets nobody write into Matroska: as PCM it loses nothing.
+_LAWS = frozenset({Codec.G711A, Codec.G711U})
 
 _LEGACY_VIDEO = {
     Codec.H263: 2,
@@ -58,19 +62,30 @@ class Template:
     FFmpeg's muxers want, and the size of the picture.
     """
 
-    def __init__(self, key: TrackKey, head: Head) -> None:
+    def __init__(self, key: TrackKey, head: Head, isLinear: bool = False) -> None:
         """
+        @param isLinear: whether it is G.711 that is to become PCM.
+
         @raise TrackError: if FFmpeg makes nothing of it.
         """
         kind = key[0]
         assert head.first is not None
-        flv = flvfile.fileHeader(kind is FrameKind.AUDIO, kind is FrameKind.VIDEO)
-        if head.config is not None:
-            flv += flvfile.tag(kind, 0, _body(head.config))
-        flv += flvfile.tag(kind, 0, _body(head.first))
+        if head.codec is Codec.VP8:
+            # FFmpeg knows no FLV of it.
+            name, source = "ivf", _ivf(head.first.data)
+        elif isLinear:
+            name, source = "wav", _wav(head.first.legacyHead & 1)
+        else:
+            name = "flv"
+            source = flvfile.fileHeader(
+                kind is FrameKind.AUDIO, kind is FrameKind.VIDEO
+            )
+            if head.config is not None:
+                source += flvfile.tag(kind, 0, _body(head.config))
+            source += flvfile.tag(kind, 0, _body(head.first))
         self._container: Any = None
         try:
-            self._container = av.open(BytesIO(flv), "r", format="flv")
+            self._container = av.open(BytesIO(source), "r", format=name)
             self.stream: Any = self._container.streams[0]
         except (av.error.FFmpegError, IndexError, ValueError):
             self.close()
@@ -93,6 +108,33 @@ class Template:
         if self._container is not None:
             self._container.close()
             self._container = None
+
+
+def _wav(isStereo: int) -> bytes:
+    """
+    @return: the head of a WAV file of what G.711 becomes.
+    """
+    channels = 1 + isStereo
+    frame = 2 * channels
+    return (
+        b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\1\0"
+        + channels.to_bytes(2, "little")
+        + g711.RATE.to_bytes(4, "little")
+        + (g711.RATE * frame).to_bytes(4, "little")
+        + frame.to_bytes(2, "little")
+        + b"\x10\0data\xff\xff\xff\xff"
+        + bytes(frame)
+    )
+
+
+def _ivf(key: bytes) -> bytes:
+    """
+    @param key: a key frame of VP8, which has its size at a fixed place (RFC 6386, 9.1).
+    @return: an IVF file of it alone.
+    """
+    size = key[6:10] if len(key) >= 10 else bytes(4)
+    head = b"DKIF\0\0\x20\0VP80" + size + b"\xe8\3\0\0\1\0\0\0" + bytes(8)
+    return head + len(key).to_bytes(4, "little") + bytes(8) + key
 
 
 def _body(sample: Sample) -> bytes:
@@ -182,12 +224,14 @@ class Muxer:
             "flush_packets": "1",
         }
         self._target = target
+        self._isMatroska = container == "matroska"
         self._templates: list[Template] = []
         self._container: Any = None
         try:
             for key, head in heads.items():
                 head.complete()
-                self._templates.append(Template(key, head))
+                isLinear = self._isMatroska and head.codec in _LAWS
+                self._templates.append(Template(key, head, isLinear))
             self._container = av.open(
                 target, "w", format=container, options={**everywhere, **options}
             )
@@ -236,7 +280,10 @@ class Muxer:
         if dts != wanted or pts != dts + sample.compositionTime:
             counts.repaired += 1
         track.last = dts
-        packet: Any = av.Packet(sample.data)
+        data = sample.data
+        if self._isMatroska and sample.codec in _LAWS:
+            data = g711.linear(data, sample.codec is Codec.G711A)
+        packet: Any = av.Packet(data)
         packet.stream = track.stream
         packet.time_base = _MILLISECONDS
         packet.dts, packet.pts = dts, pts
