@@ -15,8 +15,8 @@ from typing import Any, Protocol
 import av
 import av.error
 
-from rtmptw.codecs import g711
-from rtmptw.errors import SinkError
+from rtmptw.codecs import g711, h264
+from rtmptw.errors import RemoteProtocolError, SinkError
 from rtmptw.flv import file as flvfile
 from rtmptw.frames import Codec, FrameKind
 from rtmptw.remux.container import Counts
@@ -30,6 +30,9 @@ INTERLEAVE = 100
 UNKNOWN_SIZE = (16, 16)
 
 _MILLISECONDS = Fraction(1, 1000)
+
+#: Formats in which readers begin anywhere.
+_STREAMS = frozenset({"mpegts", "hls", "rtp_mpegts"})
 
 #: What PyAV lets nobody write into Matroska: as PCM it loses nothing.
 _LAWS = frozenset({Codec.G711A, Codec.G711U})
@@ -182,11 +185,27 @@ class _Track:
     """
     @ivar last: the last decoding time, in ms.
     @ivar step: the time before it.
+    @ivar sets: parameter sets of H.264 that are to be repeated; empty if none are.
+    @ivar lengthSize: of its NAL units.
     """
 
     stream: Any
     last: int | None = None
     step: int = 0
+    sets: bytes = b""
+    lengthSize: int = 4
+
+    def repeat(self, config: Sample) -> None:
+        """
+        Let parameter sets stand before every picture with which decoding can start.
+        FFmpeg puts them before IDR pictures only.
+        """
+        try:
+            parsed = h264.parseConfig(config.data)
+        except RemoteProtocolError:
+            return
+        self.sets = h264.setsBefore(parsed)
+        self.lengthSize = parsed.lengthSize
 
 
 class Muxer:
@@ -239,7 +258,14 @@ class Muxer:
                 stream = self._container.add_stream_from_template(
                     template.stream, opaque=True
                 )
-                self._tracks[key] = _Track(stream)
+                track = self._tracks[key] = _Track(stream)
+                config = heads[key].config
+                if (
+                    container in _STREAMS
+                    and config is not None
+                    and config.codec is Codec.H264
+                ):
+                    track.repeat(config)
                 context = stream.codec_context
                 if key[0] is FrameKind.VIDEO and not (context.width and context.height):
                     # No picture could be decoded. Some size has to be said; players
@@ -272,6 +298,7 @@ class Muxer:
         counts = self.counts
         wanted = max(0, sample.timestamp - self._base)
         dts = wanted
+        isFirst = track.last is None
         if track.last is not None:
             # Containers want each packet of a track to be later than the one before.
             dts = max(wanted, track.last + 1)
@@ -281,6 +308,10 @@ class Muxer:
             counts.repaired += 1
         track.last = dts
         data = sample.data
+        if track.sets and h264.isEntryWithoutSets(
+            data, track.lengthSize, sample.isKey or isFirst
+        ):
+            data = track.sets + data
         if self._isMatroska and sample.codec in _LAWS:
             data = g711.linear(data, sample.codec is Codec.G711A)
         packet: Any = av.Packet(data)

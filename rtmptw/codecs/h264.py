@@ -14,7 +14,9 @@ from rtmptw.errors import RemoteProtocolError
 _HIGH = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
 #: Level 6.2 has no larger pictures: A.3.1.
 _MAX_SIDE = 16_384
-_IDR = 5
+# Types of NAL units, and of an SEI message.
+_IDR, _SEI, _SPS = 5, 6, 7
+_RECOVERY_POINT = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,28 +129,34 @@ def _skipScaling(reader: BitReader, size: int) -> None:
         last = following or last
 
 
-def units(data: bytes, lengthSize: int) -> list[bytes]:
+def isEntryWithoutSets(data: bytes, lengthSize: int, isKey: bool) -> bool:
     """
-    @param data: NAL units, each behind its length.
-    @return: the NAL units; what is cut off at the end is left out.
+    @param data: a picture.
+    @param isKey: whether it is known that decoding can start with it.
+    @return: whether decoding can start here, as with open groups of pictures and intra
+        refresh (a recovery point: D.1.8), but not without parameter sets, which neither
+        come with the picture nor, as before an IDR picture, by themselves.
     """
-    found = []
     position = 0
-    while position + lengthSize <= len(data):
+    while position + lengthSize < len(data):
         size = int.from_bytes(data[position : position + lengthSize], "big")
         position += lengthSize
-        if not size or position + size > len(data):
+        kind = data[position] & 31
+        if kind in (_IDR, _SPS):
+            return False
+        if kind == _SEI and size > 1 and data[position + 1] == _RECOVERY_POINT:
+            isKey = True
+        elif 0 < kind < _IDR:
             break
-        found.append(data[position : position + size])
         position += size
-    return found
+    return isKey
 
 
-def needsSets(data: bytes, lengthSize: int) -> bool:
+def setsBefore(config: AVCConfig) -> bytes:
     """
-    @param data: a key frame.
-    @return: whether a decoder could not begin with it, as it neither is an IDR
-        picture nor has parameter sets: open groups of pictures, intra refresh.
+    @return: the parameter sets, as they stand before a picture.
     """
-    kinds = {unit[0] & 31 for unit in units(data, lengthSize)}
-    return _IDR not in kinds and 7 not in kinds
+    return b"".join(
+        len(unit).to_bytes(config.lengthSize, "big") + unit
+        for unit in (*config.sequences, *config.pictures)
+    )

@@ -310,6 +310,32 @@ class EveryPacketTests(SynchronousTestCase):
         """
         self.check(VIDEO_ONLY)
 
+    def test_parameterSetsBeforeEveryEntry(self) -> None:
+        """
+        In MPEG-TS, also where key frames are no IDR pictures: open groups of pictures,
+        and intra refresh, which has recovery points only.
+        """
+        for params, least in (
+            ("open-gop=1:keyint=12:scenecut=0:bframes=2", 8),
+            ("intra-refresh=1:keyint=12:bframes=0", 8),
+        ):
+            options = (("preset", "veryfast"), ("x264-params", params))
+            source = encode(Media(audio="", frames=120, options=options))
+            (file,) = Containers("ts").remux(framesOf(source)).files
+            with av.open(io.BytesIO(file.getvalue()), "r") as container:
+                packets = [bytes(p) for p in container.demux() if p.size]
+            kinds = [[unit[0] & 31 for unit in startCodeUnits(p)] for p in packets]
+            # An IDR picture, or the SEI of a recovery point.
+            entries = [
+                kind
+                for kind, packet in zip(kinds, packets, strict=True)
+                if 5 in kind or b"\0\0\1\x06\x06" in packet
+            ]
+            self.assertGreaterEqual(len(entries), least, params)
+            for kind in entries:
+                self.assertEqual((kind.count(7), kind.count(8)), (1, 1), params)
+            self.assertEqual(pictures(io.BytesIO(file.getvalue())), pictures(source))
+
     def test_picturesOfAllContainersDecode(self) -> None:
         """
         To the same pictures as the source's: what MPEG-TS changes of the bytes does
