@@ -65,6 +65,9 @@ class Remuxer:
         self._codecs = codecs
         self._leaveOut = leaveOut
         self._leftOut: set[Codec] = set()
+        # The last two that there is a place for.
+        self._oneCodec: Codec | None = None
+        self._otherCodec: Codec | None = None
         self._hearsay = Hearsay()
         self._opening = Opening(self._hearsay)
         self._tracks: dict[TrackKey, Head] = {}
@@ -103,9 +106,14 @@ class Remuxer:
             return
         samples = samplesOf(frame)
         for sample in samples:
-            if not self._holds(sample.codec):
+            # To look a codec up in a set costs more than all the rest here.
+            codec = sample.codec
+            if codec is self._oneCodec or codec is self._otherCodec:
+                continue
+            if not self._holds(codec):
                 samples = [each for each in samples if self._holds(each.codec)]
                 break
+            self._oneCodec, self._otherCodec = codec, self._oneCodec
         if not samples:
             return
         if role is _CONFIG:

@@ -53,6 +53,14 @@ class ContainerRecording:
     maxSize: int = 0
     fragment: int = 1000
 
+    @property
+    def collected(self) -> int:
+        """
+        So many ms frames are collected at most. Nothing of an MP4 file is written
+        before a fragment is whole, so there is no hurry.
+        """
+        return self.fragment // 4 if self.container.name == "mp4" else COLLECTED
+
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
@@ -309,7 +317,8 @@ def _beginContainer(
     """
     kind = recording.container
     if kind.name == "mp4":
-        return MP4(file, heads, base, max(recording.fragment - 2 * COLLECTED, 1))
+        length = recording.fragment - recording.collected - COLLECTED
+        return MP4(file, heads, base, max(length, 1))
     fragment = max(recording.fragment - COLLECTED - HELD_BACK, 1)
     return Muxer(file, kind.format, kind.options(fragment), heads, base)
 

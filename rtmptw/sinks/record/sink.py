@@ -19,12 +19,7 @@ from rtmptw.delivery import LOSSLESS, Delivery
 from rtmptw.frames import Frame, StreamInfo
 from rtmptw.interfaces import IFrameSink
 from rtmptw.lane import Lane
-from rtmptw.sinks.record.recorder import (
-    COLLECTED,
-    ContainerRecording,
-    Outcome,
-    Recorder,
-)
+from rtmptw.sinks.record.recorder import ContainerRecording, Outcome, Recorder
 from rtmptw.sinks.wording import counted
 
 #: Frames of no size cost memory, too.
@@ -82,7 +77,7 @@ class RecordSink:
             f"record {stream.name}",
             self._makeLane,
             producer,
-            flushSeconds=COLLECTED / 1000,
+            flushSeconds=self._recording.collected / 1000,
             maxItems=MAX_FRAMES,
         )
 
