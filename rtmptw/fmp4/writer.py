@@ -38,6 +38,7 @@ class Writer:
 
     @ivar milliseconds: from the beginning to the end of the last sample.
     @ivar waiting: how many samples are in the fragment that is not whole.
+    @ivar age: how many ms lie between the first of these and the last.
     """
 
     __slots__ = (
@@ -49,6 +50,7 @@ class Writer:
         "_met",
         "_sequence",
         "_stride",
+        "age",
         "milliseconds",
         "waiting",
     )
@@ -67,6 +69,7 @@ class Writer:
         self._stride: int = 1
         self.milliseconds: int = 0
         self.waiting: int = 0
+        self.age: int = 0
 
     def addTrack(self, track: Track) -> None:
         """
@@ -117,6 +120,8 @@ class Writer:
         self._bytes += len(data)
         if self._first < 0 or milliseconds < self._first:
             self._first = milliseconds
+        if milliseconds - self._first > self.age:
+            self.age = milliseconds - self._first
         end = got + line.timing.step * 1000 // line.rate
         if end > self.milliseconds:
             self.milliseconds = end
@@ -139,7 +144,7 @@ class Writer:
                 runs.append(run)
                 line.run = Run(line.number, line.isSound)
         self._sequence += 1
-        self.waiting = self._bytes = 0
+        self.waiting = self._bytes = self.age = 0
         self._first = -1
         if self._met % self._stride == 0:
             self._remember(runs, position)

@@ -21,6 +21,8 @@ from rtmptw.samples import Sample
 #: and for the duration.
 RESERVE: Final = 2048
 _FREE_HEADER: Final = 8
+#: No fragment is as long.
+NEVER: Final = 1 << 40
 
 _AAC: Final = Codec.AAC
 _AV1: Final = Codec.AV1
@@ -40,6 +42,7 @@ class MP4:
         "_base",
         "_end",
         "_head",
+        "_least",
         "_output",
         "_places",
         "_tracks",
@@ -48,18 +51,26 @@ class MP4:
     )
 
     def __init__(
-        self, output: Output, heads: Mapping[TrackKey, Head], base: int, length: int
+        self,
+        output: Output,
+        heads: Mapping[TrackKey, Head],
+        base: int,
+        length: int,
+        least: int = NEVER,
     ) -> None:
         """
         @param heads: the tracks, in order.
         @param base: the timestamp that becomes 0, in ms.
         @param length: the ms after which a fragment ends.
+        @param least: a fragment of so many ms ends when all that is whole is to be
+            written.
 
         @raise TrackError: if a track cannot be described.
         """
         self.counts = Counts()
         self._output = output
         self._base = base
+        self._least = least
         self._writer = Writer(length)
         self._places: dict[TrackKey, int] = {}
         self._tracks: list[Track] = []
@@ -150,10 +161,12 @@ class MP4:
 
     def flush(self) -> None:
         """
-        Write what is whole.
+        Write what is whole, and make it so if that is worth a fragment.
 
         @raise OSError: if it cannot be written.
         """
+        if self._writer.age >= self._least:
+            self._cut()
         self._output.flush()
 
     def finish(self) -> None:

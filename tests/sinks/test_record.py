@@ -338,8 +338,8 @@ class RecordTests(RecordTestCase):
 
     def test_whatIsCollectedIsHandedOverSoon(self) -> None:
         """
-        After a tenth of a second, or when it is much; what goes into a fragment of MP4
-        that is not whole may wait longer.
+        After a tenth of a second, or when it is much; what makes a fragment of MP4,
+        when that is whole.
         """
         lanes: list[HeldLane] = []
 
@@ -349,7 +349,7 @@ class RecordTests(RecordTestCase):
 
         sink = self.makeSink(":fragment=2", makeLane)
         sink.frameReceived(makeFrames()[0])
-        self.clock.advance(0.49)
+        self.clock.advance(1.89)
         self.assertEqual(lanes, [])
         self.clock.advance(0.02)
         self.assertEqual(len(lanes.pop().held), 1)

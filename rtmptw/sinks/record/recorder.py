@@ -56,10 +56,11 @@ class ContainerRecording:
     @property
     def collected(self) -> int:
         """
-        So many ms frames are collected at most. Nothing of an MP4 file is written
-        before a fragment is whole, so there is no hurry.
+        So many ms frames are collected at most. Those of an MP4 file are a fragment,
+        and nothing is gained by handing them over in pieces.
         """
-        return self.fragment // 4 if self.container.name == "mp4" else COLLECTED
+        isMP4 = self.container.name == "mp4"
+        return self.fragment - COLLECTED if isMP4 else COLLECTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,8 +318,7 @@ def _beginContainer(
     """
     kind = recording.container
     if kind.name == "mp4":
-        length = recording.fragment - recording.collected - COLLECTED
-        return MP4(file, heads, base, max(length, 1))
+        return MP4(file, heads, base, recording.fragment - COLLECTED, COLLECTED)
     fragment = max(recording.fragment - COLLECTED - HELD_BACK, 1)
     return Muxer(file, kind.format, kind.options(fragment), heads, base)
 
