@@ -257,6 +257,14 @@ class _Track:
             return
         self._context = context
 
+    @property
+    def pixelShape(self) -> Fraction:
+        """
+        The width of a pixel by its height, as far as the stream says so; else 1.
+        """
+        context = self._context
+        return (context is not None and context.sample_aspect_ratio) or Fraction(1)
+
     def _fail(self, trouble: str) -> None:
         self._isBroken = True
         self._troubles.append(trouble)
@@ -339,6 +347,13 @@ class Decoder:
         """
         decoded = [one for track in self._tracks.values() for one in track.finish()]
         return self._thin(decoded)
+
+    @property
+    def pixelShape(self) -> Fraction:
+        """
+        The width of a pixel of the last picture by its height; 1 if nobody says so.
+        """
+        return self._tracks[FrameKind.VIDEO].pixelShape
 
     def _thin(self, decoded: list[Decoded]) -> list[Decoded]:
         if not self._fps:

@@ -9,21 +9,33 @@ from importlib.util import find_spec
 from typing import Any
 
 import av
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 #: PyAV's own frames, which need no numpy.
 NATIVE = "native"
 #: FFmpeg's names of the arrays that there are.
 ARRAYS = ("rgb24", "bgr24", "gray")
 
-#: The encoders of images, with the pixels that they take.
-_IMAGES = {"jpg": ("mjpeg", "yuvj420p"), "png": ("png", "rgb24")}
+#: The encoders of images, with the pixels that they take, and the colours.
+_IMAGES: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "jpg": (
+        "mjpeg",
+        "yuvj420p",
+        {"dst_colorspace": Colorspace.ITU601, "dst_color_range": ColorRange.JPEG},
+    ),
+    "png": ("png", "rgb24", {}),
+}
 #: The kinds of image that there are, which are suffixes too.
 IMAGES = tuple(_IMAGES)
 #: The most pixels in a row or a column: what JPEG can hold.
 MAX_SIDE = 65500
 #: Of a JPEG, from 1, the best, to 31.
 _QUANTIZER = "3"
+_MILLISECOND = Fraction(1, 1000)
+#: The shape of most pixels: the width by the height.
+SQUARE = Fraction(1)
+#: Pixels wider than four times their height, or higher, are in no picture.
+_ODDEST = 4
 
 
 def checkFormat(name: str) -> None:
@@ -78,7 +90,9 @@ class PictureForm:
         """
         width, height = self._size
         wanted = None if self._format == NATIVE else self._format
-        made = self._reformatter.reformat(frame, width, height, wanted)
+        # In this thread: with threads of its own the scaler keeps them as long as it
+        # is there, for each stream.
+        made = self._reformatter.reformat(frame, width, height, wanted, threads=1)
         if wanted is None:
             return made
         array = made.to_ndarray()
@@ -100,21 +114,43 @@ class PictureForm:
         return array.reshape(-1, frame.layout.nb_channels).T
 
 
-def encodeImage(frame: Any, kind: str, size: tuple[int, int] | None = None) -> bytes:
+def encodeImage(
+    frame: Any,
+    kind: str,
+    size: tuple[int, int] | None = None,
+    pixelShape: Fraction = SQUARE,
+) -> bytes:
     """
     @param frame: PyAV's frame.
     @param kind: one of L{IMAGES}.
-    @param size: width and height; as they are if C{None}.
-    @return: a whole file.
+    @param size: width and height; as they are if C{None}, with square pixels.
+    @param pixelShape: the width of a pixel, by its height.
+    @return: a whole file. A JPEG says nothing of its colours: they are those of JFIF,
+        BT.601 with the full range, whatever those of the frame are.
     """
-    encoder, pixels = _IMAGES[kind]
-    width, height = size or (None, None)
-    picture = VideoReformatter().reformat(frame, width, height, pixels)
+    encoder, pixels, colours = _IMAGES[kind]
+    width, height = size or _square(frame, pixelShape)
+    picture = VideoReformatter().reformat(
+        frame, width, height, pixels, threads=1, **colours
+    )
     context: Any = av.CodecContext.create(encoder, "w")
     context.width, context.height = picture.width, picture.height
     context.pix_fmt = pixels
-    context.time_base = Fraction(1, 1000)
+    context.time_base = _MILLISECOND
+    # As many as there are cores, for one picture, take longer to come than it does.
+    context.thread_count = 1
     if kind == "jpg":
         context.options = {"qmin": _QUANTIZER, "qmax": _QUANTIZER}
     packets = context.encode(picture) + context.encode(None)
     return b"".join(bytes(packet) for packet in packets)
+
+
+def _square(frame: Any, pixelShape: Fraction) -> tuple[int, int]:
+    """
+    @return: the size that the frame has with square pixels.
+    """
+    width = round(frame.width * pixelShape)
+    if not 1 / _ODDEST <= pixelShape <= _ODDEST or width > MAX_SIDE:
+        # No camera has such pixels; somebody wants us to make a very large picture.
+        width = frame.width
+    return max(width, 1), frame.height

@@ -4,10 +4,12 @@ Tests for L{rtmptw._pyav.pictures}.
 
 import io
 import sys
+from fractions import Fraction
 from typing import Any
 
 import av
 import numpy
+from av.video.reformatter import ColorRange, Colorspace
 from twisted.trial.unittest import SynchronousTestCase
 
 from rtmptw._pyav.pictures import (
@@ -219,6 +221,44 @@ class ImageTests(SynchronousTestCase):
             for size in ((48, 32), (33, 17)):
                 got = self.decoded(encodeImage(picture, kind, size))
                 self.assertEqual((got.width, got.height), size)
+
+    def test_theColoursOfHighDefinition(self) -> None:
+        """
+        A JPEG is BT.601 with the full range, whatever the picture is: what was red
+        in it is as red in the image.
+        """
+        red = numpy.full((64, 96, 3), (200, 30, 40), numpy.uint8)
+        source = av.VideoFrame.from_ndarray(red, format="rgb24")
+        for space in (Colorspace.ITU709, Colorspace.ITU601, Colorspace.BT2020):
+            for limits in (ColorRange.MPEG, ColorRange.JPEG):
+                picture = source.reformat(
+                    format="yuv420p",
+                    dst_colorspace=space,
+                    dst_color_range=limits,
+                    threads=1,
+                )
+                for kind in IMAGES:
+                    got = self.decoded(encodeImage(picture, kind))
+                    pixel = got.to_ndarray(format="rgb24")[32, 48].astype(int)
+                    distance = abs(pixel - red[0, 0]).max()
+                    self.assertLess(distance, 5, (space, limits, kind, pixel))
+
+    def test_theShapeOfPixels(self) -> None:
+        """
+        Images have square pixels; those that no camera has are taken for square.
+        """
+        picture = firstFrame(encode(H264_AAC), "video")
+        for shape, width in (
+            (Fraction(4, 3), 128),
+            (Fraction(1, 2), 48),
+            (Fraction(10000), 96),
+            (Fraction(1, 10000), 96),
+        ):
+            for kind in IMAGES:
+                got = self.decoded(encodeImage(picture, kind, pixelShape=shape))
+                self.assertEqual((got.width, got.height), (width, 64), shape)
+        got = self.decoded(encodeImage(picture, "jpg", (40, 30), Fraction(4, 3)))
+        self.assertEqual((got.width, got.height), (40, 30), "what was asked for")
 
     def test_tenBits(self) -> None:
         """

@@ -3,6 +3,7 @@ Tests for L{rtmptw.sinks.decode.sink}.
 """
 
 import itertools
+import os
 import sys
 import types
 from typing import Any
@@ -949,6 +950,31 @@ class ThreadTests(SynchronousTestCase):
         finished = sink.streamEnded("over")
         self.successResultOf(clock.waitFor(finished))
         self.assertEqual(got, decodedByFFmpeg(path)[FrameKind.VIDEO])
+
+    def test_noThreadStays(self) -> None:
+        """
+        However often a stream comes and goes, and whatever still refers to its sink:
+        neither decoder nor scaler keeps a thread.
+        """
+        clock = ThreadClock()
+        frames = framesOf(encode(VIDEO_ONLY))
+        sinks = []
+        counts = []
+        for _stream in range(6):
+            got: list[Any] = []
+            code = UserCode.fromObject(
+                "code", lambda frame, stream, got=got: got.append(frame.image.shape)
+            )
+            sink = DecodeSink(clock, code, Wanted(format="gray", size=(320, 240)))
+            sinks.append(sink)
+            sink.streamStarted(STREAM, RecordingProducer())
+            for frame in frames:
+                sink.frameReceived(frame)
+            self.successResultOf(clock.waitFor(sink.streamEnded("over")))
+            self.assertEqual(got, [(240, 320)] * VIDEO_ONLY.frames)
+            counts.append(len(os.listdir("/proc/self/task")))
+        # A thread that has just ended may still be there; what stays adds up.
+        self.assertLess(counts[-1] - counts[0], 2, counts)
 
     def test_aLoop(self) -> None:
         """

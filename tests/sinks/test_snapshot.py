@@ -32,7 +32,7 @@ from rtmptw.sinks.snapshot.sink import (
 )
 from rtmptw.testing import FrameSinkTestsMixin, RecordingProducer, makeStreamInfo
 from tests._pyav.test_decoding import framesOf, smallPictures
-from tests.live.media import H264_AAC, VIDEO_ONLY, encode
+from tests.live.media import H264_AAC, VIDEO_ONLY, Media, encode
 from tests.sinks.test_file import HeldLane, ImmediateLane
 from tests.test_lane import ThreadClock
 
@@ -202,6 +202,20 @@ class FileTests(SnapshotCase):
         with av.open(os.path.join(self.folder, "live/cam.jpg")) as container:
             (picture,) = container.decode()
         self.assertEqual((picture.width, picture.height), (48, 32))
+
+    def test_theShapeOfPixels(self) -> None:
+        """
+        Is what the stream says; in the image they are square.
+        """
+        wide = Media(
+            audio="",
+            options=(("preset", "ultrafast"), ("x264-params", "sar=16/11")),
+        )
+        sink = self.sink()
+        self.feed(sink, framesOf(encode(wide)))
+        with av.open(os.path.join(self.folder, "live/cam.jpg")) as container:
+            (picture,) = container.decode()
+        self.assertEqual((picture.width, picture.height), (140, 64))
 
     def test_aStreamThatChanges(self) -> None:
         """

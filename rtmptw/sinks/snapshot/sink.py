@@ -105,7 +105,9 @@ class _Camera:
         if not decoded:
             troubles = decoder.troubles
             raise SinkError(troubles.pop() if troubles else "FFmpeg cannot decode it")
-        image = encodeImage(decoded[-1].frame, self._kind, self._size)
+        image = encodeImage(
+            decoded[-1].frame, self._kind, self._size, decoder.pixelShape
+        )
         if path:
             _replace(path, image)
         return image
