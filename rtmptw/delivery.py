@@ -4,6 +4,13 @@ How frames are delivered to a sink, and what gives way when it is slow.
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
+
+# Why frames are dropped, in the books, where a sink may say so.
+#: They came later than the policy allows.
+TOO_SLOW: Final = "too-slow"
+#: They were in a process that ended, or came while there was none.
+PROCESS_ENDED: Final = "process-ended"
 
 #: What a slow live viewer may be behind; more is not live any more
 #: (SRS keeps 30 s, MediaMTX 512 messages, nginx-rtmp 256 messages).

@@ -16,6 +16,22 @@ if TYPE_CHECKING:
     from rtmptw.rtmp.events import PlayRequested, PublishRequested
 
 
+class IFrameProducer(IPushProducer):
+    """
+    Where the frames of a sink come from, as the sink sees it.
+    """
+
+    def framesDropped(reason: str, frames: int, size: int) -> None:
+        """
+        Say that frames which were taken have come to nothing: the books have them as
+        dropped then, not as delivered.
+
+        @param reason: a word for the books, such as
+            L{PROCESS_ENDED<rtmptw.delivery.PROCESS_ENDED>}.
+        @param size: their payload bytes.
+        """
+
+
 class IFrameSink(Interface):
     """
     Takes the frames of one stream.
@@ -45,7 +61,8 @@ class IFrameSink(Interface):
 
         @param producer: C{pauseProducing()} says "I am full", C{resumeProducing()}
             "go on", C{stopProducing()} "I am done" (detaches this sink). What
-            happens to frames meanwhile is up to the delivery policy.
+            happens to frames meanwhile is up to the delivery policy. It provides
+            L{IFrameProducer}.
         """
 
     def frameReceived(frame: "Frame") -> None:

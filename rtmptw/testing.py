@@ -19,7 +19,7 @@ from zope.interface.verify import verifyObject
 
 from rtmptw.delivery import LOSSLESS, Delivery
 from rtmptw.frames import Codec, Frame, FrameKind, Role, StreamInfo
-from rtmptw.interfaces import IFrameSink
+from rtmptw.interfaces import IFrameProducer, IFrameSink
 
 if TYPE_CHECKING:
     from twisted.trial.unittest import SynchronousTestCase as _Base
@@ -124,16 +124,27 @@ def makeFrames(
     return headers + coded
 
 
-@implementer(IPushProducer)
+@implementer(IFrameProducer)
 class RecordingProducer:
     """
     Stands for the outlet: writes down what the sink asks of it.
 
     @ivar calls: C{"pause"}, C{"resume"} and C{"stop"}, in order.
+    @ivar dropped: how many frames the sink says it has dropped, by reason.
+    @ivar droppedBytes: the bytes of those.
     """
 
     def __init__(self) -> None:
         self.calls: list[str] = []
+        self.dropped: dict[str, int] = {}
+        self.droppedBytes = 0
+
+    def framesDropped(self, reason: str, frames: int, size: int) -> None:
+        """
+        Write it down.
+        """
+        self.dropped[reason] = self.dropped.get(reason, 0) + frames
+        self.droppedBytes += size
 
     @property
     def paused(self) -> bool:

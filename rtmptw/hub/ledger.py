@@ -4,10 +4,21 @@ The books of one sink: where every frame that came for it went.
 
 from typing import Final
 
+from rtmptw.delivery import TOO_SLOW
 from rtmptw.frames import Frame
 
-# Why frames are dropped.
-TOO_SLOW: Final = "too-slow"
+__all__ = [
+    "AWAITING_KEYFRAME",
+    "DETACHED",
+    "NOT_NEWEST",
+    "NOT_WANTED",
+    "SINK_FAILED",
+    "SUPERSEDED",
+    "TOO_SLOW",
+    "Ledger",
+]
+
+# Why frames are dropped, beside what sinks may say.
 AWAITING_KEYFRAME: Final = "awaiting-keyframe"
 NOT_NEWEST: Final = "not-newest"
 SINK_FAILED: Final = "sink-failed"
@@ -58,6 +69,16 @@ class Ledger:
         """
         if frames:
             self.dropped[reason] = self.dropped.get(reason, 0) + frames
+
+    def lose(self, reason: str, frames: int, size: int) -> None:
+        """
+        Book frames that the sink has taken, and has not done anything with, as dropped.
+
+        @param size: their payload bytes.
+        """
+        self.delivered -= frames
+        self.bytes -= size
+        self.drop(reason, frames)
 
     def deliver(self, frame: Frame) -> None:
         """

@@ -19,7 +19,12 @@ from rtmptw.hub.membership import Membership
 from rtmptw.hub.multicast import Multicast
 from rtmptw.hub.policies import backlogFor
 from rtmptw.hub.selection import Selection
-from rtmptw.interfaces import IFrameSink, IMulticastSink, IMulticastTarget
+from rtmptw.interfaces import (
+    IFrameProducer,
+    IFrameSink,
+    IMulticastSink,
+    IMulticastTarget,
+)
 from rtmptw.keyframes import LeadingTrack
 
 
@@ -237,7 +242,7 @@ class Outlet:
         """
         return self._ending.whenOver()
 
-    # What the sink calls: IPushProducer.
+    # What the sink calls: IFrameProducer.
 
     def pauseProducing(self) -> None:
         """
@@ -260,6 +265,12 @@ class Outlet:
         The sink is done.
         """
         self.detach(getattr(self.sink, "failure", "") or "the sink stopped")
+
+    def framesDropped(self, reason: str, frames: int, size: int) -> None:
+        """
+        The sink has taken frames that come to nothing.
+        """
+        self._ledger.lose(reason, frames, size)
 
     # Together with others.
 
@@ -357,4 +368,4 @@ class Outlet:
 
 
 # Not as a decorator: mypyc makes a plain class of one that has any.
-classImplements(Outlet, IPushProducer)
+classImplements(Outlet, IFrameProducer)

@@ -68,8 +68,9 @@ class SinkPlugin:
 
 class FrameProducer(Protocol):
     """
-    What hands frames to a sink, and what a sink says to it. It is an C{IPushProducer},
-    for type checkers that do not know zope.interface.
+    What hands frames to a sink, and what a sink says to it. It is an
+    L{IFrameProducer<rtmptw.interfaces.IFrameProducer>}, for type checkers that do not
+    know zope.interface.
     """
 
     def pauseProducing(self) -> None:
@@ -85,6 +86,11 @@ class FrameProducer(Protocol):
     def stopProducing(self) -> None:
         """
         "I am done": detach this sink.
+        """
+
+    def framesDropped(self, reason: str, frames: int, size: int) -> None:
+        """
+        "Of what I took, these frames have come to nothing", for the books.
         """
 
 

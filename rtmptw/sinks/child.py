@@ -2,48 +2,39 @@
 Feeds streams to child processes, and starts them again.
 """
 
+import json
 import os
 import random
-import re
 import shutil
-import signal
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.interfaces import IPushProducer
-from twisted.internet.protocol import ProcessProtocol
-from twisted.logger import Logger
-from twisted.python.failure import Failure
+from twisted.logger import Logger, LogLevel
 from zope.interface import implementer
 
 from rtmptw.backoff import Backoff
-from rtmptw.delivery import Delivery
+from rtmptw.delivery import PROCESS_ENDED, Delivery
 from rtmptw.errors import SinkError
 from rtmptw.frames import CodecHeaders, Frame, FrameKind, Role, StreamInfo
 from rtmptw.interfaces import IFrameSink
+from rtmptw.sinks.process import (
+    FINISH_SECONDS,
+    REPORTS,
+    ChildProcess,
+    Lines,
+)
+from rtmptw.sinks.wire import Kind, MessageReader, numberOf
 
 #: Up to so much of the wait is added by chance, so that not all children come at once.
 JITTER = 0.3
 #: A child that has lived so many seconds was in order; the wait begins anew.
 GOOD_LIFE = 30.0
-
-#: Seconds a child has to finish when its input has ended, then is asked to end, then
-#: so many more until it is killed. Together less than the server's own shutdown takes.
-FINISH_SECONDS = 5.0
-KILL_SECONDS = 2.0
 #: A child that takes nothing for so many seconds hangs.
 STALL_SECONDS = 30.0
-#: A child that has ended may have left a child of its own that holds our pipes.
-PIPES_SECONDS = 1.0
-
-#: What a child may say: bytes of a line, and lines in some seconds.
-MAX_LINE = 500
-MAX_LINES = 20
-LINES_SECONDS = 10.0
 
 
 class Encoding(Protocol):
@@ -68,6 +59,12 @@ class Encoding(Protocol):
         @raise SinkError: if it cannot be said in this way.
         """
 
+    def end(self, reason: str) -> bytes:
+        """
+        @param reason: why nothing follows.
+        @return: what stands behind it all.
+        """
+
 
 @dataclass(frozen=True)
 class Command:
@@ -82,7 +79,9 @@ class Command:
     @ivar preamble: what it gets to read first.
     @ivar secrets: texts that must not come into the log.
     @ivar finish: seconds it has to finish when its input has ended.
-    @ivar stall: seconds after which it is killed if it takes nothing.
+    @ivar stall: seconds after which it is killed if it takes nothing; 0 for never.
+    @ivar reports: whether it is one of ours, and says what it does with frames, as
+        L{rtmptw.sinks.wire} has it.
     """
 
     label: str
@@ -94,67 +93,45 @@ class Command:
     secrets: Sequence[str] = field(default=(), repr=False)
     finish: float = FINISH_SECONDS
     stall: float = STALL_SECONDS
+    reports: bool = False
 
 
-class _Child(ProcessProtocol):
+class _Fed:
     """
-    A child that runs, as Twisted sees it.
+    What a child has been given.
+
+    @ivar base: the timestamp that is 0 to it; C{None} before its first frame.
+    @ivar frames: how many messages it got.
     """
 
-    transport: Any
-
-    def __init__(self, sink: "ChildSink", encoding: Encoding) -> None:
-        self.sink = sink
+    def __init__(self, encoding: Encoding) -> None:
         self.encoding = encoding
-        #: The timestamp that is 0 to it; C{None} before its first frame.
-        self.base: int | None = None
+        self.base = 0
         self.frames = 0
-        self.since = 0.0
-        self.isEnding = False
-        self._partial = b""
+        self.reader = MessageReader()
+        # The sizes of those that it is not done with.
+        self._sizes: deque[int] = deque()
+        self._done = 0
 
-    def connectionMade(self) -> None:
+    def fed(self, frame: Frame) -> None:
         """
-        It runs.
+        It has got a frame, and will say when it is done with it.
         """
-        self.transport.registerProducer(self.sink, True)
+        self._sizes.append(frame.size)
 
-    def outReceived(self, data: bytes) -> None:
+    def done(self, count: int) -> None:
         """
-        It says something.
+        @param count: how many it is done with.
         """
-        lines = re.split(rb"[\r\n]+", self._partial + data)
-        self._partial = lines.pop()[-MAX_LINE:]
-        for line in lines:
-            self.sink.childSaid(line)
+        for _ in range(min(count - self._done, len(self._sizes))):
+            self._sizes.popleft()
+            self._done += 1
 
-    errReceived = outReceived
-
-    def inConnectionLost(self) -> None:
+    def lost(self) -> tuple[int, int]:
         """
-        It reads no more.
+        @return: how many frames it had and was not done with, and their bytes.
         """
-        self.sink.childDeaf(self)
-
-    def processExited(self, reason: Failure) -> None:
-        """
-        What it said last may still be to be read.
-        """
-        self.sink.childExited(self)
-
-    def processEnded(self, reason: Failure) -> None:
-        """
-        It is gone, and all is read.
-        """
-        self.sink.childSaid(self._partial)
-        self.sink.childEnded(self, reason)
-
-    def signal(self, number: int) -> None:
-        """
-        Send it a signal, if it is still there.
-        """
-        with suppress(ProcessExitedAlready):
-            self.transport.signalProcess(number)
+        return len(self._sizes), sum(self._sizes)
 
 
 @implementer(IFrameSink, IPushProducer)
@@ -184,18 +161,18 @@ class ChildSink:
         self._reactor = reactor
         self._command = command
         self._name = ""
-        self._producer: IPushProducer | None = None
+        self._producer: Any = None
         self._headers = CodecHeaders()
         self._hasVideo = False
-        self._child: _Child | None = None
+        self._child: ChildProcess | None = None
+        self._fed: _Fed | None = None
+        self._lines: Lines | None = None
         self._timer: Any = None
         self._retry: Any = None
         self._backoff = Backoff(rand, 1.0, 1 + JITTER)
         self._skipped = 0
         self._ended = False
         self._done: Deferred[None] | None = None
-        self._lines = 0
-        self._linesSince = float("-inf")
 
     # The stream's side.
 
@@ -205,6 +182,10 @@ class ChildSink:
         """
         self._name = stream.name
         self._producer = producer
+        command = self._command
+        self._lines = Lines(
+            self._reactor.seconds, stream.name, command.label, command.secrets
+        )
 
     def frameReceived(self, frame: Frame) -> None:
         """
@@ -237,11 +218,12 @@ class ChildSink:
             return None
         self._done = done = Deferred[None]()
         if not self._child.isEnding:
-            self._child.isEnding = True
-            self._after(self._command.finish, self._terminate)
-            # With a producer that is paused it would never be closed.
-            self._child.transport.unregisterProducer()
-            self._child.transport.closeStdin()
+            self._cancelTimer()
+            assert self._fed is not None
+            ending = self._fed.encoding.end(reason)
+            if ending:
+                self._child.transport.write(ending)
+            self._child.end()
         return done
 
     @property
@@ -256,7 +238,7 @@ class ChildSink:
         Leave no child behind, now.
         """
         if self._child is not None:
-            self._child.signal(signal.SIGKILL)
+            self._child.kill()
 
     def _startWith(self, frame: Frame) -> None:
         """
@@ -266,32 +248,37 @@ class ChildSink:
         if self._retry is not None or (
             not isFirst and self._hasVideo and not frame.isKey
         ):
-            self._skipped += 1
+            self._skip(frame)
             return
         command = self._command
         program = command.arguments[0]
         self.starts += 1
         if shutil.which(program) is None:
             self._startAgain(f"there is no program {os.path.basename(program)}")
-            self._skipped += 1
+            self._skip(frame)
             return
         encoding = command.makeEncoding()
         opening = encoding.begin(self._headers.frames(), frame)
-        child = _Child(self, encoding)
-        child.since = self._reactor.seconds()
-        child.base = frame.timestamp
+        assert self._lines is not None
+        self._fed = fed = _Fed(encoding)
+        fed.base = frame.timestamp
+        child = ChildProcess(self._reactor, self, self._lines, command.finish)
         self._child = child
+        more: dict[str, Any] = {}
+        if command.reports:
+            more["childFDs"] = {0: "w", 1: "r", 2: "r", REPORTS: "r"}
         try:
             self._reactor.spawnProcess(
                 child,
                 program,
                 [os.fsencode(argument) for argument in command.arguments],
                 env=command.environment,
+                **more,
             )
         except OSError as error:
             self._child = None
             self._startAgain(f"cannot be started: {error.strerror}")
-            self._skipped += 1
+            self._skip(frame)
             return
         self._log.info(
             "{name}: {label} started as process {pid}{skipped}",
@@ -304,16 +291,27 @@ class ChildSink:
         child.transport.write(command.preamble + opening)
         self._feed(child, frame)
 
-    def _feed(self, child: _Child, frame: Frame) -> None:
+    def _feed(self, child: ChildProcess, frame: Frame) -> None:
         if child.isEnding:
-            self._skipped += frame.role is Role.CODED
+            if frame.role is Role.CODED:
+                self._skip(frame)
             return
-        assert child.base is not None
-        timestamp = max(0, frame.timestamp - child.base)
-        data = child.encoding.encode(frame, timestamp)
+        fed = self._fed
+        assert fed is not None
+        timestamp = max(0, frame.timestamp - fed.base)
+        data = fed.encoding.encode(frame, timestamp)
         if data:
-            child.frames += 1
+            fed.frames += 1
+            if self._command.reports:
+                fed.fed(frame)
             child.transport.write(data)
+
+    def _skip(self, frame: Frame) -> None:
+        """
+        There is no child that could take it.
+        """
+        self._skipped += 1
+        self._producer.framesDropped(PROCESS_ENDED, 1, frame.size)
 
     def _fail(self, reason: str) -> None:
         self.failure = reason
@@ -323,7 +321,6 @@ class ChildSink:
             label=self._command.label,
             reason=reason,
         )
-        assert self._producer is not None
         self._producer.stopProducing()
 
     # The child's side: IPushProducer.
@@ -332,10 +329,10 @@ class ChildSink:
         """
         The child's input is full.
         """
-        assert self._producer is not None
         self._producer.pauseProducing()
-        if self._child is not None and not self._child.isEnding:
-            self._after(self._command.stall, self._stalled)
+        if self._child is not None and not self._child.isEnding and self._command.stall:
+            self._cancelTimer()
+            self._timer = self._reactor.callLater(self._command.stall, self._stalled)
 
     def resumeProducing(self) -> None:
         """
@@ -343,7 +340,6 @@ class ChildSink:
         """
         if self._child is not None and not self._child.isEnding:
             self._cancelTimer()
-        assert self._producer is not None
         if not self._ended:
             self._producer.resumeProducing()
 
@@ -352,76 +348,75 @@ class ChildSink:
         The child's input is gone; L{childDeaf} follows.
         """
 
-    # And what it tells.
+    # And what it tells: ChildOwner.
 
-    def childSaid(self, line: bytes) -> None:
+    def childStarted(self, child: ChildProcess) -> None:
         """
-        Log a line of the child's, if there are not too many.
+        Its input says when it is full.
         """
-        text = line.decode("utf-8", "replace").strip()[:MAX_LINE]
-        if not text:
-            return
-        now = self._reactor.seconds()
-        if now - self._linesSince >= LINES_SECONDS:
-            self._tellLeftOut()
-            self._lines = 0
-            self._linesSince = now
-        self._lines += 1
-        if self._lines <= MAX_LINES:
-            for secret in self._command.secrets:
-                text = text.replace(secret, "...")
-            self._log.info(
-                "{name}: {label}: {text}",
+        child.transport.registerProducer(self, True)
+
+    def childReported(self, child: ChildProcess, data: bytes) -> None:
+        """
+        One of ours says what it did.
+        """
+        assert self._fed is not None
+        try:
+            for kind, body in self._fed.reader.receive(data):
+                self._take(self._fed, kind, body)
+        except (ValueError, TypeError, LookupError) as error:
+            self._log.warn(
+                "{name}: {label} says what it cannot mean, and is killed: {error}",
                 name=self._name,
                 label=self._command.label,
-                text=text,
+                error=str(error),
             )
+            child.kill()
 
-    def _tellLeftOut(self) -> None:
-        if self._lines > MAX_LINES:
-            self._log.info(
-                "{name}: {label}: {count} more lines",
-                name=self._name,
-                label=self._command.label,
-                count=self._lines - MAX_LINES,
-            )
-        self._lines = 0
+    def _take(self, fed: _Fed, kind: Kind, body: bytes) -> None:
+        if kind is Kind.DONE:
+            fed.done(numberOf(body)[0])
+        elif kind is Kind.DROPPED:
+            reason, frames, size = json.loads(body)
+            self._producer.framesDropped(str(reason), int(frames), int(size))
+        elif kind is Kind.LOG:
+            level, text = json.loads(body)
+            assert self._lines is not None
+            self._lines.say(str(text), LogLevel.levelWithName(level))
+        elif kind is Kind.FAILED:
+            if not self._ended and not self.failure:
+                self._fail(body.decode("utf-8", "replace"))
+        else:
+            raise ValueError(f"a message of the kind {kind.name}")
 
-    def childDeaf(self, child: _Child) -> None:
+    def childDeaf(self, child: ChildProcess) -> None:
         """
-        The child has closed its input.
+        It gets the time to end.
         """
-        if child is self._child and not child.isEnding:
-            # Most probably it is just ending; it gets the time to.
-            child.isEnding = True
-            self._after(self._command.finish, self._terminate)
+        self._cancelTimer()
 
-    def childExited(self, child: _Child) -> None:
-        """
-        The child has ended; wait for its last words, but not for its children.
-        """
-        if child is self._child:
-            child.isEnding = True
-            self._after(PIPES_SECONDS, child.transport.loseConnection)
-
-    def childEnded(self, child: _Child, reason: Failure) -> None:
+    def childEnded(self, child: ChildProcess, how: str) -> None:
         """
         The child is gone.
         """
         self._cancelTimer()
-        self._tellLeftOut()
         self._child = None
+        fed, self._fed = self._fed, None
+        assert fed is not None
         seconds = self._reactor.seconds() - child.since
-        how = _howEnded(reason)
+        lost, size = fed.lost()
+        if lost:
+            self._producer.framesDropped(PROCESS_ENDED, lost, size)
+        what = f"{how} after {seconds:.1f} s and {fed.frames} messages"
+        if lost:
+            what += f", with {lost} frames that it was not done with"
         if self._ended:
             log = self._log.info if how == "exit status 0" else self._log.warn
             log(
-                "{name}: {label}: {how} after {seconds:.1f} s and {frames} messages",
+                "{name}: {label}: {what}",
                 name=self._name,
                 label=self._command.label,
-                how=how,
-                seconds=seconds,
-                frames=child.frames,
+                what=what,
             )
             done, self._done = self._done, None
             if done is not None:
@@ -429,8 +424,7 @@ class ChildSink:
             return
         if seconds >= GOOD_LIFE:
             self._backoff.reset()
-        self._startAgain(f"{how} after {seconds:.1f} s and {child.frames} messages")
-        assert self._producer is not None
+        self._startAgain(what)
         # What waited for this child cannot be what the next one begins with.
         self._producer.resumeProducing()
 
@@ -457,22 +451,7 @@ class ChildSink:
             label=self._command.label,
             seconds=self._command.stall,
         )
-        self._child.isEnding = True
-        self.kill()
-
-    def _terminate(self) -> None:
-        self._timer = None
-        if self._child is not None:
-            self._child.signal(signal.SIGTERM)
-            self._after(KILL_SECONDS, self._killNow)
-
-    def _killNow(self) -> None:
-        self._timer = None
-        self.kill()
-
-    def _after(self, seconds: float, act: Callable[[], None]) -> None:
-        self._cancelTimer()
-        self._timer = self._reactor.callLater(seconds, act)
+        self._child.kill()
 
     def _cancelTimer(self) -> None:
         if self._timer is not None:
@@ -484,14 +463,6 @@ class ChildSink:
         if self._retry is not None:
             timer, self._retry = self._retry, None
             timer.cancel()
-
-
-def _howEnded(reason: Failure) -> str:
-    status: Any = reason.value
-    number = getattr(status, "signal", None)
-    if number is not None:
-        return f"ended by signal {number}"
-    return f"exit status {getattr(status, 'exitCode', None)}"
 
 
 class Children:

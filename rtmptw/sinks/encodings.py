@@ -1,12 +1,18 @@
 """
-A stream as a child process reads it: FLV, or the bare pictures with start codes.
+A stream as a child process reads it: FLV, the bare pictures with start codes, or the
+messages of L{rtmptw.sinks.wire}.
 """
 
+from collections.abc import Callable
+from datetime import datetime
+
+from rtmptw.clock import wallClock
 from rtmptw.errors import RemoteProtocolError, SinkError
 from rtmptw.flv import body as flv
 from rtmptw.flv import file as flvfile
 from rtmptw.frames import Codec, Frame, FrameKind, Role
 from rtmptw.sinks.recording.contents import encoderProperties
+from rtmptw.sinks.wire import Kind, frameMessage, jsonMessage, message
 
 _START_CODE = b"\0\0\0\1"
 
@@ -38,6 +44,48 @@ class FLVEncoding:
         @return: a tag.
         """
         return flvfile.tag(frame.kind, timestamp, frame.payload)
+
+    def end(self, reason: str) -> bytes:
+        """
+        @return: nothing.
+        """
+        return b""
+
+
+class MessageEncoding:
+    """
+    What a child of ours reads: an order, headers, every frame with its own timestamp
+    and when it came, and why it ends.
+    """
+
+    def __init__(self, order: object, now: Callable[[], datetime] = wallClock) -> None:
+        """
+        @param order: what the child is to do, for JSON.
+        @param now: the wall clock.
+        """
+        self._order = order
+        self._now = now
+
+    def begin(self, headers: list[Frame], first: Frame) -> bytes:
+        """
+        @return: the order and the headers.
+        """
+        now = self._now()
+        return jsonMessage(Kind.ORDER, self._order) + b"".join(
+            frameMessage(Kind.HEADER, header, now) for header in headers
+        )
+
+    def encode(self, frame: Frame, timestamp: int) -> bytes:
+        """
+        @return: a message.
+        """
+        return frameMessage(Kind.FRAME, frame, self._now())
+
+    def end(self, reason: str) -> bytes:
+        """
+        @return: a message.
+        """
+        return message(Kind.END, reason.encode("utf-8", "replace"))
 
 
 class AnnexBEncoding:
@@ -85,6 +133,12 @@ class AnnexBEncoding:
         except (RemoteProtocolError, IndexError):
             return b""
         return (self._parameters if frame.isKey else b"") + units
+
+    def end(self, reason: str) -> bytes:
+        """
+        @return: nothing.
+        """
+        return b""
 
     def _configure(self, codec: Codec, record: bytes) -> None:
         """

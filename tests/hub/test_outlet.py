@@ -16,6 +16,7 @@ from rtmptw.delivery import (
     DISCONNECT,
     LATEST,
     LOSSLESS,
+    PROCESS_ENDED,
     TO_KEYFRAME,
     Delivery,
     Policy,
@@ -126,6 +127,22 @@ class OutletTests(SynchronousTestCase):
         self.assertEqual(
             outlet.ledger.bytes, sum(len(frame.payload) for frame in frames)
         )
+
+    def test_whatComesToNothing(self) -> None:
+        """
+        Frames that a sink has taken and lost are dropped in the books, and bytes too.
+        """
+        sink = RecordingSink()
+        outlet = self.open(sink)
+        frames = makeFrames()
+        self.offer(outlet, *frames)
+        size = frames[-1].size + frames[-2].size
+        outlet.framesDropped(PROCESS_ENDED, 2, size)
+        ledger = outlet.ledger
+        self.assertTrue(ledger.balanced)
+        self.assertEqual(ledger.dropped, {"process-ended": 2})
+        self.assertEqual(ledger.delivered, len(frames) - 2)
+        self.assertEqual(ledger.bytes, sum(one.size for one in frames) - size)
 
     def test_losslessPausesTheSource(self) -> None:
         """

@@ -625,9 +625,9 @@ class OptionTests(SinkCase):
         factory.setHub(hub)
         factory.startFactory(self.clock)
         sink = factory.buildSink(STREAM)
-        self.assertIsInstance(sink, DecodeSink)
+        assert isinstance(sink, DecodeSink)
         self.assertEqual((sink._hub, sink._reactor), (hub, self.clock))
-        self.assertIsNone(factory.stopFactory())
+        factory.stopFactory()
 
     def test_format(self) -> None:
         """

@@ -27,9 +27,10 @@ from rtmptw.flv.file import TagReader
 from rtmptw.frames import Frame, FrameKind
 from rtmptw.interfaces import IFrameSink, IFrameSinkFactory
 from rtmptw.sinks import child as _child
-from rtmptw.sinks.child import MAX_LINES, ChildSink
+from rtmptw.sinks.child import ChildSink
 from rtmptw.sinks.encodings import AnnexBEncoding, FLVEncoding
 from rtmptw.sinks.pipe.factory import PipeSinkFactory, parsePipe
+from rtmptw.sinks.process import MAX_LINES
 from rtmptw.testing import (
     FrameSinkTestsMixin,
     RecordingProducer,
@@ -281,6 +282,7 @@ class RestartTests(PipeTestCase):
             r"messages; it is started again in 1.0 s$",
         )
         self.assertRegex(said[1], "started as process 4711; 4 frames were skipped$")
+        self.assertEqual(self.publisher.dropped, {"process-ended": 4}, "in the books")
         tags = TagReader().receive(self.clock.children[1].input)
         self.assertEqual(
             [(tag.kind, tag.timestamp) for tag in tags],

@@ -58,7 +58,7 @@ decodeSink = SinkPlugin(
     "decode",
     ":CALLABLE[:format=native|rgb24|bgr24|gray][:policy=lossless|latest|to-keyframe]"
     "[:size=WxH][:fps=N][:keyframes=0|1][:media=video|audio|both][:track=N]"
-    "[:onError=continue|detach]",
+    "[:process=no|yes][:finish=SECONDS][:onError=continue|detach]",
     "rtmptw.sinks.decode.sink.DecodeSinkFactory.fromString",
 )
 

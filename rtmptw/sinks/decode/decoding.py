@@ -243,6 +243,13 @@ class Decoding:
         return self._decoder.counts
 
     @property
+    def waiting(self) -> int:
+        """
+        How many frames, coded and decoded, wait here.
+        """
+        return len(self._coded) + self._flying + len(self._decoded)
+
+    @property
     def isOver(self) -> bool:
         """
         Whether nothing is there to be taken, or will ever be.
@@ -256,13 +263,15 @@ class Decoding:
         self._name = stream.name
         self._producer = producer
 
-    def receive(self, frame: Frame) -> None:
+    def receive(self, frame: Frame, arrived: datetime | None = None) -> None:
         """
         Take the next frame of the stream.
+
+        @param arrived: when it came; now if C{None}.
         """
         if self._isEnding or not self._decoder.wants(frame):
             return
-        self._coded.append((frame, self._now()))
+        self._coded.append((frame, arrived or self._now()))
         self._codedBytes += frame.size
         self._step()
         if not self._isPaused and self._isOverLimit(1):

@@ -23,7 +23,8 @@ from rtmptw.interfaces import IFrameSink, IFrameSinkFactory, IHubUser
 from rtmptw.lane import Lane
 from rtmptw.plugins.arguments import Argument, Arguments, First
 from rtmptw.plugins.sink import FrameSinkFactory
-from rtmptw.plugins.values import Choice, Number, Text
+from rtmptw.plugins.values import Choice, Number, Text, typed
+from rtmptw.sinks.child import Children, ChildSink
 from rtmptw.sinks.decode.decoding import (
     MEDIA,
     POLICIES,
@@ -32,7 +33,9 @@ from rtmptw.sinks.decode.decoding import (
     Wanted,
 )
 from rtmptw.sinks.decode.loop import DecodedFrames
+from rtmptw.sinks.decode.process import commandFor, mediaOf
 from rtmptw.sinks.decode.usercode import Caller, DecodedStream, Outcome, UserCode
+from rtmptw.sinks.process import FINISH_SECONDS
 from rtmptw.sinks.wording import counted
 
 __all__ = [
@@ -43,6 +46,19 @@ __all__ = [
     "DecodedStream",
     "UserCode",
 ]
+
+PROCESS = Argument(
+    "process",
+    Choice({"no": False, "yes": True}),
+    "whether FFmpeg's decoder and your code run in a process of their own",
+    "no",
+)
+FINISH = Argument(
+    "finish",
+    Number("seconds", 1),
+    "with process=yes, that process has so many to end when the stream has",
+    typed(FINISH_SECONDS),
+)
 
 #: What C{--sink=decode} takes.
 ARGUMENTS = Arguments(
@@ -82,6 +98,8 @@ ARGUMENTS = Arguments(
         "which track of Enhanced RTMP",
         "0",
     ),
+    PROCESS,
+    FINISH,
     Argument(
         "onError",
         Choice({"continue": False, "detach": True}),
@@ -123,6 +141,7 @@ class DecodeSink:
         hub: Any = None,
         lane: Callable[[Any, str], Lane] = Lane,
         now: Callable[[], datetime] = wallClock,
+        progressed: Callable[[], None] = lambda: None,
     ) -> None:
         """
         @param reactor: provides C{IReactorTime} and C{IReactorThreads}.
@@ -130,6 +149,7 @@ class DecodeSink:
         @param hub: for your code.
         @param lane: makes lanes.
         @param now: the wall clock.
+        @param progressed: called when L{waiting} may be smaller than before.
         """
         self.failure = ""
         self.given = 0
@@ -140,6 +160,7 @@ class DecodeSink:
         self._wanted = wanted
         self._detach = detach
         self._hub = hub
+        self._progressed = progressed
         self._makeLane = lane
         self._decoding = Decoding(reactor, wanted, self._goOn, lane, now)
         self._name = ""
@@ -147,6 +168,7 @@ class DecodeSink:
         self._lane: Lane | None = None
         self._caller: Caller | None = None
         self._isCalling = False
+        self._calling = 0
         self._isMade = False
         self._saidAt = float("-inf")
         self._reason = ""
@@ -173,6 +195,19 @@ class DecodeSink:
         Decode it.
         """
         self._decoding.receive(frame)
+
+    def frameArrived(self, frame: Frame, arrived: datetime) -> None:
+        """
+        As L{frameReceived}, for a frame that came some time ago.
+        """
+        self._decoding.receive(frame, arrived)
+
+    @property
+    def waiting(self) -> int:
+        """
+        How many frames wait to be decoded or given to your code, or are with it.
+        """
+        return self._decoding.waiting + self._calling
 
     def streamEnded(self, reason: str) -> "Deferred[None]":
         """
@@ -227,6 +262,7 @@ class DecodeSink:
 
     def _returned(self, outcome: Outcome, then: Callable[[Outcome], None]) -> None:
         self._isCalling = False
+        self._calling = 0
         self.given += outcome.given
         self._tellErrors(outcome)
         then(outcome)
@@ -254,8 +290,12 @@ class DecodeSink:
         decoded = [] if self.failure else self._decoding.take()
         self._isCalling = False
         if decoded:
+            self._calling = len(decoded)
             self._run(self._called, partial(self._call, self._caller, decoded))
-        elif self._done is not None and self._decoding.isOver:
+        self._progressed()
+        if decoded:
+            return
+        if self._done is not None and self._decoding.isOver:
             if self._isMade:
                 self._isMade = False
                 self._run(self._finish, partial(self._callEnd, self._caller))
@@ -337,15 +377,29 @@ class DecodeSinkFactory(FrameSinkFactory):
 
     arguments = ARGUMENTS
 
-    def __init__(self, code: UserCode, wanted: Wanted, detach: bool = False) -> None:
+    def __init__(
+        self,
+        code: UserCode,
+        wanted: Wanted,
+        detach: bool = False,
+        process: bool = False,
+        finish: float = FINISH_SECONDS,
+    ) -> None:
         """
+        @param code: with C{process} only its name is used, which the child imports.
         @param detach: whether the first exception in your code ends a sink.
+        @param process: whether each stream has a process in which FFmpeg decodes it
+            and your code runs.
+        @param finish: seconds that this has when the stream has ended.
         """
         self.code = code
         self.wanted = wanted
         self.detach = detach
+        self.process = process
+        self.finish = finish
         self._hub: Any = None
         self._reactor: Any = None
+        self._children = Children()
 
     @classmethod
     def fromString(cls, argstring: str) -> "DecodeSinkFactory":
@@ -355,7 +409,7 @@ class DecodeSinkFactory(FrameSinkFactory):
             --sink=decode:CALLABLE[:format=native|rgb24|bgr24|gray]
                   [:policy=lossless|latest|to-keyframe][:size=WxH][:fps=N]
                   [:keyframes=0|1][:media=video|audio|both][:track=N]
-                  [:onError=continue|detach]
+                  [:process=no|yes][:finish=SECONDS][:onError=continue|detach]
 
         CALLABLE is package.module.name, found as Python finds modules (PYTHONPATH). A
         function is called with each picture and the stream: function(frame, stream).
@@ -378,20 +432,29 @@ class DecodeSinkFactory(FrameSinkFactory):
         An exception in your code is logged and counted, and the next frame follows;
         with onError=detach no more frames follow. The stream goes on.
 
+        FFmpeg decodes what strangers send. With process=yes it does so, and calls your
+        code, in a process for each stream: one that crashes is named in the log and
+        started again, after a second, then two, up to 30, with a key frame. There
+        stream.hub is None. When the stream has ended, it has so many seconds to finish.
+
         @raise UsageError: with one sentence, if that is not what it is.
         """
         said = ARGUMENTS.read(argstring)
         name = said["CALLABLE"]
         media = said["media"]
         try:
-            code = UserCode.fromName(name)
-            if code.objects is not None:
+            if said["process"]:
+                code, methods = UserCode(name), mediaOf(name)
+            else:
+                code = UserCode.fromName(name)
+                methods = "" if code.objects is None else code.media()
+            if methods:
                 if media is not None:
                     raise ValueError(
                         f"media= is for functions; the methods of the class {name} say "
                         "what it wants."
                     )
-                media = code.media()
+                media = methods
             wanted = Wanted(
                 said["format"],
                 said["policy"],
@@ -403,7 +466,7 @@ class DecodeSinkFactory(FrameSinkFactory):
             )
         except ValueError as error:
             raise UsageError(f"The decode sink: {error}") from None
-        return cls(code, wanted, said["onError"])
+        return cls(code, wanted, said["onError"], said["process"], said["finish"])
 
     def setHub(self, hub: object) -> None:
         """
@@ -417,8 +480,19 @@ class DecodeSinkFactory(FrameSinkFactory):
         """
         self._reactor = reactor
 
-    def buildSink(self, stream: StreamInfo) -> DecodeSink:
+    def buildSink(self, stream: StreamInfo) -> DecodeSink | ChildSink:
         """
-        @return: a new L{DecodeSink}.
+        @return: a new sink.
         """
+        if self.process:
+            command = commandFor(
+                self.code.name, self.wanted, self.detach, self.finish, stream
+            )
+            return self._children.add(ChildSink(self._reactor, command))
         return DecodeSink(self._reactor, self.code, self.wanted, self.detach, self._hub)
+
+    def stopFactory(self) -> None:
+        """
+        Leave no process behind.
+        """
+        self._children.kill()

@@ -18,7 +18,6 @@ from rtmptw.plugins.arguments import Argument, Arguments, First, Fragment
 from rtmptw.plugins.sink import FrameSinkFactory
 from rtmptw.plugins.values import Choice, Number, Text, typed
 from rtmptw.sinks.child import (
-    FINISH_SECONDS,
     STALL_SECONDS,
     Children,
     ChildSink,
@@ -27,6 +26,7 @@ from rtmptw.sinks.child import (
 )
 from rtmptw.sinks.encodings import AnnexBEncoding, FLVEncoding
 from rtmptw.sinks.naming import escape
+from rtmptw.sinks.process import FINISH_SECONDS
 
 _FORMATS: dict[str, Callable[[], Encoding]] = {
     "flv": FLVEncoding,

@@ -1,0 +1,152 @@
+"""
+What the server and a child of its own say to each other.
+
+A message is its length (4 bytes, the greatest first, without themselves), its L{Kind}
+(one byte) and its body. The child reads messages from its standard input, and writes
+its own to descriptor 3; its output and its complaints are lines for the log.
+
+Nothing here is ever executed, or makes objects of classes it names: a child decodes
+what strangers sent, and may say anything.
+"""
+
+import json
+from datetime import UTC, datetime
+from enum import IntEnum
+from struct import Struct
+from typing import Any
+
+from rtmptw.flv.body import frameFromMessage
+from rtmptw.frames import Frame, FrameKind
+
+#: The longest message: an uncompressed image of 7680x4320 has less. Whoever announces
+#: more has lost its way.
+MAX_MESSAGE = 256 * 1024 * 1024
+
+
+class Kind(IntEnum):
+    """
+    What a message is.
+    """
+
+    #: To the child, first: JSON, what it is to do.
+    ORDER = 1
+    #: To the child: a header that came before; a L{frameBody}.
+    HEADER = 2
+    #: To the child: the next frame of the stream; a L{frameBody}.
+    FRAME = 3
+    #: To the child: the stream is over; why, as text. Nothing follows.
+    END = 4
+    #: To the child: a number (4 bytes) and what is asked.
+    REQUEST = 5
+    #: From the child: a number (4 bytes), of frames that it is done with so far.
+    DONE = 16
+    #: From the child: JSON C{[reason, frames, bytes]}: of those, these are dropped.
+    DROPPED = 17
+    #: From the child: it does no more, and need not be started again; why, as text.
+    FAILED = 18
+    #: From the child: JSON C{[level, text]}, for the log.
+    LOG = 19
+    #: From the child: a request's number (4 bytes) and the answer.
+    ANSWER = 20
+    #: From the child: a request's number (4 bytes) and why there is no answer, as text.
+    REFUSED = 21
+
+
+_HEAD = Struct(">IB")
+_NUMBER = Struct(">I")
+#: The kind, the timestamp in ms, and when it came, in seconds since 1970.
+_FRAME = Struct(">Bqd")
+
+
+def message(kind: Kind, body: bytes = b"") -> bytes:
+    """
+    @return: a whole message.
+    """
+    return _HEAD.pack(len(body) + 1, kind) + body
+
+
+def jsonMessage(kind: Kind, value: Any) -> bytes:
+    """
+    @return: a message whose body is JSON.
+    """
+    return message(kind, json.dumps(value).encode())
+
+
+def numberMessage(kind: Kind, number: int, body: bytes = b"") -> bytes:
+    """
+    @return: a message that begins with a number.
+    """
+    return message(kind, _NUMBER.pack(number & 0xFFFFFFFF) + body)
+
+
+def numberOf(body: bytes) -> tuple[int, bytes]:
+    """
+    @return: the number that a body begins with, and the rest.
+
+    @raise ValueError: if it is too short for one.
+    """
+    if len(body) < _NUMBER.size:
+        raise ValueError(f"a message of {len(body)} bytes has no number")
+    (number,) = _NUMBER.unpack_from(body)
+    return number, body[_NUMBER.size :]
+
+
+def frameMessage(kind: Kind, frame: Frame, arrived: datetime) -> bytes:
+    """
+    @param kind: C{HEADER} or C{FRAME}.
+    @param arrived: when it came.
+    @return: a message with a frame: its L{_FRAME} head, and its payload as it is.
+    """
+    payload = frame.payload
+    return b"".join(
+        (
+            _HEAD.pack(1 + _FRAME.size + len(payload), kind),
+            _FRAME.pack(frame.kind, frame.timestamp, arrived.timestamp()),
+            payload,
+        )
+    )
+
+
+def frameOf(body: bytes) -> tuple[Frame, datetime]:
+    """
+    @return: the frame in the body of a message, and when it came.
+    """
+    kind, timestamp, arrived = _FRAME.unpack_from(body)
+    frame = frameFromMessage(FrameKind(kind), timestamp, body[_FRAME.size :])
+    return frame, datetime.fromtimestamp(arrived, UTC)
+
+
+class MessageReader:
+    """
+    Cuts bytes into messages.
+    """
+
+    def __init__(self) -> None:
+        self._waiting = bytearray()
+
+    def receive(self, data: bytes) -> list[tuple[Kind, bytes]]:
+        """
+        @return: the messages that are whole now.
+
+        @raise ValueError: if it is no message.
+        """
+        waiting = self._waiting
+        waiting += data
+        messages: list[tuple[Kind, bytes]] = []
+        position = 0
+        while len(waiting) - position >= _HEAD.size:
+            length, kind = _HEAD.unpack_from(waiting, position)
+            if not 1 <= length <= MAX_MESSAGE:
+                raise ValueError(f"a message of {length} bytes")
+            end = position + _NUMBER.size + length
+            if len(waiting) < end:
+                break
+            try:
+                messages.append(
+                    (Kind(kind), bytes(waiting[position + _HEAD.size : end]))
+                )
+            except ValueError:
+                raise ValueError(f"a message of the kind {kind}") from None
+            position = end
+        del waiting[:position]
+        return messages

@@ -1,0 +1,266 @@
+"""
+Decoders and users' code in processes of their own, which may die; the server lives.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import pytest_twisted
+from twisted.logger import capturedLogs, formatEvent
+from twisted.python.usage import UsageError
+
+from rtmptw.frames import FrameKind
+from rtmptw.sinks.decode.decoding import MAX_PICTURES
+from rtmptw.sinks.decode.sink import DecodeSinkFactory
+from tests._pyav.hashes import decodedByFFmpeg
+from tests.live.harness import LiveServer, Publisher
+from tests.live.media import AV1_OPUS, H264_AAC, VIDEO_ONLY, Media, Mux, encode
+from tests.live.programs import PATIENCE
+
+Serve = Callable[..., Awaitable[LiveServer]]
+
+#: Code as users write it: what it got is in files.
+CODE = """
+import ctypes, os, signal, sys, time
+from tests._pyav.hashes import hashOf
+
+FOLDER = {folder!r}
+
+def note(name, text):
+    with open(os.path.join(FOLDER, name), "a") as file:
+        file.write(text + chr(10))
+
+class Hashes:
+    def __init__(self, stream):
+        assert stream.name == "live/cam" and stream.hub is None
+        note("pids", str(os.getpid()))
+        print("hello from", stream.name)
+    def videoFrame(self, frame):
+        note("video", hashOf(frame.image))
+    def audioFrame(self, frame):
+        note("audio", hashOf(frame.samples))
+    def ended(self, reason):
+        note("ended", reason)
+
+class Waiting(Hashes):
+    async def videoFrame(self, frame):
+        note("video", hashOf(frame.image))
+
+count = 0
+
+def crash(frame, stream):
+    global count
+    count += 1
+    note("times", f"{{os.getpid()}} {{round(frame.pts * 25)}} {{int(frame.keyframe)}}")
+    if count == 30:
+        ctypes.string_at(0)
+
+def fail(frame, stream):
+    note("times", "once")
+    raise ValueError("no good")
+
+def shape(frame, stream):
+    note("shapes", f"{{type(frame.image).__name__}} {{frame.image.shape}}")
+
+class Empty:
+    pass
+
+def stuck(frame, stream):
+    note("pids", str(os.getpid()))
+    time.sleep({patience})
+"""
+
+
+@pytest.fixture
+def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
+    """
+    A module of a user's.
+
+    @return: what gives the lines of one of the files that it writes.
+    """
+    (tmp_path / "processcode.py").write_text(
+        CODE.format(folder=str(tmp_path), patience=PATIENCE)
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def lines(name: str) -> list[str]:
+        path = tmp_path / name
+        return path.read_text().splitlines() if path.exists() else []
+
+    return lines
+
+
+def decode(rest: str) -> DecodeSinkFactory:
+    """
+    @return: what C{--sink=decode:processcode.REST:process=yes} makes.
+    """
+    factory = DecodeSinkFactory.fromString(f"processcode.{rest}:process=yes")
+    assert "processcode" not in sys.modules, "the server need not import it"
+    return factory
+
+
+def isThere(pid: int) -> bool:
+    """
+    Whether there is such a process.
+    """
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", ["Hashes", "Waiting"])
+@pytest.mark.parametrize("media", [H264_AAC, AV1_OPUS], ids=["h264", "av1"])
+@pytest_twisted.ensureDeferred
+async def test_everyFrame(
+    serve: Serve, code: Callable[[str], list[str]], name: str, media: Media
+) -> None:
+    """
+    Every picture and every sample, by hash, in another process, which is gone when the
+    stream has ended.
+    """
+    server = await serve(others=[("decode", decode(f"{name}:finish=60"))])
+    source = encode(media)
+    with capturedLogs() as events:
+        await server.publish(Mux(source, server.url()))
+        report = await server.ended(sink="decode")
+    assert report.ledger.dropped == {} and report.failure == ""
+    wanted = decodedByFFmpeg(source)
+    assert code("video") == wanted[FrameKind.VIDEO]
+    assert code("audio") == wanted[FrameKind.AUDIO]
+    print(f"{name}: {len(code('video'))} pictures, {len(code('audio'))} of sound")
+    assert code("ended") == ["unpublished"]
+    (pid,) = map(int, code("pids"))
+    assert pid != os.getpid() and not isThere(pid)
+    said = [formatEvent(event) for event in events]
+    label = f"live/cam: decode processcode.{name}"
+    assert f"{label}: hello from live/cam" in said
+    (total,) = [line for line in said if f"processcode.{name} got" in line]
+    assert f"{media.frames} pictures" in total
+
+
+@pytest_twisted.ensureDeferred
+async def test_codeThatCrashes(serve: Serve, code: Callable[[str], list[str]]) -> None:
+    """
+    Ends its process and nothing else: the log has the stream and the signal, another
+    process begins with a key frame, and the books have what was lost.
+    """
+    server = await serve(others=[("decode", decode("crash"))])
+    source = encode(Media(audio="", frames=150))
+    with capturedLogs() as events:
+        await server.publish(Mux(source, server.url(), paced=True))
+        report = await server.ended(sink="decode")
+        files = await server.ended()
+    said = [formatEvent(event) for event in events]
+    died = [line for line in said if "decode processcode.crash: ended by" in line]
+    print(died[0])
+    for line in died:
+        assert (
+            "live/cam: decode processcode.crash: ended by signal 11 (SIGSEGV)" in line
+        )
+    assert any("Segmentation fault" in line for line in said), "where it was"
+    times = [tuple(map(int, line.split())) for line in code("times")]
+    pids = list(dict.fromkeys(pid for pid, _number, _key in times))
+    first, second = (
+        [number for pid, number, _key in times if pid == one] for one in pids[:2]
+    )
+    assert first == list(range(30))
+    (begin,) = [
+        key for pid, number, key in times if (pid, number) == (pids[1], second[0])
+    ]
+    assert begin == 1 and second[0] % 25 == 0
+    ledger = report.ledger
+    assert ledger.balanced and set(ledger.dropped) == {"process-ended"}
+    # What was with the code when it crashed is lost too, and nothing else but what
+    # came until the next process began.
+    lost = ledger.dropped["process-ended"]
+    missing = set(range(150)) - {number for _pid, number, _key in times}
+    most = len(missing) + 2 * MAX_PICTURES * len(died)
+    assert len(missing) + len(died) <= lost <= most, (lost, len(missing), died)
+    print(f"{len(times)} of 150 pictures in {len(pids)} processes, {lost} lost")
+    assert files.ledger.dropped == {}, "the recording beside it"
+
+
+@pytest_twisted.ensureDeferred
+async def test_aProcessThatIsKilled(
+    serve: Serve, code: Callable[[str], list[str]]
+) -> None:
+    """
+    By whoever it was: it is named, and another begins.
+    """
+    server = await serve(others=[("decode", decode("Hashes:finish=60"))])
+    publisher = Publisher(
+        server.reactor,
+        Mux(encode(Media(audio="", frames=150)), server.url(), paced=True),
+    )
+    with capturedLogs() as events:
+        await server.until(lambda: len(code("video")) > 10)
+        os.kill(int(code("pids")[0]), signal.SIGKILL)
+        await server.until(lambda: len(code("pids")) == 2)
+        await publisher.done
+        report = await server.ended(sink="decode")
+    said = "\n".join(formatEvent(event) for event in events)
+    assert "decode processcode.Hashes: ended by signal 9 (SIGKILL)" in said
+    assert report.ledger.balanced and report.failure == ""
+    assert not any(isThere(int(pid)) for pid in code("pids"))
+
+
+@pytest_twisted.ensureDeferred
+async def test_detach(serve: Serve, code: Callable[[str], list[str]]) -> None:
+    """
+    The first exception ends the sink for good, with its traceback in the log.
+    """
+    server = await serve(others=[("decode", decode("fail:onError=detach"))])
+    with capturedLogs() as events:
+        await server.publish(Mux(encode(VIDEO_ONLY), server.url(), paced=True))
+        report = await server.ended(sink="decode")
+    assert report.failure == "ValueError in processcode.fail"
+    assert code("times") == ["once"]
+    said = "\n".join(formatEvent(event) for event in events)
+    assert "ValueError: no good" in said and "in fail" in said
+
+
+@pytest_twisted.ensureDeferred
+async def test_options(serve: Serve, code: Callable[[str], list[str]]) -> None:
+    """
+    Reach the process.
+    """
+    factory = decode("shape:format=gray:size=48x32:fps=5:finish=60")
+    server = await serve(others=[("decode", factory)])
+    await server.publish(Mux(encode(VIDEO_ONLY), server.url()))
+    await server.ended(sink="decode")
+    assert code("shapes") == ["ndarray (32, 48)"] * 12
+
+
+@pytest_twisted.ensureDeferred
+async def test_finish(serve: Serve, code: Callable[[str], list[str]]) -> None:
+    """
+    Code that does not return is ended after so many seconds, and what it had is lost.
+    """
+    server = await serve(others=[("decode", decode("stuck:finish=9"))])
+    await server.publish(Mux(encode(VIDEO_ONLY), server.url()))
+    started = server.reactor.seconds()
+    await server.until(lambda: bool(code("pids")))
+    report = await server.ended(sink="decode")
+    assert 8 < server.reactor.seconds() - started < PATIENCE / 2
+    assert report.ledger.dropped == {"process-ended": VIDEO_ONLY.frames}
+    assert report.ledger.balanced
+    assert not isThere(int(code("pids")[0]))
+
+
+def test_namesAreLookedAtFirst(code: Callable[[str], list[str]]) -> None:
+    """
+    What is wrong is said when the server starts.
+    """
+    for text, said in (
+        ("nothing", "has no attribute 'nothing'"),
+        ("Empty", "has neither videoFrame nor audioFrame"),
+        ("Hashes:media=video", "media= is for functions"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            decode(text)
