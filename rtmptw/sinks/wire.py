@@ -3,7 +3,8 @@ What the server and a child of its own say to each other.
 
 A message is its length (4 bytes, the greatest first, without themselves), its L{Kind}
 (one byte) and its body. The child reads messages from its standard input, and writes
-its own to descriptor 3; its output and its complaints are lines for the log.
+its own to descriptor 3; its output and its complaints are lines for the log. (One that
+writes a container answers on its standard output: it prints nothing.)
 
 Nothing here is ever executed, or makes objects of classes it names: a child decodes
 what strangers sent, and may say anything.
@@ -16,7 +17,8 @@ from struct import Struct
 from typing import Any
 
 from rtmptw.flv.body import frameFromMessage
-from rtmptw.frames import Frame, FrameKind
+from rtmptw.frames import Codec, Frame, FrameKind
+from rtmptw.samples import Sample
 
 #: The longest message: an uncompressed image of 7680x4320 has less. Whoever announces
 #: more has lost its way.
@@ -38,6 +40,12 @@ class Kind(IntEnum):
     END = 4
     #: To the child: a number (4 bytes) and what is asked.
     REQUEST = 5
+    #: To the child: a coded sample or a configuration; a L{sampleBody}.
+    SAMPLE = 6
+    #: To the child: write what is kept, and answer with L{WRITTEN}.
+    FLUSH = 7
+    #: To the child: complete the file, and answer with L{WRITTEN}.
+    FINISH = 8
     #: From the child: a number (4 bytes), of frames that it is done with so far.
     DONE = 16
     #: From the child: JSON C{[reason, frames, bytes]}: of those, these are dropped.
@@ -50,12 +58,20 @@ class Kind(IntEnum):
     ANSWER = 20
     #: From the child: a request's number (4 bytes) and why there is no answer, as text.
     REFUSED = 21
+    #: From the child: JSON, what is written so far.
+    WRITTEN = 22
 
 
 _HEAD = Struct(">IB")
 _NUMBER = Struct(">I")
 #: The kind, the timestamp in ms, and when it came, in seconds since 1970.
 _FRAME = Struct(">Bqd")
+#: The kind, the track, the codec's number, whether it is a configuration (1) and a key
+#: frame (2), the timestamp and the composition time in ms, the first byte of a legacy
+#: body.
+_SAMPLE = Struct(">BBBBqih")
+#: Both sides are of one version.
+_CODECS = list(Codec)
 
 
 def message(kind: Kind, body: bytes = b"") -> bytes:
@@ -114,6 +130,46 @@ def frameOf(body: bytes) -> tuple[Frame, datetime]:
     kind, timestamp, arrived = _FRAME.unpack_from(body)
     frame = frameFromMessage(FrameKind(kind), timestamp, body[_FRAME.size :])
     return frame, datetime.fromtimestamp(arrived, UTC)
+
+
+def sampleMessage(sample: Sample) -> bytes:
+    """
+    @return: a message with a sample.
+    """
+    flags = sample.isConfig | sample.isKey << 1
+    return message(
+        Kind.SAMPLE,
+        _SAMPLE.pack(
+            sample.kind,
+            sample.track,
+            _CODECS.index(sample.codec),
+            flags,
+            sample.timestamp,
+            sample.compositionTime,
+            sample.legacyHead,
+        )
+        + sample.data,
+    )
+
+
+def sampleOf(body: bytes) -> Sample:
+    """
+    @return: the sample in the body of a message.
+    """
+    kind, track, codec, flags, timestamp, composition, legacyHead = _SAMPLE.unpack_from(
+        body
+    )
+    return Sample(
+        FrameKind(kind),
+        track,
+        _CODECS[codec],
+        bool(flags & 1),
+        body[_SAMPLE.size :],
+        timestamp,
+        composition,
+        bool(flags & 2),
+        legacyHead,
+    )
 
 
 class MessageReader:

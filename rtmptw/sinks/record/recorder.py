@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from rtmptw._pyav.muxing import Muxer
 from rtmptw.errors import SinkError
 from rtmptw.frames import Codec, Frame, StreamInfo
 from rtmptw.remux.container import Container, Counts
@@ -19,6 +18,7 @@ from rtmptw.remux.mp4 import MP4
 from rtmptw.remux.remuxer import Remuxer
 from rtmptw.sinks.naming import PART_SUFFIX, giveFinalName
 from rtmptw.sinks.naming import Template as NameTemplate
+from rtmptw.sinks.record.process import ContainerProcesses
 from rtmptw.sinks.recording.part import NO_LOCKS, openPart, rewrite, syncDirectory
 from rtmptw.sinks.recording.recovery import findParts
 
@@ -85,12 +85,16 @@ class Outcome:
     @ivar leftOut: a sentence for each codec of which samples are left out.
     @ivar failure: what went wrong; empty if nothing did.
     @ivar path: the file with which it went wrong.
+    @ivar lost: frames that a process which died had, or that came until another began.
+    @ivar lostBytes: of those.
     """
 
     recorded: list[Recorded] = field(default_factory=list)
     leftOut: list[str] = field(default_factory=list)
     failure: str = ""
     path: str = ""
+    lost: int = 0
+    lostBytes: int = 0
 
 
 class RecordFile:
@@ -101,24 +105,33 @@ class RecordFile:
     Not FFmpeg's own, because PyAV before 19 keeps all of Python waiting while FFmpeg
     opens a file or writes its head.
 
+    @ivar descriptor: the open file.
     @ivar path: its name, which ends in C{.part}.
     @ivar size: its bytes.
     @ivar closed: whether it takes no more; what is written then is dropped.
     """
 
-    def __init__(self, wanted: str) -> None:
+    def __init__(self, descriptor: int, path: str) -> None:
         """
-        @param wanted: the final name that is wanted.
-
-        @raise OSError: if it cannot be made.
+        @param descriptor: the open file.
         """
-        self._descriptor, self.path = openPart(wanted)
-        self.name = self.path
+        self.descriptor = descriptor
+        self.path = path
+        self.name = path
         self.size = 0
         self.closed = False
         self._position = 0
         self._pending: list[tuple[int, list[bytes]]] = []
         self._end = -1
+
+    @classmethod
+    def make(cls, wanted: str) -> "RecordFile":
+        """
+        @param wanted: the final name that is wanted.
+
+        @raise OSError: if it cannot be made.
+        """
+        return cls(*openPart(wanted))
 
     def write(self, data: bytes) -> int:
         """
@@ -159,7 +172,7 @@ class RecordFile:
         pending, self._pending = self._pending, []
         self._end = -1
         for position, pieces in pending:
-            rewrite(self._descriptor, b"".join(pieces), position)
+            rewrite(self.descriptor, b"".join(pieces), position)
 
     def finish(self) -> str:
         """
@@ -170,7 +183,7 @@ class RecordFile:
         @raise OSError: if that cannot be done.
         """
         self.flush()
-        os.fsync(self._descriptor)
+        os.fsync(self.descriptor)
         path = giveFinalName(self.path)
         syncDirectory(os.path.dirname(path))
         self.close()
@@ -182,7 +195,7 @@ class RecordFile:
         """
         if not self.closed:
             self.closed = True
-            os.close(self._descriptor)
+            os.close(self.descriptor)
 
     def remove(self) -> None:
         """
@@ -213,6 +226,9 @@ class Recorder:
         self._file: RecordFile | None = None
         self._container: Container | None = None
         self._outcome = Outcome()
+        self._processes = ContainerProcesses(
+            stream.name, f"record {recording.container.name}"
+        )
         codecs = recording.container.codecs
         self._remuxer = Remuxer(
             self._begin, self._end, self._isFull, codecs, self._leaveOut
@@ -244,10 +260,14 @@ class Recorder:
             outcome.failure = getattr(error, "strerror", "") or str(error)
             self._giveUp(outcome)
         except BaseException:
-            # A bug: the file stays for the next start, but not its lock.
+            # A bug: the file stays for the next start, but not its lock, and not what
+            # writes it.
+            if self._container is not None:
+                self._container.abandon()
             if self._file is not None:
                 self._file.close()
             raise
+        outcome.lost, outcome.lostBytes = self._processes.lost()
         return outcome
 
     def _giveUp(self, outcome: Outcome) -> None:
@@ -276,8 +296,8 @@ class Recorder:
         self._parts += 1
         start = stream.startedAt if self._parts == 1 else self._now()
         name = recording.template.path(stream.app, stream.stream, start, self._parts)
-        file = self._file = RecordFile(os.path.join(recording.directory, name))
-        self._container = _beginContainer(recording, file, heads, base)
+        file = self._file = RecordFile.make(os.path.join(recording.directory, name))
+        self._container = _beginContainer(recording, self._processes, file, heads, base)
         return self._container
 
     def _end(self, container: Container, why: str) -> None:
@@ -300,11 +320,14 @@ class Recorder:
 
     def _isFull(self, milliseconds: int, size: int) -> bool:
         rotate, maxSize = self._recording.rotate, self._recording.maxSize
-        return 0 < rotate <= milliseconds or 0 < maxSize <= size
+        return (
+            0 < rotate <= milliseconds or 0 < maxSize <= size or self._processes.isOver
+        )
 
 
 def _beginContainer(
     recording: ContainerRecording,
+    processes: ContainerProcesses,
     file: RecordFile,
     heads: Mapping[TrackKey, Head],
     base: int,
@@ -320,7 +343,7 @@ def _beginContainer(
     if kind.name == "mp4":
         return MP4(file, heads, base, recording.fragment - COLLECTED, COLLECTED)
     fragment = max(recording.fragment - COLLECTED - HELD_BACK, 1)
-    return Muxer(file, kind.format, kind.options(fragment), heads, base)
+    return processes.begin(file, kind.format, kind.options(fragment), heads, base)
 
 
 def partsOf(directory: str, container: ContainerKind) -> list[str]:

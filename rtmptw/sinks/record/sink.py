@@ -5,7 +5,7 @@ Records one stream in MP4, Matroska or MPEG-TS files, without transcoding.
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
@@ -15,9 +15,9 @@ from zope.interface import implementer
 
 from rtmptw.batches import BatchWriter
 from rtmptw.clock import wallClock
-from rtmptw.delivery import LOSSLESS, Delivery
+from rtmptw.delivery import LOSSLESS, PROCESS_ENDED, Delivery
 from rtmptw.frames import Frame, StreamInfo
-from rtmptw.interfaces import IFrameSink
+from rtmptw.interfaces import IFrameProducer, IFrameSink
 from rtmptw.lane import Lane
 from rtmptw.sinks.record.recorder import ContainerRecording, Outcome, Recorder
 from rtmptw.sinks.wording import counted
@@ -60,6 +60,7 @@ class RecordSink:
         self._makeLane = lane
         self._now = now
         self._name = ""
+        self._producer: IPushProducer | None = None
         self._recorder: Recorder | None = None
         self._writer: BatchWriter | None = None
         self._frames: list[Frame] = []
@@ -70,6 +71,7 @@ class RecordSink:
         Nothing is made yet: a stream without a frame leaves no file.
         """
         self._name = stream.name
+        self._producer = producer
         self._recorder = Recorder(self._recording, stream, self._now)
         self._writer = BatchWriter(
             self._reactor,
@@ -134,6 +136,11 @@ class RecordSink:
             )
         for sentence in outcome.leftOut:
             self._log.warn("{name}: {sentence}", name=self._name, sentence=sentence)
+        if outcome.lost:
+            assert self._producer is not None
+            cast(IFrameProducer, self._producer).framesDropped(
+                PROCESS_ENDED, outcome.lost, outcome.lostBytes
+            )
         if outcome.failure:
             self._log.error(
                 "{name}: recording ends early: {path}{reason}",

@@ -1,0 +1,395 @@
+"""
+Containers that are written by FFmpeg, in a process of their own: FFmpeg gets what
+strangers sent, and may end its process for it.
+
+Everything here blocks: it runs in a lane.
+"""
+
+import json
+import os
+import random
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from twisted.logger import Logger
+
+from rtmptw.backoff import Backoff
+from rtmptw.errors import SinkError
+from rtmptw.remux.container import Counts, TrackKey
+from rtmptw.remux.heads import Head
+from rtmptw.samples import Sample
+from rtmptw.sinks.child import GOOD_LIFE, JITTER
+from rtmptw.sinks.process import MAX_LINE, Lines
+from rtmptw.sinks.program import ownProgram
+from rtmptw.sinks.wire import (
+    Kind,
+    MessageReader,
+    jsonMessage,
+    message,
+    sampleMessage,
+)
+
+if TYPE_CHECKING:
+    from rtmptw.sinks.record.recorder import RecordFile
+
+#: Seconds in which a child has to take something, or to answer.
+STALL_SECONDS = 30.0
+_BLOCK = 64 * 1024
+_PROGRAM = "rtmptw.sinks.record.program"
+
+
+class ContainerProcess:
+    """
+    One container, written by a child. If that dies, what is written stays, and what
+    comes until the end of the container is lost.
+
+    @ivar counts: what was written when the child last said so; the bytes of what it
+        has got since are in it.
+    @ivar how: how the child ended, if it did so before its time; empty else.
+    @ivar seconds: how long it had lived by then.
+    @ivar lost: samples that it was given and has not written.
+    @ivar lostBytes: of those.
+    """
+
+    def __init__(
+        self,
+        file: "RecordFile",
+        container: str,
+        options: Mapping[str, str],
+        heads: Mapping[TrackKey, Head],
+        base: int,
+        lines: Lines,
+    ) -> None:
+        """
+        Start the child, and wait until it has begun.
+
+        @param container: FFmpeg's name of the format.
+        @param options: of the muxer.
+        @param heads: the tracks, in order.
+        @param base: the timestamp that becomes 0, in ms.
+        @param lines: what the child says.
+
+        @raise SinkError: if FFmpeg does not take the tracks.
+
+        @raise OSError: if there can be no child.
+        """
+        self.counts = Counts()
+        self._written = Counts()
+        self.lost = 0
+        self.lostBytes = 0
+        self.how = ""
+        self.seconds = 0.0
+        self._file = file
+        self._lines = lines
+        self._reader = MessageReader()
+        self._answers: list[tuple[Kind, bytes]] = []
+        self._partial = b""
+        self._started = time.monotonic()
+        # Samples since the file last grew: FFmpeg collects them, too.
+        self._samples = 0
+        self._sampleBytes = 0
+        arguments, environment = ownProgram(_PROGRAM)
+        self._child: subprocess.Popen[bytes] = subprocess.Popen(
+            arguments,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            bufsize=0,
+            pass_fds=(file.descriptor,),
+            # Ctrl-C is for the server, which then completes its files.
+            start_new_session=True,
+        )
+        for pipe in (self._child.stdin, self._child.stdout, self._child.stderr):
+            assert pipe is not None
+            os.set_blocking(pipe.fileno(), False)
+        order = {
+            "path": file.path,
+            "descriptor": file.descriptor,
+            "format": container,
+            "options": dict(options),
+            "base": base,
+            "heads": [
+                [
+                    int(kind),
+                    track,
+                    head.codec.value,
+                    head.config is not None,
+                    head.first is not None,
+                ]
+                for (kind, track), head in heads.items()
+            ],
+        }
+        self._pending = [jsonMessage(Kind.ORDER, order)]
+        for head in heads.values():
+            self._pending += [
+                sampleMessage(sample)
+                for sample in (head.config, head.first)
+                if sample is not None
+            ]
+        self._ask(b"")
+
+    def write(self, sample: Sample) -> None:
+        """
+        Keep a coded sample for the child.
+        """
+        if self.how:
+            self.lost += 1
+            self.lostBytes += len(sample.data)
+        else:
+            self._samples += 1
+            self._sampleBytes += len(sample.data)
+            # For whoever asks how full it is; the child knows what it has refused.
+            self.counts.bytes += len(sample.data)
+            self._pending.append(sampleMessage(sample))
+
+    def flush(self) -> None:
+        """
+        Have the child write what there is.
+
+        @raise SinkError: if it cannot, because the disk is full for example.
+        """
+        if not self.how:
+            self._ask(message(Kind.FLUSH))
+
+    def finish(self) -> None:
+        """
+        Have the child complete the file.
+
+        @raise SinkError: as L{flush}.
+        """
+        if not self.how:
+            self._ask(message(Kind.FINISH))
+            self._close()
+
+    def abandon(self) -> None:
+        """
+        End the child.
+        """
+        if not self.how:
+            self._close(kill=True)
+
+    def _ask(self, question: bytes) -> None:
+        """
+        Send what is kept and a question, and take the answer.
+        """
+        data = b"".join([*self._pending, question])
+        self._pending = []
+        answer = self._exchange(data)
+        if answer is None:
+            return
+        kind, body = answer
+        if kind is Kind.FAILED:
+            self._close()
+            raise SinkError(body.decode("utf-8", "replace"))
+        try:
+            said = json.loads(body)
+            self.counts = Counts(**said["counts"])
+            self._written = Counts(**said["counts"])
+            size = int(said["size"])
+        except (ValueError, TypeError, LookupError):
+            self._die("said what it cannot mean", kill=True)
+            return
+        if size != self._file.size:
+            self._file.size = size
+            self._samples = self._sampleBytes = 0
+
+    def _exchange(self, data: bytes) -> tuple[Kind, bytes] | None:
+        """
+        @return: the child's answer; C{None} if it is gone.
+        """
+        child = self._child
+        assert child.stdin is not None
+        assert child.stdout is not None and child.stderr is not None
+        rest = memoryview(data)
+        with selectors.DefaultSelector() as selector:
+            selector.register(child.stdout, selectors.EVENT_READ)
+            selector.register(child.stderr, selectors.EVENT_READ)
+            if rest:
+                selector.register(child.stdin, selectors.EVENT_WRITE)
+            while not self._answers:
+                ready = selector.select(STALL_SECONDS)
+                if not ready:
+                    self._die(f"took nothing for {STALL_SECONDS:g} s", kill=True)
+                    return None
+                for key, _events in ready:
+                    if key.fileobj is child.stdin:
+                        try:
+                            rest = rest[os.write(key.fd, rest) :]
+                        except BrokenPipeError:
+                            # The end of its output says so, too.
+                            rest = rest[:0]
+                        if not rest:
+                            selector.unregister(child.stdin)
+                    elif not self._read(key):
+                        selector.unregister(key.fileobj)
+                        if key.fileobj is child.stdout:
+                            self._die("")
+                            return None
+        return self._answers.pop(0)
+
+    def _read(self, key: Any) -> bool:
+        """
+        @return: whether there may be more.
+        """
+        data = os.read(key.fd, _BLOCK)
+        if key.fileobj is self._child.stderr:
+            self._hear(data)
+        elif data:
+            try:
+                self._answers += self._reader.receive(data)
+            except ValueError:
+                return False
+        return bool(data)
+
+    def _hear(self, data: bytes) -> None:
+        lines = (self._partial + data).split(b"\n")
+        self._partial = lines.pop()[-MAX_LINE:]
+        for line in lines:
+            self._lines.say(line.decode("utf-8", "replace")[:MAX_LINE])
+
+    def _die(self, what: str, kill: bool = False) -> None:
+        """
+        It is gone, or useless.
+        """
+        self.seconds = time.monotonic() - self._started
+        status = self._close(kill)
+        self.how = what or (
+            f"ended by signal {-status} ({signal.Signals(-status).name})"
+            if status < 0
+            else f"exit status {status}"
+        )
+        self.counts = self._written
+        self.lost += self._samples
+        self.lostBytes += self._sampleBytes
+
+    def _close(self, kill: bool = False) -> int:
+        """
+        @return: its exit status; minus the signal that ended it.
+        """
+        child = self._child
+        assert child.stdin is not None
+        assert child.stdout is not None and child.stderr is not None
+        if kill:
+            child.kill()
+        child.stdin.close()
+        try:
+            status = child.wait(STALL_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            status = child.wait()
+        if not child.stderr.closed:
+            # What it said last. It is gone: nobody writes any more.
+            while data := _readRest(child.stderr.fileno()):
+                self._hear(data)
+            self._hear(b"\n")
+            self._lines.tellLeftOut()
+        child.stdout.close()
+        child.stderr.close()
+        return status
+
+
+def _readRest(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, _BLOCK)
+    except BlockingIOError:
+        # A process of its own holds the pipe.
+        return b""
+
+
+class ContainerProcesses:
+    """
+    The children of one recording, one after the other.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        name: str,
+        label: str,
+        seconds: Callable[[], float] = time.monotonic,
+        rand: Callable[[], float] = random.random,
+    ) -> None:
+        """
+        @param name: of the stream.
+        @param label: what to call a child.
+        @param seconds: the monotonic clock.
+        @param rand: gives numbers from 0 to 1.
+        """
+        self._name = name
+        self._label = label
+        self._seconds = seconds
+        self._lines = Lines(seconds, name, label)
+        self._backoff = Backoff(rand, 1.0, 1 + JITTER)
+        self._current: ContainerProcess | None = None
+        self._isTold = False
+        self._path = ""
+        self._goOnAt = 0.0
+
+    def begin(
+        self,
+        file: "RecordFile",
+        container: str,
+        options: Mapping[str, str],
+        heads: Mapping[TrackKey, Head],
+        base: int,
+    ) -> ContainerProcess:
+        """
+        As L{ContainerProcess}.
+        """
+        self._isTold = False
+        self._path = file.path
+        self._current = None
+        self._current = ContainerProcess(
+            file, container, options, heads, base, self._lines
+        )
+        return self._current
+
+    @property
+    def isOver(self) -> bool:
+        """
+        Whether the last child has died, and another may be tried.
+        """
+        current = self._current
+        return (
+            current is not None
+            and bool(current.how)
+            and self._isTold
+            and self._seconds() >= self._goOnAt
+        )
+
+    def lost(self) -> tuple[int, int]:
+        """
+        Log what became of the child, if there is news.
+
+        @return: how many samples were lost since the last call, and their bytes.
+        """
+        current = self._current
+        if current is None:
+            return 0, 0
+        if current.how and not self._isTold:
+            self._isTold = True
+            if current.seconds >= GOOD_LIFE:
+                self._backoff.reset()
+            wait = self._backoff.next()
+            self._goOnAt = self._seconds() + wait
+            self._log.error(
+                "{name}: {label}: {how} after {seconds:.1f} s, and {lost} frames are "
+                "lost. What is written of {path} stays; another file begins with a "
+                "key frame in {wait:.1f} s",
+                name=self._name,
+                label=self._label,
+                how=current.how,
+                seconds=current.seconds,
+                lost=current.lost,
+                path=self._path,
+                wait=wait,
+            )
+        lost, current.lost = current.lost, 0
+        size, current.lostBytes = current.lostBytes, 0
+        return lost, size

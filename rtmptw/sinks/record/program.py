@@ -1,0 +1,95 @@
+"""
+A child that writes one container with FFmpeg::
+
+    python -m rtmptw.sinks.record.program
+
+FFmpeg's muxers get what strangers sent, and some of them end their process for it. This
+one is in nobody's way. It is told what to do on its standard input, and answers on its
+standard output; L{rtmptw.sinks.wire} has what is said. The file is open already; its
+lock and its name are the server's.
+"""
+
+import faulthandler
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from rtmptw._pyav.muxing import Muxer
+from rtmptw.errors import SinkError
+from rtmptw.frames import Codec, FrameKind
+from rtmptw.remux.container import TrackKey
+from rtmptw.remux.heads import Head
+from rtmptw.sinks.record.recorder import RecordFile
+from rtmptw.sinks.wire import Kind, MessageReader, jsonMessage, message, sampleOf
+
+#: Bytes read at once.
+_BLOCK = 64 * 1024
+
+
+def _messages() -> Iterator[tuple[Kind, bytes]]:
+    reader = MessageReader()
+    while data := os.read(0, _BLOCK):
+        yield from reader.receive(data)
+
+
+def _answer(data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(1, rest) :]
+
+
+def _write(messages: Iterator[tuple[Kind, bytes]]) -> None:
+    _kind, body = next(messages)
+    order: dict[str, Any] = json.loads(body)
+    heads: dict[TrackKey, Head] = {}
+    for kind, track, codec, hasConfig, hasFirst in order["heads"]:
+        head = heads[FrameKind(kind), track] = Head(Codec(codec))
+        if hasConfig:
+            head.config = sampleOf(next(messages)[1])
+        if hasFirst:
+            head.first = sampleOf(next(messages)[1])
+    file = RecordFile(order["descriptor"], order["path"])
+    muxer = Muxer(file, order["format"], order["options"], heads, order["base"])
+    _say(muxer, file)
+    for said, body in messages:
+        if said is Kind.SAMPLE:
+            muxer.write(sampleOf(body))
+        elif said is Kind.FLUSH:
+            muxer.flush()
+            _say(muxer, file)
+        elif said is Kind.FINISH:
+            muxer.finish()
+            _say(muxer, file)
+            return
+    # The server is gone: what can be played, is written.
+    muxer.finish()
+
+
+def _say(muxer: Muxer, file: RecordFile) -> None:
+    _answer(
+        jsonMessage(Kind.WRITTEN, {"counts": asdict(muxer.counts), "size": file.size})
+    )
+
+
+def main() -> int:
+    """
+    @return: the exit status.
+    """
+    faulthandler.enable()
+    try:
+        _write(_messages())
+    except StopIteration:
+        # The server had nothing to say.
+        return 1
+    except (OSError, SinkError) as error:
+        why = getattr(error, "strerror", "") or str(error)
+        _answer(message(Kind.FAILED, why.encode("utf-8", "replace")))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
