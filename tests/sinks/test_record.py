@@ -349,8 +349,10 @@ class RecordTests(RecordTestCase):
                 there = [one[0] for part in got for one in part[track]]
                 every = [one[0] for one in packets]
                 first = len(got[0][track])
-                self.assertEqual(there[:first], every[:first])
-                self.assertEqual(there[first:], every[first - len(there) :])
+                # MPEG-TS has start codes and ADTS headers.
+                if kind == "mkv":
+                    self.assertEqual(there[:first], every[:first])
+                    self.assertEqual(there[first:], every[first - len(there) :])
                 count += len(there)
             total = sum(len(packets) for packets in wanted.values())
             lost = self.publisher.dropped["process-ended"]
