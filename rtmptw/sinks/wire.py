@@ -60,6 +60,8 @@ class Kind(IntEnum):
     REFUSED = 21
     #: From the child: JSON, what is written so far.
     WRITTEN = 22
+    #: From the child: JSON C{[kind, track, why]}: that track is not for the container.
+    UNFIT = 23
 
 
 _HEAD = Struct(">IB")

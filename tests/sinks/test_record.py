@@ -28,8 +28,8 @@ from rtmptw.errors import SinkError
 from rtmptw.flv.body import frameFromMessage
 from rtmptw.frames import Frame, FrameKind
 from rtmptw.interfaces import IFrameSink, IFrameSinkFactory
-from rtmptw.remux.container import TrackKey
-from rtmptw.remux.heads import Head
+from rtmptw.remux.about import Hearsay
+from rtmptw.remux.heads import Head, TrackKey
 from rtmptw.remux.opening import Opening
 from rtmptw.samples import samplesOf
 from rtmptw.sinks.file.factory import FileSink, FileSinkFactory
@@ -92,7 +92,7 @@ def headsOf(media: Media) -> dict[TrackKey, Head]:
     """
     @return: the tracks of a stream.
     """
-    opening = Opening()
+    opening = Opening(Hearsay())
     for frame in framesOf(encode(media)):
         for sample in samplesOf(frame):
             (opening.configure if sample.isConfig else opening.add)(sample)
@@ -383,6 +383,33 @@ class RecordTests(RecordTestCase):
             self.assertFalse(processes.isOver)
             now[0] += 0.2
             self.assertTrue(processes.isOver)
+
+    def test_aTrackThatKillsTheProcess(self) -> None:
+        """
+        Is found and left out; every frame of the other is recorded.
+        """
+        self.patch(_process, "_PROGRAM", "tests.sinks.deadlymuxer")
+        source = encode(AV1_OPUS)
+        with capturedLogs() as events:
+            sink = self.record(framesOf(source), ":name={part}.mkv:format=mkv")
+        said = [formatEvent(event) for event in events]
+        self.assertIn(
+            "live/test: OPUS is left out: FFmpeg's process ended by signal 6 (SIGABRT) "
+            "with it",
+            said,
+        )
+        (path,) = self.files()
+        self.assertEqual(path.name, "1.mkv")
+        got, wanted = packetsOf(str(path)), packetsOf(source)
+        self.assertEqual(list(got), ["video"])
+        # Matroska takes the delimiters out of AV1.
+        times = [
+            [(key, pts - one["video"][0][2]) for _hash, key, pts, _dts in one["video"]]
+            for one in (got, wanted)
+        ]
+        self.assertEqual(len(times[0]), AV1_OPUS.frames)
+        self.assertEqual(times[0], times[1])
+        self.assertEqual(sink.failure, "")
 
     def test_aProcessThatHangs(self) -> None:
         """

@@ -13,14 +13,15 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.logger import Logger
 
 from rtmptw.backoff import Backoff
 from rtmptw.errors import SinkError
-from rtmptw.remux.container import Counts, TrackKey
-from rtmptw.remux.heads import Head
+from rtmptw.frames import FrameKind
+from rtmptw.remux.container import Counts
+from rtmptw.remux.heads import Head, TrackError, TrackKey
 from rtmptw.samples import Sample
 from rtmptw.sinks.child import GOOD_LIFE, JITTER
 from rtmptw.sinks.process import MAX_LINE, Lines
@@ -33,13 +34,25 @@ from rtmptw.sinks.wire import (
     sampleMessage,
 )
 
-if TYPE_CHECKING:
-    from rtmptw.sinks.record.recorder import RecordFile
-
 #: Seconds in which a child has to take something, or to answer.
 STALL_SECONDS = 30.0
 _BLOCK = 64 * 1024
 _PROGRAM = "rtmptw.sinks.record.program"
+
+
+class OpenFile:
+    """
+    The file that a child writes to.
+
+    @ivar descriptor: of it.
+    @ivar path: its name.
+    @ivar size: its bytes, as far as the child has said so.
+    """
+
+    def __init__(self, descriptor: int, path: str = "") -> None:
+        self.descriptor = descriptor
+        self.path = path
+        self.size = 0
 
 
 class ContainerProcess:
@@ -57,7 +70,7 @@ class ContainerProcess:
 
     def __init__(
         self,
-        file: "RecordFile",
+        file: OpenFile,
         container: str,
         options: Mapping[str, str],
         heads: Mapping[TrackKey, Head],
@@ -73,7 +86,9 @@ class ContainerProcess:
         @param base: the timestamp that becomes 0, in ms.
         @param lines: what the child says.
 
-        @raise SinkError: if FFmpeg does not take the tracks.
+        @raise TrackError: if FFmpeg does not take one of the tracks.
+
+        @raise SinkError: if it does not take them.
 
         @raise OSError: if there can be no child.
         """
@@ -84,6 +99,7 @@ class ContainerProcess:
         self.how = ""
         self.seconds = 0.0
         self._file = file
+        self._heads = heads
         self._lines = lines
         self._reader = MessageReader()
         self._answers: list[tuple[Kind, bytes]] = []
@@ -132,6 +148,12 @@ class ContainerProcess:
                 if sample is not None
             ]
         self._ask(b"")
+
+    def takes(self, key: TrackKey, head: Head) -> bool:
+        """
+        FFmpeg's muxers know their tracks from the beginning on.
+        """
+        return False
 
     def write(self, sample: Sample) -> None:
         """
@@ -188,6 +210,10 @@ class ContainerProcess:
             raise SinkError(body.decode("utf-8", "replace"))
         try:
             said = json.loads(body)
+            if kind is Kind.UNFIT:
+                key = FrameKind(said[0]), int(said[1])
+                self._close()
+                raise TrackError(key, self._heads[key].codec, str(said[2]))
             self.counts = Counts(**said["counts"])
             self._written = Counts(**said["counts"])
             size = int(said["size"])
@@ -333,22 +359,55 @@ class ContainerProcesses:
 
     def begin(
         self,
-        file: "RecordFile",
+        file: OpenFile,
         container: str,
         options: Mapping[str, str],
         heads: Mapping[TrackKey, Head],
         base: int,
     ) -> ContainerProcess:
         """
-        As L{ContainerProcess}.
+        As L{ContainerProcess}. If the child dies of a track, that is named.
+
+        @raise TrackError: as L{ContainerProcess}; or the child dies of the track.
         """
+        for head in heads.values():
+            head.complete()
         self._isTold = False
         self._path = file.path
         self._current = None
-        self._current = ContainerProcess(
-            file, container, options, heads, base, self._lines
-        )
-        return self._current
+        current = ContainerProcess(file, container, options, heads, base, self._lines)
+        if current.how:
+            for key, head in heads.items():
+                how = self._diesOf(container, options, key, head)
+                if how:
+                    raise TrackError(key, head.codec, f"FFmpeg's process {how} with it")
+        self._current = current
+        return current
+
+    def _diesOf(
+        self,
+        container: str,
+        options: Mapping[str, str],
+        key: TrackKey,
+        head: Head,
+    ) -> str:
+        """
+        Let a child begin with one track alone, in a file that nobody has.
+
+        @return: how it ended, if it did; else empty.
+        """
+        descriptor = os.memfd_create("trial")
+        try:
+            trial = ContainerProcess(
+                OpenFile(descriptor), container, options, {key: head}, 0, self._lines
+            )
+            trial.abandon()
+        except SinkError:
+            # It lives, and says so.
+            return ""
+        finally:
+            os.close(descriptor)
+        return trial.how
 
     @property
     def isOver(self) -> bool:

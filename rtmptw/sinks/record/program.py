@@ -20,8 +20,7 @@ from typing import Any
 from rtmptw._pyav.muxing import Muxer
 from rtmptw.errors import SinkError
 from rtmptw.frames import Codec, FrameKind
-from rtmptw.remux.container import TrackKey
-from rtmptw.remux.heads import Head
+from rtmptw.remux.heads import Head, TrackError, TrackKey
 from rtmptw.sinks.record.recorder import RecordFile
 from rtmptw.sinks.wire import Kind, MessageReader, jsonMessage, message, sampleOf
 
@@ -83,6 +82,10 @@ def main() -> int:
         _write(_messages())
     except StopIteration:
         # The server had nothing to say.
+        return 1
+    except TrackError as error:
+        kind, track = error.key
+        _answer(jsonMessage(Kind.UNFIT, [int(kind), track, str(error)]))
         return 1
     except (OSError, SinkError) as error:
         why = getattr(error, "strerror", "") or str(error)

@@ -12,13 +12,13 @@ from datetime import datetime
 from rtmptw.errors import SinkError
 from rtmptw.frames import Codec, Frame, StreamInfo
 from rtmptw.remux.container import Container, Counts
-from rtmptw.remux.heads import Head, TrackKey
+from rtmptw.remux.heads import Head, TrackError, TrackKey
 from rtmptw.remux.kinds import ContainerKind, codecName
 from rtmptw.remux.mp4 import MP4
 from rtmptw.remux.remuxer import Remuxer
 from rtmptw.sinks.naming import PART_SUFFIX, giveFinalName
 from rtmptw.sinks.naming import Template as NameTemplate
-from rtmptw.sinks.record.process import ContainerProcesses
+from rtmptw.sinks.record.process import ContainerProcesses, OpenFile
 from rtmptw.sinks.recording.part import NO_LOCKS, openPart, rewrite, syncDirectory
 from rtmptw.sinks.recording.recovery import findParts
 
@@ -97,7 +97,7 @@ class Outcome:
     lostBytes: int = 0
 
 
-class RecordFile:
+class RecordFile(OpenFile):
     """
     The file that FFmpeg writes to: keeps what it is given until it is flushed, so that
     nothing but L{flush} meets a full disk.
@@ -115,10 +115,8 @@ class RecordFile:
         """
         @param descriptor: the open file.
         """
-        self.descriptor = descriptor
-        self.path = path
+        super().__init__(descriptor, path)
         self.name = path
-        self.size = 0
         self.closed = False
         self._position = 0
         self._pending: list[tuple[int, list[bytes]]] = []
@@ -297,7 +295,16 @@ class Recorder:
         start = stream.startedAt if self._parts == 1 else self._now()
         name = recording.template.path(stream.app, stream.stream, start, self._parts)
         file = self._file = RecordFile.make(os.path.join(recording.directory, name))
-        self._container = _beginContainer(recording, self._processes, file, heads, base)
+        try:
+            self._container = _beginContainer(
+                recording, self._processes, file, heads, base
+            )
+        except TrackError:
+            # It is tried again without that track.
+            file.remove()
+            self._file = None
+            self._parts -= 1
+            raise
         return self._container
 
     def _end(self, container: Container, why: str) -> None:

@@ -1,0 +1,31 @@
+"""
+The child that writes containers, with a muxer that ends its process for Opus, as some
+of FFmpeg's do for what strangers send::
+
+    python -m tests.sinks.deadlymuxer
+"""
+
+import os
+import sys
+from typing import Any
+
+from rtmptw._pyav.muxing import Muxer
+from rtmptw.frames import Codec
+from rtmptw.sinks.record import program
+
+
+class DeadlyMuxer(Muxer):
+    """
+    Dies of Opus.
+    """
+
+    def __init__(self, *arguments: Any) -> None:
+        heads = arguments[3]
+        if any(head.codec is Codec.OPUS for head in heads.values()):
+            os.abort()
+        super().__init__(*arguments)
+
+
+if __name__ == "__main__":
+    vars(program)["Muxer"] = DeadlyMuxer
+    sys.exit(program.main())
