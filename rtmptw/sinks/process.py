@@ -239,6 +239,13 @@ def _howEnded(reason: Failure) -> str:
     number = getattr(status, "signal", None)
     if number is None:
         return f"exit status {getattr(status, 'exitCode', None)}"
+    return bySignal(number)
+
+
+def bySignal(number: int) -> str:
+    """
+    @return: that a signal ended a process, by its number and its name.
+    """
     try:
         return f"ended by signal {number} ({signal.Signals(number).name})"
     except ValueError:

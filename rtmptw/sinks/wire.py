@@ -11,6 +11,8 @@ what strangers sent, and may say anything.
 """
 
 import json
+import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import IntEnum
 from struct import Struct
@@ -64,6 +66,8 @@ class Kind(IntEnum):
     UNFIT = 23
 
 
+#: Bytes read at once.
+_BLOCK = 64 * 1024
 _HEAD = Struct(">IB")
 _NUMBER = Struct(">I")
 #: The kind, the timestamp in ms, and when it came, in seconds since 1970.
@@ -172,6 +176,24 @@ def sampleOf(body: bytes) -> Sample:
         bool(flags & 2),
         legacyHead,
     )
+
+
+def answer(descriptor: int, data: bytes) -> None:
+    """
+    Write all of it, however long that takes.
+    """
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def messagesFrom(descriptor: int) -> Iterator[tuple[Kind, bytes]]:
+    """
+    @return: what comes, until there is no more; blocks.
+    """
+    reader = MessageReader()
+    while data := os.read(descriptor, _BLOCK):
+        yield from reader.receive(data)
 
 
 class MessageReader:

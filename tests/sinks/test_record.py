@@ -32,6 +32,7 @@ from rtmptw.remux.about import Hearsay
 from rtmptw.remux.heads import Head, TrackKey
 from rtmptw.remux.opening import Opening
 from rtmptw.samples import samplesOf
+from rtmptw.sinks import asked
 from rtmptw.sinks.file.factory import FileSink, FileSinkFactory
 from rtmptw.sinks.record import process as _process
 from rtmptw.sinks.record import recorder as _recorder
@@ -85,7 +86,7 @@ def currentProcess(sink: RecordSink) -> "subprocess.Popen[bytes]":
     assert sink._recorder is not None
     container = sink._recorder._container
     assert isinstance(container, ContainerProcess)
-    return container._child
+    return container.process.child
 
 
 def headsOf(media: Media) -> dict[TrackKey, Head]:
@@ -371,7 +372,7 @@ class RecordTests(RecordTestCase):
         for wait in (1.0, 2.0, 4.0):
             file = RecordFile.make(str(self.folder / "x.mkv"))
             container = processes.begin(file, "matroska", {}, headsOf(H264_AAC), 0)
-            container._child.kill()
+            container.process.child.kill()
             container.flush()
             file.close()
             self.assertEqual(container.how, "ended by signal 9 (SIGKILL)")
@@ -420,11 +421,11 @@ class RecordTests(RecordTestCase):
         processes = ContainerProcesses("live/test", "record")
         with capturedLogs():
             container = processes.begin(file, "matroska", {}, headsOf(H264_AAC), 0)
-            self.patch(_process, "STALL_SECONDS", 0.5)
-            os.kill(container._child.pid, signal.SIGSTOP)
+            self.patch(asked, "STALL_SECONDS", 0.5)
+            os.kill(container.process.child.pid, signal.SIGSTOP)
             container.flush()
         self.assertEqual(container.how, "took nothing for 0.5 s")
-        self.assertIsNotNone(container._child.returncode)
+        self.assertIsNotNone(container.process.child.returncode)
 
     def test_aBugOfOursIsNotHidden(self) -> None:
         """

@@ -16,13 +16,15 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from rtmptw import backoff
 from rtmptw.errors import SinkError
 from rtmptw.flv.body import frameFromMessage
 from rtmptw.frames import Frame, FrameKind
 from rtmptw.interfaces import IFrameSink, IFrameSinkFactory
 from rtmptw.lane import Lane
 from rtmptw.sinks.naming import Template
-from rtmptw.sinks.snapshot import sink as snapshot
+from rtmptw.sinks.snapshot import camera
+from rtmptw.sinks.snapshot.process import CameraProcess
 from rtmptw.sinks.snapshot.sink import (
     MAX_WAITING,
     Snapshots,
@@ -327,6 +329,112 @@ class TakeTests(SnapshotCase):
         self.successResultOf(clock.waitFor(sink.streamEnded("over")))
 
 
+class ProcessTests(SnapshotCase):
+    """
+    With C{process=yes}.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.patch(backoff, "FIRST_WAIT", 0.0)
+
+    def child(self, sink: SnapshotSink) -> Any:
+        """
+        @return: the process that makes images.
+        """
+        shooting: Any = sink._camera
+        return shooting._process.child
+
+    def test_everyKeyFrame(self) -> None:
+        """
+        The same images, made in another process; it is gone when the stream has ended.
+        """
+        path = encode(H264_AAC)
+        sink = self.sink(template=PNG, every=0, process=True)
+        self.feed(sink, framesOf(path))
+        taken = self.successResultOf(sink.take())
+        child = self.child(sink)
+        self.assertIsNone(child.poll())
+        self.assertEqual(self.end(sink), "live/cam: 3 snapshots; over")
+        self.assertEqual(child.returncode, 0)
+        got = [pixels(Path(self.folder, name).read_bytes()) for name in self.names()]
+        wanted = keyPictures(path)
+        print(f"snapshots of a process: {len(got)} of {len(wanted)} key frames")
+        self.assertEqual(got, wanted)
+        self.assertEqual(pixels(taken), wanted[-1])
+
+    def test_size(self) -> None:
+        """
+        And the kind of image reach it.
+        """
+        sink = self.sink(size=(48, 32), process=True)
+        self.feed(sink, framesOf(encode(VIDEO_ONLY)))
+        self.end(sink)
+        with av.open(os.path.join(self.folder, "live/cam.jpg")) as container:
+            (picture,) = container.decode()
+        self.assertEqual((picture.width, picture.height), (48, 32))
+
+    def test_aProcessThatDies(self) -> None:
+        """
+        Costs one image; the log has the stream and the signal, and another process
+        makes the next.
+        """
+        path = encode(H264_AAC)
+        frames = framesOf(path)
+        second = [i for i, frame in enumerate(frames) if frame.isKey][1]
+        sink = self.sink(template=PNG, every=0, process=True)
+        self.feed(sink, frames[:second])
+        first = self.child(sink)
+        first.kill()
+        with capturedLogs() as events:
+            self.feed(sink, frames[second:])
+        (said,) = [formatEvent(event) for event in events]
+        self.assertRegex(
+            said,
+            r"^live/cam: no snapshot .*cam-2.png: its process ended by signal 9 "
+            r"\(SIGKILL\) after \S+ s; it is started again in 0.0 s$",
+        )
+        self.assertIn("2 snapshots, 1 failed", self.end(sink))
+        got = [pixels(Path(self.folder, name).read_bytes()) for name in self.names()]
+        wanted = keyPictures(path)
+        self.assertEqual(got, [wanted[0], wanted[2]])
+
+    def test_aWaitThatGrows(self) -> None:
+        """
+        Until it is started again; who asks meanwhile is told so.
+        """
+        now = [0.0]
+        self.patch(backoff, "FIRST_WAIT", 1.0)
+        process = CameraProcess("jpg", None, "live/cam", lambda: now[0], lambda: 0.0)
+        frames = framesOf(encode(VIDEO_ONLY))[:3]
+        time = datetime.now(UTC)
+        for wait in (1.0, 2.0, 4.0):
+            self.assertEqual(process.take(frames, time)[:3], b"\xff\xd8\xff")
+            child: Any = process._process
+            child.child.kill()
+            error = self.assertRaises(SinkError, process.take, frames, time)
+            self.assertIn(f"it is started again in {wait} s", str(error))
+            now[0] += wait - 0.5
+            error = self.assertRaises(SinkError, process.take, frames, time)
+            self.assertEqual(str(error), "its process is started again in 0.5 s")
+            now[0] += 0.6
+        process.take(frames, time)
+        process.close()
+
+    def test_whatCannotBeDecoded(self) -> None:
+        """
+        Is said, and the process lives.
+        """
+        sink = self.sink(process=True)
+        taken = sink.take()
+        body = b"\x14" + bytes(20)
+        self.feed(sink, [frameFromMessage(FrameKind.VIDEO, 0, body)])
+        failure = self.failureResultOf(taken, SinkError)
+        self.assertIn("there is no decoder for VP6", str(failure.value))
+        self.assertIsNone(self.child(sink).poll())
+        self.end(sink)
+
+
 class TroubleTests(SnapshotCase):
     """
     What goes wrong.
@@ -380,7 +488,7 @@ class TroubleTests(SnapshotCase):
         def broken(*arguments: Any) -> bytes:
             raise KeyError("bug")
 
-        self.patch(snapshot, "encodeImage", broken)
+        self.patch(camera, "encodeImage", broken)
         sink = self.sink()
         self.feed(sink, framesOf(encode(VIDEO_ONLY)))
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
@@ -413,6 +521,8 @@ class OptionTests(SynchronousTestCase):
         self.assertEqual(snapshots.size, (320, 180))
         self.assertEqual(parseSnapshots("x:name=a.jpg").template.suffix, ".jpg")
         self.assertEqual(parseSnapshots("x:every=0").every, 0)
+        self.assertIs(parseSnapshots("x:process=yes").process, True)
+        self.assertIs(parseSnapshots("x").process, False)
 
     def test_refused(self) -> None:
         """

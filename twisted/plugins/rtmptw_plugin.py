@@ -64,7 +64,7 @@ decodeSink = SinkPlugin(
 
 snapshotSink = SinkPlugin(
     "snapshot",
-    "[:DIRECTORY][:every=SECONDS][:format=jpg|png][:name=TEMPLATE][:size=WxH]",
+    "[:DIRECTORY][:every=SECONDS][:format=jpg|png][:name=TEMPLATE][:size=WxH][:process=no|yes]",
     "rtmptw.sinks.snapshot.sink.SnapshotSinkFactory.fromString",
 )
 

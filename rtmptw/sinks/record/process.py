@@ -8,12 +8,8 @@ Everything here blocks: it runs in a lane.
 import json
 import os
 import random
-import selectors
-import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from twisted.logger import Logger
 
@@ -23,20 +19,16 @@ from rtmptw.frames import FrameKind
 from rtmptw.remux.container import Counts
 from rtmptw.remux.heads import Head, TrackError, TrackKey
 from rtmptw.samples import Sample
+from rtmptw.sinks.asked import AskedProcess
 from rtmptw.sinks.child import GOOD_LIFE, JITTER
-from rtmptw.sinks.process import MAX_LINE, Lines
-from rtmptw.sinks.program import ownProgram
+from rtmptw.sinks.process import Lines
 from rtmptw.sinks.wire import (
     Kind,
-    MessageReader,
     jsonMessage,
     message,
     sampleMessage,
 )
 
-#: Seconds in which a child has to take something, or to answer.
-STALL_SECONDS = 30.0
-_BLOCK = 64 * 1024
 _PROGRAM = "rtmptw.sinks.record.program"
 
 
@@ -62,8 +54,7 @@ class ContainerProcess:
 
     @ivar counts: what was written when the child last said so; the bytes of what it
         has got since are in it.
-    @ivar how: how the child ended, if it did so before its time; empty else.
-    @ivar seconds: how long it had lived by then.
+    @ivar process: the child.
     @ivar lost: samples that it was given and has not written.
     @ivar lostBytes: of those.
     """
@@ -96,33 +87,12 @@ class ContainerProcess:
         self._written = Counts()
         self.lost = 0
         self.lostBytes = 0
-        self.how = ""
-        self.seconds = 0.0
         self._file = file
         self._heads = heads
-        self._lines = lines
-        self._reader = MessageReader()
-        self._answers: list[tuple[Kind, bytes]] = []
-        self._partial = b""
-        self._started = time.monotonic()
         # Samples since the file last grew: FFmpeg collects them, too.
         self._samples = 0
         self._sampleBytes = 0
-        arguments, environment = ownProgram(_PROGRAM)
-        self._child: subprocess.Popen[bytes] = subprocess.Popen(
-            arguments,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment,
-            bufsize=0,
-            pass_fds=(file.descriptor,),
-            # Ctrl-C is for the server, which then completes its files.
-            start_new_session=True,
-        )
-        for pipe in (self._child.stdin, self._child.stdout, self._child.stderr):
-            assert pipe is not None
-            os.set_blocking(pipe.fileno(), False)
+        self.process = AskedProcess(_PROGRAM, lines, (file.descriptor,))
         order = {
             "path": file.path,
             "descriptor": file.descriptor,
@@ -148,6 +118,13 @@ class ContainerProcess:
                 if sample is not None
             ]
         self._ask(b"")
+
+    @property
+    def how(self) -> str:
+        """
+        How the child ended, if it did so before its time; empty else.
+        """
+        return self.process.how
 
     def takes(self, key: TrackKey, head: Head) -> bool:
         """
@@ -186,14 +163,14 @@ class ContainerProcess:
         """
         if not self.how:
             self._ask(message(Kind.FINISH))
-            self._close()
+            self.process.close()
 
     def abandon(self) -> None:
         """
         End the child.
         """
         if not self.how:
-            self._close(kill=True)
+            self.process.close(kill=True)
 
     def _ask(self, question: bytes) -> None:
         """
@@ -201,130 +178,35 @@ class ContainerProcess:
         """
         data = b"".join([*self._pending, question])
         self._pending = []
-        answer = self._exchange(data)
+        answer = self.process.ask(data)
         if answer is None:
+            self._lose()
             return
         kind, body = answer
         if kind is Kind.FAILED:
-            self._close()
+            self.process.close()
             raise SinkError(body.decode("utf-8", "replace"))
         try:
             said = json.loads(body)
             if kind is Kind.UNFIT:
                 key = FrameKind(said[0]), int(said[1])
-                self._close()
+                self.process.close()
                 raise TrackError(key, self._heads[key].codec, str(said[2]))
             self.counts = Counts(**said["counts"])
             self._written = Counts(**said["counts"])
             size = int(said["size"])
         except (ValueError, TypeError, LookupError):
-            self._die("said what it cannot mean", kill=True)
+            self.process.die("said what it cannot mean", kill=True)
+            self._lose()
             return
         if size != self._file.size:
             self._file.size = size
             self._samples = self._sampleBytes = 0
 
-    def _exchange(self, data: bytes) -> tuple[Kind, bytes] | None:
-        """
-        @return: the child's answer; C{None} if it is gone.
-        """
-        child = self._child
-        assert child.stdin is not None
-        assert child.stdout is not None and child.stderr is not None
-        rest = memoryview(data)
-        with selectors.DefaultSelector() as selector:
-            selector.register(child.stdout, selectors.EVENT_READ)
-            selector.register(child.stderr, selectors.EVENT_READ)
-            if rest:
-                selector.register(child.stdin, selectors.EVENT_WRITE)
-            while not self._answers:
-                ready = selector.select(STALL_SECONDS)
-                if not ready:
-                    self._die(f"took nothing for {STALL_SECONDS:g} s", kill=True)
-                    return None
-                for key, _events in ready:
-                    if key.fileobj is child.stdin:
-                        try:
-                            rest = rest[os.write(key.fd, rest) :]
-                        except BrokenPipeError:
-                            # The end of its output says so, too.
-                            rest = rest[:0]
-                        if not rest:
-                            selector.unregister(child.stdin)
-                    elif not self._read(key):
-                        selector.unregister(key.fileobj)
-                        if key.fileobj is child.stdout:
-                            self._die("")
-                            return None
-        return self._answers.pop(0)
-
-    def _read(self, key: Any) -> bool:
-        """
-        @return: whether there may be more.
-        """
-        data = os.read(key.fd, _BLOCK)
-        if key.fileobj is self._child.stderr:
-            self._hear(data)
-        elif data:
-            try:
-                self._answers += self._reader.receive(data)
-            except ValueError:
-                return False
-        return bool(data)
-
-    def _hear(self, data: bytes) -> None:
-        lines = (self._partial + data).split(b"\n")
-        self._partial = lines.pop()[-MAX_LINE:]
-        for line in lines:
-            self._lines.say(line.decode("utf-8", "replace")[:MAX_LINE])
-
-    def _die(self, what: str, kill: bool = False) -> None:
-        """
-        It is gone, or useless.
-        """
-        self.seconds = time.monotonic() - self._started
-        status = self._close(kill)
-        self.how = what or (
-            f"ended by signal {-status} ({signal.Signals(-status).name})"
-            if status < 0
-            else f"exit status {status}"
-        )
+    def _lose(self) -> None:
         self.counts = self._written
         self.lost += self._samples
         self.lostBytes += self._sampleBytes
-
-    def _close(self, kill: bool = False) -> int:
-        """
-        @return: its exit status; minus the signal that ended it.
-        """
-        child = self._child
-        assert child.stdin is not None
-        assert child.stdout is not None and child.stderr is not None
-        if kill:
-            child.kill()
-        child.stdin.close()
-        try:
-            status = child.wait(STALL_SECONDS)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            status = child.wait()
-        if not child.stderr.closed:
-            # What it said last. It is gone: nobody writes any more.
-            while data := _readRest(child.stderr.fileno()):
-                self._hear(data)
-            self._hear(b"\n")
-            self._lines.tellLeftOut()
-        child.stdout.close()
-        child.stderr.close()
-        return status
-
-
-def _readRest(descriptor: int) -> bytes:
-    try:
-        return os.read(descriptor, _BLOCK)
-    except BlockingIOError:
-        # A process of its own holds the pipe.
-        return b""
 
 
 class ContainerProcesses:
@@ -433,7 +315,7 @@ class ContainerProcesses:
             return 0, 0
         if current.how and not self._isTold:
             self._isTold = True
-            if current.seconds >= GOOD_LIFE:
+            if current.process.seconds >= GOOD_LIFE:
                 self._backoff.reset()
             wait = self._backoff.next()
             self._goOnAt = self._seconds() + wait
@@ -444,7 +326,7 @@ class ContainerProcesses:
                 name=self._name,
                 label=self._label,
                 how=current.how,
-                seconds=current.seconds,
+                seconds=current.process.seconds,
                 lost=current.lost,
                 path=self._path,
                 wait=wait,

@@ -11,7 +11,6 @@ lock and its name are the server's.
 
 import faulthandler
 import json
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -22,22 +21,14 @@ from rtmptw.errors import SinkError
 from rtmptw.frames import Codec, FrameKind
 from rtmptw.remux.heads import Head, TrackError, TrackKey
 from rtmptw.sinks.record.recorder import RecordFile
-from rtmptw.sinks.wire import Kind, MessageReader, jsonMessage, message, sampleOf
-
-#: Bytes read at once.
-_BLOCK = 64 * 1024
-
-
-def _messages() -> Iterator[tuple[Kind, bytes]]:
-    reader = MessageReader()
-    while data := os.read(0, _BLOCK):
-        yield from reader.receive(data)
-
-
-def _answer(data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(1, rest) :]
+from rtmptw.sinks.wire import (
+    Kind,
+    answer,
+    jsonMessage,
+    message,
+    messagesFrom,
+    sampleOf,
+)
 
 
 def _write(messages: Iterator[tuple[Kind, bytes]]) -> None:
@@ -68,8 +59,9 @@ def _write(messages: Iterator[tuple[Kind, bytes]]) -> None:
 
 
 def _say(muxer: Muxer, file: RecordFile) -> None:
-    _answer(
-        jsonMessage(Kind.WRITTEN, {"counts": asdict(muxer.counts), "size": file.size})
+    answer(
+        1,
+        jsonMessage(Kind.WRITTEN, {"counts": asdict(muxer.counts), "size": file.size}),
     )
 
 
@@ -79,17 +71,17 @@ def main() -> int:
     """
     faulthandler.enable()
     try:
-        _write(_messages())
+        _write(messagesFrom(0))
     except StopIteration:
         # The server had nothing to say.
         return 1
     except TrackError as error:
         kind, track = error.key
-        _answer(jsonMessage(Kind.UNFIT, [int(kind), track, str(error)]))
+        answer(1, jsonMessage(Kind.UNFIT, [int(kind), track, str(error)]))
         return 1
     except (OSError, SinkError) as error:
         why = getattr(error, "strerror", "") or str(error)
-        _answer(message(Kind.FAILED, why.encode("utf-8", "replace")))
+        answer(1, message(Kind.FAILED, why.encode("utf-8", "replace")))
         return 1
     return 0
 

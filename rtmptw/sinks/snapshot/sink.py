@@ -15,8 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from rtmptw._pyav.decoding import Decoder
-from rtmptw._pyav.pictures import IMAGES, encodeImage, parseSize
+from rtmptw._pyav.pictures import IMAGES, parseSize
 from rtmptw.batches import BatchWriter
 from rtmptw.clock import wallClock
 from rtmptw.delivery import LATEST, Delivery
@@ -33,6 +32,8 @@ from rtmptw.sinks.naming import (
     checkDirectory,
     milliseconds,
 )
+from rtmptw.sinks.snapshot.camera import Camera
+from rtmptw.sinks.snapshot.process import CameraProcess
 
 #: Calls of L{SnapshotSink.take} that may wait for one picture.
 MAX_WAITING = 256
@@ -49,6 +50,7 @@ class Snapshots:
     @ivar every: so many ms of media are between two files, and more until the next key
         frame; C{None} to write none, and make images only when asked to.
     @ivar size: width and height; as they are if C{None}.
+    @ivar process: whether images are made in a process of its own for each stream.
     """
 
     directory: str = "snapshots"
@@ -57,6 +59,7 @@ class Snapshots:
     )
     every: int | None = 10_000
     size: tuple[int, int] | None = None
+    process: bool = False
 
 
 #: What C{--sink=snapshot} takes.
@@ -76,47 +79,31 @@ ARGUMENTS = Arguments(
         Snapshots().template.text,
     ),
     Argument("size", Text("WxH", parseSize), "what pictures are scaled to"),
+    Argument(
+        "process",
+        Choice({"no": False, "yes": True}),
+        "whether FFmpeg's decoder runs in a process of its own",
+        "no",
+    ),
     first=First(Text("DIRECTORY"), "the folder of the pictures", Snapshots().directory),
 )
 
 
-class _Camera:
+def _take(
+    camera: Camera | CameraProcess, frames: list[Frame], now: datetime, path: str
+) -> bytes:
     """
-    Makes images of key frames; in a lane.
+    @param path: the file to write; empty for none.
+    @return: the image.
+
+    @raise SinkError: if there is none.
+
+    @raise OSError: if the file cannot be written.
     """
-
-    def __init__(self, snapshots: Snapshots) -> None:
-        self._kind = snapshots.template.suffix.removeprefix(".")
-        self._size = snapshots.size
-        self._decoder = Decoder({FrameKind.VIDEO}, keyframesOnly=True)
-
-    def take(self, frames: list[Frame], now: datetime, path: str) -> bytes:
-        """
-        @param frames: headers and a key frame.
-        @param path: the file to write; empty for none.
-        @return: the image.
-
-        @raise SinkError: if the frame cannot be decoded.
-
-        @raise OSError: if the file cannot be written.
-        """
-        decoder = self._decoder
-        decoded = [one for frame in frames for one in decoder.decode(frame, now)]
-        if not decoded:
-            troubles = decoder.troubles
-            raise SinkError(troubles.pop() if troubles else "FFmpeg cannot decode it")
-        image = encodeImage(
-            decoded[-1].frame, self._kind, self._size, decoder.pixelShape
-        )
-        if path:
-            _replace(path, image)
-        return image
-
-    def close(self) -> None:
-        """
-        Free the decoder.
-        """
-        self._decoder.finish()
+    image = camera.take(frames, now)
+    if path:
+        _replace(path, image)
+    return image
 
 
 def _replace(path: str, data: bytes) -> None:
@@ -168,7 +155,7 @@ class SnapshotSink:
         self._snapshots = snapshots
         self._makeLane = lane
         self._now = now
-        self._camera = _Camera(snapshots)
+        self._camera: Camera | CameraProcess | None = None
         self._stream: StreamInfo | None = None
         self._writer: BatchWriter | None = None
         self._headers = CodecHeaders()
@@ -189,6 +176,12 @@ class SnapshotSink:
         Take the stream's name.
         """
         self._stream = stream
+        kind = self._snapshots.template.suffix.removeprefix(".")
+        size = self._snapshots.size
+        if self._snapshots.process:
+            self._camera = CameraProcess(kind, size, stream.name)
+        else:
+            self._camera = Camera(kind, size)
         self._writer = BatchWriter(
             self._reactor, self, f"snapshot {stream.name}", self._makeLane
         )
@@ -272,13 +265,13 @@ class SnapshotSink:
         @return: what makes an image of the newest key frame; at the end, what frees the
             decoder, where it works.
         """
-        assert self._writer is not None
+        assert self._writer is not None and self._camera is not None
         if self._isWanted and self._key is not None:
             self._path = self._nextPath() if self._isDue else ""
             self._isDue = False
             self._served, self._waiters = self._waiters, []
             frames = [*self._headers.frames(), self._key]
-            return partial(self._camera.take, frames, self._now(), self._path)
+            return partial(_take, self._camera, frames, self._now(), self._path)
         if isEnding and self._writer.isUsed and not self._isClosed:
             self._isClosed = True
             return self._camera.close
@@ -356,7 +349,7 @@ class SnapshotSinkFactory(FrameSinkFactory):
         Keep a picture of every stream, as an image that is replaced by newer ones::
 
             --sink=snapshot[:DIRECTORY][:every=SECONDS][:format=jpg|png]
-                  [:name=TEMPLATE][:size=WxH]
+                  [:name=TEMPLATE][:size=WxH][:process=no|yes]
 
         A picture is taken of the first key frame, and then of the next one after so
         many seconds of media; 0 is each key frame. TEMPLATE is the name of a file in
@@ -365,6 +358,9 @@ class SnapshotSinkFactory(FrameSinkFactory):
 
         start, date, time and epoch are when the picture was taken and part counts them:
         with one of these in the name, older pictures stay.
+
+        FFmpeg decodes what strangers send. With process=yes it does so in a process for
+        each stream: one that crashes is named in the log and started again.
 
         A colon in DIRECTORY or TEMPLATE is written "\:".
 
@@ -398,4 +394,5 @@ def parseSnapshots(argstring: str) -> Snapshots:
         Template(said["name"], f".{said['format']}"),
         milliseconds(said["every"]),
         said["size"],
+        said["process"],
     )
