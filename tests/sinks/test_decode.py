@@ -6,6 +6,7 @@ import itertools
 import os
 import sys
 import types
+from datetime import timedelta
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -16,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from rtmptw._pyav.decoding import Decoder
+from rtmptw.clock import wallClock
 from rtmptw.delivery import Policy
 from rtmptw.flv.body import frameFromMessage
 from rtmptw.frames import Frame, FrameKind
@@ -35,7 +37,7 @@ from rtmptw.sinks.decode.sink import (
 from rtmptw.testing import FrameSinkTestsMixin, RecordingProducer, makeStreamInfo
 from tests._pyav.hashes import decodedByFFmpeg, hashOf
 from tests._pyav.test_decoding import framesOf
-from tests.live.media import H264_AAC, VIDEO_ONLY, encode
+from tests.live.media import H264_AAC, VIDEO_ONLY, Media, encode
 from tests.sinks.test_file import HeldLane, ImmediateLane
 from tests.test_lane import ThreadClock
 
@@ -564,15 +566,80 @@ class PolicyTests(SinkCase):
 
     def test_toKeyframe(self) -> None:
         """
-        What has come is not skipped: it is the outlet that drops.
+        What is not late is not skipped, and nobody waits.
         """
         self.patch(_decoding, "MAX_CODED", 20)
         sink, got = self.run_("to-keyframe")
-        self.assertEqual(self.producer.calls, ["pause"])
+        self.assertEqual(self.producer.calls, [])
         finished = sink.streamEnded("over")
         self.drain()
         self.successResultOf(finished)
         self.assertEqual(got, [number / 25 for number in range(60)])
+        self.assertEqual(self.producer.dropped, {})
+
+    def playLive(self, policy: str, seconds: float) -> list[tuple[float, DecodedFrame]]:
+        """
+        Give 16 s of pictures, each when its time comes, to code that takes so many
+        seconds for each.
+
+        @return: what the code got, and how many seconds after it had come.
+        """
+        start = wallClock()
+        now = [start]
+        got: list[tuple[float, DecodedFrame]] = []
+
+        def code(frame: DecodedFrame, stream: DecodedStream) -> None:
+            got.append(((now[0] - frame.arrived).total_seconds(), frame))
+            now[0] += timedelta(seconds=seconds)
+
+        self.lanes = Lanes("call")
+        sink = DecodeSink(
+            self.clock,
+            UserCode.fromObject("code", code),
+            Wanted(policy=policy),
+            lane=self.lanes,
+            now=lambda: now[0],
+        )
+        sink.streamStarted(STREAM, self.producer)
+        self.lanes.held.letGo()
+        media = Media(audio="", frames=400, options=VIDEO_ONLY.options)
+        for frame in framesOf(encode(media)):
+            came = start + timedelta(milliseconds=frame.timestamp)
+            while now[0] < came and self.lanes.held.held:
+                self.lanes.held.letGo()
+            now[0] = max(now[0], came)
+            sink.frameArrived(frame, came)
+        finished = sink.streamEnded("over")
+        with capturedLogs() as events:
+            self.drain()
+        self.successResultOf(finished)
+        self.said = formatEvent(events[-1])
+        return got
+
+    def test_neverLaterThanItSays(self) -> None:
+        """
+        Code that takes ten times as long as there is gets no picture that is older
+        than two seconds; it goes on with key frames, and the books have the rest.
+        """
+        got = self.playLive("to-keyframe", 0.4)
+        latest = max(late for late, _frame in got)
+        print(f"to-keyframe: {len(got)} of 400 pictures, {latest:.2f} s at most")
+        self.assertLessEqual(latest, 2.0)
+        self.assertGreater(len(got), 16 / 0.4 / 2)
+        self.assertEqual(self.producer.dropped, {"too-slow": 400 - len(got)})
+        self.assertIn("skipped because they were late", self.said)
+        times = [round(frame.pts * 25) for _late, frame in got]
+        for (before, after), (_late, frame) in zip(
+            itertools.pairwise(times), got[1:], strict=True
+        ):
+            self.assertTrue(after == before + 1 or frame.keyframe, (before, after))
+
+    def test_fastCodeIsNeverLate(self) -> None:
+        """
+        Nothing is skipped of what can be taken in time.
+        """
+        got = self.playLive("to-keyframe", 0.03)
+        self.assertEqual((len(got), self.producer.dropped), (400, {}))
 
 
 class OptionTests(SinkCase):

@@ -6,20 +6,21 @@ iterators have in common.
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, cast
 
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 
 from rtmptw._pyav.decoding import Counts, Decoded, Decoder
 from rtmptw._pyav.pictures import NATIVE, PictureForm, checkFormat
-from rtmptw.delivery import LOSSLESS, TO_KEYFRAME, Delivery, Policy
+from rtmptw.delivery import LOSSLESS, TO_KEYFRAME, TOO_SLOW, Delivery, Policy
 from rtmptw.frames import Frame, FrameKind, StreamInfo
 from rtmptw.lane import Lane
+from rtmptw.sinks.decode.coded import CodedFrames
 
-#: Coded frames that wait for the decoder, or are in it. More wait at the outlet, where
-#: the policy says what becomes of them; goes on at half.
+#: Coded frames that wait for the decoder, or are in it, where none is dropped. More
+#: wait at the outlet; goes on at half.
 MAX_CODED = 64
 MAX_CODED_BYTES = 4 * 1024 * 1024
 #: Pictures that wait to be taken, and that are decoded at once. One of 3840x2160 has
@@ -40,8 +41,8 @@ MEDIA = {"video": VIDEO, "audio": AUDIO, "both": VIDEO | AUDIO}
 
 _DELIVERIES = {
     Policy.LOSSLESS: LOSSLESS,
-    # It drops what is coded up to a key frame when not even the decoder keeps up; what
-    # is decoded is dropped here.
+    # When not even the decoder keeps up, what is coded is dropped up to a key frame.
+    # That is done here: the sink takes all at once.
     Policy.LATEST: Delivery(Policy.TO_KEYFRAME, maxMilliseconds=MAX_AGE),
     Policy.TO_KEYFRAME: TO_KEYFRAME,
 }
@@ -123,6 +124,24 @@ class Wanted:
         return self.policy == Policy.LATEST.value
 
     @property
+    def patience(self) -> timedelta | None:
+        """
+        How long a coded frame may wait for the decoder; C{None} for any time.
+        """
+        delivery = self.delivery
+        if delivery.policy is Policy.LOSSLESS:
+            return None
+        return timedelta(milliseconds=delivery.maxMilliseconds)
+
+    @property
+    def oldest(self) -> timedelta | None:
+        """
+        How old a frame may be that is given away; C{None} for any age. (The newest
+        there is may be of any.)
+        """
+        return None if self.isLatest else self.patience
+
+    @property
     def delivery(self) -> Delivery:
         """
         How coded frames are to be delivered.
@@ -190,7 +209,8 @@ class Decoding:
     Decodes the frames of one stream in a lane of its own; what is decoded waits to be
     taken. Everything here is called in the reactor's thread.
 
-    At most L{MAX_CODED} coded frames are taken from the producer at a time. At most
+    Without a patience, at most L{MAX_CODED} coded frames are taken from the producer at
+    a time; with one, all, and those that wait too long are dropped. At most
     L{MAX_PICTURES} pictures and L{MAX_SOUND} blocks of samples wait, and what the
     decoder gives at its end; with the policy C{latest}, one of each kind.
 
@@ -224,8 +244,8 @@ class Decoding:
         self._name = ""
         self._producer: IPushProducer | None = None
         self._lane: Lane | None = None
-        self._coded: deque[tuple[Frame, datetime]] = deque()
-        self._codedBytes = 0
+        self._isLossless = wanted.patience is None
+        self._coded = CodedFrames(wanted.patience, wanted.track)
         self._flying = 0
         self._flyingBytes = 0
         self._decoded: deque[Decoded] = deque()
@@ -271,10 +291,11 @@ class Decoding:
         """
         if self._isEnding or not self._decoder.wants(frame):
             return
-        self._coded.append((frame, arrived or self._now()))
-        self._codedBytes += frame.size
+        now = self._now()
+        self._coded.add(frame, arrived or now, now)
         self._step()
-        if not self._isPaused and self._isOverLimit(1):
+        self._tellDropped()
+        if self._isLossless and not self._isPaused and self._isOverLimit(1):
             self._isPaused = True
             assert self._producer is not None
             self._producer.pauseProducing()
@@ -293,7 +314,6 @@ class Decoding:
         self._isEnding = self._isAbandoned = True
         self._coded.clear()
         self._decoded.clear()
-        self._codedBytes = 0
         self._step()
 
     def take(self, most: int = MAX_PICTURES + MAX_SOUND) -> list[Decoded]:
@@ -315,9 +335,18 @@ class Decoding:
             lane, self._lane = self._lane, None
             lane.close()
 
+    def _tellDropped(self) -> None:
+        """
+        What was dropped here was delivered, as the books have it.
+        """
+        dropped, size = self._coded.takeDropped()
+        if dropped:
+            assert self._producer is not None
+            cast(Any, self._producer).framesDropped(TOO_SLOW, dropped, size)
+
     def _isOverLimit(self, share: int) -> bool:
         return (len(self._coded) + self._flying) * share > MAX_CODED or (
-            self._codedBytes + self._flyingBytes
+            self._coded.bytes + self._flyingBytes
         ) * share > MAX_CODED_BYTES
 
     def _step(self) -> None:
@@ -330,7 +359,6 @@ class Decoding:
         if batch:
             self._flying = len(batch)
             self._flyingBytes = sum(frame.size for frame, _ in batch)
-            self._codedBytes -= self._flyingBytes
             self._run(self._decode, batch)
         elif self._isEnding and not self._coded:
             self._isFlushed = True
@@ -349,14 +377,15 @@ class Decoding:
             pictures = sum(one.kind is FrameKind.VIDEO for one in self._decoded)
             sound = len(self._decoded) - pictures
         batch = []
+        self._coded.expire(self._now())
         while self._coded:
-            if self._coded[0][0].kind is FrameKind.VIDEO:
+            if self._coded.first().kind is FrameKind.VIDEO:
                 pictures += 1
             else:
                 sound += 1
             if pictures > MAX_PICTURES or sound > MAX_SOUND:
                 break
-            batch.append(self._coded.popleft())
+            batch.append(self._coded.take())
         return batch
 
     def _run(self, work: Callable[..., _Batch], *arguments: Any) -> None:
@@ -403,6 +432,7 @@ class Decoding:
                 self._replace(batch.decoded)
             else:
                 self._decoded.extend(batch.decoded)
+        self._tellDropped()
         if self._isPaused and not self._isEnding and not self._isOverLimit(2):
             self._isPaused = False
             assert self._producer is not None

@@ -20,11 +20,12 @@ from zope.interface import implementer
 
 from rtmptw._pyav.decoding import Decoded
 from rtmptw.clock import wallClock
-from rtmptw.delivery import Delivery
+from rtmptw.delivery import TOO_SLOW, Delivery
 from rtmptw.frames import Frame, StreamInfo
 from rtmptw.interfaces import IFrameSink
 from rtmptw.lane import Lane
 from rtmptw.sinks.decode.decoding import DecodedFrame, Decoding, Wanted
+from rtmptw.sinks.decode.lateness import Lateness
 
 #: When the stream has ended, a loop that takes nothing for so many seconds gets no
 #: more: the server's shutdown waits for it.
@@ -95,6 +96,7 @@ class DecodedFrames:
         self._form = wanted.form()
         self._makeLane = lane
         self._decoding = Decoding(reactor, wanted, self._goOn, lane, now)
+        self._lateness = Lateness(wanted.oldest, now)
         self._name = ""
         self._reason = ""
         self._producer: IPushProducer | None = None
@@ -249,7 +251,7 @@ class DecodedFrames:
         if waiter is not None:
             # Before anything is taken: that makes the decoder go on, and call this.
             self._waiter = None
-            taken = self._decoding.take(1)
+            taken = self._takeOne()
             if taken:
                 self.given += 1
                 self._waitForLoop()
@@ -264,6 +266,16 @@ class DecodedFrames:
         # A loop in a thread must learn of the end while the reactor still runs.
         if self._isClosed or not self._isLooping:
             self._finish()
+
+    def _takeOne(self) -> list[Decoded]:
+        """
+        @return: the next one that is not too late, if there is one.
+        """
+        while taken := self._decoding.take(1):
+            if self._lateness.admits(taken[0]):
+                break
+            cast(Any, self._producer).framesDropped(TOO_SLOW, 1, 0)
+        return taken
 
     def _waitForLoop(self) -> None:
         """
@@ -304,7 +316,7 @@ class DecodedFrames:
             name=self._name,
             given=self.given,
             decoded=sum(counts.decoded.values()),
-            skipped=self._decoding.skipped,
+            skipped=self._decoding.skipped + self._lateness.skipped,
             refused=counts.refused,
             reason=self._reason,
         )

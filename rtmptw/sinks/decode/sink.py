@@ -5,7 +5,7 @@ Gives decoded pictures and sound to your Python code.
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
@@ -17,7 +17,7 @@ from zope.interface import implementer
 from rtmptw._pyav.decoding import Decoded
 from rtmptw._pyav.pictures import ARRAYS, NATIVE, parseSize
 from rtmptw.clock import wallClock
-from rtmptw.delivery import Delivery
+from rtmptw.delivery import TOO_SLOW, Delivery
 from rtmptw.frames import Frame, FrameKind, StreamInfo
 from rtmptw.interfaces import IFrameSink, IFrameSinkFactory, IHubUser
 from rtmptw.lane import Lane
@@ -32,6 +32,7 @@ from rtmptw.sinks.decode.decoding import (
     Decoding,
     Wanted,
 )
+from rtmptw.sinks.decode.lateness import Lateness
 from rtmptw.sinks.decode.loop import DecodedFrames
 from rtmptw.sinks.decode.process import commandFor, mediaOf
 from rtmptw.sinks.decode.usercode import Caller, DecodedStream, Outcome, UserCode
@@ -163,6 +164,8 @@ class DecodeSink:
         self._progressed = progressed
         self._makeLane = lane
         self._decoding = Decoding(reactor, wanted, self._goOn, lane, now)
+        self._lateness = Lateness(wanted.oldest, now)
+        self._late = 0
         self._name = ""
         self._producer: IPushProducer | None = None
         self._lane: Lane | None = None
@@ -187,6 +190,7 @@ class DecodeSink:
             DecodedStream(stream, self._hub, self._reactor),
             self._wanted.form(),
             self._detach,
+            self._lateness,
         )
         self._run(self._started, partial(self._lane.run, self._caller.start))
 
@@ -255,6 +259,8 @@ class DecodeSink:
         outcome = Outcome()
         for one in decoded:
             frame = await lane.run(caller.convert, one)
+            if frame is None:
+                continue
             outcome.add(await caller.give(frame, lane.run))
             if outcome.isOver:
                 break
@@ -265,6 +271,10 @@ class DecodeSink:
         self._calling = 0
         self.given += outcome.given
         self._tellErrors(outcome)
+        late = self._lateness.skipped - self._late
+        if late:
+            self._late += late
+            cast(Any, self._producer).framesDropped(TOO_SLOW, late, 0)
         then(outcome)
 
     def _started(self, outcome: Outcome) -> None:
@@ -342,7 +352,8 @@ class DecodeSink:
         skipped = self._decoding.skipped
         self._log.info(
             "{name}: {code} got {given} of {decoded} decoded frames ({video} pictures, "
-            "{audio} of sound){skipped}{thinned}{early}{refused}{errors}; {reason}",
+            "{audio} of sound){skipped}{late}{thinned}{early}{refused}{errors}; "
+            "{reason}",
             name=self._name,
             code=self._code.name,
             given=self.given,
@@ -350,6 +361,7 @@ class DecodeSink:
             video=counts.decoded[FrameKind.VIDEO],
             audio=counts.decoded[FrameKind.AUDIO],
             skipped=counted(skipped, "skipped for newer ones"),
+            late=counted(self._late, "skipped because they were late"),
             thinned=counted(counts.thinned, "left out for fps"),
             early=counted(counts.early, "coded pictures before a key frame"),
             refused=counted(counts.refused, "coded frames not decoded"),

@@ -13,6 +13,7 @@ from twisted.python.reflect import namedAny
 from rtmptw._pyav.decoding import Decoded
 from rtmptw.frames import FrameKind, StreamInfo
 from rtmptw.sinks.decode.decoding import DecodedFrame, Form
+from rtmptw.sinks.decode.lateness import Lateness
 
 #: The methods of a class, and what is decoded for them.
 METHODS = {FrameKind.VIDEO: "videoFrame", FrameKind.AUDIO: "audioFrame"}
@@ -219,8 +220,18 @@ class Caller:
     """
 
     def __init__(
-        self, code: UserCode, stream: DecodedStream, form: Form, detach: bool
+        self,
+        code: UserCode,
+        stream: DecodedStream,
+        form: Form,
+        detach: bool,
+        lateness: Lateness,
     ) -> None:
+        """
+        @param detach: whether the first exception is the end.
+        @param lateness: which frames are not to be given any more.
+        """
+        self._lateness = lateness
         self._code = code
         self._stream = stream
         self._form = form
@@ -267,6 +278,8 @@ class Caller:
         """
         outcome = Outcome()
         for one in decoded:
+            if not self._lateness.admits(one):
+                continue
             outcome.given += 1
             try:
                 self._calls[one.kind](self._form.give(one))
@@ -278,11 +291,12 @@ class Caller:
                     break
         return outcome
 
-    def convert(self, decoded: Decoded) -> DecodedFrame:
+    def convert(self, decoded: Decoded) -> DecodedFrame | None:
         """
-        @return: the frame as L{give} wants it. In the lane: it takes a while.
+        @return: the frame as L{give} wants it; C{None} if it comes too late. In the
+            lane: it takes a while.
         """
-        return self._form.give(decoded)
+        return self._form.give(decoded) if self._lateness.admits(decoded) else None
 
     async def give(
         self, frame: DecodedFrame, run: Callable[..., Awaitable[object]]

@@ -1,0 +1,225 @@
+"""
+Each codec, with its header there, missing, late and broken, into each container: one
+server lives through all of it, and records every frame of the good tracks.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest_twisted
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from rtmptw.flv.body import frameFromMessage
+from rtmptw.frames import Frame, FrameKind, Role
+from rtmptw.rtmp.url import RTMPTarget
+from rtmptw.rtmpclient.endpoint import clientEndpoint
+from rtmptw.rtmpclient.protocol import (
+    Ending,
+    IRTMPClientUser,
+    RTMPClientFactory,
+    RTMPClientProtocol,
+)
+from tests._pyav.test_muxing import framesOf
+from tests.live.media import AV1_OPUS, H264_AAC, HEVC_AAC, VP9_FLAC, Media, encode
+from tests.live.programs import Program
+
+AUDIO, VIDEO = FrameKind.AUDIO, FrameKind.VIDEO
+
+#: Streams whose sound, and streams whose pictures, have a header; the other track is a
+#: good one.
+SOUND = {
+    name: Media(audio=name, frames=50, options=H264_AAC.options)
+    for name in ("aac", "libopus", "flac")
+}
+PICTURES = {
+    media.video: Media(media.video, "aac", 50, media.options)
+    for media in (H264_AAC, HEVC_AAC, AV1_OPUS, VP9_FLAC)
+}
+#: Codecs without headers, by the beginning of their bodies.
+LEGACY_SOUND = {
+    "pcm": b"\x03",
+    "adpcm": b"\x12",
+    "mp3": b"\x2f",
+    "pcm-le": b"\x3f",
+    "nellymoser-16": b"\x42",
+    "nellymoser-8": b"\x52",
+    "nellymoser": b"\x62",
+    "g711a": b"\x72",
+    "g711u": b"\x82",
+    "speex": b"\xb6",
+    "mp3-8": b"\xe2",
+    "device": b"\xf2",
+    "ac3": b"\x91ac-3",
+    "eac3": b"\x91ec-3",
+    "nobody's": b"\x91what",
+}
+LEGACY_PICTURES = {
+    "h263": b"\x12",
+    "screen": b"\x13",
+    "vp6": b"\x14",
+    "vp6a": b"\x15",
+    "screen2": b"\x16",
+    "vp8": b"\x91vp08",
+    "vvc": b"\x91vvc1",
+    "nobody's": b"\x91what",
+}
+CONTAINERS = ("flv", "mp4", "mkv", "ts")
+
+
+def nonsense(seed: int, size: int) -> bytes:
+    """
+    @return: bytes that mean nothing, the same each time.
+    """
+    return random.Random(seed).randbytes(size)
+
+
+def withHeader(frames: list[Frame], kind: FrameKind, state: str) -> list[Frame]:
+    """
+    @param kind: of the track whose header is as the state says.
+    @return: the stream.
+    """
+    configs = [f for f in frames if f.kind is kind and f.role is Role.CONFIG]
+    if state == "there":
+        return frames
+    rest = [frame for frame in frames if frame not in configs]
+    if state == "missing":
+        return rest
+    if state == "late":
+        where = len(rest) // 2
+        time = rest[where].timestamp
+        late = [frameFromMessage(kind, time, one.payload) for one in configs]
+        return rest[:where] + late + rest[where:]
+    broken = [
+        frameFromMessage(
+            kind, one.timestamp, one.payload[:5] + nonsense(1, len(one.payload))
+        )
+        for one in configs
+    ]
+    return broken + rest
+
+
+def beside(good: list[Frame], kind: FrameKind, head: bytes) -> list[Frame]:
+    """
+    @return: the good track, and one of nonsense beside it.
+    """
+    frames: list[Frame] = []
+    for number, frame in enumerate(good):
+        frames.append(frame)
+        if frame.role is Role.CODED:
+            body = head + nonsense(number, 20 + number % 80)
+            frames.append(frameFromMessage(kind, frame.timestamp, body))
+    return frames
+
+
+def streams() -> dict[str, tuple[list[Frame], FrameKind]]:
+    """
+    @return: by name, the streams, and which of their tracks is good.
+    """
+    table: dict[str, tuple[list[Frame], FrameKind]] = {}
+    for state in ("there", "missing", "late", "broken"):
+        for name, media in SOUND.items():
+            frames = framesOf(encode(media))
+            table[f"{name}-{state}"] = withHeader(frames, AUDIO, state), VIDEO
+        for name, media in PICTURES.items():
+            frames = framesOf(encode(media))
+            table[f"{name}-{state}"] = withHeader(frames, VIDEO, state), AUDIO
+    whole = framesOf(encode(SOUND["aac"]))
+    for number, (_name, head) in enumerate(LEGACY_SOUND.items()):
+        good = [frame for frame in whole if frame.kind is VIDEO]
+        table[f"sound-{number}"] = beside(good, AUDIO, head), VIDEO
+    for number, (_name, head) in enumerate(LEGACY_PICTURES.items()):
+        good = [frame for frame in whole if frame.kind is AUDIO]
+        table[f"pictures-{number}"] = beside(good, VIDEO, head), AUDIO
+    return table
+
+
+@implementer(IRTMPClientUser)
+class Publisher:
+    """
+    Publishes frames as they are.
+
+    @ivar done: fires when the connection is gone.
+    """
+
+    def __init__(self, reactor: Any, url: str, frames: list[Frame]) -> None:
+        self.done: Deferred[str] = Deferred()
+        self._frames = frames
+        target = RTMPTarget.fromURL(url)
+        factory = RTMPClientFactory(reactor, target, True, self)
+        clientEndpoint(reactor, target).connect(factory).addErrback(self.done.errback)
+
+    def streamAccepted(self, protocol: RTMPClientProtocol) -> None:
+        for frame in self._frames:
+            protocol.sendFrame(frame, frame.timestamp)
+        protocol.finish("all is sent")
+
+    def frameReceived(self, frame: Frame) -> None:
+        pass
+
+    def headerCleared(self, name: str) -> None:
+        pass
+
+    def sendingPaused(self) -> None:
+        pass
+
+    def sendingResumed(self) -> None:
+        pass
+
+    def conversationEnded(self, ending: Ending) -> None:
+        self.done.callback(ending.refusal)
+
+
+def packets(folder: Path, kind: str) -> Counter[str]:
+    """
+    @return: how many packets the files of a folder have, by track.
+    """
+    counts: Counter[str] = Counter()
+    for path in folder.rglob(f"*.{kind}"):
+        with av.open(str(path)) as container:
+            for packet in container.demux():
+                if packet.size:
+                    counts[packet.stream.type] += 1
+    return counts
+
+
+@pytest_twisted.ensureDeferred
+async def test_oneServerLivesThroughItAll(
+    serverProcess: Callable[..., Awaitable[tuple[Program, int]]], tmp_path: Path
+) -> None:
+    """
+    And every frame of each good track is in each container.
+    """
+    from twisted.internet import reactor
+
+    program, port = await serverProcess(
+        *(f"--sink=record:{kind}:format={kind}" for kind in CONTAINERS),
+        "--sink=send:sent/{name}.mkv#format=matroska",
+    )
+    table = streams()
+    for name, (frames, _good) in table.items():
+        refusal = await Publisher(
+            reactor, f"rtmp://127.0.0.1:{port}/live/{name}", frames
+        ).done
+        assert refusal == "" and not program.done.called, name
+    await program.saysTimes("live/.*: ended after", len(table))
+    program.signal("TERM")
+    assert await program.done == 0
+    assert not list(tmp_path.rglob("*.part"))
+    total = recorded = 0
+    wrong = []
+    for name, (frames, good) in table.items():
+        wanted = sum(f.kind is good and f.role is Role.CODED for f in frames)
+        for kind in CONTAINERS:
+            folder = tmp_path / kind / "live" / name
+            got = packets(folder, kind)[good.name.lower()]
+            total += wanted
+            recorded += min(got, wanted)
+            if got != wanted:
+                wrong.append((name, kind, got, wanted))
+    print(f"{recorded} of {total} frames of good tracks, {len(table)} streams; {wrong}")
+    assert wrong == []
