@@ -128,7 +128,12 @@ class _Track:
     """
 
     def __init__(
-        self, counts: Counts, eager: bool, keyframesOnly: bool, troubles: list[str]
+        self,
+        counts: Counts,
+        eager: bool,
+        keyframesOnly: bool,
+        troubles: list[str],
+        anywhere: bool,
     ) -> None:
         self._counts = counts
         self._eager = eager
@@ -139,7 +144,8 @@ class _Track:
         self._head = -1
         self._context: Any = None
         self._isBroken = False
-        self._awaitingKey = True
+        self._anywhere = anywhere
+        self._awaitingKey = not anywhere
         self._arrivals: dict[int, datetime] = {}
         self._last: Sample | None = None
         self._lastArrival: datetime | None = None
@@ -163,7 +169,7 @@ class _Track:
         held = self.finish()
         self._codec, self._config, self._head = codec, config, head
         self._isBroken = False
-        self._awaitingKey = True
+        self._awaitingKey = not self._anywhere
         return held
 
     def _decode(self, sample: Sample, arrived: datetime) -> list[Decoded]:
@@ -296,6 +302,7 @@ class Decoder:
         eager: bool = False,
         keyframesOnly: bool = False,
         fps: float = 0.0,
+        anywhere: bool = False,
     ) -> None:
         """
         @param kinds: what to decode.
@@ -303,6 +310,8 @@ class Decoder:
         @param eager: hold back no picture that could be shown.
         @param keyframesOnly: decode no other pictures.
         @param fps: so many pictures a second of media at most; 0 for all.
+        @param anywhere: begin with any picture, and not with a key frame only: FFmpeg
+            then gives those that are whole, after a recovery point.
         """
         self.counts = Counts()
         self.troubles: list[str] = []
@@ -312,7 +321,7 @@ class Decoder:
         self._due: float | None = None
         self._last = 0
         self._tracks = {
-            kind: _Track(self.counts, eager, keyframesOnly, self.troubles)
+            kind: _Track(self.counts, eager, keyframesOnly, self.troubles, anywhere)
             for kind in kinds
         }
 

@@ -5,11 +5,13 @@ server lives through all of it, and records every frame of the good tracks.
 
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import av
+import av.error
 import pytest_twisted
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
@@ -174,16 +176,21 @@ class Publisher:
         self.done.callback(ending.refusal)
 
 
-def packets(folder: Path, kind: str) -> Counter[str]:
+def packets(paths: Iterable[Path]) -> Counter[str]:
     """
-    @return: how many packets the files of a folder have, by track.
+    @return: how many coded frames files have, by track; of one that cannot be opened,
+        none.
     """
     counts: Counter[str] = Counter()
-    for path in folder.rglob(f"*.{kind}"):
-        with av.open(str(path)) as container:
+    for path in paths:
+        if path.suffix == ".flv":
+            # It is as it came; FFmpeg does not open HEVC without its header.
+            for frame in framesOf(str(path)):
+                counts[frame.kind.name.lower()] += frame.role is Role.CODED
+            continue
+        with suppress(av.error.FFmpegError), av.open(str(path)) as container:
             for packet in container.demux():
-                if packet.size:
-                    counts[packet.stream.type] += 1
+                counts[packet.stream.type] += packet.size > 0
     return counts
 
 
@@ -216,10 +223,12 @@ async def test_oneServerLivesThroughItAll(
         wanted = sum(f.kind is good and f.role is Role.CODED for f in frames)
         for kind in CONTAINERS:
             folder = tmp_path / kind / "live" / name
-            got = packets(folder, kind)[good.name.lower()]
+            got = packets(folder.glob(f"*.{kind}"))[good.name.lower()]
             total += wanted
             recorded += min(got, wanted)
             if got != wanted:
                 wrong.append((name, kind, got, wanted))
-    print(f"{recorded} of {total} frames of good tracks, {len(table)} streams; {wrong}")
+    print(f"{recorded} of {total} frames of good tracks in {len(table)} streams")
+    print(wrong)
+    print(program.output[-20_000:])
     assert wrong == []

@@ -39,6 +39,17 @@ from tests.sinks.test_file import HeldLane, ImmediateLane
 from tests.test_lane import ThreadClock
 
 STREAM = makeStreamInfo("live", "cam")
+#: One key frame, and then a column that is refreshed from left to right.
+REFRESHED = Media(
+    audio="",
+    frames=200,
+    options=(
+        ("preset", "ultrafast"),
+        ("tune", "zerolatency"),
+        ("g", "25"),
+        ("x264-params", "intra-refresh=1"),
+    ),
+)
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 PNG = Template("{stream}-{part}", ".png")
 
@@ -218,6 +229,43 @@ class FileTests(SnapshotCase):
         with av.open(os.path.join(self.folder, "live/cam.jpg")) as container:
             (picture,) = container.decode()
         self.assertEqual((picture.width, picture.height), (140, 64))
+
+    def test_intraRefresh(self) -> None:
+        """
+        Without key frames: the first picture that is whole after a recovery point, as
+        FFmpeg decodes it, by a sink that comes in the middle; and so in a process.
+        """
+        frames = framesOf(encode(REFRESHED))
+        with av.open(encode(REFRESHED)) as container:
+            wanted = [
+                frame.to_ndarray(format="rgb24").tobytes()
+                for frame in container.decode(video=0)
+            ]
+        # x264 marks the points as key frames; drones do not.
+        unmarked = [
+            frameFromMessage(frame.kind, frame.timestamp, b"\x27" + frame.payload[1:])
+            if frame.isKey
+            else frame
+            for frame in frames
+        ]
+        for marked, process in ((True, False), (False, False), (False, True)):
+            stream = frames if marked else unmarked
+            coded = [frame for frame in stream if not frame.isHeader]
+            late = [frame for frame in stream if frame.isHeader] + coded[30:]
+            kind = f"{marked}-{process}"
+            name = Template(f"{{stream}}-{kind}-{{part}}", ".png")
+            sink = self.sink(template=name, every=0, process=process)
+            self.feed(sink, late)
+            self.assertRegex(self.end(sink), r"live/cam: [2-9] snapshots; over")
+            got = [
+                pixels(Path(self.folder, name).read_bytes())
+                for name in self.names()
+                if kind in name
+            ]
+            numbers = [wanted.index(one) for one in got]
+            print(f"intra refresh: pictures {numbers} of {len(wanted)}")
+            self.assertEqual(numbers, sorted(numbers))
+            self.assertGreater(numbers[0], 30)
 
     def test_aStreamThatChanges(self) -> None:
         """

@@ -20,7 +20,7 @@ from rtmptw.batches import BatchWriter
 from rtmptw.clock import wallClock
 from rtmptw.delivery import LATEST, Delivery
 from rtmptw.errors import SinkError
-from rtmptw.frames import CodecHeaders, Frame, FrameKind, StreamInfo
+from rtmptw.frames import Frame, FrameKind, StreamInfo
 from rtmptw.interfaces import IFrameSink, IFrameSinkFactory
 from rtmptw.lane import Lane
 from rtmptw.plugins.arguments import Argument, Arguments, First
@@ -34,6 +34,7 @@ from rtmptw.sinks.naming import (
 )
 from rtmptw.sinks.snapshot.camera import Camera
 from rtmptw.sinks.snapshot.process import CameraProcess
+from rtmptw.sinks.snapshot.run import Clean
 
 #: Calls of L{SnapshotSink.take} that may wait for one picture.
 MAX_WAITING = 256
@@ -120,11 +121,12 @@ def _replace(path: str, data: bytes) -> None:
 @implementer(IFrameSink)
 class SnapshotSink:
     """
-    Takes pictures of one stream: of its key frames, which need no other frames.
+    Takes pictures of one stream: of its key frames, which need no other frames; where
+    there are none, of the first picture that is whole after a recovery point.
 
-    Only a key frame of which an image is wanted is decoded, in the lane of a
-    L{BatchWriter}. Kept are the last key frame and the codec headers, and nothing more;
-    so it is never full.
+    Only what an image is wanted of is decoded, in the lane of a L{BatchWriter}. Kept
+    are the last key frame (or the pictures since the recovery point) and the codec
+    headers, and nothing more; so it is never full.
 
     @ivar written: how many files were written.
     @ivar failures: how many images could not be made or written.
@@ -158,8 +160,7 @@ class SnapshotSink:
         self._camera: Camera | CameraProcess | None = None
         self._stream: StreamInfo | None = None
         self._writer: BatchWriter | None = None
-        self._headers = CodecHeaders()
-        self._key: Frame | None = None
+        self._clean = Clean()
         self._next: int | None = None
         self._isDue = False
         self._isFailing = False
@@ -188,14 +189,9 @@ class SnapshotSink:
 
     def frameReceived(self, frame: Frame) -> None:
         """
-        Keep it if it is a key frame, and write its picture if it is time.
+        Keep it if a picture can be made with it, and write that if it is time.
         """
-        if frame.kind is not FrameKind.VIDEO:
-            return
-        if frame.isHeader:
-            self._headers.remember(frame)
-        elif frame.isKey:
-            self._key = frame
+        if frame.kind is FrameKind.VIDEO and self._clean.follow(frame):
             self._checkTime(frame.timestamp)
             if self._isWanted and self._writer is not None:
                 self._writer.flush()
@@ -246,9 +242,9 @@ class SnapshotSink:
     @property
     def _isWanted(self) -> bool:
         """
-        Whether there is a key frame, and somebody wants its image.
+        Whether there is a picture, and somebody wants its image.
         """
-        return self._key is not None and (self._isDue or bool(self._waiters))
+        return bool(self._clean.frames) and (self._isDue or bool(self._waiters))
 
     def _nextPath(self) -> str:
         stream = self._stream
@@ -266,11 +262,11 @@ class SnapshotSink:
             decoder, where it works.
         """
         assert self._writer is not None and self._camera is not None
-        if self._isWanted and self._key is not None:
+        if self._isWanted:
             self._path = self._nextPath() if self._isDue else ""
             self._isDue = False
             self._served, self._waiters = self._waiters, []
-            frames = [*self._headers.frames(), self._key]
+            frames = self._clean.frames
             return partial(_take, self._camera, frames, self._now(), self._path)
         if isEnding and self._writer.isUsed and not self._isClosed:
             self._isClosed = True

@@ -1,0 +1,76 @@
+"""
+Where decoding can begin without a key frame: streams with intra refresh say so in a
+recovery point (H.264 D.2.8, H.265 D.3.8).
+"""
+
+from typing import Final
+
+from rtmptw.codecs.bits import BitReader, withoutEscapes
+from rtmptw.codecs.h264 import units
+from rtmptw.errors import RemoteProtocolError
+from rtmptw.frames import Codec
+
+_RECOVERY_POINT: Final = 6
+#: A message is said to have so many bytes for each 255.
+_MORE: Final = 255
+#: The type of the NAL units that have such messages, and their head's size in bytes.
+_H264_SEI: Final = 6
+_HEVC_SEI: Final = 39
+#: No encoder takes longer to refresh a picture; whoever says so means something else.
+MAX_PICTURES: Final = 300
+
+
+def recoveryOf(codec: Codec, data: bytes, lengthSize: int = 4) -> int:
+    """
+    @param data: of a coded picture, as in FLV: NAL units with their lengths.
+    @param lengthSize: bytes of a length.
+    @return: after how many more pictures all is right, if decoding begins with this
+        one; -1 if nothing is said of that.
+    """
+    if codec is not Codec.H264 and codec is not Codec.HEVC:
+        return -1
+    for unit in units(data, lengthSize):
+        if not unit:
+            continue
+        if codec is Codec.H264:
+            isMessages, head = unit[0] & 0x1F == _H264_SEI, 1
+        else:
+            isMessages, head = unit[0] >> 1 & 0x3F == _HEVC_SEI, 2
+        if isMessages:
+            count = _among(codec, withoutEscapes(unit)[head:])
+            if 0 <= count <= MAX_PICTURES:
+                return count
+    return -1
+
+
+def _among(codec: Codec, messages: bytes) -> int:
+    """
+    @return: what the recovery point among the messages of a unit says; -1 if there is
+        none.
+    """
+    position = 0
+    try:
+        # Two bytes at the end are no message.
+        while position + 2 < len(messages):
+            kind, position = _number(messages, position)
+            size, position = _number(messages, position)
+            if kind == _RECOVERY_POINT:
+                reader = BitReader(messages[position : position + size])
+                return reader.unsigned() if codec is Codec.H264 else reader.signed()
+            position += size
+    except (IndexError, RemoteProtocolError):
+        pass
+    return -1
+
+
+def _number(data: bytes, position: int) -> tuple[int, int]:
+    """
+    @return: the number there, and where it ends.
+
+    @raise IndexError: if it is cut off.
+    """
+    number = 0
+    while data[position] == _MORE:
+        number += _MORE
+        position += 1
+    return number + data[position], position + 1
