@@ -248,48 +248,63 @@ class ContainerProcesses:
         base: int,
     ) -> ContainerProcess:
         """
-        As L{ContainerProcess}. If the child dies of a track, that is named.
+        As L{ContainerProcess}. If it is one track of which the child dies, or because of
+        which FFmpeg refuses them all, that is named.
 
-        @raise TrackError: as L{ContainerProcess}; or the child dies of the track.
+        @raise TrackError: as L{ContainerProcess}, or because of that.
         """
         for head in heads.values():
             head.complete()
         self._isTold = False
         self._path = file.path
         self._current = None
-        current = ContainerProcess(file, container, options, heads, base, self._lines)
+        try:
+            current = ContainerProcess(
+                file, container, options, heads, base, self._lines
+            )
+        except TrackError:
+            raise
+        except SinkError:
+            self._blame(container, options, heads)
+            raise
         if current.how:
-            for key, head in heads.items():
-                how = self._diesOf(container, options, key, head)
-                if how:
-                    raise TrackError(key, head.codec, f"FFmpeg's process {how} with it")
+            self._blame(container, options, heads)
         self._current = current
         return current
 
-    def _diesOf(
+    def _blame(
         self,
         container: str,
         options: Mapping[str, str],
-        key: TrackKey,
-        head: Head,
-    ) -> str:
+        heads: Mapping[TrackKey, Head],
+    ) -> None:
         """
-        Let a child begin with one track alone, in a file that nobody has.
+        Let a child begin with each track alone, in a file that nobody has.
 
-        @return: how it ended, if it did; else empty.
+        @raise TrackError: if one cannot.
         """
-        descriptor = os.memfd_create("trial")
-        try:
-            trial = ContainerProcess(
-                OpenFile(descriptor), container, options, {key: head}, 0, self._lines
-            )
-            trial.abandon()
-        except SinkError:
-            # It lives, and says so.
-            return ""
-        finally:
-            os.close(descriptor)
-        return trial.how
+        for key, head in heads.items():
+            descriptor = os.memfd_create("trial")
+            try:
+                trial = ContainerProcess(
+                    OpenFile(descriptor),
+                    container,
+                    options,
+                    {key: head},
+                    0,
+                    self._lines,
+                )
+                trial.abandon()
+            except TrackError:
+                raise
+            except SinkError as error:
+                raise TrackError(key, head.codec, str(error)) from None
+            finally:
+                os.close(descriptor)
+            if trial.how:
+                raise TrackError(
+                    key, head.codec, f"FFmpeg's process {trial.how} with it"
+                )
 
     @property
     def isOver(self) -> bool:
