@@ -165,6 +165,7 @@ class LiveStream:
         keyframes: bool = False,
         media: str = "video",
         track: int = 0,
+        process: bool = False,
     ) -> "DecodedFrames":
         """
         Its decoded frames: C{async for frame in stream.frames(format="bgr24")}, or in
@@ -180,6 +181,8 @@ class LiveStream:
         @param keyframes: decode key frames only.
         @param media: C{video}, C{audio} or C{both}.
         @param track: the Enhanced RTMP track id.
+        @param process: decode in a process of its own, which may die and is started
+            again; from there come numpy arrays.
 
         @raise ValueError: with a sentence, if something of this is not possible.
         """
@@ -194,6 +197,7 @@ class LiveStream:
             keyframes=keyframes,
             media=media,
             track=track,
+            process=process,
         )
         self._stream.attach(self._unused("frames"), frames)
         return frames

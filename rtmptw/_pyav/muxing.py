@@ -37,6 +37,9 @@ _STREAMS = frozenset({"mpegts", "hls", "rtp_mpegts"})
 #: What PyAV lets nobody write into Matroska: as PCM it loses nothing.
 _LAWS = frozenset({Codec.G711A, Codec.G711U})
 
+#: Formats that are written into one file.
+_ONE_FILE = frozenset({"flv", "matroska", "mp4", "mpegts"})
+
 _LEGACY_VIDEO = {
     Codec.H263: 2,
     Codec.SCREEN: 3,
@@ -231,7 +234,9 @@ class Muxer:
         @param heads: the tracks, in order.
         @param base: the timestamp that becomes 0, in ms.
 
-        @raise SinkError: if FFmpeg does not take the tracks.
+        @raise TrackError: if FFmpeg does not take one of the tracks.
+
+        @raise SinkError: if it does not take them together.
 
         @raise OSError: if the target cannot be written.
         """
@@ -278,6 +283,10 @@ class Muxer:
                 raise
             # Not the whole error: it has the URL, and that may have a password.
             said = getattr(error, "strerror", "") or str(error)
+            why = f"FFmpeg's {container} refuses it: {said}"
+            for key, head in heads.items():
+                if len(heads) == 1 or not _canHold(container, options, key, head):
+                    raise TrackError(key, head.codec, why) from None
             raise SinkError(
                 f"FFmpeg's {container} refuses the stream: {said}"
             ) from None
@@ -367,3 +376,34 @@ class Muxer:
         for template in self._templates:
             template.close()
         self._templates = []
+
+
+class _Nowhere:
+    """
+    A file that keeps nothing.
+    """
+
+    def write(self, data: bytes) -> int:
+        return len(data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return offset
+
+    def flush(self) -> None:
+        pass
+
+
+def _canHold(
+    container: str, options: Mapping[str, str], key: TrackKey, head: Head
+) -> bool:
+    """
+    @return: whether FFmpeg takes a track alone. (Formats that write several files do
+        what MPEG-TS does, as far as that can be known.)
+    """
+    if container not in _ONE_FILE:
+        container, options = "mpegts", {}
+    try:
+        Muxer(_Nowhere(), container, options, {key: head}, 0).abandon()
+    except SinkError:
+        return False
+    return True

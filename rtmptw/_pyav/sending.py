@@ -47,7 +47,12 @@ class Sending:
         self._container = container
         self._options = options
         self._isAgain = False
-        self._remuxer = Remuxer(self._begin, self._end, leaveOut=self._leaveOut)
+        kinds = [kind for kind in CONTAINERS.values() if kind.format == container]
+        self._kind = kinds[0] if kinds else None
+        codecs = None if self._kind is None else self._kind.codecs
+        self._remuxer = Remuxer(
+            self._begin, self._end, codecs=codecs, leaveOut=self._leaveOut
+        )
 
     def run(self, source: BinaryIO) -> None:
         """
@@ -66,11 +71,6 @@ class Sending:
         self._remuxer.finish()
 
     def _begin(self, heads: Mapping[TrackKey, Head], base: int) -> Muxer:
-        for kind in CONTAINERS.values():
-            if kind.format == self._container:
-                codecs = {head.codec for head in heads.values()} - kind.codecs
-                for codec in sorted(codecs, key=codecName):
-                    raise SinkError(kind.refusal(codec))
         if "://" not in self._url:
             os.makedirs(os.path.dirname(self._url) or ".", exist_ok=True)
         options = dict(self._options)
@@ -82,6 +82,8 @@ class Sending:
         return Muxer(self._url, self._container, options, heads, base)
 
     def _leaveOut(self, codec: Codec, why: str) -> None:
+        if not why and self._kind is not None:
+            why = self._kind.refusal(codec)
         print(f"{codecName(codec)} is left out: {why}", flush=True)
 
     def _end(self, container: Container, why: str) -> None:

@@ -82,6 +82,8 @@ class Command:
     @ivar stall: seconds after which it is killed if it takes nothing; 0 for never.
     @ivar reports: whether it is one of ours, and says what it does with frames, as
         L{rtmptw.sinks.wire} has it.
+    @ivar descriptors: asked for each child: files that it gets, by the number that they
+        have there. Such a child may be told something until it ends.
     """
 
     label: str
@@ -94,6 +96,7 @@ class Command:
     finish: float = FINISH_SECONDS
     stall: float = STALL_SECONDS
     reports: bool = False
+    descriptors: Callable[[], Mapping[int, int]] | None = None
 
 
 class _Fed:
@@ -150,11 +153,14 @@ class ChildSink:
         reactor: Any,
         command: Command,
         rand: Callable[[], float] = random.random,
+        said: Callable[[Kind, bytes], None] | None = None,
     ) -> None:
         """
         @param reactor: provides C{IReactorTime} and C{IReactorProcess}.
         @param rand: gives numbers from 0 to 1.
+        @param said: called with messages of the child that are not about frames.
         """
+        self._said = said
         self.delivery = command.delivery
         self.failure = ""
         self.starts = 0
@@ -171,6 +177,8 @@ class ChildSink:
         self._retry: Any = None
         self._backoff = Backoff(rand, 1.0, 1 + JITTER)
         self._skipped = 0
+        self._isClogged = False
+        self._isFull = False
         self._ended = False
         self._done: Deferred[None] | None = None
 
@@ -223,8 +231,15 @@ class ChildSink:
             ending = self._fed.encoding.end(reason)
             if ending:
                 self._child.transport.write(ending)
-            self._child.end()
+            self._child.end(close=self._command.descriptors is None)
         return done
+
+    def tell(self, data: bytes) -> None:
+        """
+        Tell the child something that is no frame, if there is one.
+        """
+        if self._child is not None:
+            self._child.transport.write(data)
 
     @property
     def isAlive(self) -> bool:
@@ -267,6 +282,8 @@ class ChildSink:
         more: dict[str, Any] = {}
         if command.reports:
             more["childFDs"] = {0: "w", 1: "r", 2: "r", REPORTS: "r"}
+            if command.descriptors is not None:
+                more["childFDs"].update(command.descriptors())
         try:
             self._reactor.spawnProcess(
                 child,
@@ -329,6 +346,7 @@ class ChildSink:
         """
         The child's input is full.
         """
+        self._isClogged = True
         self._producer.pauseProducing()
         if self._child is not None and not self._child.isEnding and self._command.stall:
             self._cancelTimer()
@@ -340,7 +358,14 @@ class ChildSink:
         """
         if self._child is not None and not self._child.isEnding:
             self._cancelTimer()
-        if not self._ended:
+        self._isClogged = False
+        self._goOn()
+
+    def _goOn(self) -> None:
+        """
+        Take frames again, if neither the child nor the way to it is full.
+        """
+        if not self._ended and not self._isClogged and not self._isFull:
             self._producer.resumeProducing()
 
     def stopProducing(self) -> None:
@@ -379,6 +404,12 @@ class ChildSink:
         elif kind is Kind.DROPPED:
             reason, frames, size = json.loads(body)
             self._producer.framesDropped(str(reason), int(frames), int(size))
+        elif kind is Kind.PAUSE:
+            self._isFull = True
+            self._producer.pauseProducing()
+        elif kind is Kind.RESUME:
+            self._isFull = False
+            self._goOn()
         elif kind is Kind.LOG:
             level, text = json.loads(body)
             assert self._lines is not None
@@ -386,6 +417,8 @@ class ChildSink:
         elif kind is Kind.FAILED:
             if not self._ended and not self.failure:
                 self._fail(body.decode("utf-8", "replace"))
+        elif self._said is not None:
+            self._said(kind, body)
         else:
             raise ValueError(f"a message of the kind {kind.name}")
 
@@ -426,6 +459,7 @@ class ChildSink:
             self._backoff.reset()
         self._startAgain(what)
         # What waited for this child cannot be what the next one begins with.
+        self._isClogged = self._isFull = False
         self._producer.resumeProducing()
 
     def _startAgain(self, why: str) -> None:

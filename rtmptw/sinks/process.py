@@ -175,12 +175,17 @@ class ChildProcess(ProcessProtocol):
             self._endSoon()
             self._owner.childDeaf(self)
 
-    def end(self) -> None:
+    def end(self, close: bool = True) -> None:
         """
         Close its input; if it has not ended after a while, end it.
+
+        @param close: C{False} to leave its input open, as there is more to say than
+            frames.
         """
         if not self.isEnding:
             self._endSoon()
+            if not close:
+                return
             # With a producer that is paused it would never be closed.
             self.transport.unregisterProducer()
             self.transport.closeStdin()

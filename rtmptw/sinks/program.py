@@ -82,6 +82,8 @@ class Program(Protocol):
                 self.frameCame(*frameOf(body))
             elif kind is Kind.REQUEST:
                 self.asked(*numberOf(body))
+            elif kind is Kind.FREE:
+                self.freed(numberOf(body)[0])
             elif kind is Kind.END:
                 self._end(body.decode("utf-8", "replace"))
 
@@ -127,6 +129,11 @@ class Program(Protocol):
     def asked(self, number: int, body: bytes) -> None:
         """
         A request.
+        """
+
+    def freed(self, slot: int) -> None:
+        """
+        A place in shared memory is free again.
         """
 
     def over(self, reason: str) -> None:

@@ -48,6 +48,8 @@ class Kind(IntEnum):
     FLUSH = 7
     #: To the child: complete the file, and answer with L{WRITTEN}.
     FINISH = 8
+    #: To the child: the number (4 bytes) of a place in shared memory: it is free again.
+    FREE = 9
     #: From the child: a number (4 bytes), of frames that it is done with so far.
     DONE = 16
     #: From the child: JSON C{[reason, frames, bytes]}: of those, these are dropped.
@@ -64,6 +66,14 @@ class Kind(IntEnum):
     WRITTEN = 22
     #: From the child: JSON C{[kind, track, why]}: that track is not for the container.
     UNFIT = 23
+    #: From the child: JSON, a picture or samples that are in shared memory, and where:
+    #: C{slot}, C{position} in bytes, C{shape} and C{type} as numpy has them; and what
+    #: it is: C{kind}, C{track}, C{pts} and C{arrived} in seconds, C{key}, C{rate}.
+    PICTURE = 24
+    #: From the child: it is full, and wants no frames for now, but other messages.
+    PAUSE = 25
+    #: From the child: it wants frames again.
+    RESUME = 26
 
 
 #: Bytes read at once.

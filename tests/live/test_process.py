@@ -7,15 +7,22 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
+import av
+import numpy
 import pytest
 import pytest_twisted
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.python.usage import UsageError
 
 from rtmptw.frames import FrameKind
 from rtmptw.sinks.decode.decoding import MAX_PICTURES
-from rtmptw.sinks.decode.sink import DecodeSinkFactory
+from rtmptw.sinks.decode.loop import DecodedFrames
+from rtmptw.sinks.decode.memory import SLOTS
+from rtmptw.sinks.decode.sink import DecodedFrame, DecodeSinkFactory
 from tests._pyav.hashes import decodedByFFmpeg
 from tests.live.harness import LiveServer, Publisher
 from tests.live.media import AV1_OPUS, H264_AAC, VIDEO_ONLY, Media, Mux, encode
@@ -264,3 +271,147 @@ def test_namesAreLookedAtFirst(code: Callable[[str], list[str]]) -> None:
     ):
         with pytest.raises(UsageError, match=said):
             decode(text)
+
+
+async def take(
+    server: LiveServer, stop: int = 0, **options: Any
+) -> tuple[Any, list[DecodedFrame]]:
+    """
+    Loop over the frames of the stream that comes, from another process.
+
+    @param stop: frames after which to leave.
+    @return: the sink, and what came.
+    """
+    await server.hub.whenPublished("live", "cam")
+    frames = DecodedFrames(server.reactor, process=True, **options)
+    server.stream().attach("frames", frames)
+    got = []
+    async for frame in frames:
+        got.append(frame)
+        if len(got) == stop:
+            break
+    return frames, got
+
+
+@pytest_twisted.ensureDeferred
+async def test_aLoopInTheServer(serve: Serve) -> None:
+    """
+    Gets every picture and every sample of another process, through shared memory.
+    """
+    server = await serve()
+    source = encode(H264_AAC)
+    taking = Deferred.fromCoroutine(take(server, format="bgr24", media="both"))
+    await server.publish(Mux(source, server.url(), paced=True))
+    _frames, got = await taking
+    report = await server.ended(sink="frames")
+    assert report.ledger.dropped == {} and report.failure == ""
+    with av.open(source) as container:
+        pictures = [f.to_ndarray(format="bgr24") for f in container.decode(video=0)]
+    with av.open(source) as container:
+        samples = [f.to_ndarray() for f in container.decode(audio=0)]
+    images = [frame for frame in got if frame.kind is FrameKind.VIDEO]
+    sound = [frame for frame in got if frame.kind is FrameKind.AUDIO]
+    print(f"shared memory: {len(images)} pictures, {len(sound)} blocks of samples")
+    assert len(images) == len(pictures) == 60
+    for frame, array in zip(images, pictures, strict=True):
+        assert numpy.array_equal(frame.image, array)
+        assert frame.image.flags.writeable and frame.arrived.tzinfo is not None
+    assert len(sound) == len(samples)
+    for frame, block in zip(sound, samples, strict=True):
+        assert numpy.array_equal(frame.samples, block) and frame.rate == 48000
+    times = [round((frame.pts - images[0].pts) * 25) for frame in images]
+    assert times == list(range(60))
+    assert sum(frame.keyframe for frame in images) == 3
+
+
+@pytest_twisted.ensureDeferred
+async def test_aLoopThatIsLeft(serve: Serve) -> None:
+    """
+    Ends its process.
+    """
+    server = await serve()
+    taking = Deferred.fromCoroutine(take(server, 5, format="gray"))
+    with capturedLogs() as events:
+        publisher = Publisher(
+            server.reactor, Mux(encode(VIDEO_ONLY), server.url(), pauseAfter=40)
+        )
+        await publisher.paused
+        _frames, got = await taking
+        await server.until(lambda: ("live/cam", "frames") in server.reports)
+        assert "live/cam" in server.hub.streams, "the stream goes on"
+        publisher.goOn()
+        await publisher.done
+    assert [frame.image.shape for frame in got] == [(64, 96)] * 5
+    said = [formatEvent(event) for event in events]
+    (pid,) = [
+        int(line.split("process ")[1]) for line in said if "decode started" in line
+    ]
+    assert not isThere(pid)
+
+
+@pytest_twisted.ensureDeferred
+async def test_aLoopWhoseProcessDies(serve: Serve) -> None:
+    """
+    Goes on with the next process, and the books have what was lost.
+    """
+    server = await serve()
+    taking = Deferred.fromCoroutine(take(server, format="gray"))
+    publisher = Publisher(
+        server.reactor,
+        Mux(encode(Media(audio="", frames=400)), server.url(), paced=True),
+    )
+    await server.until(lambda: "live/cam" in server.hub.streams)
+
+    def child() -> Any:
+        for outlet in server.stream().outlets:
+            if outlet.name == "frames" and outlet.sink.given > 10:  # type: ignore[attr-defined]
+                return outlet.sink._decoding._child._child  # type: ignore[attr-defined]
+        return None
+
+    await server.until(lambda: child() is not None)
+    os.kill(child().transport.pid, signal.SIGKILL)
+    _frames, got = await taking
+    await publisher.done
+    report = await server.ended(sink="frames")
+    numbers = [round(frame.pts * 25) for frame in got]
+    assert numbers == sorted(set(numbers))
+    missing = 400 - len(numbers)
+    lost = report.ledger.dropped["process-ended"]
+    print(f"{len(numbers)} of 400 pictures by two processes, {lost} lost")
+    assert 0 < missing <= lost + 2 * SLOTS and report.ledger.balanced
+    assert numbers[-1] == 399
+
+
+@pytest_twisted.ensureDeferred
+async def test_theNewestOfAnotherProcess(serve: Serve) -> None:
+    """
+    With policy=latest a loop that comes late gets the newest.
+    """
+    server = await serve()
+    published = server.hub.whenPublished("live", "cam")
+    publisher = Publisher(
+        server.reactor, Mux(encode(VIDEO_ONLY), server.url(), pauseAfter=40)
+    )
+    await published
+    frames = DecodedFrames(server.reactor, process=True, format="gray", policy="latest")
+    server.stream().attach("frames", frames)
+    await publisher.paused
+    waiting = frames._decoding._waiting
+    await server.until(lambda: bool(waiting) and waiting[-1].said["pts"] >= 1)
+    (newest,) = [one.said["pts"] for one in waiting]
+    loop = frames.__aiter__()
+    first = await loop.__anext__()
+    assert first.pts == newest and first.image.shape == (64, 96)
+    publisher.goOn()
+    await publisher.done
+    await loop.aclose()  # type: ignore[attr-defined]
+    await server.ended(sink="frames")
+
+
+def test_arraysOnly() -> None:
+    """
+    PyAV's own frames do not come out of a process.
+    """
+    reactor: Any = Clock()
+    with pytest.raises(ValueError, match="come arrays: say which format"):
+        DecodedFrames(reactor, process=True)

@@ -224,6 +224,9 @@ async def test_oneServerLivesThroughItAll(
         wanted = sum(f.kind is good and f.role is Role.CODED for f in frames)
         for kind in (*CONTAINERS, "sent"):
             paths = (tmp_path / kind / "live" / name).glob(f"*.{kind}")
+            if kind == "sent" and name.endswith("-late"):
+                # A target begins again where its tracks change.
+                continue
             if kind == "sent":
                 paths = (tmp_path / kind).glob(f"{name}.mkv")
             got = packets(paths)[good.name.lower()]

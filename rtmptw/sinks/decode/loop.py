@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from rtmptw._pyav.decoding import Decoded
+from rtmptw._pyav.pictures import NATIVE
 from rtmptw.clock import wallClock
 from rtmptw.delivery import TOO_SLOW, Delivery
 from rtmptw.frames import Frame, StreamInfo
@@ -26,6 +27,7 @@ from rtmptw.interfaces import IFrameSink
 from rtmptw.lane import Lane
 from rtmptw.sinks.decode.decoding import DecodedFrame, Decoding, Wanted
 from rtmptw.sinks.decode.lateness import Lateness
+from rtmptw.sinks.decode.remote import DecodingProcess, Remote
 
 #: When the stream has ended, a loop that takes nothing for so many seconds gets no
 #: more: the server's shutdown waits for it.
@@ -68,6 +70,8 @@ class DecodedFrames:
         keyframes: bool = False,
         media: str = "video",
         track: int = 0,
+        process: bool = False,
+        patient: bool = False,
         lane: Callable[[IReactorFromThreads, str], Lane] = Lane,
         now: Callable[[], datetime] = wallClock,
     ) -> None:
@@ -83,6 +87,10 @@ class DecodedFrames:
         @param keyframes: decode key frames only.
         @param media: C{video}, C{audio} or C{both}.
         @param track: the Enhanced RTMP track id.
+        @param process: whether FFmpeg decodes in a process of its own, from which
+            arrays come through shared memory.
+        @param patient: whether a loop that takes nothing for a while after the end is
+            waited for all the same.
         @param lane: makes lanes.
         @param now: the wall clock.
 
@@ -93,9 +101,19 @@ class DecodedFrames:
         self.failure = ""
         self.given = 0
         self._reactor: Any = reactor
-        self._form = wanted.form()
+        self._isPatient = patient
         self._makeLane = lane
-        self._decoding = Decoding(reactor, wanted, self._goOn, lane, now)
+        self._decoding: Any
+        self._form: Any
+        if process:
+            if format == NATIVE:
+                raise ValueError(
+                    "From a process of its own come arrays: say which format."
+                )
+            self._form = self._decoding = DecodingProcess(reactor, wanted, self._goOn)
+        else:
+            self._form = wanted.form()
+            self._decoding = Decoding(reactor, wanted, self._goOn, lane, now)
         self._lateness = Lateness(wanted.oldest, now)
         self._name = ""
         self._reason = ""
@@ -125,6 +143,19 @@ class DecodedFrames:
         Decode it.
         """
         self._decoding.receive(frame)
+
+    def frameArrived(self, frame: Frame, arrived: datetime) -> None:
+        """
+        As L{frameReceived}, for a frame that came some time ago.
+        """
+        self._decoding.receive(frame, arrived)
+
+    @property
+    def waiting(self) -> int:
+        """
+        How many frames wait to be decoded or to be taken.
+        """
+        return int(self._decoding.waiting)
 
     def streamEnded(self, reason: str) -> "Deferred[None]":
         """
@@ -267,21 +298,24 @@ class DecodedFrames:
         if self._isClosed or not self._isLooping:
             self._finish()
 
-    def _takeOne(self) -> list[Decoded]:
+    def _takeOne(self) -> list[Any]:
         """
         @return: the next one that is not too late, if there is one.
         """
+        taken: list[Any]
         while taken := self._decoding.take(1):
             if self._lateness.admits(taken[0]):
                 break
+            if isinstance(taken[0], Remote):
+                self._decoding.letGo(taken[0])
             cast(Any, self._producer).framesDropped(TOO_SLOW, 1, 0)
-        return taken
+        return list(taken)
 
     def _waitForLoop(self) -> None:
         """
         From the end of the stream on.
         """
-        if self._done is None:
+        if self._done is None or self._isPatient:
             return
         if self._timer is not None:
             self._timer.cancel()

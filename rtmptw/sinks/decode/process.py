@@ -5,7 +5,9 @@ How the server has a stream decoded, and your code called, in a child process.
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from rtmptw.delivery import Delivery, Policy
@@ -22,6 +24,12 @@ _PATIENT = Delivery(
 #: Seconds in which your module has to be imported when the server starts.
 _IMPORT_SECONDS = 120
 _PROGRAM = "rtmptw.sinks.decode.program"
+_FRAMES_PROGRAM = "rtmptw.sinks.decode.framesprogram"
+#: The number of the memory in the child.
+MEMORY = 4
+#: Seconds in which a child has to give away what is left: whoever takes it is waited
+#: for elsewhere.
+_LEFT_SECONDS = 3600.0
 #: In place of an order: look whether there is such code.
 CHECK = "check"
 
@@ -73,23 +81,72 @@ def commandFor(
     @return: the child that decodes a stream.
     """
     arguments, environment = ownProgram(_PROGRAM)
-    order: dict[str, Any] = {
+    order = {
+        **_order(wanted, stream),
         "path": sys.path,
         "callable": name,
-        "wanted": asdict(wanted),
         "detach": detach,
-        "name": stream.name,
-        "stream": {**asdict(stream), "startedAt": stream.startedAt.isoformat()},
     }
-    delivery = wanted.delivery
     return Command(
         f"decode {name}",
         arguments,
         lambda: MessageEncoding(order),
-        delivery if delivery.policy is Policy.LOSSLESS else _PATIENT,
+        _delivery(wanted),
         environment,
         finish=finish,
         # Your code may take as long as it likes.
         stall=0.0,
         reports=True,
     )
+
+
+def commandForFrames(
+    wanted: Wanted, descriptors: Callable[[], Mapping[int, int]], stream: StreamInfo
+) -> Command:
+    """
+    @param descriptors: gives the memory of each child.
+    @return: the child that decodes a stream for a loop in the server.
+    """
+    arguments, environment = ownProgram(_FRAMES_PROGRAM)
+    order = _order(wanted, stream)
+    return Command(
+        "decode",
+        arguments,
+        lambda: MessageEncoding(order),
+        _delivery(wanted),
+        environment,
+        finish=_LEFT_SECONDS,
+        stall=0.0,
+        reports=True,
+        descriptors=descriptors,
+    )
+
+
+def _order(wanted: Wanted, stream: StreamInfo) -> dict[str, Any]:
+    return {
+        "wanted": asdict(wanted),
+        "name": stream.name,
+        "stream": {**asdict(stream), "startedAt": stream.startedAt.isoformat()},
+    }
+
+
+def _delivery(wanted: Wanted) -> Delivery:
+    delivery = wanted.delivery
+    return delivery if delivery.policy is Policy.LOSSLESS else _PATIENT
+
+
+def wantedFrom(order: Any) -> Wanted:
+    """
+    @return: what an order asks for.
+    """
+    said = order["wanted"]
+    return Wanted(**{**said, "size": said["size"] and tuple(said["size"])})
+
+
+def streamFrom(order: Any) -> StreamInfo:
+    """
+    @return: the stream that an order is about.
+    """
+    said = order["stream"]
+    startedAt = datetime.fromisoformat(said["startedAt"])
+    return StreamInfo(**{**said, "startedAt": startedAt})

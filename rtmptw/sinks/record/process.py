@@ -248,8 +248,7 @@ class ContainerProcesses:
         base: int,
     ) -> ContainerProcess:
         """
-        As L{ContainerProcess}. If it is one track of which the child dies, or because of
-        which FFmpeg refuses them all, that is named.
+        As L{ContainerProcess}. If the child dies of a track, that is named.
 
         @raise TrackError: as L{ContainerProcess}, or because of that.
         """
@@ -258,15 +257,7 @@ class ContainerProcesses:
         self._isTold = False
         self._path = file.path
         self._current = None
-        try:
-            current = ContainerProcess(
-                file, container, options, heads, base, self._lines
-            )
-        except TrackError:
-            raise
-        except SinkError:
-            self._blame(container, options, heads)
-            raise
+        current = ContainerProcess(file, container, options, heads, base, self._lines)
         if current.how:
             self._blame(container, options, heads)
         self._current = current
@@ -295,10 +286,6 @@ class ContainerProcesses:
                     self._lines,
                 )
                 trial.abandon()
-            except TrackError:
-                raise
-            except SinkError as error:
-                raise TrackError(key, head.codec, str(error)) from None
             finally:
                 os.close(descriptor)
             if trial.how:

@@ -1,0 +1,117 @@
+"""
+A child that decodes one stream for a loop in the server::
+
+    python -m rtmptw.sinks.decode.framesprogram
+
+Pictures and samples go into memory that both share, and what they are is said beside
+it; see L{rtmptw.sinks.wire}.
+"""
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from rtmptw.sinks.decode.decoding import DecodedFrame
+from rtmptw.sinks.decode.feeding import FeedingProgram
+from rtmptw.sinks.decode.loop import DecodedFrames
+from rtmptw.sinks.decode.memory import SLOTS, Memory
+from rtmptw.sinks.decode.process import MEMORY, streamFrom, wantedFrom
+from rtmptw.sinks.program import run
+from rtmptw.sinks.wire import Kind, jsonMessage, message
+
+
+class FramesProgram(FeedingProgram):
+    """
+    Loops over what is decoded.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        super().__init__(reactor)
+        self._memory = Memory(MEMORY)
+        self._slots = set(range(SLOTS))
+        self._size = 0
+        self._freed: Deferred[None] | None = None
+
+    def ordered(self, order: Any) -> None:
+        """
+        Start the sink and the loop.
+        """
+        wanted = wantedFrom(order)
+        frames = DecodedFrames(
+            self._reactor,
+            format=wanted.format,
+            policy=wanted.policy,
+            size=wanted.size,
+            fps=wanted.fps,
+            keyframes=wanted.keyframes,
+            media=wanted.media,
+            track=wanted.track,
+            patient=True,
+        )
+        self.sink = frames
+        frames.streamStarted(streamFrom(order), self)
+        Deferred.fromCoroutine(self._loop(frames)).addErrback(self._broken)
+
+    async def _loop(self, frames: DecodedFrames) -> None:
+        async for frame in frames:
+            array = frame.samples if frame.image is None else frame.image
+            if array.size:
+                await self._send(frame, array)
+            self.progressed()
+
+    async def _send(self, frame: DecodedFrame, array: Any) -> None:
+        if array.nbytes > self._size:
+            # All places become larger, when nothing is in them.
+            while len(self._slots) < SLOTS:
+                await self._wait()
+            self._size = array.nbytes
+        while not self._slots:
+            await self._wait()
+        slot = self._slots.pop()
+        position = slot * self._size
+        self._memory.write(position, array)
+        said = {
+            "slot": slot,
+            "position": position,
+            "shape": array.shape,
+            "type": array.dtype.str,
+            "kind": int(frame.kind),
+            "track": frame.track,
+            "pts": frame.pts,
+            "arrived": frame.arrived.timestamp(),
+            "key": frame.keyframe,
+            "rate": frame.rate,
+        }
+        self.transport.write(jsonMessage(Kind.PICTURE, said))
+
+    def _wait(self) -> "Deferred[None]":
+        self._freed = Deferred()
+        return self._freed
+
+    def freed(self, slot: int) -> None:
+        """
+        The server has taken what was there.
+        """
+        self._slots.add(slot)
+        freed, self._freed = self._freed, None
+        if freed is not None:
+            freed.callback(None)
+
+    def pauseProducing(self) -> None:
+        """
+        Want no more frames; but still which places are free.
+        """
+        self.transport.write(message(Kind.PAUSE))
+
+    def resumeProducing(self) -> None:
+        """
+        Want frames again.
+        """
+        self.transport.write(message(Kind.RESUME))
+
+    def _broken(self, failure: Any) -> None:
+        self.failed(failure.getErrorMessage() or type(failure.value).__name__)
+
+
+if __name__ == "__main__":
+    run(FramesProgram)
