@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from rtmptw.sinks.decode.loop import DecodedFrames
 from rtmptw.sinks.decode.memory import SLOTS
 from rtmptw.sinks.decode.sink import DecodedFrame, DecodeSinkFactory
 from tests._pyav.hashes import decodedByFFmpeg
-from tests.live.harness import LiveServer, Publisher
+from tests.live.harness import LiveServer, Publisher, PublisherFailed
 from tests.live.media import AV1_OPUS, H264_AAC, VIDEO_ONLY, Media, Mux, encode
 from tests.live.programs import PATIENCE
 
@@ -390,20 +391,21 @@ async def test_theNewestOfAnotherProcess(serve: Serve) -> None:
     server = await serve()
     published = server.hub.whenPublished("live", "cam")
     publisher = Publisher(
-        server.reactor, Mux(encode(VIDEO_ONLY), server.url(), pauseAfter=40)
+        server.reactor,
+        Mux(encode(Media(audio="", frames=400)), server.url(), paced=True),
     )
     await published
     frames = DecodedFrames(server.reactor, process=True, format="gray", policy="latest")
     server.stream().attach("frames", frames)
-    await publisher.paused
     waiting = frames._decoding._waiting
-    await server.until(lambda: bool(waiting) and waiting[-1].said["pts"] >= 1)
+    await server.until(lambda: frames._decoding.skipped > 20 and bool(waiting))
     (newest,) = [one.said["pts"] for one in waiting]
     loop = frames.__aiter__()
     first = await loop.__anext__()
     assert first.pts == newest and first.image.shape == (64, 96)
-    publisher.goOn()
-    await publisher.done
+    publisher.kill()
+    with suppress(PublisherFailed):
+        await publisher.done
     await loop.aclose()  # type: ignore[attr-defined]
     await server.ended(sink="frames")
 
