@@ -3,10 +3,10 @@ Where decoding can begin without a key frame: streams with intra refresh say so 
 recovery point (H.264 D.2.8, H.265 D.3.8).
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 from rtmptw.codecs.bits import BitReader, withoutEscapes
-from rtmptw.codecs.h264 import units
 from rtmptw.errors import RemoteProtocolError
 from rtmptw.frames import Codec
 
@@ -29,9 +29,7 @@ def recoveryOf(codec: Codec, data: bytes, lengthSize: int = 4) -> int:
     """
     if codec is not Codec.H264 and codec is not Codec.HEVC:
         return -1
-    for unit in units(data, lengthSize):
-        if not unit:
-            continue
+    for unit in _units(data, lengthSize):
         if codec is Codec.H264:
             isMessages, head = unit[0] & 0x1F == _H264_SEI, 1
         else:
@@ -41,6 +39,20 @@ def recoveryOf(codec: Codec, data: bytes, lengthSize: int = 4) -> int:
             if 0 <= count <= MAX_PICTURES:
                 return count
     return -1
+
+
+def _units(data: bytes, lengthSize: int) -> Iterator[bytes]:
+    """
+    @return: the NAL units; what is cut off at the end is left out.
+    """
+    position = 0
+    while position + lengthSize < len(data):
+        start = position + lengthSize
+        size = int.from_bytes(data[position:start], "big")
+        position = start + size
+        if not size or position > len(data):
+            return
+        yield data[start:position]
 
 
 def _among(codec: Codec, messages: bytes) -> int:
