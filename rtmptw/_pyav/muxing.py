@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import av
 import av.error
+from av.format import Flags
 
 from rtmptw.codecs import g711, h264
 from rtmptw.errors import RemoteProtocolError, SinkError
@@ -36,9 +37,6 @@ _STREAMS = frozenset({"mpegts", "hls", "rtp_mpegts"})
 
 #: What PyAV lets nobody write into Matroska: as PCM it loses nothing.
 _LAWS = frozenset({Codec.G711A, Codec.G711U})
-
-#: Formats that are written into one file.
-_ONE_FILE = frozenset({"flv", "matroska", "mp4", "mpegts"})
 
 _LEGACY_VIDEO = {
     Codec.H263: 2,
@@ -397,10 +395,11 @@ def _canHold(
     container: str, options: Mapping[str, str], key: TrackKey, head: Head
 ) -> bool:
     """
-    @return: whether FFmpeg takes a track alone. (Formats that write several files do
-        what MPEG-TS does, as far as that can be known.)
+    @return: whether FFmpeg takes a track alone. (Formats that open files or sockets
+        themselves do what MPEG-TS does, as far as that can be known.)
     """
-    if container not in _ONE_FILE:
+    opensItself: Any = Flags.no_file
+    if av.ContainerFormat(container, "w").flags & opensItself.value:
         container, options = "mpegts", {}
     try:
         Muxer(_Nowhere(), container, options, {key: head}, 0).abandon()

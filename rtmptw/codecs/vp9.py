@@ -12,6 +12,8 @@ _SRGB = 7
 #: Code points of color_space: 7.2.2.
 _MATRICES = {1: 6, 2: 1, 3: 6, 4: 7, 5: 9, 7: 0}
 _RECORD = 8
+_MAX_PROFILE = 3
+_DEPTHS = frozenset({8, 10, 12})
 
 
 def parseRecord(data: bytes) -> bytes:
@@ -26,6 +28,9 @@ def parseRecord(data: bytes) -> bytes:
         data = data[4:]
     if len(data) < _RECORD:
         raise RemoteProtocolError("codec-header-truncated", "a short vpcC")
+    # What nobody may set is 0, and readers refuse the file if it is not.
+    if data[0] > _MAX_PROFILE or data[2] >> 4 not in _DEPTHS or data[6:8] != b"\0\0":
+        raise RemoteProtocolError("codec-header-garbage", "no vpcC")
     return data
 
 

@@ -6,7 +6,6 @@ import fcntl
 import io
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -34,6 +33,7 @@ from rtmptw.remux.opening import Opening
 from rtmptw.samples import samplesOf
 from rtmptw.sinks import asked
 from rtmptw.sinks.file.factory import FileSink, FileSinkFactory
+from rtmptw.sinks.program import ownProgram
 from rtmptw.sinks.record import process as _process
 from rtmptw.sinks.record import recorder as _recorder
 from rtmptw.sinks.record import sink as recordSink
@@ -292,11 +292,14 @@ class RecordTests(RecordTestCase):
         """
         source = encode(Media(frames=150, options=H264_AAC.options))
         sink = self.makeSink(":name=x.mkv:format=mkv:fragment=0.6")
-        # As a disk that is full, for the child that writes; who runs the tests writes
-        # less.
-        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, limits[1]))
-        self.addCleanup(resource.setrlimit, resource.RLIMIT_FSIZE, limits)
+
+        def limited(module: str) -> tuple[tuple[str, ...], Any]:
+            arguments, environment = ownProgram(module)
+            # As a disk that is full: 117 blocks of 512 bytes.
+            shell = 'ulimit -f 117; exec "$0" "$@"'
+            return ("sh", "-c", shell, *arguments), environment
+
+        self.patch(asked, "ownProgram", limited)
         with capturedLogs() as events:
             for frame in framesOf(source):
                 sink.frameReceived(frame)
@@ -851,11 +854,27 @@ class SendingTests(SynchronousTestCase):
         for url, container, media, sentence in (
             ("http://127.0.0.1:1/secret", "mpegts", H264_AAC, b"Connection refused"),
             ("/dev/null/secret/x", "mpegts", H264_AAC, b"cannot send: "),
-            ("/tmp/secret.ts", "mpegts", VP9_FLAC, b"ts cannot hold FLAC"),
-            ("/tmp/secret.wav", "wav", H264_AAC, b"refuses the stream"),
         ):
             done = self.run_(url, container, encode(media))
             self.assertEqual(done.returncode, 1)
             self.assertIn(sentence, done.stdout)
             self.assertEqual(len(done.stdout.splitlines()), 1, done.stdout)
             self.assertNotIn(b"secret", done.stdout + done.stderr)
+
+    def test_itSaysWhatItLeavesOut(self) -> None:
+        """
+        In one sentence for each track; the others are sent.
+        """
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        for name, container, media, sentences in (
+            ("x.ts", "mpegts", VP9_FLAC, [b"VP9 is left out: ", b"FLAC is left out: "]),
+            ("x.wav", "wav", H264_AAC, [b"H264 is left out: FFmpeg's wav refuses it"]),
+        ):
+            path = f"{folder.name}/{name}"
+            done = self.run_(path, container, encode(media))
+            self.assertEqual(done.returncode, 0, done.stdout)
+            lines = done.stdout.splitlines()
+            for sentence in sentences:
+                self.assertEqual(sum(line.startswith(sentence) for line in lines), 1)
+            self.assertEqual(os.path.exists(path), name == "x.wav")
