@@ -27,7 +27,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from rtmptw.frames import Frame
-from rtmptw.sinks.process import REPORTS
+from rtmptw.sinks.process import FINISH_SECONDS, REPORTS
 from rtmptw.sinks.wire import (
     Kind,
     MessageReader,
@@ -89,9 +89,12 @@ class Program(Protocol):
 
     def readConnectionLost(self) -> None:
         """
-        The server is gone, or has nothing more to say: what there is to say to it can
-        still be said.
+        The server has nothing more to say: what there is to say to it can still be
+        said. If it has not said that it is over, it is gone, and nobody would end this
+        process if it hangs.
         """
+        if not self._isEnded:
+            self._reactor.callLater(FINISH_SECONDS, os._exit, 1)
         self._end("the server is gone")
 
     writeConnectionLost = readConnectionLost

@@ -97,6 +97,12 @@ class FramesProgram(FeedingProgram):
         if freed is not None:
             freed.callback(None)
 
+    def readConnectionLost(self) -> None:
+        """
+        The server tells as long as it is there which places are free: it is gone.
+        """
+        self.connectionLost()
+
     def pauseProducing(self) -> None:
         """
         Want no more frames; but still which places are free.
