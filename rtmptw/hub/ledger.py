@@ -72,9 +72,10 @@ class Ledger:
 
     def lose(self, reason: str, frames: int, size: int) -> None:
         """
-        Book frames that the sink has taken, and has not done anything with, as dropped.
+        Book frames as dropped that the sink has taken, and that did not get where they
+        were to go.
 
-        @param size: their payload bytes.
+        @param size: their payload bytes; 0 if that is not known.
         """
         self.delivered -= frames
         self.bytes -= size
@@ -90,13 +91,6 @@ class Ledger:
             self.lastTimestamp = frame.timestamp
             if self.firstTimestamp is None:
                 self.firstTimestamp = frame.timestamp
-
-    def lose(self, frames: int) -> None:
-        """
-        Frames that the sink had taken did not get where they were to go.
-        """
-        self.delivered -= frames
-        self.drop(NOT_TAKEN, frames)
 
     @property
     def droppedFrames(self) -> int:

@@ -19,7 +19,7 @@ from rtmptw.frames import (
     StreamInfo,
 )
 from rtmptw.hub.gop import GroupOfPictures
-from rtmptw.hub.ledger import Ledger
+from rtmptw.hub.ledger import NOT_TAKEN, Ledger
 from rtmptw.hub.multicast import Multicast
 from rtmptw.hub.outlet import Outlet, OutletOwner
 from rtmptw.hub.timeline import Timeline
@@ -333,7 +333,7 @@ class Stream(OutletOwner):
         def report(result: None) -> None:
             self._ending.remove(waiting)
             # Of a sink that passes frames on, and knows what did not arrive.
-            outlet.ledger.lose(getattr(outlet.sink, "lost", 0))
+            outlet.ledger.lose(NOT_TAKEN, getattr(outlet.sink, "lost", 0), 0)
             self._sinkEnded(
                 SinkReport(
                     self.name,

@@ -35,7 +35,7 @@ class Hearsay:
         read says nothing.
         """
         try:
-            if frame.name == "onMetaData":
+            if frame.name == "onMetaData" and frame.isHeader:
                 self._announce(frame.payload)
             elif frame.role is Role.METADATA:
                 self._color(frame.payload)
