@@ -52,7 +52,12 @@ from rtmptw.sinks.naming import Recording, Template, escape, parseRecording
 from rtmptw.sinks.recording import contents as _contents
 from rtmptw.sinks.recording import part as _flvwriter
 from rtmptw.sinks.recording import recovery as _recovery
-from rtmptw.sinks.recording.contents import Contents, metadataTag, reserveFor
+from rtmptw.sinks.recording.contents import (
+    INDEX_RESERVE,
+    Contents,
+    metadataTag,
+    reserveFor,
+)
 from rtmptw.sinks.recording.recovery import Progress, Verdict, recoverPart
 from tests.test_lane import ThreadClock
 
@@ -420,6 +425,34 @@ class RealMediaTests(RecordingTestCase):
                 assert packet.pts is not None
                 self.assertLessEqual(packet.pts, second * 1000 + 500)
                 self.assertGreater(packet.pts, second * 1000 - 520)
+
+    def test_aShortFileHasNoReserve(self) -> None:
+        """
+        What was kept free for an index of hours is given back at the end; the index
+        leads where it should. Where that fails the file is as whole, and larger.
+        """
+        sizes = []
+        for fails in False, True:
+            if fails:
+                self.patch(os, "sendfile", self.full)
+            self.assertEqual(self.record(realFrames()), ["x.flv"])
+            tags = self.tags()
+            self.assertEqual(tags[1:], TagReader().receive(realMedia())[1:])
+            content = Path(self.path()).read_bytes()
+            sizes.append(len(content))
+            self.assertEqual(head(tags)["filesize"], len(content))
+            places = [int(position) for _, position in index(tags)]
+            self.assertEqual([content[place] for place in places], [9] * 6)
+            os.unlink(self.path())
+        print(f"{sizes[0]} bytes, not {sizes[1]}, of {len(realMedia())}")
+        self.assertLess(sizes[0], len(realMedia()) + 2048)
+        self.assertGreater(sizes[1], len(realMedia()) + 256 * 1024)
+
+    def full(self, *arguments: object) -> int:
+        """
+        A disk that is full.
+        """
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def test_theEncodersMetadataIsKept(self) -> None:
         """
@@ -1127,7 +1160,8 @@ class DiskTests(RecordingTestCase):
         count = len(coded(tags))
         self.assertEqual(tags[1:], [asTag(frame) for frame in frames[: count + 1]])
         size = os.path.getsize(self.path())
-        self.assertGreater(size, limit - 1000)
+        # Until it ended it had room for an index.
+        self.assertGreater(size + INDEX_RESERVE, limit - 1000)
         said_ = head(tags)
         self.assertEqual(said_["filesize"], size)
         self.assertEqual(said_["duration"], (tags[-1].timestamp + 40) / 1000)
@@ -1228,8 +1262,9 @@ class DiskTests(RecordingTestCase):
         """
         sink = self.makeSink()
         sink.frameReceived(video(0, True))
-        self.patch(_flvwriter, "writeAll", lambda *args: 1 / 0)
+        patch = self.patch(_flvwriter, "writeAll", lambda *args: 1 / 0)
         sink.frameReceived(video(40, True))
+        patch.restore()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertIn("division", sink.failure)
         self.assertEqual(self.publisher.told, ["stop"])
@@ -1494,7 +1529,7 @@ class RecoveryTests(RecordingTestCase):
         Path(self.path("x.flv.part")).write_bytes(content + bytes(100_000))
         recovered = recoverPart(self.path("x.flv.part"))
         self.assertEqual(recovered.cut, 100_000)
-        self.assertEqual(os.path.getsize(self.path()), len(content))
+        self.assertEqual(self.tags()[1:], TagReader().receive(content)[1:])
 
     def test_anImpossibleTagEndsTheFile(self) -> None:
         """

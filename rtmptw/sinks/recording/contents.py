@@ -131,6 +131,23 @@ class Contents:
             self._positions.append(position)
         self._met += 1
 
+    def move(self, size: int) -> None:
+        """
+        All that is counted stands so many bytes further on; before where it was, if it
+        is negative.
+        """
+        self._positions = array("Q", [place + size for place in self._positions])
+        if self._lastKey is not None:
+            self._lastKey = self._lastKey[0], self._lastKey[1] + size
+        self.size += size
+
+    @property
+    def entries(self) -> int:
+        """
+        How many key frames the index has at most.
+        """
+        return len(self._times)
+
     @property
     def duration(self) -> int:
         """
@@ -250,6 +267,16 @@ def reserveFor(kept: Properties, rotate: int, maxSize: int) -> int:
         # The index is not what the operator wants on the disk.
         index = min(index, maxSize // 32)
     return len(amf0.encode(ECMAArray(kept))) + BASE_RESERVE + index
+
+
+def reserveNeeded(kept: Properties, contents: Contents) -> int:
+    """
+    @return: the bytes that the body of the metadata tag needs to say all there is to
+        say, when nothing more follows.
+    """
+    bare = len(_body([*kept, *contents.properties()], 0))
+    entries = contents.entries * INDEX_ENTRY
+    return max(bare + _INDEX_FRAMING + entries, BASE_RESERVE)
 
 
 def _body(items: Properties, pad: int) -> bytes:

@@ -10,10 +10,22 @@ from dataclasses import dataclass
 
 from rtmptw.flv import file as flvfile
 from rtmptw.sinks.naming import PART_SUFFIX, giveFinalName, sameNames
-from rtmptw.sinks.recording.contents import Contents, Properties, metadataTag
+from rtmptw.sinks.recording.contents import (
+    Contents,
+    Properties,
+    metadataTag,
+    reserveNeeded,
+)
 
 #: File systems that know no locks answer so; we write all the same.
 NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+
+
+#: A file of so many bytes is copied for less than a second, to save at least so many.
+MAX_COPIED = 32 * 1024 * 1024
+LEAST_SAVED = 4096
+#: Opens a file that has no name yet, where the system knows such.
+_NAMELESS = getattr(os, "O_TMPFILE", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +177,13 @@ class FLVPart:
         @raise OSError: if that cannot be done; L{close} is still to be called.
         """
         assert self.descriptor is not None
-        rewriteHead(self.descriptor, self._kept, contents, self._reserve)
+        short, reserve = compact(
+            self.descriptor, self.path, self._kept, contents, self._reserve
+        )
+        if short != self.descriptor:
+            os.close(self.descriptor)
+            self.descriptor = short
+        rewriteHead(short, self._kept, contents, reserve)
         finished = nameFinished(self.path, contents)
         self.close()
         return finished
@@ -177,6 +195,66 @@ class FLVPart:
         if self.descriptor is not None:
             descriptor, self.descriptor = self.descriptor, None
             os.close(descriptor)
+
+
+def compact(
+    descriptor: int, path: str, kept: Properties, contents: Contents, reserve: int
+) -> tuple[int, int]:
+    """
+    Give back what is reserved for an index and was not needed, if the file is short:
+    its own copy takes its name. What goes wrong leaves it as it is.
+
+    @param path: its name.
+    @param kept: the encoder's properties.
+    @param reserve: the size of the metadata tag's body.
+    @return: what is open now, locked, and the size of the body there.
+    """
+    needed = reserveNeeded(kept, contents)
+    saved = reserve - needed
+    if saved < LEAST_SAVED or contents.size > MAX_COPIED or not _NAMELESS:
+        return descriptor, reserve
+    copy = -1
+    aside = path + "~"
+    contents.move(-saved)
+    try:
+        directory = os.path.dirname(path) or "."
+        copy = os.open(directory, _NAMELESS | os.O_RDWR | os.O_CLOEXEC, 0o666)
+        lock(copy)
+        head = metadataTag(kept, contents, needed)
+        writeAll(copy, os.pread(descriptor, flvfile.FIRST_TAG, 0) + head)
+        position = flvfile.FIRST_TAG + len(head) + saved
+        end = contents.size + saved
+        while position < end:
+            sent = os.sendfile(copy, descriptor, position, end - position)
+            if not sent:
+                raise OSError(errno.EIO, "the file is shorter than was written")
+            position += sent
+        # Not before it is whole. Python follows the link only if there is a descriptor
+        # of a directory.
+        os.link(f"/proc/self/fd/{copy}", aside, src_dir_fd=copy)
+        os.rename(aside, path)
+    except OSError:
+        # A disk that is full, or a file system that has no files without a name.
+        contents.move(saved)
+        if copy >= 0:
+            os.close(copy)
+            with suppress(OSError):
+                os.unlink(aside)
+        return descriptor, reserve
+    return copy, needed
+
+
+def lock(descriptor: int) -> None:
+    """
+    Lock it, where there are locks.
+
+    @raise OSError: if somebody else has.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
 
 
 def _lockNew(descriptor: int, path: str) -> bool:

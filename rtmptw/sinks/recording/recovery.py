@@ -27,7 +27,13 @@ from rtmptw.sinks.recording.contents import (
     isMedia,
     isOurs,
 )
-from rtmptw.sinks.recording.part import NO_LOCKS, Finished, nameFinished, rewriteHead
+from rtmptw.sinks.recording.part import (
+    NO_LOCKS,
+    Finished,
+    compact,
+    nameFinished,
+    rewriteHead,
+)
 
 _KINDS = frozenset(int(kind) for kind in FrameKind)
 _SUFFIXES = SUFFIX + PART_SUFFIX
@@ -239,8 +245,14 @@ def rescue(descriptor: int, path: str, progress: Progress | None = None) -> Reco
     contents.size = end
     if cut:
         os.ftruncate(descriptor, end)
-    rewriteHead(descriptor, _kept(body), contents, reserve)
-    return Recovered(path, Verdict.FINISHED, nameFinished(path, contents), cut)
+    kept = _kept(body)
+    short, reserve = compact(descriptor, path, kept, contents, reserve)
+    try:
+        rewriteHead(short, kept, contents, reserve)
+        return Recovered(path, Verdict.FINISHED, nameFinished(path, contents), cut)
+    finally:
+        if short != descriptor:
+            os.close(short)
 
 
 def _frameAt(
