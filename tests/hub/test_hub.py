@@ -271,6 +271,23 @@ class HubTests(SynchronousTestCase):
         give(FrameKind.VIDEO, Codec.SCREEN, Codec.SCREEN)
         self.assertEqual(kept(), [])
 
+    def test_whatASinkDidNotBringAnywhere(self) -> None:
+        """
+        Was not delivered: the books say so in the end, and are balanced.
+        """
+        hub = self.newHub()
+        source = Source(self.clock)
+        stream = hub.publish("live", "cam", source)
+        for time in range(5):
+            stream.frameReceived(videoFrame(time * 40, time == 0))
+        (sink,) = self.sinks.sinks
+        sink.lost = 2  # type: ignore[attr-defined]
+        hub.sourceLost(stream, source, "gone")
+        (report,) = self.reports
+        self.assertEqual(report.ledger.delivered, 3)
+        self.assertEqual(report.ledger.dropped, {"not-taken": 2})
+        self.assertTrue(report.ledger.balanced)
+
     def test_graceIsForWhoWasLost(self) -> None:
         """
         One that has stopped ends its stream at once, unless it is waited for, too.
