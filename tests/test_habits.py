@@ -92,7 +92,7 @@ class ContributingTests(SynchronousTestCase):
                 r"python -m ((?:tests|benchmarks)[\w.]*)", text("CONTRIBUTING.md")
             )
         )
-        self.assertEqual(named, {"benchmarks", "tests.mutation"})
+        self.assertEqual(named, {"benchmarks", "tests.fuzz", "tests.mutation"})
         for module in named:
             self.assertIsNotNone(find_spec(f"{module}.__main__"), module)
 
