@@ -534,6 +534,17 @@ class TogetherTests(SynchronousTestCase):
             self.assertEqual(run(timeline, (AUDIO, 3001)), [sound])
             self.assertEqual(timeline.repairs, {"back": 1})
 
+    def test_whereTheOthersAreOnTheirClock(self) -> None:
+        """
+        Which is that of the stream, not of the wire.
+        """
+        timeline = Timeline()
+        self.assertEqual(run(timeline, (AUDIO, 0), (AUDIO, 10_000_000)), [0, 33])
+        out = run(timeline, (AUDIO, 10_002_967), (VIDEO, 10_004_007))
+        self.assertEqual(out, [3000, 4040])
+        out = run(timeline, (VIDEO, 10_001_967), (AUDIO, 10_002_968))
+        self.assertEqual(out, [4073, 5074])
+
     def test_whoIsElsewhereStaysThere(self) -> None:
         """
         If another track was too far ahead: only those follow that share the clock.
