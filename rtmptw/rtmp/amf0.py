@@ -222,7 +222,7 @@ def decodeAll(
 
 
 def decodeSome(
-    data: bytes, offset: int = 0, lenient: bool = False, most: int = MAX_VALUES
+    data: bytes, offset: int, lenient: bool, most: int
 ) -> tuple[list[Value], RemoteProtocolError | None]:
     """
     Decode the values of a message as far as they can be.

@@ -291,6 +291,7 @@ class ChunkReader:
         self._far = {}
         self._current = None
         self._unread = b""
+        self._unreadFrom = 0
         self.isResting = False
         self._settle(0)
 

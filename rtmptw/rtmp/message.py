@@ -232,7 +232,7 @@ def _userControl(payload: bytes) -> Message | None:
 
 def _commandAMF0(payload: bytes) -> Message | None:
     # What follows the last thing that matters may be anything.
-    values, fault = amf0.decodeSome(payload, lenient=True, most=MAX_COMMAND_VALUES)
+    values, fault = amf0.decodeSome(payload, 0, True, MAX_COMMAND_VALUES)
     name = values[0] if values else None
     if not isinstance(name, str):
         raise fault or RemoteProtocolError(

@@ -416,6 +416,36 @@ class KeyframeBacklogTests(BacklogTestsBase):
         self.assertEqual(self.times(), [501])
         self.assertEqual(self.ledger.dropped, {TOO_SLOW: 5})
 
+    def test_soundBesideTheKeyframe(self) -> None:
+        """
+        Of the same time, and before it, is no part of its picture: it stays. A part of
+        the picture goes.
+        """
+        self.open(frames=5)
+        self.add(videoFrame(0, True), videoFrame(40), audioFrame(80))
+        self.add(videoFrame(80, True), videoFrame(120), videoFrame(160))
+        self.assertEqual(self.times(), [0, 40, 80])
+        self.open(frames=5)
+        self.add(videoFrame(0, True), audioFrame(40), videoFrame(80))
+        self.add(videoFrame(80, True), videoFrame(120), videoFrame(160))
+        self.assertEqual(self.times(), [0, 40])
+
+    def test_whatItHolds(self) -> None:
+        """
+        The bytes of what waits, and of what it began with.
+        """
+        self.open(frames=9)
+        first = [videoFrame(0, True, size=100), videoFrame(40, size=30)]
+        self.ledger.received += self.backlog.beginWith(first)
+        self.assertEqual(self.backlog.heldBytes(), 130)
+        self.add(audioFrame(41, 5))
+        self.assertEqual(self.backlog.heldBytes(), 135)
+        self.backlog.take()
+        self.assertEqual(self.backlog.heldBytes(), 35)
+        self.backlog.take()
+        self.backlog.take()
+        self.assertEqual(self.backlog.heldBytes(), 0)
+
     def test_otherTracksBeginNoGroup(self) -> None:
         """
         The group goes from the key frame of the leading track on.

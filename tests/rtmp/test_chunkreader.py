@@ -488,6 +488,38 @@ class ChunkReaderTests(SynchronousTestCase):
         reader.release()
         self.assertEqual(found[3:], [b"a"])
 
+    def test_whatItHolds(self) -> None:
+        """
+        The bytes that have come and are not delivered: of unfinished messages, near and
+        far, of a cut header, and of what waits behind a hold.
+        """
+        reader = ChunkReader(Calling(lambda *message: None))
+        self.assertEqual(reader.heldBytes(), 0)
+        near = encodeMessage(6, 9, 0, 1, bytes(300), 128)
+        reader.receive(near[: 12 + 100])
+        self.assertEqual(reader.heldBytes(), 100)
+        reader.receive(near[12 + 100 : 12 + 128 + 1 + 50])
+        self.assertEqual(reader.heldBytes(), 178)
+        reader.receive(near[12 + 128 + 1 + 50 : 12 + 128 + 1 + 128])
+        far = b"\0\1" + bytes.fromhex("000000 0000c8 08 01000000") + bytes(128)
+        reader.receive(far)
+        self.assertEqual(reader.heldBytes(), 256 + 128)
+        reader.receive(b"\xc6" + bytes(44))
+        self.assertEqual(reader.heldBytes(), 128)
+        reader.receive(b"\xc0\1" + bytes(72))
+        self.assertEqual(reader.heldBytes(), 0)
+        reader.receive(near[:1])
+        reader.receive(near[1:5])
+        self.assertEqual(reader.heldBytes(), 4)
+        reader = ChunkReader(Calling(lambda *message: reader.hold()))
+        ask = encodeMessage(3, 20, 0, 0, b"ask", 128)
+        reader.receive(ask * 3)
+        self.assertEqual(reader.heldBytes(), 2 * len(ask))
+        reader.release()
+        self.assertEqual(reader.heldBytes(), len(ask))
+        reader.giveUp()
+        self.assertEqual(reader.heldBytes(), 0)
+
     def test_heldBytesAreBounded(self) -> None:
         """
         A peer that sends on and on without waiting for an answer is ended.

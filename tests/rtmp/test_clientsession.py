@@ -336,6 +336,7 @@ class ControlTests(SynchronousTestCase):
         )
         self.server.heard.clear()
         self.server.message(5, (2**31).to_bytes(4, "big"), 0)
+        self.assertEqual(WINDOW, 2_500_000)
         for _ in range(WINDOW // 500_000):
             self.server.message(9, KEYFRAME + bytes(500_000))
         self.assertEqual([type(m) for m in self.heard()], [Acknowledgement])

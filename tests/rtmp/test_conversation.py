@@ -540,11 +540,16 @@ class TurnTests(SynchronousTestCase):
         # and as a message.
         self.assertEqual(self.frames(), wanted[: len(self.frames())])
         self.assertEqual(len(self.frames()), 450)
+        self.assertEqual(self.session.heldBytes(), len(whole) + len(after))
         self.turn()
         self.assertEqual(len(self.frames()), 900)
         self.turn()
         self.assertFalse(self.session.isResting)
         self.assertEqual(self.frames(), [*wanted, (9000, b"after")])
+        self.assertEqual(self.session.heldBytes(), 0)
+        self.session.say(3, 20, 0, b"unsaid")
+        self.assertEqual(self.session.heldBytes(), self.session.unsaid)
+        self.assertGreater(self.session.unsaid, 6)
 
     def test_aBrokenOne(self) -> None:
         """
@@ -565,8 +570,10 @@ class TurnTests(SynchronousTestCase):
         """
         self.client.send(self.client.message(22, self.aggregate(750)))
         self.assertTrue(self.session.isResting)
+        self.session.dataToSend()
         self.session.close("enough", 0.0)
         self.assertFalse(self.session.isResting)
+        self.assertEqual(self.session.heldBytes(), self.session.unsaid)
         self.client.send(b"")
 
     def test_aFaultInALaterTurn(self) -> None:

@@ -569,6 +569,24 @@ class PublishTests(SessionTestCase):
             count += 1
         self.assertEqual(count, 2)
 
+    def test_whoHasSaidSo(self) -> None:
+        """
+        A publisher that stops has said so; one that is lost, or does wrong, has not.
+        """
+        stops = ("closeStream", "deleteStream", "FCUnpublish")
+        for name in stops:
+            self.openPublishing()
+            given = {"deleteStream": (1.0,), "FCUnpublish": ("cam",)}.get(name, ())
+            events = self.client.command(name, 0.0, None, *given, streamID=1)
+            self.assertEqual(
+                [e.isStop for e in events if isinstance(e, PublishEnded)], [True], name
+            )
+        self.openPublishing()
+        ended = self.session.close("enough", 101.0)
+        self.assertEqual(
+            [e.isStop for e in ended if isinstance(e, PublishEnded)], [False]
+        )
+
     def test_straysAreCounted(self) -> None:
         """
         Media before a publish is for nobody.
