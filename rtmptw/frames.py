@@ -328,7 +328,7 @@ class CodecHeaders:
                 and header.codec is not frame.codec
                 and not set(header.tracks).isdisjoint(frame.tracks)
             ):
-                del headers[key]
+                self._drop(key)
 
     def forget(self, name: str) -> None:
         """

@@ -43,6 +43,36 @@ class CodecHeadersTests(SynchronousTestCase):
         for each in self.kept:
             self.headers.remember(each)
 
+    def test_theirBytes(self) -> None:
+        """
+        Are counted, whatever is replaced, dropped or withdrawn; when they are too many,
+        the oldest go.
+        """
+
+        def assertCounted() -> None:
+            kept = self.headers.frames()
+            self.assertEqual(self.headers.bytes, sum(frame.size for frame in kept))
+
+        assertCounted()
+        self.headers.remember(header(VIDEO, Role.CONFIG, Codec.H264))
+        assertCounted()
+        long = Frame(FrameKind.DATA, 0, bytes(CodecHeaders.MAX_BYTES - 5), Role.DATA)
+        long.name = "onLong"
+        self.headers.remember(long)
+        assertCounted()
+        self.assertEqual(self.headers.bytes, CodecHeaders.MAX_BYTES)
+        self.assertEqual(len(self.headers.frames()), 6)
+        self.headers.remember(header(VIDEO, Role.METADATA, Codec.H264))
+        assertCounted()
+        self.assertNotIn(self.kept[2], self.headers.frames())
+        self.headers.forget("onLong")
+        self.headers.forget("onNothing")
+        assertCounted()
+        self.assertLess(self.headers.bytes, 10)
+        more = Frame(FrameKind.DATA, 0, bytes(CodecHeaders.MAX_BYTES + 1), Role.DATA)
+        self.headers.remember(more)
+        self.assertEqual((self.headers.frames(), self.headers.bytes), ([], 0))
+
     def test_another(self) -> None:
         """
         The headers of another codec take what the old one had along, of their track.

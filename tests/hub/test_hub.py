@@ -270,6 +270,12 @@ class HubTests(SynchronousTestCase):
         self.assertEqual(kept(), [video])
         give(FrameKind.VIDEO, Codec.SCREEN, Codec.SCREEN)
         self.assertEqual(kept(), [])
+        # And back again.
+        again = Frame(FrameKind.AUDIO, 0, b"x", Role.CONFIG, Codec.MP3)
+        stream.frameReceived(again)
+        self.assertEqual(kept(), [(FrameKind.AUDIO, Codec.MP3)])
+        give(FrameKind.AUDIO, Codec.AAC, Codec.AAC)
+        self.assertEqual(kept(), [])
 
     def test_whatASinkDidNotBringAnywhere(self) -> None:
         """
