@@ -75,6 +75,9 @@ REQUEST_WORK: Final = 100
 #: No message stream has this number.
 _NOBODY: Final = -1
 
+#: So many frames may come while nothing is published.
+MAX_STRAYS: Final = 4096
+
 #: Message streams on one connection. Everybody uses one.
 MAX_STREAMS = 16
 
@@ -451,7 +454,7 @@ class ServerSession(Conversation[Event]):
         """
         stream = self._publisherOf(streamID)
         if stream is None:
-            self.strayMessages += 1
+            self._strayReceived()
             return _NOBODY
         return stream.streamID
 
@@ -464,6 +467,18 @@ class ServerSession(Conversation[Event]):
 
     def _published(self) -> list[NetStream]:
         return [s for _, s in sorted(self._streams.items()) if s.state is _MEDIA]
+
+    def _strayReceived(self) -> None:
+        """
+        Media for nobody. An encoder whose stream was ended sends on for a while.
+        """
+        self.strayMessages += 1
+        if self.strayMessages > MAX_STRAYS and not self._published():
+            raise RemoteProtocolError(
+                "too-many-strays",
+                f"{self.strayMessages} messages of audio, video or data, and nothing "
+                "is published",
+            )
 
     def _dataReceived(self, streamID: int, verb: str, frame: Frame) -> None:
         isClear = verb == "@clearDataFrame"
@@ -478,7 +493,7 @@ class ServerSession(Conversation[Event]):
         if not isClear:
             self._frameReceived(streamID, frame)
         elif stream is None:
-            self.strayMessages += 1
+            self._strayReceived()
         else:
             self.events.append(HeaderCleared(stream.streamID, frame.name))
 

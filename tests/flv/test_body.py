@@ -741,3 +741,6 @@ class DataMessageTests(SynchronousTestCase):
             b"",
         ):
             self.assertEqual(dataMessage(message), ("", message))
+        # What is no number is the verb, or there is none.
+        odd = b"\2\0\1" + b"abcde\0" + bytes(8) + amf0.encode("@setDataFrame", "x")
+        self.assertEqual(dataMessage(odd[1:]), ("", odd[1:]))

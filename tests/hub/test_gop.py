@@ -88,6 +88,11 @@ class GroupOfPicturesTests(SynchronousTestCase):
         parts = [videoFrame(120) for _ in range(MAX_PARTS)]
         key = videoFrame(120, True)
         self.assertEqual(self.add(*parts, key), [*parts, key])
+        self.assertEqual(self.group.heldBytes(), sum(f.size for f in [*parts, key]))
+        self.group.clear()
+        self.assertEqual(self.group.heldBytes(), 0)
+        self.add(*parts)
+        self.assertEqual(self.group.heldBytes(), sum(f.size for f in parts))
         self.group.clear()
         late = videoFrame(120)
         self.assertEqual(self.add(*parts, late, key), [late, key])

@@ -493,7 +493,7 @@ async def test_configurationFile(start: Start, tmp_path: Path) -> None:
     (tmp_path / "rtmptw.toml").write_text(
         f'port = "{ANY_PORT}"\n'
         'sink = ["file:recordings:name={app}/{stream}/all.flv", "null"]\n'
-        'ledger = "ledger"\ngrace = 60\n'
+        'ledger = "ledger"\ngrace = 60\ngrace-after = "stop"\n'
     )
     server = await start("--config=rtmptw.toml")
     mux = Mux(encode(H264_AAC), server.url())

@@ -13,6 +13,7 @@ from rtmptw.rtmp.amf import AMFObject
 from rtmptw.rtmp.chunks import Limits
 from rtmptw.rtmp.chunkwriter import encodeMessage
 from rtmptw.rtmp.clientsession import ClientSession
+from rtmptw.rtmp.conversation import BYTES_OF_WORK, COMMAND_WORK
 from rtmptw.rtmp.handshake import SIZE
 from rtmptw.rtmp.message import Command, parse
 from rtmptw.rtmp.serversession import ServerSession, ServerSettings
@@ -601,6 +602,7 @@ class TurnTests(SynchronousTestCase):
         long = self.client.message(20, command("x", 0.0, "a" * 6400), 0)
         name = self.client.message(18, command("onCue"))
         cue = self.client.message(18, command("onCue", "a" * 6400))
+        self.assertEqual((COMMAND_WORK, BYTES_OF_WORK), (4, 8))
         last = encodeMessage(7, 8, 0, 1, b"last", 128)
         for message, work in (
             (nothing, 6),

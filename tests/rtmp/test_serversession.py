@@ -25,7 +25,9 @@ from rtmptw.rtmp.events import (
 from rtmptw.rtmp.handshake import SIZE
 from rtmptw.rtmp.message import Command
 from rtmptw.rtmp.serversession import (
+    MAX_STRAYS,
     MAX_STREAMS,
+    REQUEST_WORK,
     ServerSession,
     ServerSettings,
 )
@@ -586,6 +588,36 @@ class PublishTests(SessionTestCase):
         self.assertEqual(
             [e.isStop for e in ended if isinstance(e, PublishEnded)], [False]
         )
+
+    def test_tooManyStrays(self) -> None:
+        """
+        Are a flood, unless something is published: they may be meant for that.
+        """
+        self.assertEqual((MAX_STRAYS, REQUEST_WORK), (4096, 100))
+        for isPublished in (False, True):
+            self.open()
+            self.accept(self.client.connect())
+            if isPublished:
+                for number in (1, 2):
+                    self.client.command("createStream", 4.0, None)
+                    self.accept(self.client.publish(f"cam{number}", number))
+            frame = self.client.message(8, b"\xaf\1a", 7)
+            events: list[Any] = []
+            for _ in range(MAX_STRAYS):
+                events += self.session.receive(frame, 102.0)
+            self.assertEqual(self.session.strayMessages, MAX_STRAYS)
+            self.assertEqual(events, [])
+            events = self.session.receive(frame, 102.0)
+            if isPublished:
+                self.assertEqual(events, [])
+                continue
+            (ended,) = events
+            assert isinstance(ended, SessionEnded)
+            self.assertEqual(ended.label, "too-many-strays")
+            self.assertEqual(
+                ended.reason,
+                "4097 messages of audio, video or data, and nothing is published",
+            )
 
     def test_straysAreCounted(self) -> None:
         """
