@@ -108,12 +108,14 @@ class Remuxer:
         for sample in samples:
             # To look a codec up in a set costs more than all the rest here.
             codec = sample.codec
-            if codec is self._oneCodec or codec is self._otherCodec:
+            before: Codec | None = self._oneCodec
+            if codec is before or codec is self._otherCodec:
                 continue
             if not self._holds(codec):
                 samples = [each for each in samples if self._holds(each.codec)]
                 break
-            self._oneCodec, self._otherCodec = codec, self._oneCodec
+            self._oneCodec = codec
+            self._otherCodec = before
         if not samples:
             return
         if role is _CONFIG:
