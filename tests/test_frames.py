@@ -56,11 +56,11 @@ class CodecHeadersTests(SynchronousTestCase):
         assertCounted()
         self.headers.remember(header(VIDEO, Role.CONFIG, Codec.H264))
         assertCounted()
-        long = Frame(FrameKind.DATA, 0, bytes(CodecHeaders.MAX_BYTES - 5), Role.DATA)
+        long = Frame(FrameKind.DATA, 0, bytes(self.headers.MAX_BYTES - 5), Role.DATA)
         long.name = "onLong"
         self.headers.remember(long)
         assertCounted()
-        self.assertEqual(self.headers.bytes, CodecHeaders.MAX_BYTES)
+        self.assertEqual(self.headers.bytes, self.headers.MAX_BYTES)
         self.assertEqual(len(self.headers.frames()), 6)
         self.headers.remember(header(VIDEO, Role.METADATA, Codec.H264))
         assertCounted()
@@ -69,7 +69,7 @@ class CodecHeadersTests(SynchronousTestCase):
         self.headers.forget("onNothing")
         assertCounted()
         self.assertLess(self.headers.bytes, 10)
-        more = Frame(FrameKind.DATA, 0, bytes(CodecHeaders.MAX_BYTES + 1), Role.DATA)
+        more = Frame(FrameKind.DATA, 0, bytes(self.headers.MAX_BYTES + 1), Role.DATA)
         self.headers.remember(more)
         self.assertEqual((self.headers.frames(), self.headers.bytes), ([], 0))
 

@@ -2,18 +2,16 @@
 One file of fragments: what follows what, and when a fragment ends.
 """
 
-from typing import Final
-
 from rtmptw.fmp4.fragment import Entry, entries, fragment, index
 from rtmptw.fmp4.run import Run
 from rtmptw.fmp4.timing import Timing
 from rtmptw.fmp4.track import Track
 
 #: A fragment of so many bytes ends, however short it is: it waits in memory.
-MAX_FRAGMENT: Final = 8 * 1024 * 1024
+MAX_FRAGMENT = 8 * 1024 * 1024
 #: Key frames that the index names, each with 28 bytes. When there are more, every
 #: second one is forgotten.
-MAX_INDEX: Final = 65_536
+MAX_INDEX = 65_536
 
 
 class _Line:

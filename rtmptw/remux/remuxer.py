@@ -19,7 +19,7 @@ from rtmptw.samples import Sample, samplesOf
 MAX_LAG: Final = 10_000
 #: So much of tracks for which there is no place waits for the next container: sound of
 #: 1.5 minutes. What waits longer is worth a container that begins without a key frame.
-MAX_HELD: Final = 4096
+MAX_HELD = 4096
 MAX_HELD_BYTES: Final = 16 * 1024 * 1024
 
 #: Why samples are left out that nobody could decode.
@@ -180,13 +180,14 @@ class Remuxer:
                 # Nobody can read it; the one before is as good.
                 return
         self._refused.discard(key)
+        opening = self._opening
+        if self._container is None and not opening.isFor(sample) and opening.tracks():
+            self._open()
+        # Not within the question before: the compiler would believe it still.
         if self._container is None:
-            if not self._opening.isFor(sample) and self._opening.tracks():
-                self._open()
-            if self._container is None:
-                self._opening.configure(sample)
-                return
-        self._change(key, sample)
+            opening.configure(sample)
+        else:
+            self._change(key, sample)
 
     def _change(self, key: TrackKey, sample: Sample) -> None:
         """
