@@ -20,7 +20,8 @@ MAX_JOINED = 256 * 1024
 #: So much may wait before it counts as much (Twisted's own bound for push producers).
 MAX_UNSENT = 64 * 1024
 #: Where Linux says in TCP_INFO how many bytes the peer has acknowledged (since 4.1).
-_ACKNOWLEDGED = slice(120, 128)
+_ACKNOWLEDGED_FROM = 120
+_ACKNOWLEDGED_END = 128
 #: What the kernel may hold for a viewer beyond what is on its way. Left alone it takes
 #: megabytes, and a slow viewer is many seconds behind before anybody notices.
 MAX_IN_KERNEL = 128 * 1024
@@ -46,12 +47,12 @@ def acknowledged(transport: Any) -> int | None:
     if option is None or kernel is None:
         return None
     try:
-        told = kernel.getsockopt(socket.IPPROTO_TCP, option, _ACKNOWLEDGED.stop)
+        told = kernel.getsockopt(socket.IPPROTO_TCP, option, _ACKNOWLEDGED_END)
     except OSError:
         return None
-    if len(told) < _ACKNOWLEDGED.stop:
+    if len(told) < _ACKNOWLEDGED_END:
         return None
-    return int.from_bytes(told[_ACKNOWLEDGED], sys.byteorder)
+    return int.from_bytes(told[_ACKNOWLEDGED_FROM:_ACKNOWLEDGED_END], sys.byteorder)
 
 
 def _toNobody(isFull: bool) -> None:
