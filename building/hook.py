@@ -23,8 +23,11 @@ GROUP = "rtmptw"
 _SETUP = """
 import sys
 from mypyc.build import mypycify
+from pybind11.setup_helpers import ParallelCompile
 from setuptools import setup
 
+# On all cores: there is a file in C for each module.
+ParallelCompile(default=0).install()
 group, *modules = sys.argv[1:]
 sys.argv[1:] = ["-q", "build_ext", "--build-lib", "out", "--build-temp", "temp"]
 setup(
@@ -36,6 +39,7 @@ setup(
         opt_level="3",
         debug_level="0",
         group_name=group,
+        multi_file=True,
     ),
 )
 """
