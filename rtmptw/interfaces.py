@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rtmptw.rtmp.events import PlayRequested, PublishRequested
 
 
-class IFrameProducer(IPushProducer):
+class IFrameProducer(IPushProducer, Interface):
     """
     Where the frames of a sink come from, as the sink sees it.
     """

@@ -34,15 +34,15 @@ class Kind(IntEnum):
 
     #: To the child, first: JSON, what it is to do.
     ORDER = 1
-    #: To the child: a header that came before; a L{frameBody}.
+    #: To the child: a header that came before; a L{frameMessage}.
     HEADER = 2
-    #: To the child: the next frame of the stream; a L{frameBody}.
+    #: To the child: the next frame of the stream; a L{frameMessage}.
     FRAME = 3
     #: To the child: the stream is over; why, as text. Nothing follows.
     END = 4
     #: To the child: a number (4 bytes) and what is asked.
     REQUEST = 5
-    #: To the child: a coded sample or a configuration; a L{sampleBody}.
+    #: To the child: a coded sample or a configuration; a L{sampleMessage}.
     SAMPLE = 6
     #: To the child: write what is kept, and answer with L{WRITTEN}.
     FLUSH = 7
