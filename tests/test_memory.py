@@ -4,14 +4,19 @@ without the garbage collector.
 """
 
 import gc
+import tempfile
 import tracemalloc
 import weakref
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from rtmptw.frames import StreamInfo
 from rtmptw.hub.hub import StreamHub
+from rtmptw.interfaces import IFrameSink
+from rtmptw.plugins.sink import FrameSinkFactory
 from rtmptw.rtmp.chunkreader import ChunkReader
 from rtmptw.rtmp.chunks import VIDEO
 from rtmptw.rtmp.chunkwriter import encodeMessage
@@ -21,11 +26,17 @@ from rtmptw.rtmp.serversession import ServerSession
 from rtmptw.rtmp.url import RTMPTarget
 from rtmptw.rtmpclient.protocol import RTMPClientFactory
 from rtmptw.rtmpserver.factory import RTMPFactory
+from rtmptw.sinks.record.factory import parseContainerRecording
+from rtmptw.sinks.record.sink import RecordSink
+from rtmptw.testing import makeFrames
+from tests.hub.test_hub import Source
 from tests.messages import Calling
 from tests.rtmp.scripted import ScriptedClient, ScriptedServer, pseudoRandom
 from tests.rtmpclient.test_protocol import Connection as ClientConnection
 from tests.rtmpclient.test_protocol import User
 from tests.rtmpserver.test_protocol import Authorizer, Connection, SinkFactory
+from tests.sinks.test_file import ImmediateLane
+from tests.test_lane import ThreadClock
 
 MIB = 2**20
 #: What may be left of a connection that held megabytes.
@@ -231,6 +242,46 @@ class ServerTests(FreedTestCase):
         self.assertTrue(connection.transport.disconnecting)
         self.assertFreed()
         connection.lose()
+
+
+class RecordSinkFactory(FrameSinkFactory):
+    """
+    Makes sinks that record at once, not in a thread.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._recording = parseContainerRecording(folder)
+
+    def buildSink(self, stream: StreamInfo) -> IFrameSink:
+        return RecordSink(ThreadClock(), self._recording, ImmediateLane)
+
+
+class RecordTests(FreedTestCase):
+    """
+    A stream that was recorded and has ended.
+    """
+
+    def test_itIsFreed(self) -> None:
+        """
+        With its group of pictures, and all that its recorder knew.
+        """
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        hub = StreamHub(Clock(), [("record", RecordSinkFactory(folder.name))])
+        source = Source(Clock())
+        stream = hub.publish("live", "cam", source)
+        for frame in makeFrames(seconds=3):
+            stream.frameReceived(frame)
+        self.assertGreater(stream.heldBytes(), 0)
+        (outlet,) = stream.outlets
+        freed = [weakref.ref(each) for each in (stream, outlet.sink)]
+        hub.sourceLost(stream, source, "gone")
+        self.assertEqual(stream.heldBytes() - stream.headers.bytes, 0)
+        del stream, outlet, frame
+        self.assertEqual([each() for each in freed], [None, None])
+        (path,) = (each for each in Path(folder.name).rglob("*") if each.is_file())
+        self.assertEqual(path.suffix, ".mp4")
+        self.assertGreater(path.stat().st_size, 1000)
 
 
 class ClientTests(FreedTestCase):

@@ -257,6 +257,9 @@ class Stream(OutletOwner):
         @return: fires when they have put everything away.
         """
         outlets, self._outlets = self._outlets, ()
+        if self._gop is not None:
+            # Nobody joins any more, and a sink may have us for longer than that.
+            self._gop.clear()
         self.viewers = 0
         self._viewersChanged(self)
         for outlet in outlets:

@@ -228,7 +228,9 @@ class Recorder:
             stream.name, f"record {recording.container.name}"
         )
         codecs = recording.container.codecs
-        self._remuxer = Remuxer(
+        # It calls our methods. Let go of at the end, both are freed at once, with the
+        # samples that it knows, and do not wait for the garbage collector.
+        self._remuxer: Remuxer | None = Remuxer(
             self._begin, self._end, self._isFull, codecs, self._leaveOut
         )
 
@@ -242,11 +244,16 @@ class Recorder:
         """
         Complete the file and give it its name.
         """
-        return self._perform(self._remuxer.finish)
+        assert self._remuxer is not None
+        outcome = self._perform(self._remuxer.finish)
+        self._remuxer = None
+        return outcome
 
     def _writeAll(self, frames: list[Frame]) -> None:
+        remuxer = self._remuxer
+        assert remuxer is not None
         for frame in frames:
-            self._remuxer.write(frame)
+            remuxer.write(frame)
         if self._container is not None:
             self._container.flush()
 
@@ -277,7 +284,9 @@ class Recorder:
         if file is not None:
             outcome.path = file.path
             file.close()
-        self._remuxer.close()
+        if self._remuxer is not None:
+            self._remuxer.close()
+            self._remuxer = None
         if file is not None:
             try:
                 size = os.stat(file.path).st_size

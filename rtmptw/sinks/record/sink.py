@@ -100,7 +100,19 @@ class RecordSink:
         @return: a L{Deferred} that fires when that is done.
         """
         assert self._writer is not None
-        return self._writer.finish()
+        finished = self._writer.finish()
+        if finished is None:
+            self._letGo()
+        else:
+            finished.addCallback(self._letGo)
+        return finished
+
+    def _letGo(self, result: None = None) -> None:
+        """
+        The producer has us, too.
+        """
+        self._producer = None
+        self._recorder = None
 
     # From the writer.
 
