@@ -20,13 +20,14 @@ from rtmptw.hub.hub import StreamHub
 from rtmptw.hub.stream import SinkReport
 from rtmptw.hub.timeline import MAX_BACK, Timeline
 from rtmptw.rtmp import amf0
-from rtmptw.rtmp.chunkreader import ChunkReader, MessageReceiver
+from rtmptw.rtmp.chunkreader import ChunkReader
 from rtmptw.rtmp.chunks import Limits
 from rtmptw.rtmp.chunkwriter import encodeMessage
 from rtmptw.rtmp.handshake import SIZE
 from rtmptw.rtmp.message import Command
 from rtmptw.rtmpserver.factory import RTMPFactory
 from rtmptw.sinks.null.factory import NullSinkFactory
+from tests.messages import Calling
 
 Target = Callable[[bytes], None]
 
@@ -37,37 +38,18 @@ HELD_EACH = 8
 HELD_ANYWAY = 64 * 1024
 
 
-class Received(MessageReceiver):
-    """
-    Keeps what a chunk reader delivers.
-    """
-
-    def __init__(self) -> None:
-        self.messages: list[tuple[Any, ...]] = []
-
-    def messageReceived(
-        self,
-        messageType: int,
-        timestamp: int,
-        streamID: int,
-        payload: bytes,
-        chunkStreamID: int,
-    ) -> None:
-        self.messages.append((messageType, timestamp, streamID, payload, chunkStreamID))
-
-
 def _read(pieces: list[bytes]) -> tuple[list[tuple[Any, ...]], str]:
-    received = Received()
-    reader = ChunkReader(received, LIMITS)
+    messages: list[tuple[Any, ...]] = []
+    reader = ChunkReader(Calling(lambda *message: messages.append(message)), LIMITS)
     try:
         for piece in pieces:
             reader.receive(piece)
             while reader.isResting:
                 reader.takeTurn()
     except RemoteProtocolError as fault:
-        return received.messages, fault.label
+        return messages, fault.label
     assert reader.heldBytes() <= sum(map(len, pieces))
-    return received.messages, ""
+    return messages, ""
 
 
 def chunks(data: bytes) -> None:
