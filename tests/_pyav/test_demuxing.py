@@ -53,6 +53,7 @@ class Clock:
         return self.now
 
     def sleep(self, seconds: float) -> None:
+        # Nothing sleeps: the clock is set on.
         self.slept.append(round(seconds, 3))
         self.now += seconds
 

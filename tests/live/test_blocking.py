@@ -17,6 +17,7 @@ def aSlowSink(seconds: float) -> None:
     """
     Keeps the reactor from its work. Nothing else can stand for that.
     """
+    # To block is what it is there for: nothing is waited for.
     time.sleep(seconds)
 
 

@@ -79,6 +79,7 @@ class Empty:
 
 def stuck(frame, stream):
     note("pids", str(os.getpid()))
+    # Code that does not return is what is tested; its process is killed.
     time.sleep({patience})
 """
 

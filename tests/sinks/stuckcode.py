@@ -13,6 +13,7 @@ class Stuck:
     """
 
     def __init__(self, stream: DecodedStream) -> None:
+        # What it does is not to return; the test ends its process long before.
         time.sleep(3600)
 
     def videoFrame(self, frame: DecodedFrame) -> None:

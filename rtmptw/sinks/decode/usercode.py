@@ -284,7 +284,7 @@ class Caller:
             try:
                 self._calls[one.kind](self._form.give(one))
             except Exception:
-                # As in start.
+                # It is anybody's code: what it raises is told, and the stream goes on.
                 outcome.failed()
                 if self._detach:
                     outcome.isOver = True
@@ -314,7 +314,7 @@ class Caller:
             else:
                 await awaited(frame)
         except Exception:
-            # As in start.
+            # It is anybody's code: what it raises is told, and the stream goes on.
             outcome.failed()
             outcome.isOver = self._detach
         return outcome
@@ -329,7 +329,7 @@ class Caller:
             try:
                 ended(reason)
             except Exception:
-                # As in start.
+                # It is anybody's code: what it raises is told, and the stream goes on.
                 outcome.failed()
         return outcome
 
@@ -343,7 +343,7 @@ class Caller:
             try:
                 await ended(reason)
             except Exception:
-                # As in start.
+                # It is anybody's code: what it raises is told, and the stream goes on.
                 outcome.failed()
         return outcome
 
