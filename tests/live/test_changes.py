@@ -144,12 +144,7 @@ async def test_noPacketIsLost(
     files = await record(serve, tmp_path, frames)
     sent = Counter(f.kind.name.lower() for f in frames if f.role is Role.CODED)
     for name in FORMATS:
-        got: Counter[str] = Counter()
-        for path in files[name]:
-            found = packetsOf(str(path))
-            got.update({kind: len(packets) for kind, packets in found.items()})
-        print(f"{name}: {dict(got)} of {dict(sent)} in {len(files[name])} files")
-        assert got == sent
+        assertAllIn(files[name], sent, name)
         limit = 1 if name == "flv" else most[0] if name == "mp4" else most[1]
         assert len(files[name]) == limit
     times: dict[str, list[tuple[int, int]]] = {"video": [], "audio": []}
@@ -172,6 +167,18 @@ async def test_noPacketIsLost(
             assert [(p[3], p[2]) for p in packets] == [
                 (dts - begin, pts - begin) for dts, pts in wanted
             ]
+
+
+def assertAllIn(files: list[Path], sent: Counter[str], name: str) -> None:
+    """
+    The files have as many packets of each kind, together, as frames were sent.
+    """
+    got: Counter[str] = Counter()
+    for path in files:
+        found = packetsOf(str(path))
+        got.update({kind: len(packets) for kind, packets in found.items()})
+    print(f"{name}: {dict(got)} of {dict(sent)} in {len(files)} files")
+    assert got == sent
 
 
 async def record(
@@ -298,10 +305,5 @@ async def test_picturesStop(serve: Serve, tmp_path: Path) -> None:
     sent = Counter(f.kind.name.lower() for f in frames if f.role is Role.CODED)
     files = await record(serve, tmp_path, frames, ":rotate=10")
     for name in FORMATS:
-        got: Counter[str] = Counter()
-        for path in files[name]:
-            found = packetsOf(str(path))
-            got.update({kind: len(packets) for kind, packets in found.items()})
-        print(f"{name}: {dict(got)} of {dict(sent)} in {len(files[name])} files")
-        assert got == sent
+        assertAllIn(files[name], sent, name)
         assert len(files[name]) == 4
