@@ -224,9 +224,18 @@ def wheel(session: nox.Session) -> None:
             )
             if canCompile() and not str(where).strip().endswith(".so"):
                 session.error(f"this is not compiled: {where}")
-            session.run(str(python), "-m", "twisted.trial", "--reporter=text", "tests")
+            session.run(str(python), "-m", "twisted.trial", "-j", "2", "tests")
             session.run(
-                *(str(python), "-m", "pytest", "-q"),
+                *(
+                    str(python),
+                    "-m",
+                    "pytest",
+                    "-q",
+                    "-n",
+                    "auto",
+                    "--dist",
+                    "worksteal",
+                ),
                 *(f"tests/live/test_{name}.py" for name in COMPILED),
             )
 

@@ -517,7 +517,7 @@ class ReadmeTests(SynchronousTestCase):
         commands = re.findall(r"^    (python3 -m venv .*)$", self.readme, re.M)
         self.assertEqual(len(commands), 2)
         self.assertIn("twistd -n rtmp --port 1935 --sink=file", commands[0])
-        self.assertIn("python -m twisted.trial tests", commands[1])
+        self.assertIn("python -m twisted.trial -j 2 tests", commands[1])
         self.assertIn("python -m pytest", commands[1])
         quickstart = (DOCS / "quickstart.rst").read_text("utf-8")
         self.assertIn(commands[0], quickstart)

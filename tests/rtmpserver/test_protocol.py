@@ -638,7 +638,7 @@ class ManyRequestsTests(SynchronousTestCase):
     Requests that come by the thousand in one read.
     """
 
-    count = 2000
+    count = 500
 
     def open(self, authorizer: IStreamAuthorizer | None = None) -> Connection:
         """
