@@ -130,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     attacks.add_argument("names", nargs="*", help="these only")
     attacks.add_argument("--attackers", type=_rounds, default=12)
     attacks.add_argument("--seconds", type=_seconds, default=6.0)
+    commands.add_parser("steps", help="measure each step of a frame's way")
     load = commands.add_parser(
         "load", help="run the load generator by hand", add_help=False
     )
@@ -218,6 +219,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from benchmarks.micro import runMicro
 
             runMicro(options.save, options.against)
+        elif options.command == "steps":
+            from benchmarks.steps import runSteps
+
+            runSteps()
         elif options.command == "attacks":
             from benchmarks.attacks import runAttacks
 
