@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -30,10 +31,10 @@ from rtmptw.testing import RecordingSink, makeFrames
 from tests.live.harness import ROOT, LiveServer, Publisher
 from tests.live.media import H264_AAC, Media, Mux, compare, encode, mediaTags, reference
 from tests.live.programs import ANY_PORT, Program
+from tests.live.tls import untroubled
 
 Serve = Callable[..., Awaitable[LiveServer]]
 
-VIEWERS, SLOW = 200, 20
 SECONDS = 8
 #: Pictures of 4000 bytes, 25 a second.
 PICTURE = 4000
@@ -72,21 +73,32 @@ def memory() -> int:
     return int(match[1]) * 1024
 
 
+@pytest.mark.parametrize(
+    ("isSecure", "viewing", "slow"),
+    [
+        pytest.param(False, 200, 20, id="20 of 200"),
+        pytest.param(True, 30, 5, id="5 of 30 over TLS", marks=untroubled),
+    ],
+)
 @pytest_twisted.ensureDeferred
-async def test_twentyOfTwoHundredAreSlow(serve: Serve) -> None:
+async def test_someAreSlow(
+    serve: Serve, isSecure: bool, viewing: int, slow: int
+) -> None:
     """
     Those who read at a tenth of the rate get whole groups of pictures; the others
     lose nothing; what waits is bounded.
     """
     limit = 512 * 1024
-    server = await serve(play=PlaySettings(Delivery(Policy.TO_KEYFRAME, 2000, limit)))
+    play = PlaySettings(Delivery(Policy.TO_KEYFRAME, 2000, limit))
+    server = await serve(play=play, isSecure=isSecure)
     rate = PICTURE * 25 // 10
     viewers = Program(
         server.reactor,
         sys.executable,
         "-m",
         "tests.live.viewers",
-        *map(str, (server.port, VIEWERS, SLOW, rate)),
+        "rtmps" if isSecure else "rtmp",
+        *map(str, (server.port, viewing, slow, rate)),
         folder=ROOT,
     )
     await viewers.says("ready")
@@ -123,20 +135,20 @@ async def test_twentyOfTwoHundredAreSlow(serve: Serve) -> None:
     got = json.loads(viewers.output.splitlines()[-1])
     wanted = list(range(0, SECONDS * 1000, 40))
     sounds = len([f for f in makeFrames(seconds=SECONDS) if f.payload[:2] == b"\xaf\1"])
-    quick = [pictures for pictures in got[SLOW:] if pictures == [sounds, *wanted]]
-    whole = [_wholeGroups(times) for _sounds, *times in got[:SLOW]]
+    quick = [pictures for pictures in got[slow:] if pictures == [sounds, *wanted]]
+    whole = [_wholeGroups(times) for _sounds, *times in got[:slow]]
     print(
-        f"\n{len(quick)} of {VIEWERS - SLOW} quick viewers got {len(wanted)} of "
-        f"{len(wanted)} pictures; {SLOW} slow ones got {min(map(len, whole))} to "
+        f"\n{len(quick)} of {viewing - slow} quick viewers got {len(wanted)} of "
+        f"{len(wanted)} pictures; {slow} slow ones got {min(map(len, whole))} to "
         f"{max(map(len, whole))} whole groups of {SECONDS}; at most {most} frames "
         f"waited for one; {grown / 2**20:.1f} MiB more memory"
     )
-    assert len(quick) == VIEWERS - SLOW
+    assert len(quick) == viewing - slow
     for groups in whole:
         assert 1 < len(groups) < SECONDS
-    assert len(ledgers) == VIEWERS
+    assert len(ledgers) == viewing
     assert all(ledger.balanced for ledger in ledgers)
-    assert sum(bool(ledger.dropped) for ledger in ledgers) == SLOW
+    assert sum(bool(ledger.dropped) for ledger in ledgers) == slow
     assert most <= 2 * (25 + 44) + 20
     # What waits for the slow ones is shared: two seconds of the stream.
     assert grown < 64 * 2**20

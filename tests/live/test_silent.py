@@ -27,7 +27,7 @@ async def test_aPlayerThatSaysNothing(serve: Serve) -> None:
         server = await serve()
         source = Source()
         stream = server.hub.publish("live", "cam", source)
-        viewer = Viewer(server.port, 0)
+        viewer = Viewer(server.port, 0, None)
 
         def isPlaying() -> bool:
             viewer.read(0.0)

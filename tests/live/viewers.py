@@ -1,7 +1,7 @@
 """
 Many viewers of one stream in one process, some of them slow:
 
-    python -m tests.live.viewers PORT COUNT SLOW BYTES_A_SECOND
+    python -m tests.live.viewers rtmp|rtmps PORT COUNT SLOW BYTES_A_SECOND
 
 Prints C{ready} when all play, and in the end one JSON list: for each viewer the times
 of the pictures it got, the slow ones first. Slow viewers read at full speed when the
@@ -12,6 +12,7 @@ import json
 import os
 import selectors
 import socket
+import ssl
 import sys
 import time
 
@@ -31,7 +32,7 @@ class Viewer(MessageReceiver):
     @ivar rate: bytes a second it may read; 0 is any.
     """
 
-    def __init__(self, port: int, rate: int) -> None:
+    def __init__(self, port: int, rate: int, tls: ssl.SSLContext | None) -> None:
         self.times: list[int] = []
         self.sounds = 0
         self.rate = rate
@@ -42,6 +43,8 @@ class Viewer(MessageReceiver):
         if rate:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, LITTLE)
         self.socket.connect(("127.0.0.1", port))
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket)
         writer = ChunkWriter()
         hello = b"\3" + os.urandom(SIZE * 2)
         properties = AMFObject([("app", "live"), ("tcUrl", "rtmp://127.0.0.1/live")])
@@ -69,7 +72,7 @@ class Viewer(MessageReceiver):
                 return
         try:
             data = self.socket.recv(size)
-        except BlockingIOError:
+        except (BlockingIOError, ssl.SSLWantReadError):
             return
         self._allowance -= len(data)
         if not data:
@@ -78,6 +81,9 @@ class Viewer(MessageReceiver):
         self._skip -= skipped
         if data[skipped:]:
             self._reader.receive(data[skipped:])
+        if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
+            # Of this no selector knows.
+            self.read(0.0)
 
     def messageReceived(
         self,
@@ -108,8 +114,14 @@ def main() -> None:
     """
     Play.
     """
-    port, count, slow, rate = map(int, sys.argv[1:])
-    viewers = [Viewer(port, rate if n < slow else 0) for n in range(count)]
+    port, count, slow, rate = map(int, sys.argv[2:])
+    tls = None
+    if sys.argv[1] == "rtmps":
+        # A certificate of nobody's.
+        tls = ssl.create_default_context()
+        tls.check_hostname = False
+        tls.verify_mode = ssl.CERT_NONE
+    viewers = [Viewer(port, rate if n < slow else 0, tls) for n in range(count)]
     selector = selectors.DefaultSelector()
     for viewer in viewers[slow:]:
         selector.register(viewer.socket, selectors.EVENT_READ, viewer)
