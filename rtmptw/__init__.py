@@ -12,6 +12,10 @@ __version__ = "0.1.0"
 #: Where each public name lives. Type checkers read it in C{__init__.pyi}.
 _HOMES = {
     "rtmptw.app.service": ("Config", "RTMPService"),
+    "rtmptw.arrays.capture": ("Capture", "capture"),
+    "rtmptw.arrays.intake": ("CaptureCounts",),
+    "rtmptw.arrays.picture": ("FrameArray",),
+    "rtmptw.arrays.writer": ("Writer", "WriterCounts", "writer"),
     "rtmptw.delivery": (
         "DISCONNECT",
         "LATEST",

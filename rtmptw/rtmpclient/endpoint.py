@@ -4,8 +4,10 @@ Where to connect, over plain TCP and over TLS.
 
 from typing import Any, cast
 
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
+from zope.interface import implementer
 
 from rtmptw.errors import SinkError
 from rtmptw.rtmp.url import RTMPTarget
@@ -28,10 +30,32 @@ def clientEndpoint(
     if target.scheme == "rtmps":
         from twisted.internet.ssl import optionsForClientTLS
 
-        endpoint = wrapClientTLS(
-            optionsForClientTLS(target.host, trustRoot=trustRoot), endpoint
-        )
+        options = optionsForClientTLS(target.host, trustRoot=trustRoot)
+        endpoint = _TLSEndpoint(reactor, options, endpoint)
     return cast(IStreamClientEndpoint, endpoint)
+
+
+@implementer(IStreamClientEndpoint)
+class _TLSEndpoint:
+    """
+    As L{twisted.internet.endpoints.wrapClientTLS} makes it, but with a reactor that
+    need not be the one that is installed.
+    """
+
+    def __init__(self, reactor: Any, options: Any, endpoint: Any) -> None:
+        self._reactor = reactor
+        self._options = options
+        self._endpoint = endpoint
+
+    def connect(self, factory: Any) -> "Deferred[Any]":
+        """
+        @return: fires with the protocol that the factory makes.
+        """
+        from twisted.protocols.tls import TLSMemoryBIOFactory
+
+        wrapper = TLSMemoryBIOFactory(self._options, True, factory, self._reactor)
+        connecting: Deferred[Any] = self._endpoint.connect(wrapper)
+        return connecting.addCallback(lambda outer: outer.wrappedProtocol)
 
 
 def checkTLS() -> None:

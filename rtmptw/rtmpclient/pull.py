@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from twisted.python.usage import UsageError
 from zope.interface import implementer
 
+from rtmptw.backoff import LONGEST_WAIT
 from rtmptw.errors import NotAllowed
 from rtmptw.frames import Frame, publicName
 from rtmptw.hub.hub import StreamHub
@@ -129,6 +130,7 @@ class RTMPPull(Pulling):
         endpointFor: Callable[[Any, RTMPTarget, Any], IStreamClientEndpoint] = (
             clientEndpoint
         ),
+        longestWait: float = LONGEST_WAIT,
     ) -> None:
         """
         @param url: where from.
@@ -138,6 +140,7 @@ class RTMPPull(Pulling):
         @param ca: a file with the certificates to trust; empty for the system's.
         @param endpointFor: called with the reactor, the target and the certificates to
             trust.
+        @param longestWait: between two tries, in seconds.
 
         @raise ValueError: if the URL is none of RTMP.
         """
@@ -155,7 +158,15 @@ class RTMPPull(Pulling):
             False,
             self,
             lambda target: endpointFor(reactor, target, self._trustRoot),
+            longestWait,
         )
+
+    @property
+    def trouble(self) -> str:
+        """
+        What went wrong last; empty while connected.
+        """
+        return self._reconnector.trouble
 
     @property
     def isConnected(self) -> bool:

@@ -85,6 +85,7 @@ class Reconnector:
 
     @ivar state: C{"idle"}, C{"connecting"}, C{"connected"} or C{"waiting"}.
     @ivar trouble: what went wrong last; empty while connected.
+    @ivar isRefused: whether what went wrong last is that the server refused.
     @ivar untaken: how many frames the last conversation sent that the server's system
         has not taken.
     """
@@ -109,6 +110,7 @@ class Reconnector:
         """
         self.state = "idle"
         self.trouble = ""
+        self.isRefused = False
         self.untaken = 0
         self._reactor = reactor
         self._target = target
@@ -199,6 +201,7 @@ class Reconnector:
 
     def _notConnected(self, failure: Failure) -> None:
         self._attempt = None
+        self.isRefused = False
         words = self._target.withoutSecrets(failure.getErrorMessage()).rstrip(".")
         self._failed(f"cannot connect: {words}")
 
@@ -210,6 +213,7 @@ class Reconnector:
         """
         self.state = "connected"
         self.trouble = ""
+        self.isRefused = False
         self._authentications = 0
         self._since = self._reactor.seconds()
         self._isSaid = False
@@ -264,6 +268,7 @@ class Reconnector:
             if self._authenticate(ending.refusal):
                 self._try()
             else:
+                self.isRefused = bool(ending.refusal)
                 refused = "refused" if ending.refusal else "not connected"
                 self._failed(f"{refused}: {words}")
             return

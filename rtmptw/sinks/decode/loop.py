@@ -25,6 +25,7 @@ from rtmptw.delivery import TOO_SLOW, Delivery
 from rtmptw.frames import Frame, StreamInfo
 from rtmptw.interfaces import IFrameSink
 from rtmptw.lane import Lane
+from rtmptw.sinks.decode.awaited import Awaited
 from rtmptw.sinks.decode.decoding import DecodedFrame, Decoding, Wanted
 from rtmptw.sinks.decode.lateness import Lateness
 from rtmptw.sinks.decode.remote import DecodingProcess, Remote
@@ -44,13 +45,15 @@ class DecodedFrames:
         async for frame in frames:
             ...
 
-    and in any other::
+    in a coroutine of Twisted, or in a task of asyncio if its loop is the reactor's. And
+    in any other thread::
 
         for frame in frames.iterate():
             ...
 
-    The loop ends with the stream. Leaving it earlier (C{break}, an exception) detaches
-    the sink; so does L{close}. Attach it to one stream, and use one loop. With the
+    The loop ends with the stream. Leaving it earlier (C{break}, an exception, a task
+    that is cancelled) detaches the sink; so does L{close}, and leaving C{async with
+    frames}. Attach it to one stream, and use one loop. With the
     policy C{lossless}, a loop that takes nothing makes the publisher wait.
 
     @ivar failure: why it ended before the stream did; empty while all is well.
@@ -157,6 +160,20 @@ class DecodedFrames:
         """
         return int(self._decoding.waiting)
 
+    @property
+    def replaced(self) -> int:
+        """
+        How many decoded frames a newer one has replaced, with the policy C{latest}.
+        """
+        return int(self._decoding.skipped)
+
+    @property
+    def refused(self) -> int:
+        """
+        How many frames could not be decoded.
+        """
+        return int(self._decoding.counts.refused)
+
     def streamEnded(self, reason: str) -> "Deferred[None]":
         """
         Decode what waits.
@@ -195,10 +212,16 @@ class DecodedFrames:
     async def _loop(self) -> AsyncIterator[DecodedFrame]:
         # A generator, because Python closes it when its loop is left.
         try:
-            while (decoded := await self._next()) is not None:
-                yield await self._convert(decoded)
+            while (decoded := await Awaited(self.take())) is not None:
+                yield await Awaited(self.convert(decoded))
         finally:
             self.close()
+
+    async def __aenter__(self) -> "DecodedFrames":
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        self.close()
 
     def iterate(self) -> Iterator[DecodedFrame]:
         """
@@ -208,7 +231,7 @@ class DecodedFrames:
         self._reactor.callFromThread(self._watchReactor)
         try:
             while (decoded := self._blockingNext()) is not None:
-                yield self._form.give(decoded)
+                yield self.give(decoded)
         finally:
             self._reactor.callFromThread(self.close)
 
@@ -228,7 +251,7 @@ class DecodedFrames:
                 return cast("Decoded | None", answer)
 
     def _answer(self, answers: "queue.SimpleQueue[Any]") -> None:
-        maybeDeferred(self._next).addBoth(answers.put)
+        maybeDeferred(self.take).addBoth(answers.put)
 
     def _watchReactor(self) -> None:
         """
@@ -244,9 +267,13 @@ class DecodedFrames:
         if self._done is None:
             self.close()
 
-    def _next(self) -> "Deferred[Decoded | None]":
+    def take(self) -> "Deferred[Decoded | None]":
         """
-        @return: fires with the next frame; with C{None} if there is none any more.
+        For a loop of another kind. In the reactor's thread.
+
+        @return: fires with the next frame, which L{give} or L{convert} makes what users
+            get; with C{None} if there is none any more. Cancel it to wait no longer:
+            nothing is lost.
         """
         if self._waiter is not None or self._isConverting:
             raise RuntimeError(f"the frames of {self._name} are for one loop")
@@ -261,11 +288,22 @@ class DecodedFrames:
     def _cancelled(self, waiter: "Deferred[Any]") -> None:
         self._waiter = None
 
-    def _convert(self, decoded: Decoded) -> "Deferred[DecodedFrame]":
+    def give(self, decoded: Decoded) -> DecodedFrame:
+        """
+        Scale and convert, in any thread, but in one at a time.
+        """
+        return cast(DecodedFrame, self._form.give(decoded))
+
+    def convert(self, decoded: Decoded) -> "Deferred[DecodedFrame]":
+        """
+        The same off the reactor's thread.
+
+        @return: fires with what users get.
+        """
         if self._lane is None:
             self._lane = self._makeLane(self._reactor, f"convert {self._name}")
         self._isConverting = True
-        return self._lane.run(self._form.give, decoded).addBoth(self._converted)
+        return self._lane.run(self.give, decoded).addBoth(self._converted)
 
     def _converted(self, result: Any) -> Any:
         self._isConverting = False

@@ -1,0 +1,3 @@
+"""
+Frames as numpy arrays, in and out, for programs that know nothing of Twisted.
+"""
