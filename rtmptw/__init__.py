@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 #: Where each public name lives. Type checkers read it in C{__init__.pyi}.
 _HOMES = {
     "rtmptw.app.service": ("Config", "RTMPService"),
+    "rtmptw.arrays.aio": ("AsyncCapture", "AsyncWriter", "captureAsync", "writerAsync"),
     "rtmptw.arrays.capture": ("Capture", "capture"),
     "rtmptw.arrays.intake": ("CaptureCounts",),
     "rtmptw.arrays.picture": ("FrameArray",),

@@ -4,6 +4,17 @@ What can be imported from rtmptw, for type checkers.
 
 from rtmptw.app.service import Config as Config
 from rtmptw.app.service import RTMPService as RTMPService
+from rtmptw.arrays.aio import AsyncCapture as AsyncCapture
+from rtmptw.arrays.aio import AsyncWriter as AsyncWriter
+from rtmptw.arrays.aio import captureAsync as captureAsync
+from rtmptw.arrays.aio import writerAsync as writerAsync
+from rtmptw.arrays.capture import Capture as Capture
+from rtmptw.arrays.capture import capture as capture
+from rtmptw.arrays.intake import CaptureCounts as CaptureCounts
+from rtmptw.arrays.picture import FrameArray as FrameArray
+from rtmptw.arrays.writer import Writer as Writer
+from rtmptw.arrays.writer import WriterCounts as WriterCounts
+from rtmptw.arrays.writer import writer as writer
 from rtmptw.delivery import DISCONNECT as DISCONNECT
 from rtmptw.delivery import LATEST as LATEST
 from rtmptw.delivery import LOSSLESS as LOSSLESS

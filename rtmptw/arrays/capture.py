@@ -378,7 +378,7 @@ def capture(
     @param url: where to listen: C{rtmp://0.0.0.0:1935/live/cam}, with 0.0.0.0 for all
         addresses of this machine, and port 0 for any that is free. What it has after a
         C{?}, the publisher must have, too.
-    @param pull: whether to play the stream from the server there, in place of listening.
+    @param pull: whether to play the stream from the server there, and not listen.
     @param every: whether to give every frame, while the publisher waits for the loop.
         If not, always the newest, and those before it are left out.
     @param timeout: after so many seconds without a frame the loop raises

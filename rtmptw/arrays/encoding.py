@@ -4,13 +4,11 @@ Arrays made into frames, with times that suit a live stream.
 
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any
 
-import av
 import numpy
 from numpy.typing import NDArray
 
-from rtmptw._pyav.encoding import Encoder, PictureTrack
+from rtmptw._pyav.encoding import Encoder, PictureTrack, pictureOf
 from rtmptw._pyav.flv import metadataFrame
 from rtmptw.errors import SinkError
 from rtmptw.frames import Frame, FrameKind
@@ -74,7 +72,7 @@ class ArrayEncoder:
         @raise ValueError: with a sentence, if it cannot be had so.
         """
         self.size = width, height = _checkSize(size)
-        if not isinstance(rate, int | float) or not 0 < rate <= 1000:
+        if not 0 < rate <= 1000:
             raise ValueError(
                 f"a writer's rate is the frames a second, like 30, not {rate!r}"
             )
@@ -94,13 +92,11 @@ class ArrayEncoder:
         self._track: PictureTrack | None = None
         # The first one shows whether the encoder works with these options.
         try:
-            self._first: PictureTrack | None = PictureTrack(
-                self._encoder, self._frame(numpy.zeros(self._shape, numpy.uint8))
-            )
+            self._first: PictureTrack | None = self._newTrack()
         except SinkError as error:
             raise ValueError(str(error)) from None
 
-    def check(self, array: object) -> NDArray[Any]:
+    def check(self, array: object) -> NDArray[numpy.uint8]:
         """
         @return: the array, in one piece.
 
@@ -116,8 +112,9 @@ class ArrayEncoder:
             raise ValueError(f"{wanted}, not {array.shape}")
         return numpy.ascontiguousarray(array)
 
-    def _frame(self, array: NDArray[Any]) -> av.VideoFrame:
-        return av.VideoFrame.from_ndarray(array, format=self._format)
+    def _newTrack(self) -> PictureTrack:
+        blank = numpy.zeros(self._shape, numpy.uint8)
+        return PictureTrack(self._encoder, pictureOf(blank, self._format))
 
     def begin(self) -> list[Frame]:
         """
@@ -126,14 +123,10 @@ class ArrayEncoder:
         @return: the metadata.
         """
         track, self._first = self._first, None
-        if track is None:
-            width, height = self.size
-            pixels = numpy.zeros(self._shape, numpy.uint8)
-            track = PictureTrack(self._encoder, self._frame(pixels))
-        self._track = track
+        self._track = track = track or self._newTrack()
         return [metadataFrame([track.metadata], _NAME)]
 
-    def encode(self, array: NDArray[Any], seconds: float) -> list[Frame]:
+    def encode(self, array: NDArray[numpy.uint8], seconds: float) -> list[Frame]:
         """
         @param array: from L{check}.
         @return: what the encoder gives now.
@@ -141,7 +134,9 @@ class ArrayEncoder:
         @raise SinkError: if it fails.
         """
         assert self._track is not None
-        return self._track.encode(self._frame(array), round(Fraction(seconds) * 1000))
+        return self._track.encode(
+            pictureOf(array, self._format), round(Fraction(seconds) * 1000)
+        )
 
     def finish(self) -> list[Frame]:
         """

@@ -20,6 +20,7 @@ from rtmptw.errors import SinkError
 if TYPE_CHECKING:
     from types import TracebackType
 
+    import numpy
     from numpy.typing import NDArray
 
 #: Seconds that the server has to take what is on its way when a writer is closed.
@@ -102,7 +103,7 @@ class Writer:
                 )
                 if sending.isRefused:
                     raise ConnectionError(f"{self._shown}: {sending.trouble}")
-                if not sending.connection and not sending.ended:
+                if not sending.connection:
                     raise self._nobody()
         except SinkError as error:
             self._finalizer()
@@ -172,7 +173,7 @@ class Writer:
 
     # Writing.
 
-    def write(self, array: "NDArray[object]", time: float | None = None) -> None:
+    def write(self, array: "NDArray[numpy.uint8]", time: float | None = None) -> None:
         """
         Publish a frame. While there is no connection the frame is dropped, and counted;
         the first after that is a key frame. While the server is slow, wait for it.
@@ -257,6 +258,13 @@ class Writer:
         counts = self.counts
         # What an encoder that holds frames back had for a connection that is lost.
         self._unsent += counts.written - counts.sent - counts.dropped
+
+    def abandon(self) -> None:
+        """
+        End it in any thread, without waiting for that: whoever waits in another is
+        told that it is closed.
+        """
+        self._finalizer()
 
     def release(self) -> None:
         """
