@@ -321,12 +321,8 @@ def makeIntake(
     home: ReactorThread, target: RTMPTarget, pull: bool, options: Options
 ) -> Intake:
     """
-    @raise ValueError: with a sentence, if something of the options is not possible.
+    @return: what gets the frames.
     """
-    if options.format not in ("bgr24", "rgb24", "gray"):
-        raise ValueError(
-            f"a capture gives bgr24, rgb24 or gray, not {options.format!r}"
-        )
     query = "" if pull else target.stream.partition("?")[2]
     return Intake(home, nameIn(target), query, options)
 

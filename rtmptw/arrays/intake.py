@@ -13,13 +13,16 @@ from twisted.python.failure import Failure
 
 from rtmptw._pyav.decoding import Decoded
 from rtmptw.arrays.reactors import ReactorThread
+from rtmptw.delivery import Policy
 from rtmptw.frames import Frame, FrameKind, Role
 from rtmptw.hub.stream import Stream
-from rtmptw.sinks.decode.decoding import MEDIA, DecodedFrame
+from rtmptw.sinks.decode.decoding import MEDIA, DecodedFrame, Wanted
 from rtmptw.sinks.decode.loop import DecodedFrames
 
 #: What a capture can be asked for as its state.
 WAITING, LIVE, ENDED = "waiting", "live", "ended"
+#: What arrays may be.
+FORMATS = ("bgr24", "rgb24", "gray")
 #: A publisher that sends nothing for so many seconds is worth a word.
 SILENT = 1.0
 
@@ -74,7 +77,7 @@ class StreamFrames(DecodedFrames):
         super().__init__(
             intake.home.reactor,
             format=options.format,
-            policy="lossless" if options.every else "latest",
+            policy=options.policy,
             size=options.size,
             fps=options.fps,
             keyframes=options.keyframes,
@@ -118,7 +121,8 @@ class StreamFrames(DecodedFrames):
 @dataclass(frozen=True, slots=True)
 class Options:
     """
-    What a capture gives. See L{rtmptw.arrays.capture.capture}.
+    What a capture gives. See L{rtmptw.arrays.capture.capture}. What is not possible is
+    a C{ValueError}.
     """
 
     every: bool = False
@@ -128,6 +132,38 @@ class Options:
     keyframes: bool = False
     media: str = "video"
     track: int = 0
+
+    def __post_init__(self) -> None:
+        if self.format not in FORMATS:
+            raise ValueError(
+                f"a capture gives bgr24, rgb24 or gray, not {self.format!r}"
+            )
+        if self.size is not None and not (
+            isinstance(self.size, tuple | list)
+            and len(self.size) == 2
+            and all(isinstance(side, int) and side > 0 for side in self.size)
+        ):
+            raise ValueError(
+                f"a capture's size is width and height, like (640, 360), not "
+                f"{self.size!r}"
+            )
+        # Says what else is not possible.
+        Wanted(
+            self.format,
+            self.policy,
+            self.size,
+            self.fps,
+            self.keyframes,
+            self.media,
+            self.track,
+        ).form()
+
+    @property
+    def policy(self) -> str:
+        """
+        How frames are to be delivered.
+        """
+        return Policy.LOSSLESS.value if self.every else Policy.LATEST.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +205,6 @@ class Intake:
         #: Whether frames are converted here, off the reactor's thread.
         self.isConverting = False
         self._options = options
-        # Says now what is not possible.
-        StreamFrames(self, options)
         self._kinds = MEDIA[options.media]
         self._place: Place | None = None
         self._line: deque[StreamFrames] = deque()

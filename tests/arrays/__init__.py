@@ -1,0 +1,3 @@
+"""
+Tests of captures and writers.
+"""

@@ -1,0 +1,334 @@
+"""
+Tests of what captures and writers are made of, without sockets.
+"""
+
+import asyncio
+import os
+import pickle
+import threading
+from datetime import UTC, datetime
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+try:
+    import numpy
+except ImportError as error:
+    raise SkipTest("there is no numpy") from error
+
+from rtmptw.arrays.address import nameIn, targetFrom
+from rtmptw.arrays.capture import capture
+from rtmptw.arrays.door import Door
+from rtmptw.arrays.encoding import ArrayEncoder, Times
+from rtmptw.arrays.intake import Intake, Options
+from rtmptw.arrays.picture import FrameArray, arrayFrom
+from rtmptw.arrays.reactors import ReactorThread
+from rtmptw.arrays.writer import writer
+from rtmptw.errors import NotAllowed
+from rtmptw.frames import FrameKind, Role
+from rtmptw.rtmp.events import PlayRequested, PublishRequested
+from rtmptw.sinks.decode.awaited import Awaited
+from rtmptw.sinks.decode.decoding import DecodedFrame
+from tests.test_lane import ThreadClock
+
+
+class AddressTests(SynchronousTestCase):
+    """
+    What a program may say as its URL.
+    """
+
+    def test_anyPort(self) -> None:
+        """
+        0 is for any that is free, in a place where a port is.
+        """
+        for url, port in (
+            ("rtmp://127.0.0.1:0/live/cam", 0),
+            ("rtmp://[::1]:0/live/cam", 0),
+            ("rtmp://0.0.0.0/live/cam", 1935),
+            ("rtmp://host:19/live/a:0/cam", 19),
+        ):
+            self.assertEqual(targetFrom(url, "a capture").port, port, url)
+
+    def test_theName(self) -> None:
+        """
+        Is the path, without what follows the question mark.
+        """
+        target = targetFrom("rtmp://host/live/cam?key=1", "a capture")
+        self.assertEqual(nameIn(target), "live/cam")
+
+    def test_noURL(self) -> None:
+        """
+        Is said.
+        """
+        with self.assertRaisesRegex(TypeError, "a capture needs a URL, not int"):
+            targetFrom(7, "a capture")  # type: ignore[arg-type]
+        with self.assertRaisesRegex(ValueError, "a writer needs a URL: .* name an app"):
+            targetFrom("rtmp://host/live", "a writer")
+
+
+class FrameArrayTests(SynchronousTestCase):
+    """
+    Arrays that know when they are to be shown.
+    """
+
+    def test_itIsTheArray(self) -> None:
+        """
+        Not a copy, and what is made of it knows the same.
+        """
+        image = numpy.zeros((4, 6, 3), numpy.uint8)
+        now = datetime.now(UTC)
+        frame = arrayFrom(DecodedFrame(FrameKind.VIDEO, 1.5, now, True, 2, image=image))
+        frame[0, 0] = 7
+        self.assertEqual(image[0, 0].tolist(), [7, 7, 7])
+        self.assertIsInstance(frame, numpy.ndarray)
+        self.assertIs(frame.image, frame)
+        self.assertIs(frame.kind, FrameKind.VIDEO)
+        for made in (frame, frame[::2], frame // 2, frame.copy()):
+            assert isinstance(made, FrameArray)
+            self.assertEqual(
+                (made.pts, made.arrived, made.keyframe, made.track), (1.5, now, True, 2)
+            )
+
+    def test_intoAnotherProcess(self) -> None:
+        """
+        As an array.
+        """
+        image = numpy.arange(24, dtype=numpy.uint8).reshape(2, 4, 3)
+        frame = arrayFrom(
+            DecodedFrame(FrameKind.VIDEO, 1.5, datetime.now(UTC), True, 0, image=image)
+        )
+        self.assertEqual(pickle.loads(pickle.dumps(frame)).tolist(), image.tolist())
+
+
+class TimesTests(SynchronousTestCase):
+    """
+    When written frames are to be shown.
+    """
+
+    def test_evenlySpaced(self) -> None:
+        """
+        Whether they come a bit early or late, or all at once.
+        """
+        for moments in ([5.0, 5.01, 5.3, 5.31], [5.0] * 4):
+            times = Times(10)
+            found = [round(times.next(now), 6) for now in moments]
+            self.assertEqual(found, [0.0, 0.1, 0.2, 0.3])
+
+    def test_aSlowProgram(self) -> None:
+        """
+        Goes with the clock: the stream does not get later and later.
+        """
+        times = Times(10)
+        found = [round(times.next(5.0 + 0.5 * number), 6) for number in range(4)]
+        self.assertEqual(found, [0.0, 0.5, 1.0, 1.5])
+
+    def test_itsOwnTimes(self) -> None:
+        """
+        Begin anywhere, and are kept.
+        """
+        times = Times(10)
+        found = [times.next(5.0, at) for at in (100.0, 100.25, 104.0, 99.0)]
+        self.assertEqual(found, [0.0, 0.25, 4.0, 0.0])
+
+
+class EncoderTests(SynchronousTestCase):
+    """
+    Arrays made into frames.
+    """
+
+    def test_eachArrayIsAFrameAtOnce(self) -> None:
+        """
+        After the metadata and the codec header; begun anew, with a key frame.
+        """
+        encoder = ArrayEncoder((64, 48), 25.0, "gray", {"codec": "libx264"})
+        for _turn in range(2):
+            (metadata,) = encoder.begin()
+            self.assertEqual(metadata.name, "onMetaData")
+            made = []
+            for number in range(3):
+                array = encoder.check(numpy.full((48, 64), number, numpy.uint8))
+                made += encoder.encode(array, number / 25)
+            self.assertEqual(
+                [(frame.role, frame.isKey, frame.timestamp) for frame in made],
+                [
+                    (Role.CONFIG, False, 0),
+                    (Role.CODED, True, 0),
+                    (Role.CODED, False, 40),
+                    (Role.CODED, False, 80),
+                ],
+            )
+            self.assertEqual(encoder.finish(), [])
+
+    def test_aPartOfAnArray(self) -> None:
+        """
+        Or one that is turned, is taken as it looks.
+        """
+        encoder = ArrayEncoder((4, 2), 25.0, "bgr24", {"codec": "libx264"})
+        array = numpy.arange(96, dtype=numpy.uint8).reshape(4, 8, 3)[::-2, ::2]
+        self.assertEqual(encoder.check(array).tolist(), array.tolist())
+        self.assertTrue(encoder.check(array).flags.c_contiguous)
+
+
+class RefusedTests(SynchronousTestCase):
+    """
+    What can be told before anything is opened.
+    """
+
+    def test_captures(self) -> None:
+        """
+        Each is a sentence.
+        """
+        url = "rtmp://127.0.0.1:0/live/cam"
+        cases: list[tuple[str, dict[str, Any]]] = [
+            ("a capture gives bgr24, rgb24 or gray, not 'rgb'", {"format": "rgb"}),
+            ("'pictures' are none of video, audio, both", {"media": "pictures"}),
+            ("size is width and height, like .*, not 640", {"size": 640}),
+            ("-1 frames per second", {"fps": -1}),
+            ("there is no port 0 to play from", {"pull": True}),
+        ]
+        for words, options in cases:
+            with self.assertRaisesRegex(ValueError, words):
+                capture(url, **options)
+        with self.assertRaisesRegex(ValueError, "listens at rtmp:// only"):
+            capture("rtmps://127.0.0.1/live/cam")
+
+    def test_writers(self) -> None:
+        """
+        Likewise.
+        """
+        url = "rtmp://127.0.0.1:1/live/out"
+        cases: list[tuple[str, dict[str, Any]]] = [
+            ("size is width and height, like .*, not 640", {"size": 640}),
+            ("width and height are even, .*, not 65x48", {"size": (65, 48)}),
+            ("a writer's rate is the frames a second", {"rate": 0}),
+            ("a writer takes bgr24, rgb24 or gray, not 'bgra'", {"format": "bgra"}),
+            ("has no video encoder 'x264'", {"codec": "x264"}),
+            ("has no option bitrate", {"options": {"bitrate": 1000}}),
+        ]
+        for words, options in cases:
+            with self.assertRaisesRegex(ValueError, words):
+                writer(url, **{"size": (64, 48), **options})
+
+
+class DoorTests(SynchronousTestCase):
+    """
+    Who may publish to a capture, and what is said of it.
+    """
+
+    def setUp(self) -> None:
+        self.clock = ThreadClock()
+        self.home = ReactorThread(self.clock, threading.current_thread())
+        self.door = Door(self.home, "0.0.0.0", 1935)
+        self.intake = Intake(self.home, "live/cam", "key=1", Options())
+        self.door.enter(self.intake)
+        self.intake.openedAt(self.door)
+
+    def request(self, stream: str, query: str = "key=1") -> PublishRequested:
+        """
+        @return: of an encoder.
+        """
+        return PublishRequested(1, 1, "live", stream, query, "OBS")
+
+    def test_itsPublisher(self) -> None:
+        """
+        Has the name, and what follows the question mark.
+        """
+        self.assertEqual(self.intake.why, "nobody has connected to 0.0.0.0:1935")
+        permit = self.door.authorizePublish(self.request("cam"), "192.0.2.7:5")
+        self.assertEqual((permit.app, permit.stream), ("live", "cam"))
+
+    def test_others(self) -> None:
+        """
+        Are told, and the program as well.
+        """
+        with self.assertRaisesRegex(NotAllowed, "takes live/cow here, only live/cam"):
+            self.door.authorizePublish(self.request("cow"), "192.0.2.7:5")
+        self.assertEqual(
+            self.intake.why,
+            "192.0.2.7:5 wanted to publish live/cow, which nobody takes here",
+        )
+        with self.assertRaisesRegex(NotAllowed, "the right query"):
+            self.door.authorizePublish(self.request("cam", "key=2"), "192.0.2.7:5")
+        self.assertIn("did not show", self.intake.why)
+        viewer = PlayRequested(1, 1, "live", "cam", "key=1", -2.0, -1.0, False)
+        with self.assertRaisesRegex(NotAllowed, "takes streams, and gives none"):
+            self.door.authorizePlay(viewer, "192.0.2.7:5")
+
+
+class HomeTests(SynchronousTestCase):
+    """
+    Where nothing may wait.
+    """
+
+    def test_theReactorsThread(self) -> None:
+        """
+        Is told of the twin.
+        """
+        home = ReactorThread(ThreadClock(), threading.current_thread())
+        with self.assertRaisesRegex(RuntimeError, "use rtmptw.captureAsync here"):
+            home.check("a capture", "captureAsync")
+
+    def test_aFork(self) -> None:
+        """
+        Is told that what it has is its parent's.
+        """
+        home = ReactorThread(ThreadClock(), None)
+        self.patch(os, "getpid", lambda: -1)
+        with self.assertRaisesRegex(RuntimeError, "belongs to the process"):
+            home.check("a capture", "captureAsync")
+
+
+class AwaitedTests(SynchronousTestCase):
+    """
+    A Deferred in a task of asyncio, and in a coroutine of Twisted that a task calls.
+    """
+
+    def test_aTaskWaits(self) -> None:
+        """
+        For its result, or its failure.
+        """
+
+        async def main() -> None:
+            good: Deferred[int] = Deferred()
+            asyncio.get_running_loop().call_soon(good.callback, 7)
+            self.assertEqual(await Awaited(good), 7)
+            bad: Deferred[int] = Deferred()
+            asyncio.get_running_loop().call_soon(bad.errback, ValueError("no"))
+            with self.assertRaisesRegex(ValueError, "no"):
+                await Awaited(bad)
+
+        asyncio.run(main())
+
+    def test_aTaskIsCancelled(self) -> None:
+        """
+        So is the Deferred.
+        """
+        cancelled: list[Deferred[int]] = []
+
+        async def main() -> None:
+            waiting: Deferred[int] = Deferred(cancelled.append)
+            with self.assertRaises(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await Awaited(waiting)
+
+        asyncio.run(main())
+        self.assertEqual(len(cancelled), 1)
+
+    def test_TwistedWaitsInATask(self) -> None:
+        """
+        A coroutine of Twisted that a task has called is Twisted's, and nothing of it is
+        asyncio's.
+        """
+
+        async def twisted(waiting: "Deferred[int]") -> int:
+            return await Awaited(waiting) + 1
+
+        async def main() -> None:
+            loop = asyncio.get_running_loop()
+            waiting: Deferred[int] = Deferred()
+            coroutine = Deferred.fromCoroutine(twisted(waiting))
+            loop.call_soon(waiting.callback, 7)
+            self.assertEqual(await coroutine.asFuture(loop), 8)
+
+        asyncio.run(main())
