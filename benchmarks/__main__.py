@@ -131,6 +131,9 @@ def _parser() -> argparse.ArgumentParser:
     attacks.add_argument("--attackers", type=_rounds, default=12)
     attacks.add_argument("--seconds", type=_seconds, default=6.0)
     commands.add_parser("steps", help="measure each step of a frame's way")
+    commands.add_parser(
+        "capture", help="measure how late frames are in a program that reads them"
+    )
     load = commands.add_parser(
         "load", help="run the load generator by hand", add_help=False
     )
@@ -227,6 +230,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from benchmarks.attacks import runAttacks
 
             runAttacks(options.names, options.attackers, options.seconds)
+        elif options.command == "capture":
+            from benchmarks.capture import runCapture
+
+            runCapture()
         elif options.command == "load":
             generator = str(program("rtmpload"))
             os.execv(generator, [generator, *options.arguments])

@@ -493,6 +493,7 @@ class ReadmeTests(SynchronousTestCase):
         self.assertEqual(
             shown,
             [
+                (EXAMPLES / "newest.py").read_text("utf-8"),
                 (EXAMPLES / "mine.py").read_text("utf-8"),
                 (COUNT / "rtmptw_count" / "__init__.py").read_text("utf-8"),
                 (COUNT / "twisted/plugins/rtmptw_count_plugin.py").read_text("utf-8"),

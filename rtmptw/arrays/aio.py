@@ -7,7 +7,7 @@ import contextlib
 import functools
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
@@ -407,7 +407,7 @@ def writerAsync(
     timeout: float | None = TIMEOUT,
     format: Literal["bgr24", "rgb24", "gray"] = "bgr24",
     codec: str = "libx264",
-    options: dict[str, str | int | float] | None = None,
+    options: Mapping[str, str | int | float] | None = None,
 ) -> AsyncWriter:
     """
     L{writer<rtmptw.arrays.writer.writer>} for asyncio, with the same arguments::

@@ -138,14 +138,15 @@ class Options:
             raise ValueError(
                 f"a capture gives bgr24, rgb24 or gray, not {self.format!r}"
             )
-        if self.size is not None and not (
-            isinstance(self.size, tuple | list)
-            and len(self.size) == 2
-            and all(isinstance(side, int) and side > 0 for side in self.size)
+        # What is said where nobody checks types.
+        size: object = self.size
+        if size is not None and not (
+            isinstance(size, tuple | list)
+            and len(size) == 2
+            and all(isinstance(side, int) and side > 0 for side in size)
         ):
             raise ValueError(
-                f"a capture's size is width and height, like (640, 360), not "
-                f"{self.size!r}"
+                f"a capture's size is width and height, like (640, 360), not {size!r}"
             )
         # Says what else is not possible.
         Wanted(

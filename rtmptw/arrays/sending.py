@@ -93,9 +93,10 @@ class Sending:
         In the program's thread: send frames, if the connection is still the one that
         they are for.
         """
+        self._home.later(self._send, frames, connection)
+        # After that, for Ctrl-C may come in between: too few are no harm.
         with self.changed:
             self.handed += len(frames)
-        self._home.later(self._send, frames, connection)
 
     def _send(self, frames: Sequence[Frame], connection: int) -> None:
         protocol = self._protocol

@@ -5,7 +5,7 @@ Arrays published as a live stream, as C{cv2.VideoWriter} writes them to a file.
 import contextlib
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Literal
@@ -300,7 +300,7 @@ def encoderFor(
     rate: float,
     format: str,
     codec: str,
-    options: dict[str, str | int | float] | None,
+    options: Mapping[str, str | int | float] | None,
 ) -> ArrayEncoder:
     """
     @raise ValueError: with a sentence, if it cannot be had so.
@@ -317,7 +317,7 @@ def writer(
     timeout: float | None = TIMEOUT,
     format: Literal["bgr24", "rgb24", "gray"] = "bgr24",
     codec: str = "libx264",
-    options: dict[str, str | int | float] | None = None,
+    options: Mapping[str, str | int | float] | None = None,
 ) -> Writer:
     """
     Publish arrays of numpy to an RTMP server, as C{cv2.VideoWriter} writes them to a
