@@ -23,7 +23,7 @@ _TYPED = """
 from twisted.internet.interfaces import IPushProducer
 
 from rtmptw import Delivery, Frame, FrameSink, FrameSinkFactory, LATEST, Role
-from rtmptw import LiveStream, Server, StreamInfo
+from rtmptw import LiveStream, Server, StreamInfo, capture, captureAsync, writer
 
 
 class Counter(FrameSink):
@@ -54,6 +54,17 @@ async def main() -> None:
     async for frame in stream.frames(format="bgr24"):
         print(frame.pts, frame.image.mean())
     await server.stop()
+    async for array in captureAsync("rtmp://0.0.0.0/live/cam", every=True):
+        print(array.pts, array.mean())
+
+
+def turn() -> None:
+    with capture("rtmp://0.0.0.0/live/cam") as frames:
+        with writer("rtmp://host/live/out", size=(640, 480), options={"g": 50}) as out:
+            for array in frames:
+                out.write(array[::-1], time=array.pts)
+    for frame in capture("rtmp://0.0.0.0/live/cam", media="audio"):
+        print(frame.kind, frame.pts)
 """
 
 

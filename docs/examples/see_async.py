@@ -10,7 +10,7 @@ import sys
 import rtmptw
 
 
-async def look(frames: rtmptw.AsyncCapture) -> None:
+async def look(frames: rtmptw.AsyncCapture[rtmptw.FrameArray]) -> None:
     number = 0
     async for frame in frames:
         number += 1

@@ -9,7 +9,7 @@ import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
 
 from twisted.internet.defer import maybeDeferred
 from twisted.python.failure import Failure
@@ -20,6 +20,7 @@ from rtmptw.arrays.capture import (
     CLOSED,
     TIMEOUT,
     Item,
+    ItemT,
     checkWhere,
     itemOf,
     makeIntake,
@@ -28,6 +29,7 @@ from rtmptw.arrays.capture import (
 )
 from rtmptw.arrays.encoding import ArrayEncoder
 from rtmptw.arrays.intake import ENDED, CaptureCounts, Options, StreamFrames
+from rtmptw.arrays.picture import FrameArray
 from rtmptw.arrays.reactors import ReactorThread, reactorThread
 from rtmptw.arrays.writer import Writer, WriterCounts, encoderFor
 from rtmptw.sinks.decode.decoding import DecodedFrame
@@ -112,7 +114,7 @@ class _Queue:
             self._loop.call_soon_threadsafe(tell)
 
 
-class AsyncCapture:
+class AsyncCapture(Generic[ItemT]):
     """
     A loop of asyncio over the frames of one stream. L{captureAsync} makes it. It
     listens, or plays, from C{async with} or the first frame on. One task reads at a
@@ -171,7 +173,7 @@ class AsyncCapture:
         """
         return self.state != ENDED
 
-    async def open(self) -> "AsyncCapture":
+    async def open(self) -> "AsyncCapture[ItemT]":
         """
         Begin to listen, or to play. C{async with} and the first frame do, too.
 
@@ -192,10 +194,10 @@ class AsyncCapture:
                 raise
         return self
 
-    def __aiter__(self) -> AsyncIterator[Item]:
+    def __aiter__(self) -> AsyncIterator[ItemT]:
         return self
 
-    async def __anext__(self) -> Item:
+    async def __anext__(self) -> ItemT:
         """
         Wait for the next frame. A task that is cancelled meanwhile, or was given less
         time, can go on later: with C{every=True}, nothing is left out.
@@ -207,7 +209,7 @@ class AsyncCapture:
             raise StopAsyncIteration
         return item
 
-    async def read(self) -> tuple[bool, Item | None]:
+    async def read(self) -> tuple[bool, ItemT | None]:
         """
         @return: whether there is a next frame, and the frame; C{(False, None)} after
             C{timeout} seconds without one, and when it is closed.
@@ -218,7 +220,7 @@ class AsyncCapture:
             item = None
         return item is not None, item
 
-    async def _next(self) -> Item | None:
+    async def _next(self) -> ItemT | None:
         await self.open()
         queue = self._queue
         assert queue is not None
@@ -241,7 +243,7 @@ class AsyncCapture:
             queue.waiter = None
             self._home.later(self._intake.withdraw)
         if queue.items:
-            return itemOf(queue.items.popleft())
+            return cast(ItemT, itemOf(queue.items.popleft()))
         if queue.failure is not None:
             queue.failure.raiseException()
         return None
@@ -259,7 +261,7 @@ class AsyncCapture:
         self._finalizer.detach()
         await _ask(self._home, self._intake.end, CLOSED)
 
-    async def __aenter__(self) -> "AsyncCapture":
+    async def __aenter__(self) -> "AsyncCapture[ItemT]":
         return await self.open()
 
     async def __aexit__(
@@ -370,6 +372,38 @@ class AsyncWriter:
         await self.aclose()
 
 
+@overload
+def captureAsync(
+    url: str,
+    *,
+    pull: bool = ...,
+    every: bool = ...,
+    timeout: float | None = ...,
+    format: Literal["bgr24", "rgb24", "gray"] = ...,
+    size: tuple[int, int] | None = ...,
+    fps: float = ...,
+    keyframes: bool = ...,
+    media: Literal["video"] = ...,
+    track: int = ...,
+) -> AsyncCapture[FrameArray]: ...
+
+
+@overload
+def captureAsync(
+    url: str,
+    *,
+    pull: bool = ...,
+    every: bool = ...,
+    timeout: float | None = ...,
+    format: Literal["bgr24", "rgb24", "gray"] = ...,
+    size: tuple[int, int] | None = ...,
+    fps: float = ...,
+    keyframes: bool = ...,
+    media: Literal["audio", "both"],
+    track: int = ...,
+) -> AsyncCapture[Item]: ...
+
+
 def captureAsync(
     url: str,
     *,
@@ -382,7 +416,7 @@ def captureAsync(
     keyframes: bool = False,
     media: Literal["video", "audio", "both"] = "video",
     track: int = 0,
-) -> AsyncCapture:
+) -> AsyncCapture[FrameArray] | AsyncCapture[Item]:
     """
     L{capture<rtmptw.arrays.capture.capture>} for asyncio, with the same arguments::
 

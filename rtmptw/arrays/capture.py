@@ -2,12 +2,13 @@
 Frames for a plain loop, as C{cv2.VideoCapture} gives them.
 """
 
+import contextlib
 import threading
 import weakref
 from collections import deque
 from collections.abc import Iterator
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
@@ -35,6 +36,8 @@ _FRESH = 0.2
 
 #: What a capture gives: arrays, and for audio C{DecodedFrame}.
 Item = FrameArray | DecodedFrame
+#: What one does.
+ItemT = TypeVar("ItemT", bound=Item)
 
 
 class Queue:
@@ -89,7 +92,7 @@ class Queue:
         return None
 
 
-class Capture:
+class Capture(Generic[ItemT]):
     """
     A loop over the frames of one stream. L{capture} makes it.
 
@@ -173,10 +176,10 @@ class Capture:
 
     # The loop.
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[ItemT]:
         return self
 
-    def __next__(self) -> Item:
+    def __next__(self) -> ItemT:
         """
         Wait for the next frame.
 
@@ -188,7 +191,7 @@ class Capture:
             raise StopIteration
         return item
 
-    def read(self) -> tuple[bool, Item | None]:
+    def read(self) -> tuple[bool, ItemT | None]:
         """
         As C{cv2.VideoCapture}: wait for the next frame.
 
@@ -202,14 +205,14 @@ class Capture:
             item = None
         return item is not None, item
 
-    def _next(self, timeout: float | None) -> Item | None:
+    def _next(self, timeout: float | None) -> ItemT | None:
         self._home.check("a capture", "captureAsync")
         with self._reading:
             taken = self._wait(timeout)
             if taken is None:
                 return None
             frames, decoded = taken
-            return itemOf(frames.give(decoded))
+            return cast(ItemT, itemOf(frames.give(decoded)))
 
     def _wait(self, timeout: float | None) -> tuple[StreamFrames, Any] | None:
         queue = self._queue
@@ -256,7 +259,9 @@ class Capture:
         if home.isHere:
             self._intake.end(CLOSED)
         elif not home.isOver:
-            home.call(self._intake.end, CLOSED, within=CLOSE_WITHIN)
+            # If it takes longer, or the reactor stops, it goes on without us.
+            with contextlib.suppress(TimeoutError, RuntimeError):
+                home.call(self._intake.end, CLOSED, within=CLOSE_WITHIN)
 
     def release(self) -> None:
         """
@@ -264,7 +269,7 @@ class Capture:
         """
         self.close()
 
-    def __enter__(self) -> "Capture":
+    def __enter__(self) -> "Capture[ItemT]":
         return self
 
     def __exit__(
@@ -352,6 +357,38 @@ def openIntake(
     return Deferred.fromCoroutine(listen())
 
 
+@overload
+def capture(
+    url: str,
+    *,
+    pull: bool = ...,
+    every: bool = ...,
+    timeout: float | None = ...,
+    format: Literal["bgr24", "rgb24", "gray"] = ...,
+    size: tuple[int, int] | None = ...,
+    fps: float = ...,
+    keyframes: bool = ...,
+    media: Literal["video"] = ...,
+    track: int = ...,
+) -> Capture[FrameArray]: ...
+
+
+@overload
+def capture(
+    url: str,
+    *,
+    pull: bool = ...,
+    every: bool = ...,
+    timeout: float | None = ...,
+    format: Literal["bgr24", "rgb24", "gray"] = ...,
+    size: tuple[int, int] | None = ...,
+    fps: float = ...,
+    keyframes: bool = ...,
+    media: Literal["audio", "both"],
+    track: int = ...,
+) -> Capture[Item]: ...
+
+
 def capture(
     url: str,
     *,
@@ -364,7 +401,7 @@ def capture(
     keyframes: bool = False,
     media: Literal["video", "audio", "both"] = "video",
     track: int = 0,
-) -> Capture:
+) -> Capture[FrameArray] | Capture[Item]:
     """
     Take a live stream in, and give its frames to a loop, as arrays of numpy. No server
     is needed: it listens itself, for one publisher, whom OBS or FFmpeg are given the

@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
+from time import monotonic
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -34,6 +35,7 @@ class Sending:
 
     @ivar changed: guards what follows, and is notified when it changes.
     @ivar connection: the number of the connection that there is; 0 while there is none.
+    @ivar since: when there was a connection last, on C{monotonic}'s clock.
     @ivar isFull: whether the connection takes no more for now.
     @ivar isRefused: whether the server has refused, at the last try.
     @ivar trouble: what went wrong last; empty while connected.
@@ -50,6 +52,7 @@ class Sending:
         self.what = f"{name}: writer to"
         self.changed = threading.Condition()
         self.connection = 0
+        self.since = monotonic()
         self.isFull = False
         self.isRefused = False
         self.trouble = "it has not answered yet"
@@ -155,6 +158,8 @@ class Sending:
         self._kinds.clear()
         self._protocol = None
         with self.changed:
+            if self.connection:
+                self.since = monotonic()
             self.connection = 0
             self.isFull = False
             self.sent -= lost

@@ -81,7 +81,6 @@ class Writer:
         self._sending = Sending(self._home, target, self.name)
         self._writing = threading.Lock()
         self._connection = 0
-        self._since = monotonic()
         self._written = self._unsent = 0
         self._finalizer = weakref.finalize(self, _endLater, self._home, self._sending)
         self._finalizer.atexit = False
@@ -227,11 +226,10 @@ class Writer:
             )
             connection = sending.connection
             isStuck = sending.isFull or sending.handed >= MAX_HANDED
-        now = monotonic()
+            away = monotonic() - sending.since
         if connection and not isStuck:
-            self._since = now
             return connection
-        isLong = self.timeout is not None and now - self._since >= self.timeout
+        isLong = self.timeout is not None and (bool(connection) or away >= self.timeout)
         if isLong and not sending.ended:
             self._unsent += 1
             raise self._nobody()
@@ -251,7 +249,8 @@ class Writer:
         if home.isHere or home.isOver:
             home.later(sending.end, CLOSED)
             return
-        with self._writing, contextlib.suppress(TimeoutError):
+        # If it takes longer, or the reactor stops, it goes on without us.
+        with self._writing, contextlib.suppress(TimeoutError, RuntimeError):
             if self._connection and self._connection == sending.connection:
                 sending.hand(self._encoder.finish(), self._connection)
             home.call(sending.end, CLOSED, CLOSE_WITHIN, within=2 * CLOSE_WITHIN)

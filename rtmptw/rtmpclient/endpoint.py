@@ -38,8 +38,8 @@ def clientEndpoint(
 @implementer(IStreamClientEndpoint)
 class _TLSEndpoint:
     """
-    As L{twisted.internet.endpoints.wrapClientTLS} makes it, but with a reactor that
-    need not be the one that is installed.
+    As C{wrapClientTLS} of Twisted makes it, but with a reactor that need not be the one
+    that is installed.
     """
 
     def __init__(self, reactor: Any, options: Any, endpoint: Any) -> None:

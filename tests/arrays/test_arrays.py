@@ -19,17 +19,20 @@ except ImportError as error:
 
 from rtmptw.arrays.address import nameIn, targetFrom
 from rtmptw.arrays.capture import capture
-from rtmptw.arrays.door import Door
+from rtmptw.arrays.door import MAX_STREAMS, Door
 from rtmptw.arrays.encoding import ArrayEncoder, Times
 from rtmptw.arrays.intake import Intake, Options
 from rtmptw.arrays.picture import FrameArray, arrayFrom
 from rtmptw.arrays.reactors import ReactorThread
 from rtmptw.arrays.writer import writer
 from rtmptw.errors import NotAllowed
-from rtmptw.frames import FrameKind, Role
+from rtmptw.frames import Frame, FrameKind, Role
+from rtmptw.hub.stream import Stream
 from rtmptw.rtmp.events import PlayRequested, PublishRequested
 from rtmptw.sinks.decode.awaited import Awaited
 from rtmptw.sinks.decode.decoding import DecodedFrame
+from rtmptw.testing import audioFrame, makeFrames, videoFrame
+from tests.hub.test_hub import Source
 from tests.test_lane import ThreadClock
 
 
@@ -254,6 +257,122 @@ class DoorTests(SynchronousTestCase):
         viewer = PlayRequested(1, 1, "live", "cam", "key=1", -2.0, -1.0, False)
         with self.assertRaisesRegex(NotAllowed, "takes streams, and gives none"):
             self.door.authorizePlay(viewer, "192.0.2.7:5")
+
+
+class ReactorClock(ThreadClock):
+    """
+    A clock that never stops.
+    """
+
+    def addSystemEventTrigger(self, *trigger: object) -> None:
+        """
+        Never fired.
+        """
+
+
+class WhyTests(SynchronousTestCase):
+    """
+    What a capture waits for, as its publisher comes, sends, and goes.
+    """
+
+    def setUp(self) -> None:
+        self.clock = ReactorClock()
+        self.home = ReactorThread(self.clock, threading.current_thread())
+        self.door = Door(self.home, "0.0.0.0", 1935)
+        self.hub = self.door.server.hub
+
+    def intake(self, **options: Any) -> Intake:
+        """
+        @return: one that waits at the door.
+        """
+        intake = Intake(self.home, "live/cam", "", Options(**options))
+        self.door.enter(intake)
+        intake.openedAt(self.door)
+        self.addCleanup(self.end, intake)
+        return intake
+
+    def end(self, intake: Intake) -> None:
+        """
+        End it, and see that nothing is left.
+        """
+        self.successResultOf(self.clock.waitFor(intake.end("it was closed")))
+        self.assertEqual((intake.state, intake.why), ("ended", "it was closed"))
+        self.assertEqual(intake.waiting, 0)
+
+    def publish(self, *frames: Frame) -> Stream:
+        """
+        @return: a stream that has sent these.
+        """
+        self.source = Source(self.clock, "192.0.2.7:5")
+        stream = self.hub.publish("live", "cam", self.source)
+        for frame in frames:
+            stream.frameReceived(frame)
+        return stream
+
+    def test_noFrameYet(self) -> None:
+        """
+        Of what was asked for.
+        """
+        intake = self.intake()
+        self.publish(audioFrame(0))
+        self.assertEqual(intake.state, "live")
+        self.assertEqual(
+            intake.why, "192.0.2.7:5 publishes it, and has sent no video frame yet"
+        )
+        self.assertEqual(intake.counts.received, 0)
+
+    def test_noKeyFrameYet(self) -> None:
+        """
+        But others, which are counted.
+        """
+        intake = self.intake()
+        self.publish(videoFrame(0, False), videoFrame(40, False))
+        self.assertEqual(
+            intake.why, "192.0.2.7:5 publishes it, and no key frame has come yet"
+        )
+        self.assertEqual(intake.counts.received, 2)
+
+    def test_nothingDecoded(self) -> None:
+        """
+        Of what is no video at all.
+        """
+        intake = self.intake()
+        self.publish(videoFrame(0, True))
+        self.assertEqual(
+            intake.why,
+            "192.0.2.7:5 publishes it, and none of its frames could be decoded yet",
+        )
+
+    def test_goneAndBack(self) -> None:
+        """
+        With the reason why it has gone.
+        """
+        intake = self.intake()
+        stream = self.publish()
+        self.hub.sourceLost(stream, self.source, "the cable was pulled")
+        self.assertEqual(intake.state, "waiting")
+        self.assertEqual(
+            intake.why,
+            "its publisher has gone: the cable was pulled; since then nobody has "
+            "connected to 0.0.0.0:1935",
+        )
+        self.publish()
+        self.assertEqual((intake.state, intake.counts.streams), ("live", 2))
+
+    def test_aProgramThatTakesNothing(self) -> None:
+        """
+        Of all frames, keeps a few streams, and the next publisher is refused; of the
+        newest, keeps one.
+        """
+        every, newest = self.intake(every=True), self.intake()
+        request = PublishRequested(1, 1, "live", "cam", "", "OBS")
+        for _turn in range(MAX_STREAMS):
+            self.door.authorizePublish(request, "192.0.2.7:5")
+            stream = self.publish(*makeFrames(audio=False))
+            self.hub.sourceLost(stream, self.source, "gone")
+        self.assertEqual((every.waiting, newest.waiting), (MAX_STREAMS, 1))
+        with self.assertRaisesRegex(NotAllowed, "does not take its frames"):
+            self.door.authorizePublish(request, "192.0.2.7:5")
 
 
 class HomeTests(SynchronousTestCase):
