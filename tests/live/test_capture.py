@@ -2,9 +2,11 @@
 Captures and writers in programs of their own, which know nothing of Twisted.
 """
 
+import json
 import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -348,22 +350,30 @@ async with rtmptw.captureAsync("rtmp://127.0.0.1:0/live/cam", timeout=2) as fram
 """
 
 
-def test_aNotebook() -> None:
+#: In a process of its own: it runs a loop of asyncio, which takes the signals.
+RUN = """
+import json, sys
+import nbclient, nbformat
+
+cells = [nbformat.v4.new_code_cell(source) for source in json.loads(sys.argv[1])]
+notebook = nbformat.v4.new_notebook(cells=cells)
+nbclient.NotebookClient(notebook, timeout=60).execute()
+for cell in notebook.cells:
+    print("".join(output.get("text", "") for output in cell.outputs), end="")
+"""
+
+
+@pytest_twisted.ensureDeferred
+async def test_aNotebook(script: Script) -> None:
     """
     In a cell, run twice, and with C{await} in another.
     """
-    nbclient = pytest.importorskip("nbclient")
-    nbformat = pytest.importorskip("nbformat")
-    pytest.importorskip("ipykernel")
-    cells = [NOTEBOOK, NOTEBOOK, WITH_AWAIT]
-    notebook = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(source) for source in cells]
-    )
-    nbclient.NotebookClient(
-        notebook, timeout=60, resources={"metadata": {"path": str(ROOT)}}
-    ).execute()
-    said = ["".join(o.get("text", "") for o in cell.outputs) for cell in notebook.cells]
-    assert [text.split(":")[0] for text in said[:2]] == [
-        "50 no frame of live/cam for 2 s"
-    ] * 2
-    assert said[2] == "(48, 64, 3)\n"
+    for module in ("nbclient", "nbformat", "ipykernel"):
+        if find_spec(module) is None:
+            pytest.skip(f"{module} is not installed")
+    program = script(RUN, json.dumps([NOTEBOOK, NOTEBOOK, WITH_AWAIT]))
+    assert await program.done == 0, program.complaints
+    assert [line.split(":")[0] for line in program.output.splitlines()] == [
+        *["50 no frame of live/cam for 2 s"] * 2,
+        "(48, 64, 3)",
+    ], program.output
