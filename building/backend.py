@@ -13,11 +13,10 @@ from typing import Any
 
 from hatchling import build as hatchling
 
-#: mypyc, what it needs, what lets it use all cores, and what it must know the types of.
+#: mypyc, what it needs, and what it must know the types of.
 REQUIREMENTS = [
     "mypy>=2.4,<2.5",
     "mypy-zope>=1.0.17",
-    "pybind11>=2.13",
     "setuptools>=77",
     "twisted>=24.11",
     "zope.interface>=7.1",

@@ -1,6 +1,6 @@
 """
 Puts compiled modules into the wheel, if they can be made. If not, the wheel is one of
-pure Python: that is no reason for an install to fail.
+pure Python: that is no reason for an install to fail, unless somebody says so.
 """
 
 import importlib.util
@@ -17,38 +17,20 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 #: Seconds that compiling may take; it takes one minute.
 PATIENCE = 900.0
+#: If it is set to anything, an install that does not compile fails.
+REQUIRED = "RTMPTW_REQUIRE_COMPILED"
 #: The name of what all compiled modules share: a file beside the package.
 GROUP = "rtmptw"
 
-_SETUP = """
-import sys
-from mypyc.build import mypycify
-from pybind11.setup_helpers import ParallelCompile
-from setuptools import setup
-
-# On all cores: there is a file in C for each module.
-ParallelCompile(default=0).install()
-group, *modules = sys.argv[1:]
-sys.argv[1:] = ["-q", "build_ext", "--build-lib", "out", "--build-temp", "temp"]
-setup(
-    name="rtmptw",
-    packages=[],
-    py_modules=[],
-    ext_modules=mypycify(
-        ["--config-file", "mypy.ini", *modules],
-        opt_level="3",
-        debug_level="0",
-        group_name=group,
-        multi_file=True,
-    ),
-)
-"""
+# Run on its own, beside the package.
+_COMPILE = Path(__file__).with_name("compile.py")
 # The types are checked elsewhere.
 _CONFIGURATION = """
 [mypy]
 plugins = mypy_zope:plugin
 follow_imports = silent
 ignore_missing_imports = True
+incremental = False
 """
 
 
@@ -87,10 +69,13 @@ def run(command: list[str], folder: Path, patience: float) -> None:
         raise CannotCompile(lines[-1])
 
 
-def compileModules(root: Path, modules: list[str], folder: Path) -> list[Path]:
+def compileModules(
+    root: Path, modules: list[str], hot: list[str], folder: Path
+) -> list[Path]:
     """
     @param root: where the package is.
     @param modules: the files to compile, below it.
+    @param hot: those of them that are optimized most.
     @param folder: an empty one to work in.
     @return: what was made, below C{folder / "out"}.
 
@@ -101,9 +86,10 @@ def compileModules(root: Path, modules: list[str], folder: Path) -> list[Path]:
     shutil.copytree(
         root / "rtmptw", folder / "rtmptw", ignore=shutil.ignore_patterns("__pycache__")
     )
-    (folder / "setup.py").write_text(_SETUP)
+    shutil.copy(_COMPILE, folder)
     (folder / "mypy.ini").write_text(_CONFIGURATION)
-    run([sys.executable, "setup.py", GROUP, *modules], folder, PATIENCE)
+    others = [module for module in modules if module not in hot]
+    run([sys.executable, _COMPILE.name, GROUP, *hot, "--", *others], folder, PATIENCE)
     made = [path for path in (folder / "out").rglob("*") if path.is_file()]
     if len(made) != len(modules) + 1:
         raise CannotCompile(
@@ -123,20 +109,40 @@ class CompiledModules(BuildHookInterface[Any]):
         Compile.
         """
         self._folder = ""
-        if version == "editable" or os.environ.get("RTMPTW_PURE"):
+        if version == "editable":
+            self._notWanted("an editable install is not compiled")
+            return
+        if os.environ.get("RTMPTW_PURE"):
+            self._notWanted("RTMPTW_PURE is set")
             return
         self._folder = tempfile.mkdtemp(prefix="rtmptw-compile-")
         folder = Path(self._folder)
         try:
-            made = compileModules(Path(self.root), self.config["modules"], folder)
+            made = compileModules(
+                Path(self.root), self.config["modules"], self.config["hot"], folder
+            )
         except (CannotCompile, OSError) as reason:
-            self.app.display_warning(f"rtmptw is not compiled: {reason}")
+            self._notCompiled(str(reason))
             return
         for path in made:
             where = path.relative_to(folder / "out").as_posix()
             build_data["force_include"][str(path)] = where
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
+
+    def _notWanted(self, why: str) -> None:
+        """
+        @raise SystemExit: if it must be compiled.
+        """
+        if os.environ.get(REQUIRED):
+            self.app.abort(f"{REQUIRED} is set, but rtmptw is not compiled: {why}")
+
+    def _notCompiled(self, why: str) -> None:
+        """
+        @raise SystemExit: if it must be compiled.
+        """
+        self._notWanted(why)
+        self.app.display_warning(f"rtmptw is not compiled: {why}")
 
     def finalize(
         self, version: str, build_data: dict[str, Any], artifact_path: str

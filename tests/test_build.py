@@ -89,6 +89,9 @@ class Application:
     def __init__(self) -> None:
         self.warnings: list[str] = []
 
+    def abort(self, text: str) -> None:
+        raise SystemExit(text)
+
     def display_warning(self, text: str) -> None:
         self.warnings.append(text)
 
@@ -108,7 +111,7 @@ class HookTests(SynchronousTestCase):
         """
         hook = self.hook.CompiledModules(
             str(SOURCES),
-            {"modules": ["rtmptw/errors.py"]},
+            {"modules": ["rtmptw/errors.py"], "hot": []},
             None,
             None,
             "",
@@ -182,6 +185,26 @@ class HookTests(SynchronousTestCase):
         self.assertEqual(self.build(), {"force_include": {}})
         self.assertEqual(self.application.warnings, [])
 
+    def test_required(self) -> None:
+        """
+        With RTMPTW_REQUIRE_COMPILED an install that does not compile fails, whatever
+        the reason.
+        """
+        os.environ["RTMPTW_REQUIRE_COMPILED"] = "1"
+        self.addCleanup(os.environ.pop, "RTMPTW_REQUIRE_COMPILED")
+        self.patch(self.hook.importlib.util, "find_spec", lambda name: None)
+
+        def refused(words: str, version: str = "standard") -> None:
+            error = self.assertRaises(SystemExit, self.build, version)
+            self.assertIn("RTMPTW_REQUIRE_COMPILED is set, but", str(error))
+            self.assertIn(words, str(error))
+
+        refused("no mypyc")
+        refused("an editable install", "editable")
+        os.environ["RTMPTW_PURE"] = "1"
+        self.addCleanup(os.environ.pop, "RTMPTW_PURE")
+        refused("RTMPTW_PURE is set")
+
     def test_programs(self) -> None:
         """
         One that fails is quoted; one that takes too long is ended, with its children.
@@ -213,5 +236,6 @@ class HookTests(SynchronousTestCase):
         wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
         modules = wheel["hooks"]["custom"]["modules"]
         self.assertIn("rtmptw/rtmp/chunkreader.py", modules)
+        self.assertEqual(set(wheel["hooks"]["custom"]["hot"]) - set(modules), set())
         missing = [name for name in modules if not (SOURCES / name).exists()]
         self.assertEqual(missing, [])

@@ -1,0 +1,176 @@
+"""
+Compiles modules, in a folder of its own that has C{mypy.ini} and the package:
+C{python compile.py GROUP HOT... -- OTHERS...}. What was made is in C{out}.
+
+Most of the time goes into the C compiler, and much of that into the headers, which each
+file in C includes: so the files that mypyc makes, one for each module, are compiled
+together, in a few units. Little is gained by C{-O3}: it takes twice as long as C{-O1}.
+"""
+
+import os
+import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from mypyc.build import mypycify
+from setuptools import Distribution, Extension
+from setuptools.command.build_ext import build_ext
+
+#: How hot modules are compiled, with what mypyc adds to all; and how the others.
+HOT = "-O3"
+COLD = "-O1"
+#: Units for each core, so that all cores end at about the same time.
+UNITS = 3
+
+
+class Build(build_ext):  # type: ignore[misc]
+    """
+    Compiles the units of an extension on all cores, the largest first.
+    """
+
+    def build_extensions(self) -> None:
+        """
+        Compile.
+        """
+        compiler: Any = self.compiler
+        compiler.compile = self._compile
+        super().build_extensions()
+
+    def _compile(self, sources: list[str], **options: Any) -> list[str]:
+        compiler: Any = self.compiler
+        extra = options["extra_postargs"]
+        _, objects, extra, flags, build = compiler._setup_compile(
+            options["output_dir"],
+            options["macros"],
+            options["include_dirs"],
+            sources,
+            options["depends"],
+            extra,
+        )
+        arguments = compiler._get_cc_args(flags, options["debug"], None)
+
+        def one(made: str) -> None:
+            source, suffix = build[made]
+            level = COLD if Path(source).name.startswith("cold") else HOT
+            compiler._compile(made, source, suffix, arguments, [*extra, level], flags)
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(one, objects))
+        return list(objects)
+
+
+def united(files: list[Path], name: str, count: int) -> list[str]:
+    """
+    @return: at most so many files in C that include those, of about the same size.
+    """
+    units: list[list[Path]] = [[] for _ in range(min(count, len(files)))]
+
+    def sizeOf(unit: list[Path]) -> int:
+        return sum(file.stat().st_size for file in unit)
+
+    for file in sorted(files, key=lambda file: -file.stat().st_size):
+        min(units, key=sizeOf).append(file)
+    return [
+        write(files[0].parent / f"{name}{number}.c", unit)
+        for number, unit in enumerate(units)
+    ]
+
+
+def write(unit: Path, files: list[Path]) -> str:
+    """
+    @return: the name of a file in C that includes those.
+    """
+    lines: list[str] = []
+    for number, file in enumerate(files):
+        # In each file that starts a module, and for Windows only.
+        lines.append(f"#define PyInit___init__ PyInit___init__{number}")
+        lines.append(f'#include "{file.absolute()}"')
+        lines.append("#undef PyInit___init__")
+    unit.write_text("\n".join([*lines, ""]))
+    return str(unit)
+
+
+def build(extensions: list[Extension]) -> dict[str, Path]:
+    """
+    @return: by name, what was made.
+    """
+    command = Build(Distribution({"name": "rtmptw", "ext_modules": extensions}))
+    command.build_lib, command.build_temp = "out", "temp"
+    command.ensure_finalized()
+    command.run()
+    return {
+        extension.name: Path(command.get_ext_fullpath(extension.name))
+        for extension in extensions
+    }
+
+
+def main(group: str, hot: list[str], cold: list[str]) -> None:
+    """
+    Compile.
+    """
+    shared, *modules = mypycify(
+        ["--config-file", "mypy.ini", *hot, *cold],
+        # The last option of the kind counts.
+        opt_level="0",
+        debug_level="0",
+        group_name=group,
+        multi_file=True,
+    )
+    if shared.name != f"{group}__mypyc":
+        shared, *modules = [modules[-1], shared, *modules[:-1]]
+    names = {
+        "__native_" + module.removesuffix(".py").replace("/", "___") + ".c"
+        for module in hot
+    }
+    sources = [Path(source) for source in shared.sources]
+    isHot = [
+        not source.name.startswith("__native_") or source.name in names
+        for source in sources
+    ]
+    count = UNITS * (os.cpu_count() or 1)
+    shared.sources = united(
+        [one for one, fast in zip(sources, isHot, strict=True) if fast], "hot", count
+    ) + united(
+        [one for one, fast in zip(sources, isHot, strict=True) if not fast],
+        "cold",
+        count,
+    )
+    # What starts a module is a few lines for each, told apart by the module's last
+    # name: together they are one library, which is put in all places.
+    starts: list[dict[str, Extension]] = []
+    for module in modules:
+        last = module.name.rpartition(".")[2]
+        for start in starts:
+            if last not in start:
+                start[last] = module
+                break
+        else:
+            starts.append({last: module})
+    extensions = [shared]
+    for number, start in enumerate(starts):
+        name = f"cold_start{number}"
+        unit = Path(shared.sources[0]).with_name(f"{name}.c")
+        files = [Path(module.sources[0]) for module in start.values()]
+        extensions.append(Extension(name, [write(unit, files)]))
+    made = build(extensions)
+    suffix = made[shared.name].name.removeprefix(shared.name)
+    for number, start in enumerate(starts):
+        path = made[f"cold_start{number}"]
+        for module in start.values():
+            target = Path("out", *module.name.split(".")).with_suffix(".x")
+            target = target.with_name(target.name.removesuffix(".x") + suffix)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+        path.unlink()
+
+
+if __name__ == "__main__":
+    group, *rest = sys.argv[1:]
+    middle = rest.index("--")
+    main(group, rest[:middle], rest[middle + 1 :])
+    # Python would go through all that mypy has made to free it, for ten seconds.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
