@@ -21,6 +21,9 @@ MOST_EACH: Final = 64 * 1024 * 1024
 LOOK_AFTER: Final = 32 * 1024 * 1024
 _LOOK_PART: Final = 16
 
+#: What a machine is taken to have that does not say.
+_UNKNOWN: Final = 4 * 1024 * 1024 * 1024
+
 #: Where a container says how much memory it may have: with version 2 and 1 of Linux'
 #: control groups.
 _CONTAINER: Final = (
@@ -34,12 +37,23 @@ def halfOfTheMachine(files: Iterable[str] = _CONTAINER) -> int:
     @param files: where a container may have less.
     @return: half of the bytes that this machine, or its container, has.
     """
-    least = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    least = _machine()
     for path in files:
         # "max" is no number.
         with suppress(OSError, ValueError), open(path, encoding="ascii") as file:
             least = min(least, int(file.read()))
     return least // 2
+
+
+def _machine() -> int:
+    """
+    @return: the bytes that this machine has; where nobody can tell, as on Windows, what
+        nearly every one has.
+    """
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError):
+        return _UNKNOWN
 
 
 class Budget:

@@ -15,6 +15,7 @@ from twisted.python.usage import UsageError
 from rtmptw.errors import SinkError
 from rtmptw.plugins.arguments import Argument, Arguments, First
 from rtmptw.plugins.values import Number, Text
+from rtmptw.sinks.disk import IS_POSIX
 
 #: What stays as it is in a file name; the rest is percent-escaped. Safe on every
 #: file system and in a shell.
@@ -154,9 +155,13 @@ def giveFinalName(partPath: str) -> str:
     for path in sameNames(partPath.removesuffix(PART_SUFFIX)):
         try:
             # rename(2) overwrites, link(2) does not.
+            if not IS_POSIX:
+                # There it overwrites nothing, and a link needs the right to make one.
+                _renameTo(partPath, path)
+                return path
             os.link(partPath, path, follow_symlinks=False)
         except FileExistsError:
-            if _sameFile(partPath, path):
+            if IS_POSIX and _sameFile(partPath, path):
                 # We died once between the link and the unlink.
                 os.unlink(partPath)
                 return path
@@ -170,6 +175,15 @@ def giveFinalName(partPath: str) -> str:
             os.unlink(partPath)
             return path
     raise AssertionError("sameNames ends by raising")
+
+
+def _renameTo(partPath: str, path: str) -> None:
+    """
+    @raise FileExistsError: if there is such a file.
+    """
+    if os.path.lexists(path):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+    os.rename(partPath, path)
 
 
 def _sameFile(one: str, other: str) -> bool:

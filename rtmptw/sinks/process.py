@@ -13,6 +13,9 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
+from rtmptw.errors import SinkError
+from rtmptw.sinks.disk import IS_POSIX
+
 #: Seconds a child has to finish when its input has ended, then is asked to end, then
 #: so many more until it is killed. Together less than the server's own shutdown takes.
 FINISH_SECONDS = 5.0
@@ -27,6 +30,20 @@ LINES_SECONDS = 10.0
 
 #: Where a child that is one of ours says what a program has to read.
 REPORTS = 3
+
+
+def checkProcesses(of: str) -> None:
+    """
+    @param of: what needs a process of ours: C{decode sink with process=yes}.
+
+    @raise SinkError: if the system has no such, because a child gets three files and
+        needs more.
+    """
+    if not IS_POSIX:
+        raise SinkError(
+            f"the {of} needs a child process with more than three open files, which "
+            "this system cannot start"
+        )
 
 
 class Lines:
@@ -195,7 +212,7 @@ class ChildProcess(ProcessProtocol):
         End it now.
         """
         self.isEnding = True
-        self._signal(signal.SIGKILL)
+        self._signal("KILL")
 
     def processExited(self, reason: Failure) -> None:
         """
@@ -218,15 +235,15 @@ class ChildProcess(ProcessProtocol):
         self._after(self._finish, self._terminate)
 
     def _terminate(self) -> None:
-        self._signal(signal.SIGTERM)
+        self._signal("TERM")
         self._after(KILL_SECONDS, self.kill)
 
-    def _signal(self, number: int) -> None:
+    def _signal(self, name: str) -> None:
         """
-        Send it a signal, if it is still there.
+        Send it a signal by name, if it is still there.
         """
         with suppress(ProcessExitedAlready):
-            self.transport.signalProcess(number)
+            self.transport.signalProcess(name)
 
     def _after(self, seconds: float, act: Callable[[], None]) -> None:
         self._cancelTimer()

@@ -216,8 +216,9 @@ def run(make: Callable[[Any], Program]) -> None:
     faulthandler.enable()
     # Ctrl-C and a terminal that is closed are for the server, which then ends our
     # input.
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     program = make(reactor)
     onPipes: Any = StandardIO
     onPipes(program, stdin=0, stdout=REPORTS)

@@ -80,9 +80,10 @@ class Process:
         if self._obeys:
             self.end()
 
-    def signalProcess(self, number: int) -> None:
+    def signalProcess(self, name: str) -> None:
         if self.over:
             raise ProcessExitedAlready
+        number = signal.Signals[f"SIG{name}"]
         self.signals.append(number)
         if number == signal.SIGKILL:
             self.end(signalled=number)

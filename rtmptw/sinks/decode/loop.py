@@ -29,6 +29,7 @@ from rtmptw.sinks.decode.awaited import Awaited
 from rtmptw.sinks.decode.decoding import DecodedFrame, Decoding, Wanted
 from rtmptw.sinks.decode.lateness import Lateness
 from rtmptw.sinks.decode.remote import DecodingProcess, Remote
+from rtmptw.sinks.process import checkProcesses
 
 #: When the stream has ended, a loop that takes nothing for so many seconds gets no
 #: more: the server's shutdown waits for it.
@@ -98,6 +99,7 @@ class DecodedFrames:
         @param now: the wall clock.
 
         @raise ValueError: with a sentence, if something of this is not possible.
+        @raise SinkError: if there can be no process, and one is wanted.
         """
         wanted = Wanted(format, policy, size, fps, keyframes, media, track)
         self.delivery: Delivery = wanted.delivery
@@ -113,6 +115,7 @@ class DecodedFrames:
                 raise ValueError(
                     "From a process of its own come arrays: say which format."
                 )
+            checkProcesses("decoding with process=True")
             self._form = self._decoding = DecodingProcess(reactor, wanted, self._goOn)
         else:
             self._form = wanted.form()

@@ -10,6 +10,8 @@ import math
 import os
 from typing import Any, cast
 
+from rtmptw.sinks.disk import nameless
+
 #: Pictures, or blocks of samples, that may be in it at a time.
 SLOTS = 4
 #: The largest: more than 7680x4320 in three colours.
@@ -30,7 +32,7 @@ class Memory:
         """
         @param descriptor: of one that there is; -1 to make one.
         """
-        self.descriptor = os.memfd_create("frames") if descriptor < 0 else descriptor
+        self.descriptor = nameless("frames") if descriptor < 0 else descriptor
 
     def __del__(self) -> None:
         os.close(self.descriptor)

@@ -36,7 +36,7 @@ from rtmptw.sinks.decode.lateness import Lateness
 from rtmptw.sinks.decode.loop import DecodedFrames
 from rtmptw.sinks.decode.process import commandFor, mediaOf
 from rtmptw.sinks.decode.usercode import Caller, DecodedStream, Outcome, UserCode
-from rtmptw.sinks.process import FINISH_SECONDS
+from rtmptw.sinks.process import FINISH_SECONDS, checkProcesses
 from rtmptw.sinks.wording import counted
 
 __all__ = [
@@ -489,7 +489,11 @@ class DecodeSinkFactory(FrameSinkFactory):
     def startFactory(self, reactor: object) -> None:
         """
         Take the reactor.
+
+        @raise SinkError: if there can be no process, and one is wanted.
         """
+        if self.process:
+            checkProcesses("decode sink with process=yes")
         self._reactor = reactor
 
     def buildSink(self, stream: StreamInfo) -> DecodeSink | ChildSink:

@@ -26,6 +26,7 @@ from rtmptw.sinks.naming import (
     checkDirectory,
     milliseconds,
 )
+from rtmptw.sinks.process import checkProcesses
 from rtmptw.sinks.record.recorder import (
     COLLECTED,
     HELD_BACK,
@@ -118,9 +119,12 @@ class RecordSinkFactory:
         """
         Look whether files can be written, and begin to name unfinished ones.
 
-        @raise SinkError: if the directory cannot be used.
+        @raise SinkError: if the directory cannot be used, or the container not here.
         """
         self._reactor = reactor
+        container = self.recording.container.name
+        if container != "mp4":
+            checkProcesses(f"record sink with format={container}")
         checkDirectory(self.recording.directory)
         self._recovery = Deferred.fromCoroutine(self._recover())
         self._recovery.addErrback(

@@ -21,6 +21,7 @@ from rtmptw.remux.heads import Head, TrackError, TrackKey
 from rtmptw.samples import Sample
 from rtmptw.sinks.asked import AskedProcess
 from rtmptw.sinks.child import GOOD_LIFE, JITTER
+from rtmptw.sinks.disk import nameless
 from rtmptw.sinks.process import Lines
 from rtmptw.sinks.wire import (
     Kind,
@@ -275,7 +276,7 @@ class ContainerProcesses:
         @raise TrackError: if one cannot.
         """
         for key, head in heads.items():
-            descriptor = os.memfd_create("trial")
+            descriptor = nameless("trial")
             try:
                 trial = ContainerProcess(
                     OpenFile(descriptor),

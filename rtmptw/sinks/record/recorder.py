@@ -2,7 +2,6 @@
 Records one stream in containers of FFmpeg's. Everything here blocks: it runs in a lane.
 """
 
-import fcntl
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from rtmptw.remux.heads import Head, TrackError, TrackKey
 from rtmptw.remux.kinds import ContainerKind, codecName
 from rtmptw.remux.mp4 import MP4
 from rtmptw.remux.remuxer import Remuxer
+from rtmptw.sinks import disk
 from rtmptw.sinks.naming import PART_SUFFIX, giveFinalName
 from rtmptw.sinks.naming import Template as NameTemplate
 from rtmptw.sinks.record.process import ContainerProcesses, OpenFile
@@ -182,6 +182,7 @@ class RecordFile(OpenFile):
         """
         self.flush()
         os.fsync(self.descriptor)
+        disk.release(self.descriptor)
         path = giveFinalName(self.path)
         syncDirectory(os.path.dirname(path))
         self.close()
@@ -199,6 +200,7 @@ class RecordFile(OpenFile):
         """
         It holds nothing.
         """
+        disk.release(self.descriptor)
         os.unlink(self.path)
         self.close()
 
@@ -379,7 +381,7 @@ def recoverContainer(path: str, container: ContainerKind) -> str:
     @raise OSError: if that cannot be done.
     """
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = os.open(path, disk.OLD)
     except FileNotFoundError:
         return ""
     try:
@@ -388,11 +390,13 @@ def recoverContainer(path: str, container: ContainerKind) -> str:
         size = os.fstat(descriptor).st_size
         end = _wholeBoxes(descriptor, size) if container.name == "mp4" else size
         if not end:
+            disk.release(descriptor)
             os.unlink(path)
             return f"removed {path}, which held no frame"
         if end < size:
             os.ftruncate(descriptor, end)
         os.fsync(descriptor)
+        disk.release(descriptor)
         final = giveFinalName(path)
         return f"finished {final}, which was left unfinished: {end} bytes"
     finally:
@@ -402,7 +406,7 @@ def recoverContainer(path: str, container: ContainerKind) -> str:
 def _lock(descriptor: int, path: str) -> bool:
     for _ in range(_LOCK_TRIES):
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            disk.lock(descriptor)
             return os.fstat(descriptor).st_ino == os.lstat(path).st_ino
         except BlockingIOError:
             time.sleep(_LOCK_SECONDS)
@@ -422,7 +426,7 @@ def _wholeBoxes(descriptor: int, size: int) -> int:
     """
     position = end = 0
     while True:
-        head = os.pread(descriptor, 16, position)
+        head = disk.readAt(descriptor, 16, position)
         if len(head) < 8:
             return end
         length = int.from_bytes(head[:4], "big")

@@ -3,12 +3,12 @@ One FLV file on its way to the disk. Everything here blocks: it runs in a lane.
 """
 
 import errno
-import fcntl
 import os
 from contextlib import suppress
 from dataclasses import dataclass
 
 from rtmptw.flv import file as flvfile
+from rtmptw.sinks import disk
 from rtmptw.sinks.naming import PART_SUFFIX, giveFinalName, sameNames
 from rtmptw.sinks.recording.contents import (
     Contents,
@@ -66,7 +66,7 @@ def rewrite(descriptor: int, data: bytes, position: int) -> None:
     """
     rest = memoryview(data)
     while rest:
-        written = os.pwrite(descriptor, rest, position)
+        written = disk.writeAt(descriptor, rest, position)
         rest = rest[written:]
         position += written
 
@@ -88,12 +88,15 @@ def rewriteHead(
     os.fsync(descriptor)
 
 
-def nameFinished(partPath: str, contents: Contents) -> Finished:
+def nameFinished(descriptor: int, partPath: str, contents: Contents) -> Finished:
     """
     Give a finished file its final name.
 
+    @param descriptor: of the file; it is still to be closed, and may be of no use.
+
     @raise OSError: if that cannot be done.
     """
+    disk.release(descriptor)
     path = giveFinalName(partPath)
     syncDirectory(os.path.dirname(path))
     return Finished(path, contents.duration / 1000, contents.frames, contents.size)
@@ -103,9 +106,10 @@ def syncDirectory(directory: str) -> None:
     """
     See names on the disk, if the file system can.
     """
-    # Not every file system can, and the file itself is safe.
+    # Not every system can, and the file itself is safe.
     with suppress(OSError):
-        descriptor = os.open(directory or ".", os.O_RDONLY | os.O_DIRECTORY)
+        flags = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
+        descriptor = os.open(directory or ".", flags)
         try:
             os.fsync(descriptor)
         finally:
@@ -128,9 +132,7 @@ def openPart(wanted: str) -> tuple[int, str]:
         if os.path.lexists(path):
             continue
         try:
-            descriptor = os.open(
-                part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666
-            )
+            descriptor = os.open(part, disk.NEW, 0o666)
         except FileExistsError:
             continue
         if _lockNew(descriptor, part):
@@ -184,7 +186,7 @@ class FLVPart:
             os.close(self.descriptor)
             self.descriptor = short
         rewriteHead(short, self._kept, contents, reserve)
-        finished = nameFinished(self.path, contents)
+        finished = nameFinished(short, self.path, contents)
         self.close()
         return finished
 
@@ -251,7 +253,7 @@ def lock(descriptor: int) -> None:
     @raise OSError: if somebody else has.
     """
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        disk.lock(descriptor)
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise
@@ -263,7 +265,7 @@ def _lockNew(descriptor: int, path: str) -> bool:
         had locked it, and may have removed it.
     """
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        disk.lock(descriptor)
         return os.fstat(descriptor).st_ino == os.lstat(path).st_ino
     except (BlockingIOError, FileNotFoundError):
         return False

@@ -3,7 +3,6 @@ Finishes recordings that were not: the disk was full, the server died, the power
 went. Everything here blocks: it runs in a lane.
 """
 
-import fcntl
 import os
 import stat
 import time
@@ -16,6 +15,7 @@ from typing import TextIO
 from rtmptw.flv import body as flv
 from rtmptw.flv import file as flvfile
 from rtmptw.frames import Frame, FrameKind, Role
+from rtmptw.sinks import disk
 from rtmptw.sinks.naming import PART_SUFFIX, SUFFIX
 from rtmptw.sinks.recording.contents import (
     BASE_RESERVE,
@@ -175,13 +175,12 @@ def recoverPart(path: str, progress: Progress | None = None) -> Recovered:
     @raise OSError: if that cannot be done.
     """
     try:
-        # A fifo, somebody's joke, must not stop us.
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = os.open(path, disk.OLD)
     except FileNotFoundError:
         return Recovered(path, Verdict.BUSY)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            disk.lock(descriptor)
             if os.fstat(descriptor).st_ino != os.lstat(path).st_ino:
                 return Recovered(path, Verdict.BUSY)
         except (BlockingIOError, FileNotFoundError):
@@ -236,6 +235,7 @@ def rescue(descriptor: int, path: str, progress: Progress | None = None) -> Reco
     cut = max(0, size - end)
     if not contents.frames:
         if _isUnfinished(read, end, size):
+            disk.release(descriptor)
             os.unlink(path)
             return Recovered(path, Verdict.REMOVED, cut=cut)
         return Recovered(path, Verdict.FOREIGN, why="it is damaged at its beginning")
@@ -249,7 +249,8 @@ def rescue(descriptor: int, path: str, progress: Progress | None = None) -> Reco
     short, reserve = compact(descriptor, path, kept, contents, reserve)
     try:
         rewriteHead(short, kept, contents, reserve)
-        return Recovered(path, Verdict.FINISHED, nameFinished(path, contents), cut)
+        finished = nameFinished(short, path, contents)
+        return Recovered(path, Verdict.FINISHED, finished, cut)
     finally:
         if short != descriptor:
             os.close(short)
@@ -314,10 +315,10 @@ def _isUnfinished(read: Callable[[int, int], bytes], position: int, size: int) -
 
 
 def _read(descriptor: int, position: int, size: int) -> bytes:
-    data = os.pread(descriptor, size, position)
+    data = disk.readAt(descriptor, size, position)
     # pread gives less only at the end, or when a signal comes in a network's way.
     while len(data) < size:
-        more = os.pread(descriptor, size - len(data), position + len(data))
+        more = disk.readAt(descriptor, size - len(data), position + len(data))
         if not more:
             break
         data += more

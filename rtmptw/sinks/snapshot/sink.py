@@ -32,6 +32,7 @@ from rtmptw.sinks.naming import (
     checkDirectory,
     milliseconds,
 )
+from rtmptw.sinks.process import checkProcesses
 from rtmptw.sinks.snapshot.camera import Camera
 from rtmptw.sinks.snapshot.process import CameraProcess
 from rtmptw.sinks.snapshot.run import Clean
@@ -366,8 +367,11 @@ class SnapshotSinkFactory(FrameSinkFactory):
 
     def startFactory(self, reactor: object) -> None:
         """
-        @raise SinkError: if no files can be made in the directory.
+        @raise SinkError: if no files can be made in the directory, or there can be no
+            process and one is wanted.
         """
+        if self.snapshots.process:
+            checkProcesses("snapshot sink with process=yes")
         checkDirectory(self.snapshots.directory)
         self._reactor = reactor
 
