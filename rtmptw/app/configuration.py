@@ -12,6 +12,7 @@ from twisted.python.usage import UsageError
 
 from rtmptw.app.service import Config
 from rtmptw.app.settings import SETTINGS, Setting
+from rtmptw.plugins.values import didYouMean
 
 
 def readFile(path: str) -> Mapping[str, Any]:
@@ -33,6 +34,7 @@ def readFile(path: str) -> Mapping[str, Any]:
         if name not in known:
             raise UsageError(
                 f"--config={path} says {name!r}; there are: {', '.join(sorted(known))}"
+                f"{didYouMean(name, known)}"
             )
     return values
 

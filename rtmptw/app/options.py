@@ -4,15 +4,20 @@ C{twistd rtmp}: the command line, made into a service.
 
 import gc
 import os
+import platform
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+import twisted
 from twisted.application.service import IService
 from twisted.logger import Logger
 from twisted.python import usage
 
+import rtmptw
 from rtmptw.app.blocking import BlockingWatch
+from rtmptw.app.build import description, hiddenBuild
 from rtmptw.app.configuration import configFrom, readFile
 from rtmptw.app.service import Config, RTMPService, exitCleanly, ignoreHangUp
 from rtmptw.app.settings import SETTINGS, Setting
@@ -23,7 +28,7 @@ from rtmptw.plugins.registry import (
     sourcePlugin,
     sourcePlugins,
 )
-from rtmptw.plugins.values import Choice
+from rtmptw.plugins.values import Choice, didYouMean
 
 
 def _sentence(setting: Setting) -> str:
@@ -113,7 +118,27 @@ class Options(usage.Options):
         try:
             super().parseOptions(options)
         except usage.UsageError as error:
-            raise SystemExit(f"rtmptw: {error}") from error
+            raise SystemExit(f"rtmptw: {error}{self._near(str(error))}") from error
+
+    def _near(self, sentence: str) -> str:
+        """
+        @return: the end of a sentence that names the nearest option, if the one that
+            was said is not known.
+        """
+        unknown = re.fullmatch(r"option --(\S+) not recognized", sentence)
+        if unknown is None:
+            return ""
+        known = [name.removesuffix("=") for name in self.longOpt]
+        near = didYouMean(unknown[1], [f"--{name}" for name in known])
+        return near.replace("'", "")
+
+    def opt_version(self) -> None:
+        """
+        Say the version of rtmptw, and of what it runs on.
+        """
+        python = platform.python_version()
+        print(f"{description()}, Twisted {twisted.__version__}, Python {python}")
+        sys.exit(0)
 
     def postOptions(self) -> None:
         """
@@ -209,6 +234,7 @@ class _CommandLineService(RTMPService):
         @raise CannotStart: if a sink or a source cannot work.
         """
         ignoreHangUp(self._reactor)
+        self._sayBuild()
         try:
             super().startService()
         except SinkError as error:
@@ -216,6 +242,17 @@ class _CommandLineService(RTMPService):
         self._closeStderr()
         self._reactor.callWhenRunning(exitCleanly, self._reactor)
         self._reactor.callWhenRunning(spareFrames)
+
+    def _sayBuild(self) -> None:
+        self._log.info("{build} starts", build=description())
+        hidden = hiddenBuild()
+        if hidden:
+            self._log.warn(
+                "this is {here}, in pure Python; the compiled rtmptw in {hidden} does "
+                "not run: start in another folder, or without PYTHONPATH",
+                here=os.path.dirname(rtmptw.__file__),
+                hidden=hidden,
+            )
 
     def _cannotStart(self, error: Exception) -> CannotStart:
         """

@@ -189,7 +189,7 @@ def _manhole(server: Server) -> Factory:
         from rtmptw.app.manhole import manholeFactory
     except ImportError as error:
         raise StartError(
-            f"--manhole needs {error.name}: pip install 'rtmptw[manhole]'"
+            f"--manhole needs {error.name}: pip install 'twisted[conch]'"
         ) from error
     try:
         return cast(Factory, manholeFactory(lambda: {"server": server}))

@@ -17,7 +17,7 @@ from typing import Any
 
 from twisted.python.usage import UsageError
 
-from rtmptw.plugins.values import Kind, Text
+from rtmptw.plugins.values import Kind, Text, didYouMean
 
 #: The columns of a help text.
 _WIDTH = 79
@@ -333,7 +333,10 @@ class Arguments:
                 hint = "; a colon in a directory or name is written \\:"
             names = ", ".join(self._shown()).removesuffix("...")
             known = f", only {names}" if names else ""
-            raise UsageError(f"The {self._of} has no option {name!r}{known}{hint}.")
+            near = didYouMean(name, self._named)
+            end = f"{known}{hint}{near}"
+            stop = "" if near else "."
+            raise UsageError(f"The {self._of} has no option {name!r}{end}{stop}")
         if isBare:
             shown = argument.shown if argument is not None else f"{name}=VALUE"
             raise UsageError(
@@ -349,4 +352,6 @@ class Arguments:
                 raise UsageError(
                     f"The {self._of}'s option {name!r} needs a value: {argument.shown}."
                 ) from None
-            raise UsageError(f"The {self._of}'s {name} {error}.") from None
+            sentence = f"The {self._of}'s {name} {error}"
+            stop = "" if sentence.endswith("?") else "."
+            raise UsageError(sentence + stop) from None

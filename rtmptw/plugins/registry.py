@@ -12,6 +12,7 @@ from rtmptw.interfaces import (
     IFrameSourcePlugin,
 )
 from rtmptw.plugins.arguments import Fragment
+from rtmptw.plugins.values import didYouMean
 
 #: Among the schemes of a plugin: it takes the URLs that no other does, and files.
 ANY_SCHEME = "*"
@@ -34,8 +35,11 @@ def sinkPlugin(sinkType: str) -> IFrameSinkPlugin:
     for plugin in plugins:
         if plugin.sinkType == sinkType:
             return plugin
-    known = ", ".join(plugin.sinkType for plugin in plugins)
-    raise UsageError(f"there is no sink {sinkType!r}; there are: {known}")
+    known = [plugin.sinkType for plugin in plugins]
+    raise UsageError(
+        f"there is no sink {sinkType!r}; there are: {', '.join(known)}"
+        f"{didYouMean(sinkType, known)}"
+    )
 
 
 def sinkFactory(description: str) -> IFrameSinkFactory:
@@ -79,8 +83,11 @@ def sourcePlugin(sourceType: str) -> IFrameSourcePlugin:
     for plugin in plugins:
         if plugin.sourceType == sourceType:
             return plugin
-    known = ", ".join(plugin.sourceType for plugin in plugins)
-    raise UsageError(f"there is no source {sourceType!r}; there are: {known}")
+    known = [plugin.sourceType for plugin in plugins]
+    raise UsageError(
+        f"there is no source {sourceType!r}; there are: {', '.join(known)}"
+        f"{didYouMean(sourceType, known)}"
+    )
 
 
 def sourceFactory(description: str) -> IFrameSourceFactory:

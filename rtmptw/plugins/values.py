@@ -4,11 +4,22 @@ arguments of sinks and sources, for the command line, and for configuration file
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 #: More than thirty years, or a petabyte: a slip of the keyboard.
 MAX_NUMBER = 10**15
+
+
+def didYouMean(said: str, known: Iterable[str]) -> str:
+    """
+    @param known: what might have been meant.
+    @return: the end of a sentence that asks for the nearest of them, if one is near;
+        else empty.
+    """
+    near = get_close_matches(said, known, 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def typed(value: object) -> str:
@@ -121,7 +132,8 @@ class Choice(Kind):
         @raise ValueError: if it is none of them.
         """
         if not isinstance(said, str) or said not in self.choices:
-            raise ValueError(f"{said!r} is none of {', '.join(self.choices)}")
+            near = didYouMean(said, self.choices) if isinstance(said, str) else ""
+            raise ValueError(f"{said!r} is none of {', '.join(self.choices)}{near}")
         return self.choices[said]
 
 

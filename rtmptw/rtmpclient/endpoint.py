@@ -69,7 +69,7 @@ def checkTLS() -> None:
         import twisted.internet.ssl  # noqa: F401
     except ImportError as error:
         raise SinkError(
-            f"rtmps:// needs TLS ({error}): pip install 'rtmptw[tls]'"
+            f"rtmps:// needs TLS ({error}): pip install 'twisted[tls]'"
         ) from error
 
 

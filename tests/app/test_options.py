@@ -16,6 +16,7 @@ from typing import Any
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
+import rtmptw
 from rtmptw.app.options import Options, spareFrames
 from rtmptw.app.service import Config
 from rtmptw.app.settings import SETTINGS
@@ -155,6 +156,38 @@ class OptionsTests(SynchronousTestCase):
         self.assertFalse(config.gopCache)
         self.assertEqual(config.graceTime, 6.5)
         self.assertEqual(config.ledger, "/tmp/ledger")
+
+    def test_nearestWords(self) -> None:
+        """
+        A mistyped option, sink, source, argument, value or key is answered with the
+        nearest that there is; one that is near to nothing is not.
+        """
+        for said, end in (
+            ("--snk=file", "option --snk not recognized; did you mean --sink?"),
+            ("--sink=fiel", "; did you mean 'file'?"),
+            ("--source=meda:x", "there are: media, rtmp; did you mean 'media'?"),
+            ("--sink=file:rotat=5", "; did you mean 'rotate'?"),
+            ("--sink=record:format=mkw", "; did you mean 'mkv'?"),
+            ("--grace-after=los", "; did you mean 'loss'?"),
+            (f"--config={self.file('sinks = []')}", "; did you mean 'sink'?"),
+            ("--xyzzy", "option --xyzzy not recognized"),
+        ):
+            sentence = self.refused(said)
+            self.assertTrue(sentence.endswith(end), sentence)
+
+    def test_version(self) -> None:
+        """
+        C{--version} says rtmptw's own, and which build it is.
+        """
+        said = io.StringIO()
+        with redirect_stdout(said), self.assertRaises(SystemExit) as caught:
+            configured("--version")
+        self.assertEqual(caught.exception.code, 0)
+        self.assertRegex(
+            said.getvalue(),
+            rf"^rtmptw {re.escape(rtmptw.__version__)} \((compiled|pure Python)\), "
+            r"Twisted [\d.]+\S*, Python 3\S+\n$",
+        )
 
     def test_badSettings(self) -> None:
         """

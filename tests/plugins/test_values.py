@@ -65,6 +65,18 @@ class ValueTests(SynchronousTestCase):
         self.assertRefused(kind, 1, "1 is none of jpg, png")
         self.assertIs(Choice({"0": False, "1": True})("1"), True)
 
+    def test_nearest(self) -> None:
+        """
+        A slip of the keyboard is answered with the word that was meant.
+        """
+        choice = Choice(("native", "gray"))
+        error = self.assertRaises(ValueError, choice, "grey")
+        self.assertEqual(
+            str(error), "'grey' is none of native, gray; did you mean 'gray'?"
+        )
+        error = self.assertRaises(ValueError, choice, 5)
+        self.assertEqual(str(error), "5 is none of native, gray")
+
     def test_switches(self) -> None:
         """
         A boolean of a file will do.

@@ -753,7 +753,7 @@ class EndpointTests(SynchronousTestCase):
             self.assertRaises(SinkError) as caught,
         ):
             checkTLS()
-        self.assertIn("pip install 'rtmptw[tls]'", str(caught.exception))
+        self.assertIn("pip install 'twisted[tls]'", str(caught.exception))
         checkTLS()
 
     def test_badCertificates(self) -> None:

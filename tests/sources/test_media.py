@@ -492,7 +492,7 @@ class PullOptionTests(SynchronousTestCase):
         self.assertEqual(
             str(error),
             "The media source has no option 'lop', only as=APP/NAME, demand=0|1, "
-            "loop=0|1.",
+            "loop=0|1; did you mean 'loop'?",
         )
 
     def test_withoutALoop(self) -> None:

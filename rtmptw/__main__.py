@@ -1,0 +1,19 @@
+"""
+C{python -m rtmptw}: what C{twistd -n rtmp} does, with the same options.
+"""
+
+import sys
+
+from twisted.scripts.twistd import run
+
+
+def main() -> None:
+    """
+    Run the server in the foreground.
+    """
+    sys.argv[:1] = ["rtmptw", "--nodaemon", "rtmp"]
+    run()
+
+
+if __name__ == "__main__":
+    main()

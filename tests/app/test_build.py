@@ -1,0 +1,89 @@
+"""
+Tests of what is said about the build that runs.
+"""
+
+import sys
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from types import ModuleType
+
+from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import LogLevel, capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+
+import rtmptw
+from rtmptw import __main__ as command
+from rtmptw.app import build, options
+from rtmptw.app.service import Config
+
+
+class BuildTests(SynchronousTestCase):
+    """
+    Compiled, pure Python, and one in the way of the other.
+    """
+
+    def test_whatIsCompiled(self) -> None:
+        """
+        A module that is one in C.
+        """
+        module = ModuleType("chunkreader")
+        module.__file__ = f"/x/chunkreader{EXTENSION_SUFFIXES[0]}"
+        self.assertTrue(build.isCompiled(module))
+        module.__file__ = "/x/chunkreader.py"
+        self.assertFalse(build.isCompiled(module))
+
+    def test_description(self) -> None:
+        """
+        The version, and the build.
+        """
+        for isCompiled, name in ((True, "compiled"), (False, "pure Python")):
+            self.patch(build, "isCompiled", lambda isCompiled=isCompiled: isCompiled)
+            self.assertEqual(
+                build.description(), f"rtmptw {rtmptw.__version__} ({name})"
+            )
+
+    def test_hidden(self) -> None:
+        """
+        Pure Python that comes before a compiled build that is installed.
+        """
+        checkout, installed = Path(self.mktemp()), Path(self.mktemp())
+        for folder, suffix in ((checkout, ".py"), (installed, EXTENSION_SUFFIXES[0])):
+            (folder / "rtmptw" / "rtmp").mkdir(parents=True)
+            (folder / "rtmptw" / "rtmp" / f"chunkreader{suffix}").touch()
+        path = [str(checkout), str(installed)]
+        self.patch(build, "isCompiled", lambda: False)
+        self.assertEqual(build.hiddenBuild(path), str(installed))
+        self.assertEqual(build.hiddenBuild([str(checkout)]), "")
+        self.patch(build, "isCompiled", lambda: True)
+        self.assertEqual(build.hiddenBuild(path), "")
+
+    def test_saidAtTheStart(self) -> None:
+        """
+        The log says which build starts, and warns of one that is hidden.
+        """
+        service = options._CommandLineService(Config(), MemoryReactorClock())
+        self.addCleanup(service._closeStderr)
+        for hidden in ("", "/usr/lib/python3"):
+            self.patch(options, "hiddenBuild", lambda hidden=hidden: hidden)
+            with capturedLogs() as events:
+                service._sayBuild()
+            first, *others = events
+            self.assertEqual(formatEvent(first), f"{build.description()} starts")
+            self.assertEqual(len(others), 1 if hidden else 0)
+            for event in others:
+                self.assertIs(event["log_level"], LogLevel.warn)
+                said = formatEvent(event)
+                self.assertIn(f"the compiled rtmptw in {hidden} does not run", said)
+                self.assertIn("start in another folder, or without PYTHONPATH", said)
+
+    def test_asAProgram(self) -> None:
+        """
+        C{python -m rtmptw ARGUMENTS} is C{twistd -n rtmp ARGUMENTS}.
+        """
+        ran: list[list[str]] = []
+        self.patch(command, "run", lambda: ran.append(sys.argv))
+        self.patch(sys, "argv", ["/x/rtmptw/__main__.py", "--sink=file", "--help"])
+        command.main()
+        self.assertEqual(
+            ran, [["rtmptw", "--nodaemon", "rtmp", "--sink=file", "--help"]]
+        )
