@@ -21,8 +21,8 @@ from setuptools.command.build_ext import build_ext
 #: How hot modules are compiled, with what mypyc adds to all; and how the others.
 HOT = "-O3"
 COLD = "-O1"
-#: Units for each core, so that all cores end at about the same time.
-UNITS = 3
+#: Units of those others for each core, so that all cores end at about the same time.
+UNITS = 2
 
 
 class Build(build_ext):  # type: ignore[misc]
@@ -129,13 +129,13 @@ def main(group: str, hot: list[str], cold: list[str]) -> None:
         not source.name.startswith("__native_") or source.name in names
         for source in sources
     ]
-    count = UNITS * (os.cpu_count() or 1)
+    cores = os.cpu_count() or 1
     shared.sources = united(
-        [one for one, fast in zip(sources, isHot, strict=True) if fast], "hot", count
+        [one for one, fast in zip(sources, isHot, strict=True) if fast], "hot", cores
     ) + united(
         [one for one, fast in zip(sources, isHot, strict=True) if not fast],
         "cold",
-        count,
+        UNITS * cores,
     )
     # What starts a module is a few lines for each, told apart by the module's last
     # name: together they are one library, which is put in all places.
