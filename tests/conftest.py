@@ -3,7 +3,6 @@ What every test under pytest gets.
 """
 
 import gc
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,6 @@ import pytest
 from twisted.internet.interfaces import IListeningPort, ITransport
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """
-    @return: what C{-n auto} is. Live tests mostly wait for streams, so there is one
-        more process than cores; more than eight have nothing left to share.
-    """
-    return min((os.cpu_count() or 1) + 1, 8)
 
 
 @pytest.fixture(autouse=True)
