@@ -229,16 +229,7 @@ def wheel(session: nox.Session) -> None:
                 session.error(f"this is not compiled: {where}")
             session.run(str(python), "-m", "twisted.trial", "-j", "2", "tests")
             session.run(
-                *(
-                    str(python),
-                    "-m",
-                    "pytest",
-                    "-q",
-                    "-n",
-                    "auto",
-                    "--dist",
-                    "worksteal",
-                ),
+                *(str(python), "-m", "pytest", "-q"),
                 *(f"tests/live/test_{name}.py" for name in COMPILED),
             )
 
