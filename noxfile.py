@@ -187,9 +187,6 @@ def wheel(session: nox.Session) -> None:
     with tempfile.TemporaryDirectory(prefix="rtmptw-wheel-") as folder:
         python = environment(session, Path(folder), sys.executable, f"{built}[test]")
         programs = python.parent
-        said = session.run(str(python), "-m", "rtmptw", "--version", silent=True)
-        if canCompile() and "(compiled)" not in str(said):
-            session.error(f"python -m rtmptw --version does not say compiled: {said}")
         for program, option, word in (
             ("twistd", "--help", "--sink="),
             ("twist", "--help", "--port="),
@@ -227,6 +224,9 @@ def wheel(session: nox.Session) -> None:
             )
             if canCompile() and not str(where).strip().endswith(".so"):
                 session.error(f"this is not compiled: {where}")
+            said = session.run(str(python), "-m", "rtmptw", "--version", silent=True)
+            if canCompile() and "(compiled)" not in str(said):
+                session.error(f"python -m rtmptw --version says otherwise: {said}")
             session.run(str(python), "-m", "twisted.trial", "-j", "2", "tests")
             session.run(
                 *(str(python), "-m", "pytest", "-q"),
