@@ -190,6 +190,7 @@ class AsyncCapture(Generic[ItemT]):
                     self._intake,
                 )
             except BaseException:
+                # Cancelled as well.
                 self.close()
                 raise
         return self

@@ -6,6 +6,8 @@ new names for files that are open. Everything here blocks.
 import errno
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -39,6 +41,19 @@ OLD = (
 _LOCKED_BYTE = 2**31 - 2
 
 
+@contextmanager
+def _at(descriptor: int, position: int) -> Iterator[None]:
+    """
+    Be at a position of a file, and then where it was before.
+    """
+    before = os.lseek(descriptor, 0, os.SEEK_CUR)
+    os.lseek(descriptor, position, os.SEEK_SET)
+    try:
+        yield
+    finally:
+        os.lseek(descriptor, before, os.SEEK_SET)
+
+
 def lock(descriptor: int) -> None:
     """
     Lock a file until it is closed.
@@ -50,16 +65,13 @@ def lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return
     msvcrt: Any = import_module("msvcrt")
-    position = os.lseek(descriptor, 0, os.SEEK_CUR)
-    os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
-    try:
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-    except OSError as error:
-        if error.errno in (errno.EACCES, errno.EDEADLK):
-            raise BlockingIOError(errno.EAGAIN, "the file is locked") from error
-        raise
-    finally:
-        os.lseek(descriptor, position, os.SEEK_SET)
+    with _at(descriptor, _LOCKED_BYTE):
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EDEADLK):
+                raise BlockingIOError(errno.EAGAIN, "the file is locked") from error
+            raise
 
 
 def nameless(label: str) -> int:
@@ -92,12 +104,8 @@ def readAt(descriptor: int, size: int, position: int) -> bytes:
     """
     if hasattr(os, "pread"):
         return os.pread(descriptor, size, position)
-    before = os.lseek(descriptor, 0, os.SEEK_CUR)
-    os.lseek(descriptor, position, os.SEEK_SET)
-    try:
+    with _at(descriptor, position):
         return os.read(descriptor, size)
-    finally:
-        os.lseek(descriptor, before, os.SEEK_SET)
 
 
 def writeAt(descriptor: int, data: memoryview, position: int) -> int:
@@ -108,9 +116,5 @@ def writeAt(descriptor: int, data: memoryview, position: int) -> int:
     """
     if hasattr(os, "pwrite"):
         return os.pwrite(descriptor, data, position)
-    before = os.lseek(descriptor, 0, os.SEEK_CUR)
-    os.lseek(descriptor, position, os.SEEK_SET)
-    try:
+    with _at(descriptor, position):
         return os.write(descriptor, data)
-    finally:
-        os.lseek(descriptor, before, os.SEEK_SET)

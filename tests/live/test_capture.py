@@ -207,6 +207,7 @@ while ok and len(ages) < 5:
     if cv2 is not None:
         cv2.rectangle(image, (0, 0), (20, 20), (0, 255, 0), 2)
         assert cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).shape == image.shape[:2]
+    # A reader that is slow is what is tested.
     time.sleep(0.3)
     ok, image = frames.read()
 counts = frames.counts
@@ -242,6 +243,7 @@ with rtmptw.writer(sys.argv[1], size=(64, 48), rate=50) as out:
     picture = numpy.zeros((48, 64, 3), "u1")
     while out.counts.connections < 2:
         out.write(picture)
+        # At the rate that it says: it would be sent later otherwise.
         time.sleep(0.02)
     for _ in range(20):
         out.write(picture)

@@ -52,6 +52,7 @@ class Awaited(Generic[T]):
                 # Twisted gives back at once what is no Deferred; a task waits.
                 yield step
         except BaseException:
+            # The task was cancelled: nobody waits for it any more.
             self._deferred.cancel()
             raise
         result = outcome[0]
