@@ -78,7 +78,7 @@ class OpenCVTests(ExampleCase):
         ]
         print(f"watch.py: {len(set(times))} of {MEDIA.frames} pictures")
         self.assertEqual(times, sorted(set(times)))
-        self.assertEqual(server.stop(), 0)
+        self.assertEqual(server.wait(), 0)
 
     def test_watchInAThread(self) -> None:
         """
@@ -88,7 +88,7 @@ class OpenCVTests(ExampleCase):
         publish(server.waitFor(r"listening on port (\d+)"))
         for _number in range(MEDIA.frames):
             server.waitFor(r"^(\d\.\d\d) s: \(32, 48, 3\)$")
-        self.assertEqual(server.stop(), 0)
+        self.assertEqual(server.wait(), 0)
 
     def test_mine(self) -> None:
         """

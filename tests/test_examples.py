@@ -124,10 +124,22 @@ class Server:
 
         @return: its exit status.
         """
+        assert self._process.stdout is not None
+        if not self._process.stdout.closed:
+            self._process.terminate()
+        return self.wait()
+
+    def wait(self) -> int:
+        """
+        Wait until it ends of itself. A program that is ending must not be told to:
+        L{react<twisted.internet.task.react>} gives SIGTERM back its default action
+        before the interpreter has ended.
+
+        @return: its exit status.
+        """
         output = self._process.stdout
         assert output is not None
         if not output.closed:
-            self._process.terminate()
             self.said += output.read()
             output.close()
         self._timer.cancel()
