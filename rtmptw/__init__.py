@@ -16,7 +16,8 @@ _HOMES = {
     "rtmptw.arrays.capture": ("Capture", "capture"),
     "rtmptw.arrays.intake": ("CaptureCounts",),
     "rtmptw.arrays.picture": ("FrameArray",),
-    "rtmptw.arrays.writer": ("Writer", "WriterCounts", "writer"),
+    "rtmptw.arrays.sending": ("WriterCounts",),
+    "rtmptw.arrays.writer": ("Writer", "writer"),
     "rtmptw.delivery": (
         "DISCONNECT",
         "LATEST",

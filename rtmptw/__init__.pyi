@@ -12,8 +12,8 @@ from rtmptw.arrays.capture import Capture as Capture
 from rtmptw.arrays.capture import capture as capture
 from rtmptw.arrays.intake import CaptureCounts as CaptureCounts
 from rtmptw.arrays.picture import FrameArray as FrameArray
+from rtmptw.arrays.sending import WriterCounts as WriterCounts
 from rtmptw.arrays.writer import Writer as Writer
-from rtmptw.arrays.writer import WriterCounts as WriterCounts
 from rtmptw.arrays.writer import writer as writer
 from rtmptw.delivery import DISCONNECT as DISCONNECT
 from rtmptw.delivery import LATEST as LATEST

@@ -1,3 +1,3 @@
 """
-Frames as numpy arrays, in and out, for programs that know nothing of Twisted.
+Live streams as numpy arrays, in and out, for programs that do not use Twisted.
 """

@@ -1,5 +1,5 @@
 """
-What a program's URL says.
+The URLs of captures and writers.
 """
 
 import re
@@ -11,15 +11,15 @@ from rtmptw.rtmp.url import RTMPTarget
 
 def targetFrom(url: str, what: str) -> RTMPTarget:
     """
-    @param what: what needs the URL, for a person.
-    @return: the URL, taken apart. Its port may be 0.
+    @param what: what needs the URL, for error messages.
+    @return: the parts of the URL. The port may be 0.
 
-    @raise TypeError: if it is no string.
-    @raise ValueError: if it is no URL of RTMP.
+    @raise TypeError: if it is not a string.
+    @raise ValueError: if it is not an RTMP URL.
     """
     if not isinstance(url, str):
         raise TypeError(f"{what} needs a URL, not {type(url).__name__}")
-    # RTMP has no port 0; a program that listens may ask for any that is free.
+    # Other RTMP URLs have no port 0. A program that listens may ask for any free port.
     known, isAny = re.subn(r"^(\w+://[^/?#]*):0(?=[/?#]|$)", r"\1:1", url)
     try:
         target = RTMPTarget.fromURL(known)
@@ -30,6 +30,6 @@ def targetFrom(url: str, what: str) -> RTMPTarget:
 
 def nameIn(target: RTMPTarget) -> str:
     """
-    @return: the public name of the stream that a URL names.
+    @return: the public name of the stream in a URL.
     """
     return publicName(target.app, target.stream.partition("?")[0])

@@ -1,24 +1,21 @@
 """
-Captures and writers for asyncio, in whatever loop the program runs.
+Captures and writers for asyncio, in any of its loops.
 """
 
 import asyncio
 import contextlib
 import functools
-import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, cast, overload
 
 from twisted.internet.defer import maybeDeferred
 from twisted.python.failure import Failure
 
 from rtmptw._pyav.decoding import Decoded
-from rtmptw.arrays.address import nameIn, targetFrom
+from rtmptw.arrays.address import targetFrom
 from rtmptw.arrays.capture import (
-    CLOSED,
-    TIMEOUT,
     Item,
     ItemT,
     checkWhere,
@@ -28,15 +25,15 @@ from rtmptw.arrays.capture import (
     waitedFor,
 )
 from rtmptw.arrays.encoding import ArrayEncoder
-from rtmptw.arrays.intake import ENDED, CaptureCounts, Options, StreamFrames
+from rtmptw.arrays.intake import CaptureCounts, Options, StreamFrames
+from rtmptw.arrays.live import CLOSED, TIMEOUT, Awaitable
 from rtmptw.arrays.picture import FrameArray
 from rtmptw.arrays.reactors import ReactorThread, reactorThread
-from rtmptw.arrays.writer import Writer, WriterCounts, encoderFor
+from rtmptw.arrays.sending import WriterCounts
+from rtmptw.arrays.writer import Writer, encoderFor
 from rtmptw.sinks.decode.decoding import DecodedFrame
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     import numpy
     from numpy.typing import NDArray
 
@@ -47,8 +44,8 @@ async def _ask(
     home: ReactorThread, function: Callable[..., Any], *arguments: Any
 ) -> Any:
     """
-    Call something in the reactor's thread, and wait in a task. A task that is cancelled
-    waits no more; what was called goes on.
+    Call a function in the reactor's thread, and wait for its result. Cancelling the
+    task ends the wait, not the call.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Any] = loop.create_future()
@@ -63,7 +60,7 @@ async def _ask(
 
     def answered(result: Any) -> None:
         with contextlib.suppress(RuntimeError):
-            # The loop may be closed; then nobody waits.
+            # If the loop is closed, nothing waits for the result.
             loop.call_soon_threadsafe(arrived, result)
 
     def ask() -> None:
@@ -75,7 +72,7 @@ async def _ask(
 
 class _Queue:
     """
-    Where the reactor's thread puts frames for a loop of asyncio.
+    A queue of frames from the reactor's thread to a loop of asyncio.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -87,19 +84,19 @@ class _Queue:
 
     def put(self, frames: StreamFrames, item: Decoded | DecodedFrame) -> None:
         """
-        One more.
+        Add a frame.
         """
         self._tell(self.items.append, item)
 
     def fail(self, failure: Failure) -> None:
         """
-        None any more, by a fault of ours.
+        End with an error of our own.
         """
         self._tell(setattr, self, "failure", failure)
 
     def wake(self) -> None:
         """
-        None any more.
+        End, and wake the task that waits.
         """
         self._tell(setattr, self, "isOver", True)
 
@@ -110,19 +107,21 @@ class _Queue:
                 self.waiter.set_result(None)
 
         with contextlib.suppress(RuntimeError):
-            # The loop may be closed; then nobody waits.
+            # If the loop is closed, nothing waits for the frame.
             self._loop.call_soon_threadsafe(tell)
 
 
-class AsyncCapture(Generic[ItemT]):
+class AsyncCapture(Awaitable[CaptureCounts], Generic[ItemT]):
     """
-    A loop of asyncio over the frames of one stream. L{captureAsync} makes it. It
-    listens, or plays, from C{async with} or the first frame on. One task reads at a
-    time. What can be asked of it is what L{rtmptw.arrays.capture.Capture} can be asked.
+    L{Capture<rtmptw.arrays.capture.Capture>} for asyncio. L{captureAsync} makes it. It
+    starts to listen, or to play, with C{async with} or the first frame. Only one task
+    may read at a time.
 
-    @ivar url: where it listens, or plays from; with the port that was found for 0.
-    @ivar name: the public name of the stream.
+    @ivar url: where it listens, or plays from. If you asked for port 0, this has the
+        port that was found.
     """
+
+    _label = "capture of"
 
     def __init__(
         self, url: str, pull: bool, timeout: float | None, options: Options
@@ -133,9 +132,6 @@ class AsyncCapture(Generic[ItemT]):
         target = targetFrom(url, "a capture")
         checkWhere(target, pull)
         home = reactorThread()
-        self.url = url
-        self.name = nameIn(target)
-        self.timeout = timeout
         self._home = home
         self._target = target
         self._pull = pull
@@ -143,42 +139,16 @@ class AsyncCapture(Generic[ItemT]):
         self._intake = makeIntake(home, target, pull, options)
         self._intake.isConverting = True
         self._queue: _Queue | None = None
-        self._finalizer = weakref.finalize(self, home.later, self._intake.end, CLOSED)
-        self._finalizer.atexit = False
+        super().__init__(url, target, timeout, self._intake)
+        self._finalizer = self._whenCollected(home.later, self._intake.end, CLOSED)
 
-    @property
-    def state(self) -> str:
+    async def open(self) -> Self:
         """
-        C{"waiting"}, C{"live"} or C{"ended"}.
-        """
-        return self._intake.state
+        Start to listen, or to play. C{async with} calls it, and so does the first
+        frame.
 
-    @property
-    def why(self) -> str:
-        """
-        What is waited for, or why it has ended, as a sentence; empty while frames come.
-        """
-        return self._intake.why
-
-    @property
-    def counts(self) -> CaptureCounts:
-        """
-        How many frames there were so far.
-        """
-        return self._intake.counts
-
-    def isOpened(self) -> bool:
-        """
-        @return: whether it is not closed.
-        """
-        return self.state != ENDED
-
-    async def open(self) -> "AsyncCapture[ItemT]":
-        """
-        Begin to listen, or to play. C{async with} and the first frame do, too.
-
-        @raise OSError: if it cannot listen there, because the port is taken for
-            example.
+        @raise OSError: if it cannot listen there, for example because the port is in
+            use.
         """
         if self._queue is None:
             self._queue = _Queue(asyncio.get_running_loop())
@@ -190,7 +160,7 @@ class AsyncCapture(Generic[ItemT]):
                     self._intake,
                 )
             except BaseException:
-                # Cancelled as well.
+                # After a cancellation too.
                 self.close()
                 raise
         return self
@@ -200,10 +170,11 @@ class AsyncCapture(Generic[ItemT]):
 
     async def __anext__(self) -> ItemT:
         """
-        Wait for the next frame. A task that is cancelled meanwhile, or was given less
-        time, can go on later: with C{every=True}, nothing is left out.
+        Wait for the next frame. After a cancellation or a timeout of your own you may
+        call it again; with C{every=True}, no frame is lost by that.
 
-        @raise TimeoutError: if there is none for so long; call it again to go on.
+        @raise TimeoutError: if no frame comes within C{timeout} seconds. You may call
+            it again.
         """
         item = await self._next()
         if item is None:
@@ -212,8 +183,10 @@ class AsyncCapture(Generic[ItemT]):
 
     async def read(self) -> tuple[bool, ItemT | None]:
         """
-        @return: whether there is a next frame, and the frame; C{(False, None)} after
-            C{timeout} seconds without one, and when it is closed.
+        Wait for the next frame.
+
+        @return: C{(True, frame)}; or C{(False, None)} if no frame comes within
+            C{timeout} seconds, or the capture is closed.
         """
         try:
             item = await self._next()
@@ -226,9 +199,9 @@ class AsyncCapture(Generic[ItemT]):
         queue = self._queue
         assert queue is not None
         if queue.waiter is not None:
-            raise RuntimeError(f"the frames of {self.name} are for one task")
+            raise RuntimeError(f"another task is reading the frames of {self.name}")
         if not self._every:
-            # That came when nobody waited any more.
+            # These came after the last call had given up; they are no longer new.
             queue.items.clear()
         self._home.later(self._intake.fetch)
         queue.waiter = asyncio.get_running_loop().create_future()
@@ -251,93 +224,53 @@ class AsyncCapture(Generic[ItemT]):
 
     def close(self) -> None:
         """
-        End it, without waiting for that. Again does nothing.
+        End the loop, without waiting until it has ended. Calling it again does nothing.
         """
         self._finalizer()
 
     async def aclose(self) -> None:
         """
-        End it, and wait until the port is free.
+        End the loop, and wait until the port is free. Calling it again does nothing.
         """
         self._finalizer.detach()
         await _ask(self._home, self._intake.end, CLOSED)
 
-    async def __aenter__(self) -> "AsyncCapture[ItemT]":
-        return await self.open()
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: "TracebackType | None",
-    ) -> None:
-        await self.aclose()
-
-
-class AsyncWriter:
+class AsyncWriter(Awaitable[WriterCounts]):
     """
-    Encodes arrays and publishes them. L{writerAsync} makes it. Encoding is done in a
-    thread, so that the loop goes on meanwhile. What can be asked of it is what
-    L{rtmptw.arrays.writer.Writer} can be asked.
-
-    @ivar url: where it publishes.
-    @ivar name: the public name of the stream.
+    L{Writer<rtmptw.arrays.writer.Writer>} for asyncio. L{writerAsync} makes it. It
+    encodes in a thread of its own, so the loop keeps running.
     """
+
+    _label = "writer of"
 
     def __init__(self, url: str, timeout: float | None, encoder: ArrayEncoder) -> None:
         """
         Use L{writerAsync}.
         """
         self._writer = Writer(url, timeout, encoder)
-        self.url = url
-        self.name = self._writer.name
+        super().__init__(url, targetFrom(url, "a writer"), timeout, self._writer)
         self._isOpen = False
         self._executor = ThreadPoolExecutor(1, "rtmptw writer")
-
-    @property
-    def state(self) -> str:
-        """
-        C{"waiting"} for a connection, C{"live"} or C{"ended"}.
-        """
-        return self._writer.state
-
-    @property
-    def why(self) -> str:
-        """
-        What is wrong, or why it has ended, as a sentence; empty while all is well.
-        """
-        return self._writer.why
-
-    @property
-    def counts(self) -> WriterCounts:
-        """
-        How many frames there were so far.
-        """
-        return self._writer.counts
-
-    def isOpened(self) -> bool:
-        """
-        @return: whether it is not closed.
-        """
-        return self._writer.isOpened()
 
     async def _run(self, function: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, function)
 
-    async def open(self) -> "AsyncWriter":
+    async def open(self) -> Self:
         """
-        Connect. C{async with} and the first frame do, too.
+        Connect. C{async with} calls it, and so does the first frame.
 
-        @raise TimeoutError: if nobody takes the stream in time.
-        @raise ConnectionError: if the server refuses it, with what it said.
+        @raise TimeoutError: if no server takes the stream in time.
+        @raise ConnectionError: if the server refuses it; the text has the server's
+            reason.
         """
         if not self._isOpen:
             self._isOpen = True
             try:
                 await self._run(self._writer.open)
             except BaseException:
-                # The thread may still wait.
+                # The thread may still be waiting.
                 self._writer.abandon()
                 self._executor.shutdown(wait=False)
                 raise
@@ -347,30 +280,19 @@ class AsyncWriter:
         self, array: "NDArray[numpy.uint8]", time: float | None = None
     ) -> None:
         """
-        Publish a frame, as L{Writer.write<rtmptw.arrays.writer.Writer.write>} does. A
-        task that is cancelled meanwhile has written it all the same.
+        Publish a frame, as L{Writer.write<rtmptw.arrays.writer.Writer.write>} does. If
+        the task is cancelled, the frame is still written.
         """
         await self.open()
         await self._run(functools.partial(self._writer.write, array, time))
 
     async def aclose(self) -> None:
         """
-        Send everything, and end the stream. Again does nothing.
+        Send everything, and end the stream. Calling it again does nothing.
         """
         if self._isOpen and self._writer.isOpened():
             await self._run(self._writer.close)
         self._executor.shutdown(wait=False)
-
-    async def __aenter__(self) -> "AsyncWriter":
-        return await self.open()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: "TracebackType | None",
-    ) -> None:
-        await self.aclose()
 
 
 @overload
@@ -425,10 +347,10 @@ def captureAsync(
             async for frame in frames:
                 ...
 
-    Any loop will do: under Twisted's asyncio reactor it works there, else in a thread
-    of its own. Frames are converted off the loop.
+    It works in any loop of asyncio: under Twisted's asyncio reactor in that reactor,
+    otherwise in a thread of its own. Frames are converted in another thread.
 
-    @raise ValueError: with a sentence, if something of this is not possible.
+    @raise ValueError: if an argument is wrong; the text says which.
     """
     options = Options(every, format, size, fps, keyframes, media, track)
     return AsyncCapture(url, pull, timeout, options)
@@ -450,6 +372,6 @@ def writerAsync(
         async with rtmptw.writerAsync(url, size=(640, 480), rate=30) as out:
             await out.write(array)
 
-    @raise ValueError: with a sentence, if something of this is not possible.
+    @raise ValueError: if an argument is wrong; the text says which.
     """
     return AsyncWriter(url, timeout, encoderFor(size, rate, format, codec, options))

@@ -1,14 +1,13 @@
 """
-Frames for a plain loop, as C{cv2.VideoCapture} gives them.
+Frames of a live stream for a plain loop, in the manner of C{cv2.VideoCapture}.
 """
 
 import contextlib
 import threading
-import weakref
 from collections import deque
 from collections.abc import Iterator
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
+from typing import Any, Generic, Literal, TypeVar, cast, overload
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
@@ -16,7 +15,8 @@ from twisted.python.failure import Failure
 from rtmptw._pyav.decoding import Decoded
 from rtmptw.arrays.address import nameIn, targetFrom
 from rtmptw.arrays.door import Door, openDoor
-from rtmptw.arrays.intake import ENDED, CaptureCounts, Intake, Options, StreamFrames
+from rtmptw.arrays.intake import CaptureCounts, Intake, Options, StreamFrames
+from rtmptw.arrays.live import CLOSED, ENDED, TIMEOUT, Blocking
 from rtmptw.arrays.picture import FrameArray, arrayFrom
 from rtmptw.arrays.pulled import Pulled
 from rtmptw.arrays.reactors import SLICE, ReactorThread, reactorThread
@@ -24,28 +24,25 @@ from rtmptw.frames import FrameKind
 from rtmptw.rtmp.url import RTMPTarget
 from rtmptw.sinks.decode.decoding import DecodedFrame
 
-if TYPE_CHECKING:
-    from types import TracebackType
-
-#: Seconds without a frame after which a program is told: as long as OpenCV waits.
-TIMEOUT = 30.0
-#: Seconds for a capture to be closed.
+#: Seconds that closing a capture may take before the program goes on without it.
 CLOSE_WITHIN = 5.0
-#: A newest frame that nobody has come for within so many seconds is none any more.
+#: Seconds for which a frame counts as the newest. An older one is skipped.
 _FRESH = 0.2
 
-#: What a capture gives: arrays, and for audio C{DecodedFrame}.
+#: What a capture gives: arrays for video, C{DecodedFrame} for audio.
 Item = FrameArray | DecodedFrame
-#: What one does.
+#: The type of the items of one capture.
 ItemT = TypeVar("ItemT", bound=Item)
 
 
 class Queue:
     """
-    Where the reactor's thread puts frames for another. The two have nothing else in
-    common.
+    A queue of frames from the reactor's thread to the program's. The two threads share
+    nothing else.
 
-    @ivar failure: why there can be none any more.
+    @ivar changed: guards the other attributes, and is notified when they change.
+    @ivar failure: what went wrong, if no more frames can follow.
+    @ivar isOver: whether the capture has ended.
     """
 
     def __init__(self) -> None:
@@ -56,7 +53,7 @@ class Queue:
 
     def put(self, frames: StreamFrames, item: Decoded | DecodedFrame) -> None:
         """
-        One more.
+        Add a frame.
         """
         with self.changed:
             self.items.append((monotonic(), frames, item))
@@ -64,7 +61,7 @@ class Queue:
 
     def fail(self, failure: Failure) -> None:
         """
-        None any more, by a fault of ours.
+        End with an error of our own.
         """
         with self.changed:
             self.failure = failure
@@ -72,7 +69,7 @@ class Queue:
 
     def wake(self) -> None:
         """
-        None any more.
+        End: drop the frames that were not taken, and wake the thread that waits.
         """
         with self.changed:
             self.isOver = True
@@ -81,9 +78,9 @@ class Queue:
 
     def take(self, isNewest: bool) -> tuple[StreamFrames, Any] | None:
         """
-        With C{changed} held: the next, if there is one.
+        Take the next frame, if there is one. The caller holds C{changed}.
 
-        @param isNewest: whether one that has waited is of no interest.
+        @param isNewest: whether to skip frames that are no longer the newest.
         """
         while self.items:
             since, frames, item = self.items.popleft()
@@ -92,9 +89,9 @@ class Queue:
         return None
 
 
-class Capture(Generic[ItemT]):
+class Capture(Blocking[CaptureCounts], Generic[ItemT]):
     """
-    A loop over the frames of one stream. L{capture} makes it.
+    The frames of one live stream, for a loop. L{capture} makes it.
 
     It is an iterator and a context manager::
 
@@ -102,12 +99,14 @@ class Capture(Generic[ItemT]):
             for frame in frames:
                 ...
 
-    A loop that is left with C{break} can be gone on with; the frames in between are
-    left out, or, with C{every=True}, wait. Only one thread reads at a time.
+    After C{break} you can loop over it again. The frames in between are skipped, or
+    wait if C{every=True}. Only one thread may read at a time.
 
-    @ivar url: where it listens, or plays from; with the port that was found for 0.
-    @ivar name: the public name of the stream.
+    @ivar url: where it listens, or plays from. If you asked for port 0, this has the
+        port that was found.
     """
+
+    _label = "capture of"
 
     def __init__(
         self,
@@ -124,55 +123,21 @@ class Capture(Generic[ItemT]):
         checkWhere(target, pull)
         home = reactorThread()
         home.check(what, "captureAsync")
-        self.url = url
-        self.name = nameIn(target)
-        self.timeout = timeout
         self._home = home
         self._every = options.every
         self._queue = Queue()
         self._reading = threading.Lock()
         self._intake = makeIntake(home, target, pull, options)
         self._intake.front = self._queue
-        self._finalizer = weakref.finalize(self, _endLater, home, self._intake)
-        # What is left open is closed by L{ReactorThread.finish}.
-        self._finalizer.atexit = False
+        super().__init__(url, target, timeout, self._intake)
+        self._finalizer = self._whenCollected(home.later, self._intake.end, CLOSED)
         try:
             self.url = home.call(openIntake, home, url, target, pull, self._intake)
         except BaseException:
-            # Ctrl-C as well.
+            # Ctrl-C too.
             self._finalizer()
             raise
         home.opened.add(self)
-
-    # What there is.
-
-    @property
-    def state(self) -> str:
-        """
-        C{"waiting"} for a publisher; C{"live"} while there is one, or frames of it;
-        C{"ended"} when it is closed.
-        """
-        return self._intake.state
-
-    @property
-    def why(self) -> str:
-        """
-        What is waited for, or why it has ended, as a sentence; empty while frames come.
-        """
-        return self._intake.why
-
-    @property
-    def counts(self) -> CaptureCounts:
-        """
-        How many frames there were so far.
-        """
-        return self._intake.counts
-
-    def isOpened(self) -> bool:
-        """
-        @return: whether it is not closed.
-        """
-        return self.state != ENDED
 
     # The loop.
 
@@ -183,7 +148,8 @@ class Capture(Generic[ItemT]):
         """
         Wait for the next frame.
 
-        @raise TimeoutError: if there is none for so long; call it again to go on.
+        @raise TimeoutError: if no frame comes within C{timeout} seconds. You may call
+            it again.
         @raise RuntimeError: in the reactor's thread, which must not wait.
         """
         item = self._next(self.timeout)
@@ -193,11 +159,11 @@ class Capture(Generic[ItemT]):
 
     def read(self) -> tuple[bool, ItemT | None]:
         """
-        As C{cv2.VideoCapture}: wait for the next frame.
+        Wait for the next frame, in the manner of C{cv2.VideoCapture.read}.
 
-        @return: whether there is one, and the frame. C{(False, None)} after C{timeout}
-            seconds without one, and when it is closed: L{why} says what it waits for,
-            L{isOpened} whether there can still be one.
+        @return: C{(True, frame)}; or C{(False, None)} if no frame comes within
+            C{timeout} seconds, or the capture is closed. L{why} says what it waits for,
+            L{isOpened} whether a frame can still come.
         """
         try:
             item = self._next(self.timeout)
@@ -242,14 +208,14 @@ class Capture(Generic[ItemT]):
                 self._home.later(self._intake.fetch)
         finally:
             if isAsked:
-                # Ctrl-C as well: the newest frame is that which comes next time.
+                # After Ctrl-C too: a later call must get a frame that is new then.
                 self._home.later(self._intake.withdraw)
 
     # The end.
 
     def close(self) -> None:
         """
-        End it: loops end, the publisher is disconnected, the port is free. Again does
+        End the loop, disconnect the publisher and free the port. Calling it again does
         nothing.
         """
         if not self._finalizer.detach():
@@ -259,74 +225,43 @@ class Capture(Generic[ItemT]):
         if home.isHere:
             self._intake.end(CLOSED)
         elif not home.isOver:
-            # If it takes longer, or the reactor stops, it goes on without us.
+            # If this takes too long, or the reactor stops, closing finishes without us.
             with contextlib.suppress(TimeoutError, RuntimeError):
                 home.call(self._intake.end, CLOSED, within=CLOSE_WITHIN)
-
-    def release(self) -> None:
-        """
-        L{close}, as C{cv2.VideoCapture} has it.
-        """
-        self.close()
-
-    def __enter__(self) -> "Capture[ItemT]":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: "TracebackType | None",
-    ) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        why = self.why
-        return f"<capture of {self.name}: {self.state}{why and f', {why}'}>"
-
-
-CLOSED = "it was closed"
-
-
-def _endLater(home: ReactorThread, intake: Intake) -> None:
-    """
-    Nobody has it any more.
-    """
-    home.later(intake.end, CLOSED)
 
 
 def itemOf(frame: DecodedFrame) -> Item:
     """
-    @return: what users get.
+    @return: the frame as the program gets it.
     """
     return arrayFrom(frame) if frame.kind is FrameKind.VIDEO else frame
 
 
 def waitedFor(name: str, timeout: float | None, why: str) -> str:
     """
-    @return: the sentence of a C{TimeoutError}.
+    @return: the text of a C{TimeoutError}.
     """
-    return f"no frame of {name} for {timeout:g} s: {why or 'it is slow'}"
+    return f"no frame of {name} for {timeout:g} s: {why or 'the stream is slow'}"
 
 
 def checkWhere(target: RTMPTarget, pull: bool) -> None:
     """
-    @raise ValueError: if nobody can listen, or play from, there.
+    @raise ValueError: if a capture cannot listen there, or play from there.
     """
     if not pull and target.scheme == "rtmps":
         raise ValueError(
-            "a capture listens at rtmp:// only; rtmps:// is for pull=True (a Server "
-            "listens with TLS)"
+            "a capture listens at rtmp:// only; use rtmps:// with pull=True, or a "
+            "Server to listen with TLS"
         )
     if pull and not target.port:
-        raise ValueError("there is no port 0 to play from")
+        raise ValueError("a capture cannot play from port 0")
 
 
 def makeIntake(
     home: ReactorThread, target: RTMPTarget, pull: bool, options: Options
 ) -> Intake:
     """
-    @return: what gets the frames.
+    @return: the part in the reactor's thread, which gets the frames.
     """
     query = "" if pull else target.stream.partition("?")[2]
     return Intake(home, nameIn(target), query, options)
@@ -336,9 +271,9 @@ def openIntake(
     home: ReactorThread, url: str, target: RTMPTarget, pull: bool, intake: Intake
 ) -> "Deferred[str]":
     """
-    In the reactor's thread: begin.
+    In the reactor's thread: start to listen, or to play.
 
-    @return: fires with the URL, when it listens or has begun to play. Fails with
+    @return: fires with the URL when it listens, or has started to play. Fails with
         C{OSError} if it cannot listen.
     """
     if pull:
@@ -348,7 +283,7 @@ def openIntake(
     async def listen() -> str:
         door: Door = await openDoor(home, target.host, target.port, intake)
         if intake.state == ENDED:
-            # It was given up meanwhile.
+            # The program closed it in the meantime.
             await door.left(intake)
         else:
             intake.openedAt(door)
@@ -403,29 +338,29 @@ def capture(
     track: int = 0,
 ) -> Capture[FrameArray] | Capture[Item]:
     """
-    Take a live stream in, and give its frames to a loop, as arrays of numpy. No server
-    is needed: it listens itself, for one publisher, whom OBS or FFmpeg are given the
-    same URL. When the publisher goes, the loop waits for it to come back. Several can
-    listen at one port, for different names or the same.
+    Receive a live stream and give its frames to a loop, as numpy arrays. You need no
+    server: the capture itself listens for one publisher. Give OBS or FFmpeg the same
+    URL. When the publisher disconnects, the loop waits until it is back. Several
+    captures can listen on one port, for the same stream or for different ones.
 
-    @param url: where to listen: C{rtmp://0.0.0.0:1935/live/cam}, with 0.0.0.0 for all
-        addresses of this machine, and port 0 for any that is free. What it has after a
-        C{?}, the publisher must have, too.
-    @param pull: whether to play the stream from the server there, and not listen.
-    @param every: whether to give every frame, while the publisher waits for the loop.
-        If not, always the newest, and those before it are left out.
-    @param timeout: after so many seconds without a frame the loop raises
-        C{TimeoutError}; never, if C{None}.
-    @param format: of the arrays: C{bgr24}, as OpenCV has it, C{rgb24} or C{gray}.
+    @param url: where to listen, such as C{rtmp://0.0.0.0:1935/live/cam}. Host 0.0.0.0
+        means all addresses of this machine, port 0 any free port. If the URL has a
+        query (C{?key=...}), publishers must have the same.
+    @param pull: play the stream from the server at C{url}, instead of listening.
+    @param every: give every frame, and make the publisher wait for a slow loop.
+        Otherwise give the newest frame and skip those before it.
+    @param timeout: seconds without a frame before the loop raises C{TimeoutError};
+        C{None} waits for ever.
+    @param format: of the arrays: C{bgr24} (as OpenCV has it), C{rgb24} or C{gray}.
     @param size: width and height to scale frames to.
-    @param fps: so many frames a second of media at most.
-    @param keyframes: decode key frames only.
-    @param media: C{video}; or C{audio} or C{both}, whose audio frames come as
+    @param fps: the maximum number of frames for one second of the stream; 0 is all.
+    @param keyframes: whether to decode key frames only.
+    @param media: C{video}, C{audio} or C{both}. Audio frames come as
         L{DecodedFrame<rtmptw.sinks.decode.decoding.DecodedFrame>}.
     @param track: the Enhanced RTMP track id.
 
-    @raise ValueError: with a sentence, if something of this is not possible.
-    @raise OSError: if it cannot listen there, because the port is taken for example.
+    @raise ValueError: if an argument is wrong; the text says which.
+    @raise OSError: if it cannot listen there, for example because the port is in use.
     @raise RuntimeError: in the thread of Twisted's reactor, which must not wait.
     """
     options = Options(every, format, size, fps, keyframes, media, track)

@@ -1,5 +1,5 @@
 """
-A port where captures of this process wait for their publishers.
+A port on which captures of this process wait for their publishers.
 """
 
 import errno
@@ -18,19 +18,18 @@ from rtmptw.plugins.sink import FrameSinkFactory
 from rtmptw.rtmp.events import PlayRequested, PublishRequested
 from rtmptw.server import Server
 
-#: A program that takes no frames, and whose publishers come and go, has so many
-#: streams waiting; who comes then is refused.
+#: The maximum number of streams with frames that the program has not read. Publishers
+#: that come and go while it reads nothing are refused after that.
 MAX_STREAMS = 8
-#: Why publishers are disconnected.
-_CLOSED = "the program takes no more frames"
+#: The reason that disconnected publishers are given.
+_CLOSED = "the program has stopped reading"
 
 
 @implementer(IStreamAuthorizer)
 class Door(FrameSinkFactory):
     """
-    Listens, and lets in who publishes what a capture here waits for.
+    Listens on a port, and accepts the publishers that a capture waits for.
 
-    @ivar where: where it listens, for a person.
     @ivar port: the number of the port; known once it listens.
     """
 
@@ -41,27 +40,27 @@ class Door(FrameSinkFactory):
             home.reactor,
             sinks=[("capture", self)],
             authorizer=self,
-            # A pace is for many connections, and would make frames late.
+            # Pacing is for many connections, and would add latency here.
             isPaced=False,
         )
         self._host = host
         self._intakes: dict[str, list[Intake]] = {}
-        # The last who wanted to publish something else.
+        # The last publisher that was refused.
         self._stranger = ""
 
     @property
     def where(self) -> str:
         """
-        Where it listens, for a person.
+        The address for messages.
         """
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"{host}:{self.port}"
 
     async def listen(self) -> None:
         """
-        Listen.
+        Start to listen.
 
-        @raise OSError: with a sentence, if that cannot be.
+        @raise OSError: if that fails; the text says why.
         """
         host = self._host.replace(":", "\\:")
         kind = "tcp6" if ":" in self._host else "tcp"
@@ -77,17 +76,17 @@ class Door(FrameSinkFactory):
         number = getattr(reason, "errno", None) or errno.EIO
         if number == errno.EADDRINUSE:
             words = (
-                f"cannot listen on {self.where}: another program, or a capture of "
-                "another address, has the port"
+                f"cannot listen on {self.where}: the port is in use by another "
+                "program, or by a capture on another address"
             )
         elif number == errno.EACCES:
-            words = f"cannot listen on {self.where}: the port is not for everybody"
+            words = f"cannot listen on {self.where}: this port needs more rights"
         else:
             said = getattr(reason, "strerror", None) or str(reason)
             words = (
-                f"cannot listen on {self.where}: {said}; a capture listens at an "
-                "address of this machine, 0.0.0.0 for all of them, and plays from "
-                "another machine with pull=True"
+                f"cannot listen on {self.where}: {said}; listen on an address of this "
+                "machine, or on 0.0.0.0 for all of them; to play from another "
+                "machine use pull=True"
             )
         return OSError(number, words)
 
@@ -95,7 +94,7 @@ class Door(FrameSinkFactory):
 
     def enter(self, intake: Intake) -> None:
         """
-        A capture waits here; the stream may be live already, with another.
+        Add a capture. Its stream may already be live for another capture.
         """
         self._intakes.setdefault(intake.name, []).append(intake)
         live = self.server.hub.streams.get(intake.name)
@@ -104,8 +103,8 @@ class Door(FrameSinkFactory):
 
     def left(self, intake: Intake) -> "Deferred[None]":
         """
-        It waits no more. With the last of its name, the publisher is disconnected, and
-        with the last of all nobody listens any more.
+        Remove a capture. After the last one of a stream, disconnect the publisher;
+        after the last one of all, stop listening.
 
         @return: fires when that is done.
         """
@@ -130,20 +129,20 @@ class Door(FrameSinkFactory):
 
     def missing(self, name: str) -> str:
         """
-        @return: why nobody publishes it, for a person.
+        @return: why nobody publishes the stream, for messages.
         """
         if self._stranger:
             return self._stranger
         count = len(self.server.factory.connections)
         if count:
-            return f"{count} connected to {self.where}, and nobody has published it"
+            return f"{count} connected to {self.where}, but nobody has published it"
         return f"nobody has connected to {self.where}"
 
     # As the server's sinks.
 
     def buildSink(self, stream: StreamInfo) -> None:
         """
-        A stream begins: all captures of its name get it.
+        A stream begins: give it to all captures of its name.
         """
         for intake in self._intakes.get(stream.name, ()):
             intake.begin(self.server.hub.streams[stream.name])
@@ -152,26 +151,29 @@ class Door(FrameSinkFactory):
 
     def authorizePublish(self, request: PublishRequested, peer: str) -> PublishPermit:
         """
-        @raise NotAllowed: if no capture waits for it, or cannot take it now.
+        @raise NotAllowed: if no capture waits for the stream, or can take it now.
         """
         name = publicName(request.app, request.stream)
         intakes = self._intakes.get(name)
         if not intakes:
-            self._stranger = f"{peer} wanted to publish {name}, which nobody takes here"
+            self._stranger = (
+                f"{peer} tried to publish {name}, which no capture here reads"
+            )
             raise NotAllowed(
                 "NetStream.Publish.Denied",
-                f"Nobody takes {name} here, only {', '.join(sorted(self._intakes))}.",
+                f"No capture reads {name} here, only "
+                f"{', '.join(sorted(self._intakes))}.",
             )
         for intake in intakes:
             if intake.query and intake.query != request.query:
-                self._stranger = f"{peer} did not show what the URL has after its ?"
+                self._stranger = f"{peer} did not send the query that the URL needs"
                 raise NotAllowed(
                     "NetStream.Publish.Denied",
-                    "The URL must have the right query after its question mark.",
+                    "The query after the question mark of the URL is wrong or missing.",
                 )
             if intake.waiting >= MAX_STREAMS:
                 raise NotAllowed(
-                    "NetStream.Publish.Denied", "The program does not take its frames."
+                    "NetStream.Publish.Denied", "The program is not reading its frames."
                 )
         self._stranger = ""
         return PublishPermit(request.app, request.stream, request.query or None)
@@ -181,17 +183,18 @@ class Door(FrameSinkFactory):
         @raise NotAllowed: always.
         """
         raise NotAllowed(
-            "NetStream.Play.Failed", "This program takes streams, and gives none."
+            "NetStream.Play.Failed",
+            "This program receives streams only; nothing can be played here.",
         )
 
 
 async def openDoor(home: ReactorThread, host: str, port: int, intake: Intake) -> Door:
     """
-    In the reactor's thread: let a capture wait at a port, with others or alone.
+    In the reactor's thread: let a capture wait on a port, which it may share.
 
-    @param port: 0 for any that is free.
+    @param port: 0 for any free port.
 
-    @raise OSError: with a sentence, if nobody can listen there.
+    @raise OSError: if it cannot listen there; the text says why.
     """
     await home.lock.acquire()
     try:

@@ -1,5 +1,5 @@
 """
-Arrays made into frames, with times that suit a live stream.
+Encodes arrays into frames, with timestamps that suit a live stream.
 """
 
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ from rtmptw._pyav.flv import metadataFrame
 from rtmptw.errors import SinkError
 from rtmptw.frames import Frame, FrameKind
 
-#: A loop may be late by so many seconds, and its frames are still evenly spaced; when
-#: it is later, time goes on with the clock.
+#: Seconds by which a loop may be late while its frames stay evenly spaced. Beyond that
+#: timestamps follow the clock.
 MAX_LATE = 0.25
-#: What an array may be.
+#: The formats of arrays, with their number of colors; 0 is gray.
 FORMATS: Mapping[str, int] = {"bgr24": 3, "rgb24": 3, "gray": 0}
 
 _NAME = "rtmptw writer"
@@ -24,14 +24,14 @@ _NAME = "rtmptw writer"
 
 class Times:
     """
-    When frames are to be shown: evenly spaced, as the rate says, as long as the program
-    keeps up. A program that is slower than the rate gives each frame the time when it
-    came; one that is faster writes into the future, as into a file.
+    The times of frames: evenly spaced according to the rate as long as the program
+    keeps up. If the program is slower than the rate, each frame has the time when it
+    was written. If it is faster, times run ahead of the clock, as in a file.
     """
 
     def __init__(self, rate: float) -> None:
         """
-        @param rate: frames a second.
+        @param rate: frames per second.
         """
         self._space = 1.0 / rate
         self._zero: float | None = None
@@ -39,7 +39,7 @@ class Times:
 
     def next(self, now: float, at: float | None = None) -> float:
         """
-        @param now: seconds on a clock that does not jump.
+        @param now: seconds on a monotonic clock.
         @param at: the program's own time of this frame, in seconds.
         @return: the frame's time, in seconds since the first.
         """
@@ -58,7 +58,7 @@ class Times:
 
 class ArrayEncoder:
     """
-    Encodes arrays of one shape. It blocks while it does.
+    Encodes arrays of one shape. Its methods block.
     """
 
     def __init__(
@@ -66,15 +66,14 @@ class ArrayEncoder:
     ) -> None:
         """
         @param size: width and height.
-        @param options: C{codec}, and those of FFmpeg's encoder.
+        @param options: C{codec}, and options of FFmpeg's encoder.
 
-        @raise TypeError: if something is not what it should be.
-        @raise ValueError: with a sentence, if it cannot be had so.
+        @raise ValueError: if an argument is wrong; the text says which.
         """
         self.size = width, height = _checkSize(size)
         if not 0 < rate <= 1000:
             raise ValueError(
-                f"a writer's rate is the frames a second, like 30, not {rate!r}"
+                f"a writer's rate is in frames per second, such as 30, not {rate!r}"
             )
         if format not in FORMATS:
             raise ValueError(
@@ -90,7 +89,7 @@ class ArrayEncoder:
         self._encoder = Encoder(name, options)
         self._encoder.check(FrameKind.VIDEO)
         self._track: PictureTrack | None = None
-        # The first one shows whether the encoder works with these options.
+        # Made at once, to find out whether the encoder works with these options.
         try:
             self._first: PictureTrack | None = self._newTrack()
         except SinkError as error:
@@ -98,10 +97,10 @@ class ArrayEncoder:
 
     def check(self, array: object) -> NDArray[numpy.uint8]:
         """
-        @return: the array, in one piece.
+        @return: the array, contiguous in memory.
 
-        @raise TypeError: if it is no array of bytes.
-        @raise ValueError: if it has another shape.
+        @raise TypeError: if it is not an array of bytes.
+        @raise ValueError: if its shape is wrong.
         """
         wanted = f"a writer takes {self._format} arrays of uint8, shape {self._shape}"
         if not isinstance(array, numpy.ndarray):
@@ -118,7 +117,7 @@ class ArrayEncoder:
 
     def begin(self) -> list[Frame]:
         """
-        Begin anew: the next frame is a key frame, and its headers come before it.
+        Start again: the next frame is a key frame, after a new sequence header.
 
         @return: the metadata.
         """
@@ -129,9 +128,9 @@ class ArrayEncoder:
     def encode(self, array: NDArray[numpy.uint8], seconds: float) -> list[Frame]:
         """
         @param array: from L{check}.
-        @return: what the encoder gives now.
+        @return: the frames that the encoder has ready.
 
-        @raise SinkError: if it fails.
+        @raise SinkError: if the encoder fails.
         """
         assert self._track is not None
         return self._track.encode(
@@ -140,7 +139,7 @@ class ArrayEncoder:
 
     def finish(self) -> list[Frame]:
         """
-        @return: what the encoder still has.
+        @return: the frames that were still in the encoder.
         """
         track, self._track = self._track, None
         return [] if track is None else track.finish()
@@ -153,12 +152,12 @@ def _checkSize(size: object) -> tuple[int, int]:
         or not all(isinstance(side, int) and 0 < side <= 16384 for side in size)
     ):
         raise ValueError(
-            f"a writer's size is width and height, like (1280, 720), not {size!r}"
+            f"a writer's size is width and height, such as (1280, 720), not {size!r}"
         )
     width, height = size
     if width % 2 or height % 2:
         raise ValueError(
-            f"a writer's width and height are even, as most encoders and players need "
-            f"them, not {width}x{height}"
+            f"a writer's width and height must be even, as most encoders and players "
+            f"require; {width}x{height} is not"
         )
     return width, height

@@ -1,5 +1,5 @@
 """
-The decoded frames of one name, as its publishers come and go.
+The decoded frames of one stream name, across all its publishers.
 """
 
 from collections import deque
@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from rtmptw._pyav.decoding import Decoded
+from rtmptw.arrays.live import ENDED, LIVE, WAITING
 from rtmptw.arrays.reactors import ReactorThread
 from rtmptw.delivery import Policy
 from rtmptw.frames import Frame, FrameKind, Role
@@ -19,11 +20,9 @@ from rtmptw.hub.stream import Stream
 from rtmptw.sinks.decode.decoding import MEDIA, DecodedFrame, Wanted
 from rtmptw.sinks.decode.loop import DecodedFrames
 
-#: What a capture can be asked for as its state.
-WAITING, LIVE, ENDED = "waiting", "live", "ended"
-#: What arrays may be.
+#: The formats of arrays.
 FORMATS = ("bgr24", "rgb24", "gray")
-#: A publisher that sends nothing for so many seconds is worth a word.
+#: Seconds without a frame after which a message mentions it.
 SILENT = 1.0
 
 _WORDS = {"video": "video", "audio": "audio", "both": "video or audio"}
@@ -31,46 +30,46 @@ _WORDS = {"video": "video", "audio": "audio", "both": "video or audio"}
 
 class Front(Protocol):
     """
-    Who takes the frames, in a thread of its own.
+    Gets the frames for the program's thread.
     """
 
     def put(self, frames: "StreamFrames", item: Decoded | DecodedFrame) -> None:
         """
-        Take one. In the reactor's thread.
+        Take a frame. Called in the reactor's thread.
         """
 
     def fail(self, failure: Failure) -> None:
         """
-        None can be had any more, by a fault of ours.
+        No frame can follow, because of an error of our own.
         """
 
     def wake(self) -> None:
         """
-        Nothing follows.
+        No frame follows: the capture has ended.
         """
 
 
 class Place(Protocol):
     """
-    Where the streams of an intake come from. In the reactor's thread.
+    Where the streams of an intake come from. Called in the reactor's thread.
     """
 
     def missing(self, name: str) -> str:
         """
-        @return: why nobody publishes it, for a person. In any thread.
+        @return: why nobody publishes the stream, for messages. Called in any thread.
         """
 
     def left(self, intake: "Intake") -> "Deferred[None]":
         """
-        The intake wants no more.
+        The intake has ended: clean up.
 
-        @return: fires when nothing is left of it.
+        @return: fires when that is done.
         """
 
 
 class StreamFrames(DecodedFrames):
     """
-    The frames of one stream: it is over with its publisher.
+    The frames of one publisher of the stream.
     """
 
     def __init__(self, intake: "Intake", options: "Options") -> None:
@@ -90,21 +89,21 @@ class StreamFrames(DecodedFrames):
 
     def frameReceived(self, frame: Frame) -> None:
         """
-        Count it, too.
+        Count the frame as well.
         """
         self._intake.came(frame)
         super().frameReceived(frame)
 
     def frameArrived(self, frame: Frame, arrived: datetime) -> None:
         """
-        Count it, too.
+        Count the frame as well.
         """
         self._intake.came(frame)
         super().frameArrived(frame, arrived)
 
     def streamEnded(self, reason: str) -> "Deferred[None]":
         """
-        Tell it, too.
+        Tell the intake as well.
         """
         self._intake.streamEnded(self, reason)
         return super().streamEnded(reason)
@@ -112,7 +111,7 @@ class StreamFrames(DecodedFrames):
     @property
     def dropped(self) -> int:
         """
-        How many frames were left out for newer ones.
+        The number of frames skipped in favor of newer ones.
         """
         lost = 0 if self.outlet is None else sum(self.outlet.ledger.dropped.values())
         return int(self.replaced + lost)
@@ -121,8 +120,8 @@ class StreamFrames(DecodedFrames):
 @dataclass(frozen=True, slots=True)
 class Options:
     """
-    What a capture gives. See L{rtmptw.arrays.capture.capture}. What is not possible is
-    a C{ValueError}.
+    The options of L{capture<rtmptw.arrays.capture.capture>}. A wrong one raises
+    C{ValueError}.
     """
 
     every: bool = False
@@ -138,7 +137,7 @@ class Options:
             raise ValueError(
                 f"a capture gives bgr24, rgb24 or gray, not {self.format!r}"
             )
-        # What is said where nobody checks types.
+        # Not every program is type-checked.
         size: object = self.size
         if size is not None and not (
             isinstance(size, tuple | list)
@@ -146,9 +145,10 @@ class Options:
             and all(isinstance(side, int) and side > 0 for side in size)
         ):
             raise ValueError(
-                f"a capture's size is width and height, like (640, 360), not {size!r}"
+                "a capture's size is width and height, such as (640, 360), not "
+                f"{size!r}"
             )
-        # Says what else is not possible.
+        # Checks the other options.
         Wanted(
             self.format,
             self.policy,
@@ -162,7 +162,7 @@ class Options:
     @property
     def policy(self) -> str:
         """
-        How frames are to be delivered.
+        The delivery policy of the hub.
         """
         return Policy.LOSSLESS.value if self.every else Policy.LATEST.value
 
@@ -170,13 +170,13 @@ class Options:
 @dataclass(frozen=True, slots=True)
 class CaptureCounts:
     """
-    How many frames there were so far.
+    The number of frames so far.
 
-    @ivar received: that the publishers have sent; of what was asked for.
-    @ivar read: that the program has taken.
-    @ivar dropped: that were left out for newer ones; none with C{every=True}.
-    @ivar damaged: that could not be decoded.
-    @ivar streams: how often somebody began to publish.
+    @ivar received: those that publishers sent, of the media that was asked for.
+    @ivar read: those that the program took.
+    @ivar dropped: those that were skipped in favor of newer ones; 0 with C{every=True}.
+    @ivar damaged: those that could not be decoded.
+    @ivar streams: how many times a publisher started; not a number of frames.
     """
 
     received: int
@@ -188,11 +188,11 @@ class CaptureCounts:
 
 class Intake:
     """
-    Attached to each stream of one name, one after the other. Everything is called in
-    the reactor's thread; what is only looked at may be looked at in any.
+    Attaches to each stream of one name, one after the other. Methods are called in the
+    reactor's thread; attributes and properties may be read in any.
 
     @ivar state: C{"waiting"} for a publisher, C{"live"} or C{"ended"}.
-    @ivar query: what a publisher must have after the question mark of its URL.
+    @ivar query: the query that a publisher's URL must have.
     """
 
     def __init__(
@@ -203,7 +203,7 @@ class Intake:
         self.query = query
         self.state = WAITING
         self.front: Front | None = None
-        #: Whether frames are converted here, off the reactor's thread.
+        #: Whether to convert frames before the front gets them, in another thread.
         self.isConverting = False
         self._options = options
         self._kinds = MEDIA[options.media]
@@ -216,27 +216,27 @@ class Intake:
         self._taking: Deferred[Decoded | None] | None = None
         self._ended = ""
         self._ending: Deferred[None] | None = None
-        # Of the stream that is live, or was last.
+        # Counts of the current stream, or of the last one.
         self._came = 0
         self._hadKey = False
         self._given = 0
         self._last = 0.0
         self._gone = ""
-        # Of all streams.
+        # Counts of all streams.
         self._received = self._read = self._dropped = self._damaged = 0
         self._streams = 0
 
     @property
     def waiting(self) -> int:
         """
-        How many streams have frames that were not taken yet.
+        The number of streams with frames that were not taken yet.
         """
         return len(self._line)
 
     @property
     def counts(self) -> CaptureCounts:
         """
-        How many frames there were so far.
+        The number of frames so far.
         """
         line = list(self._line)
         return CaptureCounts(
@@ -249,7 +249,7 @@ class Intake:
 
     def openedAt(self, place: Place) -> None:
         """
-        @param place: where its streams come from.
+        @param place: where the streams come from.
         """
         self._place = place
         self.home.add(self)
@@ -257,7 +257,7 @@ class Intake:
     @property
     def why(self) -> str:
         """
-        What is waited for, or why it is over, as a sentence; empty while frames come.
+        A sentence: what it waits for, or why it has ended. Empty while frames arrive.
         """
         if self.state == ENDED:
             return self._ended
@@ -272,28 +272,28 @@ class Intake:
         who = "nobody" if source is None else source.peer
         media = _WORDS[self._options.media]
         if not self._came:
-            return f"{who} publishes it, and has sent no {media} frame yet"
+            return f"{who} publishes it, but has sent no {media} frame yet"
         if not self._given and not self._hadKey:
-            return f"{who} publishes it, and no key frame has come yet"
+            return f"{who} publishes it, but has sent no key frame yet"
         if not self._given:
-            return f"{who} publishes it, and none of its frames could be decoded yet"
+            return f"{who} publishes it, but none of its frames could be decoded yet"
         silence = monotonic() - self._last
         if silence > SILENT:
             return (
-                f"{who} publishes it, and has sent no {media} frame for {silence:.1f} s"
+                f"{who} publishes it, but has sent no {media} frame for {silence:.1f} s"
             )
         return ""
 
-    # From where the streams come.
+    # Called by the place that streams come from.
 
     def begin(self, stream: Stream) -> None:
         """
-        Somebody publishes it.
+        A stream begins.
         """
         if self.state == ENDED:
             return
         if not self._options.every:
-            # Of them there is nothing newest any more.
+            # Frames of earlier streams are no longer the newest.
             for frames in list(self._line):
                 self._leave(frames)
         frames = self._current = StreamFrames(self, self._options)
@@ -311,7 +311,7 @@ class Intake:
 
     def came(self, frame: Frame) -> None:
         """
-        It has sent a frame.
+        The publisher has sent a frame.
         """
         if frame.kind in self._kinds and frame.role is Role.CODED:
             self._received += 1
@@ -323,25 +323,26 @@ class Intake:
 
     def streamEnded(self, frames: StreamFrames, reason: str) -> None:
         """
-        One of the streams has ended; its frames may still be taken.
+        A stream has ended. Its frames may still be taken.
         """
         if self._current is frames and self.state == LIVE:
             self.state = WAITING
             self._stream = None
-            self._gone = f"its publisher has gone: {reason}"
+            self._gone = f"the publisher disconnected: {reason}"
 
-    # What the front calls.
+    # Called by the front.
 
     def fetch(self) -> None:
         """
-        The front wants one more frame.
+        The front wants a frame.
         """
         self._isWanted = True
         self._advance()
 
     def withdraw(self) -> None:
         """
-        It does not, for now. One that is on its way comes all the same.
+        The front wants no frame for now. One that is already being converted still
+        comes.
         """
         self._isWanted = False
         if self._taking is not None:
@@ -385,7 +386,7 @@ class Intake:
 
     def _leave(self, frames: StreamFrames) -> None:
         """
-        Nothing more is taken of these.
+        Drop the frames of a stream that were not taken.
         """
         if frames not in self._line:
             return
@@ -396,9 +397,9 @@ class Intake:
 
     def end(self, reason: str) -> "Deferred[None]":
         """
-        It is over.
+        End: leave all streams, and the place that they come from.
 
-        @return: fires when nothing is left of it.
+        @return: fires when that is done.
         """
         if self._ending is None:
             self.state = ENDED

@@ -1,5 +1,5 @@
 """
-A video frame as a numpy array that knows when it is to be shown.
+A video frame as a numpy array with a timestamp.
 """
 
 from datetime import datetime
@@ -13,12 +13,13 @@ from rtmptw.sinks.decode.decoding import DecodedFrame
 
 class FrameArray(numpy.ndarray[Any, Any]):
     """
-    A video frame: an array of C{uint8} whose shape is (height, width, 3), for gray
-    (height, width). OpenCV and everything else that takes arrays takes it. What is
-    made of it, a part for example, knows the same of itself.
+    A video frame: an array of C{uint8} with shape (height, width, 3), or (height,
+    width) for gray. It works with OpenCV and everything else that takes arrays. Arrays
+    made from it, such as slices, keep its attributes.
 
-    @ivar pts: when to show it, in seconds on the stream's clock: it begins anywhere.
-    @ivar arrived: when what it was decoded from came, by the wall clock.
+    @ivar pts: when to show it, in seconds on the stream's clock, which may start at any
+        value.
+    @ivar arrived: when the encoded frame arrived, by the wall clock.
     @ivar keyframe: whether it is a key frame.
     @ivar track: the Enhanced RTMP track id; 0 if there is one track.
     """
@@ -36,16 +37,16 @@ class FrameArray(numpy.ndarray[Any, Any]):
     @property
     def image(self) -> "FrameArray":
         """
-        The array itself: loops over C{stream.frames()} read C{frame.image}, and work
-        here too.
+        The array itself, so that a loop written for C{stream.frames()}, which reads
+        C{frame.image}, works here too.
         """
         return self
 
 
 def arrayFrom(frame: DecodedFrame) -> FrameArray:
     """
-    @param frame: a video frame whose image is an array.
-    @return: the same array, not a copy.
+    @param frame: a video frame, with an array as its image.
+    @return: a view of the same array, not a copy.
     """
     array = frame.image.view(FrameArray)
     array.pts = frame.pts

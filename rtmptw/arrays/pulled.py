@@ -1,5 +1,5 @@
 """
-A stream that is played from another server.
+A stream played from another server.
 """
 
 from twisted.internet.defer import Deferred
@@ -12,20 +12,20 @@ from rtmptw.plugins.sink import FrameSinkFactory
 from rtmptw.rtmp.url import RTMPTarget
 from rtmptw.rtmpclient.pull import RTMPPull
 
-#: The longest wait between two tries, in seconds.
+#: The longest time between two attempts to connect, in seconds.
 LONGEST_WAIT = 5.0
 
 
 class Pulled(FrameSinkFactory):
     """
-    Plays one stream for one capture, and again when it is back.
+    Plays one stream for one capture, and again whenever the stream is back.
     """
 
     def __init__(
         self, home: ReactorThread, url: str, target: RTMPTarget, intake: Intake
     ) -> None:
         """
-        @raise SinkError: if TLS is wanted, and cannot be had.
+        @raise SinkError: if the URL asks for TLS, and TLS is not installed.
         """
         self._where = target.shown
         self._intake = intake
@@ -38,16 +38,16 @@ class Pulled(FrameSinkFactory):
 
     def buildSink(self, stream: StreamInfo) -> None:
         """
-        It begins.
+        The stream begins: give it to the capture.
         """
         self._intake.begin(self._hub.streams[stream.name])
 
     def missing(self, name: str) -> str:
         """
-        @return: why it does not come, for a person.
+        @return: why there is no stream, for messages.
         """
         if self._pull.isConnected:
-            return f"{self._where} is connected, and nobody publishes {name} there"
+            return f"connected to {self._where}, but nobody publishes {name} there"
         trouble = self._pull.trouble
         if trouble:
             return f"{self._where}: {trouble}"
@@ -55,12 +55,12 @@ class Pulled(FrameSinkFactory):
 
     def left(self, intake: Intake) -> "Deferred[None]":
         """
-        Play it no more.
+        Stop playing.
 
-        @return: fires when nothing is left of it.
+        @return: fires when that is done.
         """
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
         await self._pull.stopService()
-        await self._hub.shutdown("the program takes no more frames")
+        await self._hub.shutdown("the program has stopped reading")

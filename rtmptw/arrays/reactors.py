@@ -1,9 +1,10 @@
 """
-The reactor that captures and writers work in, and the ways into its thread.
+The reactor that captures and writers use, and ways to call into its thread.
 
-A program that runs Twisted's reactor lends it. Any other gets one of our own, in a
-thread of its own, when it first needs one: not the one that C{twisted.internet.reactor}
-is, so that the program can still choose and run that later, as a notebook may.
+If the program runs Twisted's reactor, that one is used. Otherwise the first capture or
+writer starts a private reactor in a thread of its own. That is not
+C{twisted.internet.reactor}: the program can still install and run it later, as a
+notebook may.
 """
 
 import atexit
@@ -23,34 +24,34 @@ from twisted.logger import STDLibLogObserver, globalLogBeginner
 from twisted.python import threadable
 from twisted.python.failure import Failure
 
-#: No wait is longer at a time, in seconds: in between a thread looks whether there is
-#: still somebody to wait for. Windows notices Ctrl-C only then.
+#: The longest single wait, in seconds. Between waits a thread checks whether the
+#: reactor still runs. Windows notices Ctrl-C only then.
 SLICE = 0.5
-#: Seconds for everything to be put away when the program ends.
+#: Seconds that the reactor's thread has to close everything when the program ends.
 EXIT_WITHIN = 8.0
 
 
 class Guest(Protocol):
     """
-    What works in a reactor until the program ends it, or ends itself.
+    Something that runs in a reactor, and must be ended before that stops.
     """
 
     def end(self, reason: str) -> Any:
         """
-        In the reactor's thread: end it.
+        End it. Called in the reactor's thread.
 
-        @return: a C{Deferred}, or C{None} if it is done.
+        @return: a C{Deferred}, or C{None} if it has ended.
         """
 
 
 class Closing(Protocol):
     """
-    What a program should have closed.
+    Something that the program should close.
     """
 
     def close(self) -> None:
         """
-        Close it, in any thread but the reactor's.
+        Close it. Called in any thread except the reactor's.
         """
 
 
@@ -59,15 +60,16 @@ class ReactorThread:
     A reactor, and the thread that runs it.
 
     @ivar reactor: the reactor.
-    @ivar isOver: whether it has stopped, or is about to.
-    @ivar opened: what the program has opened, and perhaps not closed.
-    @ivar doors: for L{rtmptw.arrays.door}; of the reactor's thread.
-    @ivar lock: held while one of them opens or closes.
+    @ivar isOver: whether it has stopped, or is about to stop.
+    @ivar opened: captures and writers that the program has not closed.
+    @ivar doors: the open ports, for L{rtmptw.arrays.door}; used in the reactor's thread
+        only.
+    @ivar lock: held while a port opens or closes.
     """
 
     def __init__(self, reactor: Any, thread: threading.Thread | None) -> None:
         """
-        @param thread: what runs the reactor, if that is ours.
+        @param thread: the thread that runs the reactor, if it is ours.
         """
         self.reactor = reactor
         self.isOver = False
@@ -84,7 +86,7 @@ class ReactorThread:
 
     def _stops(self) -> Any:
         """
-        The reactor is about to stop: nobody must wait for it any more.
+        The reactor is about to stop: end everything, so that no thread waits for it.
         """
         self.isOver = True
         return DeferredList(
@@ -93,13 +95,13 @@ class ReactorThread:
 
     def add(self, guest: Guest) -> None:
         """
-        In the reactor's thread: somebody works here.
+        In the reactor's thread: add a guest.
         """
         self._guests.add(guest)
 
     def discard(self, guest: Guest) -> None:
         """
-        In the reactor's thread: it has ended.
+        In the reactor's thread: remove a guest that has ended.
         """
         self._guests.discard(guest)
 
@@ -114,26 +116,25 @@ class ReactorThread:
 
     def check(self, blocking: str, twin: str) -> None:
         """
-        @param blocking: what blocks, for a person.
-        @param twin: what to use in its place.
+        @param blocking: what is about to block, for the message.
+        @param twin: what to use instead.
 
-        @raise RuntimeError: if nothing may block here, or the program has forked.
+        @raise RuntimeError: in the reactor's thread, and in a forked child.
         """
         if self._process != os.getpid():
             raise RuntimeError(
-                f"{blocking} belongs to the process that opened it, and this is a fork "
-                "of that: open one here"
+                f"{blocking} belongs to the process that opened it, and this is a "
+                "forked child: open one here"
             )
         if self.isHere:
             raise RuntimeError(
-                f"{blocking} blocks, and this is the thread of Twisted's reactor, "
-                f"which must not wait: use rtmptw.{twin} here, or call this in another "
-                "thread"
+                f"{blocking} blocks, and the thread of Twisted's reactor must not: use "
+                f"rtmptw.{twin} here, or call this in another thread"
             )
 
     def later(self, function: Callable[..., object], *arguments: Any) -> None:
         """
-        Call something in the reactor's thread, soon.
+        Call a function in the reactor's thread, soon.
         """
         if self._process == os.getpid():
             self.reactor.callFromThread(function, *arguments)
@@ -145,14 +146,14 @@ class ReactorThread:
         within: float | None = None,
     ) -> Any:
         """
-        Call something in the reactor's thread, and wait, in another. Ctrl-C ends the
-        wait.
+        Call a function in the reactor's thread, and wait for its result. Ctrl-C ends
+        the wait.
 
-        @param within: after so many seconds.
-        @return: what it returns, or what its C{Deferred} fires with.
+        @param within: the maximum wait in seconds.
+        @return: its result, or the result of the C{Deferred} that it returns.
 
         @raise TimeoutError: if it takes longer.
-        @raise RuntimeError: if the reactor stops meanwhile.
+        @raise RuntimeError: if the reactor stops in the meantime.
         """
         answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
@@ -177,10 +178,10 @@ class ReactorThread:
 
     def finish(self) -> None:
         """
-        The program ends: close what it has left open, and stop a reactor of ours.
+        The program ends: close what is still open, and stop the reactor if it is ours.
         """
         for opened in list(self.opened):
-            # Nothing that goes wrong with one must keep the others open.
+            # An error with one must not keep the others open.
             with contextlib.suppress(Exception):
                 opened.close()
         if self._thread is not None and self._thread.is_alive():
@@ -195,7 +196,7 @@ _lent: ReactorThread | None = None
 
 def reactorThread() -> ReactorThread:
     """
-    @return: the program's reactor if that runs, in whatever thread; else our own.
+    @return: the program's reactor if that runs, in any thread; otherwise our own.
     """
     global _own, _lent
     with _lock:
@@ -213,7 +214,7 @@ def reactorThread() -> ReactorThread:
 
 def _running() -> Any:
     """
-    @return: the program's reactor, if it has one that runs.
+    @return: the program's reactor, if it runs.
     """
     reactor: Any = sys.modules.get("twisted.internet.reactor")
     return reactor if reactor is not None and reactor.running else None
@@ -225,13 +226,13 @@ def _start() -> ReactorThread:
         target=reactor.run,
         kwargs={"installSignalHandlers": False},
         name="rtmptw",
-        # The program ends when its own threads have: nobody waits for this one, but
-        # what runs at exit does.
+        # The program ends when its own threads have ended. L{ReactorThread.finish} runs
+        # at exit and waits for this one.
         daemon=True,
     )
     if cast(Any, globalLogBeginner)._temporaryObserver is not None:
-        # Nobody listens to Twisted's log: the program may know Python's. Its warnings
-        # stay where they are.
+        # Nothing observes Twisted's log, so send it to Python's, which the program may
+        # use. Leave the program's warnings alone.
         showwarning = warnings.showwarning
         globalLogBeginner.beginLoggingTo(
             [STDLibLogObserver("rtmptw")], discardBuffer=True, redirectStandardIO=False
@@ -243,7 +244,7 @@ def _start() -> ReactorThread:
 
 def _ownReactor() -> Any:
     """
-    @return: a reactor that is not the program's.
+    @return: a new reactor that is not the program's.
     """
     reactor: Any
     try:
@@ -254,16 +255,15 @@ def _ownReactor() -> Any:
         reactor = SelectReactor()
     else:
         reactor = EPollReactor()
-    # What asks in which thread the reactor runs means the program's.
+    # C{isInIOThread} must keep its meaning for the program's own reactor.
     reactor._registerAsIOThread = False
     return reactor
 
 
 def _forked() -> None:
     """
-    In the child of a fork there is no thread of ours: it gets another when it needs
-    one. Its copies of our sockets are closed, or the port would stay taken when the
-    parent closes it.
+    A forked child does not have our thread; it starts another when it needs one. Close
+    its copies of our sockets, so that the port is free once the parent closes it.
     """
     global _own, _lent, _lock
     parent, _own, _lent = _own, None, None

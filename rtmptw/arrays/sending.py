@@ -1,10 +1,11 @@
 """
-What a writer has encoded, on its way to the server.
+Encoded frames on their way from a writer to the server.
 """
 
 import threading
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
+from rtmptw.arrays.live import ENDED, LIVE, WAITING
 from rtmptw.arrays.reactors import ReactorThread
 from rtmptw.frames import Frame, FrameKind, Role
 from rtmptw.rtmp.url import RTMPTarget
@@ -19,31 +21,55 @@ from rtmptw.rtmpclient.endpoint import checkTLS, clientEndpoint
 from rtmptw.rtmpclient.protocol import RTMPClientProtocol
 from rtmptw.rtmpclient.reconnector import IReconnectorUser, Reconnector
 
-#: The longest wait between two tries, in seconds.
+#: The longest time between two attempts to connect, in seconds.
 LONGEST_WAIT = 5.0
-#: So many frames may be on their way from the program's thread to the reactor's.
+#: The maximum number of frames on their way from the program's thread to the reactor's.
 MAX_HANDED = 32
-#: Of so many frames at most it is known, when a connection is lost, what they were.
+#: The number of frames that are remembered, to tell the kinds of those that a lost
+#: connection did not take.
 _REMEMBERED = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class WriterCounts:
+    """
+    The number of frames so far.
+
+    @ivar written: those that the program gave to C{write}.
+    @ivar sent: those that were sent, and have arrived as far as we can tell.
+    @ivar dropped: those that came without a connection, or were lost with one.
+    @ivar connections: the number of connections, not of frames.
+
+    After C{close}, C{sent} and C{dropped} add up to C{written}.
+    """
+
+    written: int
+    sent: int
+    dropped: int
+    connections: int
 
 
 @implementer(IReconnectorUser)
 class Sending:
     """
-    Publishes to one server, and again when the connection is lost. Everything is called
-    in the reactor's thread but where it says otherwise.
+    Publishes to one server, and reconnects. All methods are called in the reactor's
+    thread unless they say otherwise.
 
-    @ivar changed: guards what follows, and is notified when it changes.
-    @ivar connection: the number of the connection that there is; 0 while there is none.
-    @ivar since: when there was a connection last, on C{monotonic}'s clock.
-    @ivar isFull: whether the connection takes no more for now.
-    @ivar isRefused: whether the server has refused, at the last try.
+    @ivar changed: guards the attributes below, and is notified when they change.
+    @ivar connection: the number of the current connection; 0 if there is none.
+    @ivar since: when the last connection was lost, on C{monotonic}'s clock.
+    @ivar isFull: whether the connection's buffer is full.
+    @ivar isRefused: whether the server refused the last attempt.
     @ivar trouble: what went wrong last; empty while connected.
-    @ivar ended: why it is over; empty while it is not.
-    @ivar handed: how many frames were handed over and not sent yet.
-    @ivar connections: how many connections there were.
-    @ivar sent: how many video frames the server's system has, as far as ours can tell.
-    @ivar lost: how many it has not, though they were handed over.
+    @ivar ended: why the stream has ended; empty while it has not.
+    @ivar handed: the number of frames handed over and not sent yet.
+    @ivar connections: the number of connections so far.
+    @ivar sent: the number of video frames that the server's system has, as far as ours
+        can tell.
+    @ivar lost: the number of video frames handed over and lost.
+    @ivar written: the number of frames that the program has written. Belongs to the
+        program's thread, as does C{unsent}.
+    @ivar unsent: the number of those that were never handed over.
     """
 
     done = "sent"
@@ -61,6 +87,8 @@ class Sending:
         self.connections = 0
         self.sent = 0
         self.lost = 0
+        self.written = 0
+        self.unsent = 0
         self._home = home
         self._target = target
         self._reconnector: Reconnector | None = None
@@ -69,11 +97,37 @@ class Sending:
         self._kinds: deque[bool] = deque(maxlen=_REMEMBERED)
         self._ending: Deferred[None] | None = None
 
+    @property
+    def state(self) -> str:
+        """
+        In any thread: C{"waiting"} for a connection, C{"live"} or C{"ended"}.
+        """
+        if self.ended:
+            return ENDED
+        return LIVE if self.connection else WAITING
+
+    @property
+    def why(self) -> str:
+        """
+        In any thread: what is wrong, or why the stream has ended; empty while all is
+        well.
+        """
+        return self.ended or self.trouble
+
+    @property
+    def counts(self) -> WriterCounts:
+        """
+        In any thread: the number of frames so far.
+        """
+        return WriterCounts(
+            self.written, self.sent, self.unsent + self.lost, self.connections
+        )
+
     def start(self) -> None:
         """
         Connect.
 
-        @raise SinkError: if TLS is wanted, and cannot be had.
+        @raise SinkError: if the URL asks for TLS, and TLS is not installed.
         """
         if self.ended:
             return
@@ -93,11 +147,12 @@ class Sending:
 
     def hand(self, frames: Sequence[Frame], connection: int) -> None:
         """
-        In the program's thread: send frames, if the connection is still the one that
-        they are for.
+        In the program's thread: send frames, unless the connection that they are for
+        is lost.
         """
         self._home.later(self._send, frames, connection)
-        # After that, for Ctrl-C may come in between: too few are no harm.
+        # Counted afterwards: if Ctrl-C comes in between, the count is too low, which
+        # does no harm.
         with self.changed:
             self.handed += len(frames)
 
@@ -123,10 +178,10 @@ class Sending:
 
     def end(self, reason: str, within: float = 0.0) -> "Deferred[None]":
         """
-        Send what was handed over, and say farewell.
+        Send the frames that were handed over, and end the stream.
 
-        @param within: how many seconds the server has to take it.
-        @return: fires when it has, or the time is over.
+        @param within: the number of seconds that the server has to take them.
+        @return: fires when the server has taken them, or the time is over.
         """
         with self.changed:
             self.ended = self.ended or reason
@@ -147,7 +202,7 @@ class Sending:
         return waiter
 
     def _over(self, result: None) -> None:
-        # What ends as it should says no C{disconnected}.
+        # After a regular end there is no call to L{disconnected}.
         self._forget()
 
     def _forget(self) -> None:
@@ -172,7 +227,7 @@ class Sending:
 
     def connected(self, protocol: RTMPClientProtocol) -> None:
         """
-        The server takes the stream.
+        The server has accepted the stream.
         """
         self._protocol = protocol
         with self.changed:
@@ -184,30 +239,30 @@ class Sending:
 
     def disconnected(self) -> None:
         """
-        It does not, or no more.
+        The connection is lost, or could not be made.
         """
         self._forget()
 
     def frameReceived(self, frame: Frame) -> None:
         """
-        Servers that are published to send none.
+        Ignore it: a server sends no frames to a publisher.
         """
 
     def headerCleared(self, name: str) -> None:
         """
-        Nor do they say this.
+        Ignore it, for the same reason.
         """
 
     def sendingPaused(self) -> None:
         """
-        The connection is full.
+        The connection's buffer is full.
         """
         with self.changed:
             self.isFull = True
 
     def sendingResumed(self) -> None:
         """
-        It has room again.
+        The buffer has room again.
         """
         with self.changed:
             self.isFull = False

@@ -186,9 +186,9 @@ class RefusedTests(SynchronousTestCase):
         cases: list[tuple[str, dict[str, Any]]] = [
             ("a capture gives bgr24, rgb24 or gray, not 'rgb'", {"format": "rgb"}),
             ("'pictures' are none of video, audio, both", {"media": "pictures"}),
-            ("size is width and height, like .*, not 640", {"size": 640}),
+            ("size is width and height, such as .*, not 640", {"size": 640}),
             ("-1 frames per second", {"fps": -1}),
-            ("there is no port 0 to play from", {"pull": True}),
+            ("a capture cannot play from port 0", {"pull": True}),
         ]
         for words, options in cases:
             with self.assertRaisesRegex(ValueError, words):
@@ -202,9 +202,9 @@ class RefusedTests(SynchronousTestCase):
         """
         url = "rtmp://127.0.0.1:1/live/out"
         cases: list[tuple[str, dict[str, Any]]] = [
-            ("size is width and height, like .*, not 640", {"size": 640}),
-            ("width and height are even, .*, not 65x48", {"size": (65, 48)}),
-            ("a writer's rate is the frames a second", {"rate": 0}),
+            ("size is width and height, such as .*, not 640", {"size": 640}),
+            ("width and height must be even, .*; 65x48 is not", {"size": (65, 48)}),
+            ("a writer's rate is in frames per second", {"rate": 0}),
             ("a writer takes bgr24, rgb24 or gray, not 'bgra'", {"format": "bgra"}),
             ("has no video encoder 'x264'", {"codec": "x264"}),
             ("has no option bitrate", {"options": {"bitrate": 1000}}),
@@ -245,15 +245,15 @@ class DoorTests(SynchronousTestCase):
         """
         Are told, and the program as well.
         """
-        with self.assertRaisesRegex(NotAllowed, "takes live/cow here, only live/cam"):
+        with self.assertRaisesRegex(NotAllowed, "reads live/cow here, only live/cam"):
             self.door.authorizePublish(self.request("cow"), "192.0.2.7:5")
         self.assertEqual(
             self.intake.why,
-            "192.0.2.7:5 wanted to publish live/cow, which nobody takes here",
+            "192.0.2.7:5 tried to publish live/cow, which no capture here reads",
         )
-        with self.assertRaisesRegex(NotAllowed, "the right query"):
+        with self.assertRaisesRegex(NotAllowed, "query after the question mark"):
             self.door.authorizePublish(self.request("cam", "key=2"), "192.0.2.7:5")
-        self.assertIn("did not show", self.intake.why)
+        self.assertIn("did not send", self.intake.why)
         viewer = PlayRequested(1, 1, "live", "cam", "key=1", -2.0, -1.0, False)
         with self.assertRaisesRegex(NotAllowed, "takes streams, and gives none"):
             self.door.authorizePlay(viewer, "192.0.2.7:5")
@@ -317,7 +317,7 @@ class WhyTests(SynchronousTestCase):
         self.publish(audioFrame(0))
         self.assertEqual(intake.state, "live")
         self.assertEqual(
-            intake.why, "192.0.2.7:5 publishes it, and has sent no video frame yet"
+            intake.why, "192.0.2.7:5 publishes it, but has sent no video frame yet"
         )
         self.assertEqual(intake.counts.received, 0)
 
@@ -328,7 +328,7 @@ class WhyTests(SynchronousTestCase):
         intake = self.intake()
         self.publish(videoFrame(0, False), videoFrame(40, False))
         self.assertEqual(
-            intake.why, "192.0.2.7:5 publishes it, and no key frame has come yet"
+            intake.why, "192.0.2.7:5 publishes it, but has sent no key frame yet"
         )
         self.assertEqual(intake.counts.received, 2)
 
@@ -340,7 +340,7 @@ class WhyTests(SynchronousTestCase):
         self.publish(videoFrame(0, True))
         self.assertEqual(
             intake.why,
-            "192.0.2.7:5 publishes it, and none of its frames could be decoded yet",
+            "192.0.2.7:5 publishes it, but none of its frames could be decoded yet",
         )
 
     def test_goneAndBack(self) -> None:
@@ -353,7 +353,7 @@ class WhyTests(SynchronousTestCase):
         self.assertEqual(intake.state, "waiting")
         self.assertEqual(
             intake.why,
-            "its publisher has gone: the cable was pulled; since then nobody has "
+            "the publisher disconnected: the cable was pulled; since then nobody has "
             "connected to 0.0.0.0:1935",
         )
         self.publish()
@@ -371,7 +371,7 @@ class WhyTests(SynchronousTestCase):
             stream = self.publish(*makeFrames(audio=False))
             self.hub.sourceLost(stream, self.source, "gone")
         self.assertEqual((every.waiting, newest.waiting), (MAX_STREAMS, 1))
-        with self.assertRaisesRegex(NotAllowed, "does not take its frames"):
+        with self.assertRaisesRegex(NotAllowed, "is not reading its frames"):
             self.door.authorizePublish(request, "192.0.2.7:5")
 
 
