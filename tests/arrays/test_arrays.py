@@ -255,7 +255,7 @@ class DoorTests(SynchronousTestCase):
             self.door.authorizePublish(self.request("cam", "key=2"), "192.0.2.7:5")
         self.assertIn("did not send", self.intake.why)
         viewer = PlayRequested(1, 1, "live", "cam", "key=1", -2.0, -1.0, False)
-        with self.assertRaisesRegex(NotAllowed, "takes streams, and gives none"):
+        with self.assertRaisesRegex(NotAllowed, "receives streams only"):
             self.door.authorizePlay(viewer, "192.0.2.7:5")
 
 

@@ -6,6 +6,7 @@ frame that its muxer wrote is in the recording, in order, with its time.
 import itertools
 import socket
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,29 +94,35 @@ async def test_paced(serve: Serve, isSecure: bool) -> None:
 @pytest_twisted.ensureDeferred
 async def test_soundWaitsInTheKernel(serve: Serve, isHeld: bool) -> None:
     """
-    The socket of a publisher whose pictures come regularly waits for the next one, and
-    nothing is lost by it; where sound is not to wait, it does not.
+    If video frames arrive regularly, the publisher's socket waits for the next one, and
+    no frame is lost by that. If audio must not wait, the socket does not wait.
     """
     server = await serve(play=PlaySettings() if isHeld else PlaySettings(hold=0.0))
-    # Large pictures: all are key frames. They last 4.8 s.
+    # All are key frames, so they are large. They last 4.8 s.
     options = (("preset", "ultrafast"), ("g", "1"), ("qp", "4"))
     source = encode(Media(frames=120, options=options))
     sizes = [len(t.payload) for t in mediaTags(Path(source)) if t.kind == VIDEO]
-    # Two are the codec's header and the mark of the end.
+    # Two are the sequence header and the end of sequence.
     assert sorted(sizes)[2] > 3000
     marks: set[int] = set()
 
-    def received() -> int:
+    def arrived(name: str) -> bool:
         for protocol in server.factory.connections:
             handle: socket.socket = protocol.transport.getHandle()  # type: ignore[union-attr]
             marks.add(handle.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT))
-        return server.received()
+        return server.received(f"live/{name}") > 300
 
-    captured = ensureDeferred(capture(server, Mux(source, server.url(), paced=True)))
-    await server.until(lambda: received() > 300)
-    await captured
     with socket.socket() as probe:
-        assert (max(marks) > 1) == (isHeld and canWait(probe))
+        isExpected = isHeld and canWait(probe)
+    # Beside other programs a stream may not be regular enough; then another follows.
+    for name in ("cam", "cam2", "cam3"):
+        mux = Mux(source, server.url(name), paced=True)
+        captured = ensureDeferred(capture(server, mux, name))
+        await server.until(partial(arrived, name))
+        await captured
+        if not isExpected or max(marks) > 1:
+            break
+    assert (max(marks) > 1) == isExpected
 
 
 @pytest_twisted.ensureDeferred

@@ -10,7 +10,7 @@ import pytest_twisted
 
 from rtmptw.plugins.registry import pullFactory
 from rtmptw.rtmpclient.pull import RTMPPull
-from tests.live.harness import LiveServer, Publisher
+from tests.live.harness import LiveServer, Publisher, PublisherFailed
 from tests.live.media import (
     AUDIO,
     H264_AAC,
@@ -48,19 +48,27 @@ def pullInto(server: LiveServer, text: str, onDemand: bool = False) -> RTMPPull:
 @pytest_twisted.ensureDeferred
 async def test_fromNginx(serve: Serve, nginx: StartNginx, live: str) -> None:
     """
-    FFmpeg publishes to nginx-rtmp, and we pull. nginx-rtmp grants a stream that nobody
-    publishes, or says nothing until somebody does, or refuses; the publisher here
-    waits until it has a player, if it can have one.
+    FFmpeg publishes to nginx-rtmp, and we pull. If nobody publishes a stream yet,
+    nginx-rtmp accepts the player, or does not answer, or refuses, depending on its
+    configuration. If it accepts, the publisher waits for the player.
     """
     there = await nginx(live=live)
     server = await serve()
     pull = pullInto(server, there.url("live/cam"))
     if not live:
         await server.until(lambda: pull.isConnected)
-    mux = Mux(encode(H264_AAC), there.url("live/cam"), paced=True, repeat=2)
+    # We come back seconds after a refusal: the stream must be there then.
+    isRefused = live == "idle_streams off;"
+    repeat = 20 if isRefused else 2
+    mux = Mux(encode(H264_AAC), there.url("live/cam"), paced=True, repeat=repeat)
     publisher = Publisher(server.reactor, mux)
-    await server.until(lambda: server.received() > 0)
-    await publisher.done
+    await server.until(lambda: server.received() > (100 if isRefused else 0))
+    if isRefused:
+        publisher.kill()
+        with pytest.raises(PublisherFailed):
+            await publisher.done
+    else:
+        await publisher.done
     coded = len([tag for tag in reference(mux.source, 0, 2) if not isHeader(tag)])
     if live:
         report = await server.ended()
@@ -72,9 +80,9 @@ async def test_fromNginx(serve: Serve, nginx: StartNginx, live: str) -> None:
     assert report.ledger.dropped == {}
     (path,) = server.files()
     got = [tag for tag in recorded(path) if not isHeader(tag)]
-    sent = [tag for tag in reference(mux.source, 0, 2) if not isHeader(tag)]
-    if live == "idle_streams off;":
-        # Whoever comes late has a part of it, without holes.
+    sent = [tag for tag in reference(mux.source, 0, repeat) if not isHeader(tag)]
+    if isRefused:
+        # A late player gets a part of the stream, without holes.
         print(f"nginx-rtmp with {live} pulled {len(got)} of {len(sent)} frames")
         for kind in (AUDIO, VIDEO):
             part = [tag.payload for tag in got if tag.kind == kind]
