@@ -1,4 +1,4 @@
 """
-RTMP without sockets: bytes, chunks, messages, and the conversation of either side.
+RTMP without sockets: bytes, chunks, messages, and the client and server sessions.
 Plain Python: time and randomness are arguments.
 """

@@ -1,10 +1,10 @@
 """
-How a publisher proves who it is: the dialogue that Adobe's servers began and FFmpeg,
-OBS and GStreamer know as C{authmod=adobe}.
+Authentication of a publisher: the scheme that Adobe's servers introduced, known to
+FFmpeg, OBS and GStreamer as C{authmod=adobe}.
 
-The server refuses connect and says why. The client comes again and says its name,
-is refused again with a challenge, and comes a third time with the response. The
-password itself never travels.
+The server rejects connect and says why. The client connects again with its user
+name, is rejected again with a challenge, and connects a third time with the
+response. The password itself is never sent.
 """
 
 import base64
@@ -17,9 +17,11 @@ def nextAuthentication(
     description: str, user: str, password: str, randomBytes: Callable[[int], bytes]
 ) -> str | None:
     """
-    @param description: the words with which connect was refused.
-    @return: what to append to the application next, beginning with a question mark;
-        C{None} if the words are a refusal that we can do nothing about.
+    Return what to append to the application name at the next attempt.
+
+    @param description: the description the server rejected connect with.
+    @return: a query with its question mark; C{None} if authentication would not
+        help.
     """
     if not user or "authmod=adobe" not in description:
         return None
@@ -29,7 +31,7 @@ def nextAuthentication(
     _, found, query = description.partition("?reason=needauth")
     if not found:
         return None
-    # Not URL-encoded: base64 comes with its + and /.
+    # Not URL-encoded: the + and / of base64 are literal.
     fields = dict(
         field.partition("=")[::2] for field in query.strip(" ]").split("&") if field
     )

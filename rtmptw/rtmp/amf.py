@@ -1,14 +1,13 @@
 """
-The values of AMF0 and AMF3 that Python has no word for, and what both decoders
-share.
+The AMF0 and AMF3 types that Python lacks, and what both decoders share.
 
 Null, booleans, numbers and strings are Python's own; the rest is here. Strings are
-C{str}, and bytes that are not UTF-8 are kept in them as lone surrogates
-(C{surrogateescape}): stream keys and titles come in every encoding.
+C{str}; bytes that are not UTF-8 are kept in them as lone surrogates
+(C{surrogateescape}), because stream keys and titles come in every encoding.
 
-Decoded values are always trees. A reference to a value met before is an
-L{AMFReference} and is not followed, so a peer can neither tie a knot nor have a few
-bytes grow to gigabytes when they are walked, printed or sent on.
+Decoded values are always trees. A reference to an earlier value is an
+L{AMFReference} and is not followed. So a peer cannot build a cycle, or a few bytes
+that grow to gigabytes when they are walked, printed or forwarded.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,12 +17,12 @@ from typing import Final, Literal, TypeAlias, TypeVar
 
 from rtmptw.errors import LocalProtocolError, RemoteProtocolError
 
-#: How deep values may be nested. The deepest that anybody sends has five levels
-#: (colorInfo and the maps of track properties, Enhanced RTMP v2); each costs us
-#: stack, and a message of 64 KiB could hold 13,000.
+#: Maximum nesting depth of values. Real messages have up to five levels (colorInfo
+#: and the maps of track properties, Enhanced RTMP v2). Each level costs stack, and a
+#: message of 64 KiB could hold 13,000.
 MAX_DEPTH = 16
-#: How many values one message may hold. The metadata of a long recording, with an index
-#: of its key frames, has some 30,000; 10 MiB of nulls would keep us busy for seconds.
+#: Maximum number of values in one message. The metadata of a long recording, with an
+#: index of its key frames, has some 30,000; 10 MiB of nulls would take seconds.
 MAX_VALUES = 131_072
 
 
@@ -38,18 +37,18 @@ class _Marker(Enum):
         return False
 
 
-#: ActionScript's C{undefined}: not even null. False, as C{None} is.
+#: ActionScript's C{undefined}, which is not null. False in a condition, like C{None}.
 UNDEFINED: Final = _Marker.UNDEFINED
-#: In place of a value that the sender could not say in AMF0 (section 2.15).
+#: Stands for a value that the sender could not encode in AMF0 (section 2.15).
 UNSUPPORTED: Final = _Marker.UNSUPPORTED
 
 
 class AMFObject:
     """
-    An object: anonymous, or of a class.
+    An object, anonymous or typed.
 
-    @ivar properties: names and values as they were sent: in order, and with
-        duplicates, for those who pass them on.
+    @ivar properties: names and values in the order sent, including duplicates, so
+        that they can be forwarded unchanged.
     @ivar className: empty for an anonymous object.
     """
 
@@ -63,8 +62,8 @@ class AMFObject:
 
     def get(self, key: str, default: "Value" = None) -> "Value":
         """
-        @return: the property of this name, the last if there are several;
-            C{default} if there is none.
+        @return: the value of the last property with this name; C{default} if there
+            is none.
         """
         for name, value in reversed(self.properties):
             if name == key:
@@ -88,11 +87,10 @@ class AMFObject:
 
 class ECMAArray(AMFObject):
     """
-    An associative array (AMF0 section 2.10): what metadata comes in.
+    An associative array (AMF0 section 2.10), the usual form of metadata.
 
-    @ivar count: the number of properties as the sender gave it. Only a hint: OBS
-        writes 20 whatever follows, others 0. Arrays that differ in nothing else
-        are equal.
+    @ivar count: the number of properties that the sender claims. Only a hint: OBS
+        always writes 20, others 0. Ignored when arrays are compared.
     """
 
     __slots__ = ("count",)
@@ -106,8 +104,9 @@ class ECMAArray(AMFObject):
 
 class LongString(str):
     """
-    A string in the form for more than 65,535 bytes (AMF0 section 2.14), which is
-    sent in it again though it may be shorter. Otherwise like any other.
+    A string that was received as an AMF0 long string (section 2.14) and is encoded
+    as one again, even if it is short enough for the other form. Otherwise a plain
+    string.
     """
 
     __slots__ = ()
@@ -116,11 +115,11 @@ class LongString(str):
 @dataclass(frozen=True, slots=True)
 class AMFDate:
     """
-    A moment.
+    A date and time.
 
     @ivar milliseconds: since 1970-01-01 UTC.
-    @ivar zone: what AMF0 reserves for a time zone (section 2.13), -32768 to 32767;
-        should be 0, and AMF3 has none.
+    @ivar zone: the field that AMF0 reserves for a time zone (section 2.13), -32768
+        to 32767; should be 0. AMF3 has no such field.
     """
 
     milliseconds: float
@@ -139,7 +138,7 @@ class XMLDocument:
 @dataclass(frozen=True, slots=True)
 class XML:
     """
-    An XML value of ActionScript 3, which is called E4X (AMF3 section 3.13).
+    An XML value of ActionScript 3, known as E4X (AMF3 section 3.13).
     """
 
     text: str
@@ -148,10 +147,11 @@ class XML:
 @dataclass(frozen=True, slots=True)
 class AMFReference:
     """
-    The value met before under this number, once more.
+    A reference to an earlier value.
 
-    @ivar index: from 0, in order of appearance; in AMF0 of objects and arrays in
-        the message (section 2.9), in AMF3 of all but the simplest in the value.
+    @ivar index: counted from 0 in order of appearance: in AMF0 among the objects and
+        arrays of the message (section 2.9), in AMF3 among the values of a complex
+        type within the value.
     """
 
     index: int
@@ -160,7 +160,7 @@ class AMFReference:
 @dataclass(frozen=True, slots=True)
 class AMF3Value:
     """
-    A value in AMF3 among those in AMF0 (AMF0 section 3.1).
+    An AMF3 value embedded in AMF0 (AMF0 section 3.1).
     """
 
     value: "Value"
@@ -169,10 +169,10 @@ class AMF3Value:
 @dataclass(slots=True)
 class AMF3Array:
     """
-    An array of AMF3 (section 3.11).
+    An AMF3 array (section 3.11).
 
     @ivar dense: the values at 0, 1, 2 and so on.
-    @ivar associative: those under names, in order; no name is empty.
+    @ivar associative: the named values, in order; no name is empty.
     """
 
     dense: "list[Value]"
@@ -181,7 +181,7 @@ class AMF3Array:
 
 class VectorType(IntEnum):
     """
-    What a vector is of; the values are the AMF3 markers.
+    The item type of a vector; the values are the AMF3 markers.
     """
 
     INT = 0x0D
@@ -195,9 +195,9 @@ class AMF3Vector:
     """
     A vector (AMF3 of Flash Player 10, section 3.15).
 
-    @ivar itemType: what it is of.
+    @ivar itemType: the type of its items.
     @ivar items: 32-bit integers, doubles or, for C{OBJECT}, any values.
-    @ivar fixed: whether its length is.
+    @ivar fixed: whether its length is fixed.
     @ivar typeName: the class of the items, for C{OBJECT}; may be empty.
     """
 
@@ -212,7 +212,7 @@ class AMF3Dictionary:
     """
     A dictionary (AMF3 of Flash Player 10, section 3.16).
 
-    @ivar pairs: keys, which may be any values, and what they stand for.
+    @ivar pairs: keys and values, each of any type.
     @ivar weakKeys: whether the keys are weak references.
     """
 
@@ -220,9 +220,9 @@ class AMF3Dictionary:
     weakKeys: bool = False
 
 
-#: Whatever is sent or received. Only AMF3 gives C{int} (AMF0 numbers are C{float}),
-#: C{bytes} and what is called AMF3; a C{dict} may be sent as an object and is never
-#: received.
+#: Any value that is sent or received. Only AMF3 decodes to C{int} (AMF0 numbers are
+#: C{float}), C{bytes} and the AMF3 classes; a C{dict} can be sent, as an object, but
+#: is never received.
 Value: TypeAlias = (
     "bool | int | float | str | bytes | list[Value] | dict[str, Value]"
     " | Literal[_Marker.UNDEFINED, _Marker.UNSUPPORTED]"
@@ -236,18 +236,18 @@ T = TypeVar("T")
 
 class Cursor:
     """
-    Where in the bytes of a message a decoder is, and what it may still spend.
+    A decoder's position in the bytes of a message, and its use of the limits.
 
     @ivar offset: of the next byte.
-    @ivar depth: so many values are begun and not ended.
-    @ivar count: so many values were met.
+    @ivar depth: the number of values that are begun and not yet ended.
+    @ivar count: the number of values met so far.
     """
 
     __slots__ = ("_most", "count", "data", "depth", "offset")
 
     def __init__(self, data: bytes, offset: int, most: int = MAX_VALUES) -> None:
         """
-        @param most: how many values there may be.
+        @param most: the maximum number of values.
         """
         self.data = data
         self.offset = offset
@@ -258,7 +258,7 @@ class Cursor:
     @property
     def left(self) -> int:
         """
-        So many bytes are left.
+        The number of bytes left.
         """
         return len(self.data) - self.offset
 
@@ -269,7 +269,7 @@ class Cursor:
         if size > self.left:
             raise RemoteProtocolError(
                 "amf-truncated",
-                f"{size} bytes wanted at offset {self.offset}, {self.left} are left",
+                f"{size} bytes needed at offset {self.offset}, only {self.left} left",
             )
 
     def byte(self) -> int:
@@ -285,11 +285,11 @@ class Cursor:
 
     def reader(self, readers: Mapping[int, T], dialect: str) -> T:
         """
-        Meet the next value.
+        Read the marker of the next value, and count the value.
 
-        @return: what C{readers} have for its marker.
+        @return: the entry of C{readers} for the marker.
 
-        @raise RemoteProtocolError: if they have nothing, or nothing is left.
+        @raise RemoteProtocolError: if there is no such entry, or no byte left.
         """
         self.met()
         marker = self.byte()
@@ -297,8 +297,7 @@ class Cursor:
         if read is None:
             raise RemoteProtocolError(
                 "amf-bad-marker",
-                f"no {dialect} value begins with the marker 0x{marker:02x}"
-                f" at offset {self.offset - 1}",
+                f"unknown {dialect} marker 0x{marker:02x} at offset {self.offset - 1}",
             )
         return read
 
@@ -326,31 +325,32 @@ class Cursor:
         """
         Count values.
 
-        @raise RemoteProtocolError: if that makes too many.
+        @raise RemoteProtocolError: if there are now too many.
         """
         self.count += number
         if self.count > self._most:
             raise RemoteProtocolError(
-                "amf-too-many-values", f"{self.count} values, at most {self._most}"
+                "amf-too-many-values",
+                f"{self.count} values, at most {self._most} are allowed",
             )
 
     def enter(self) -> None:
         """
-        Begin a value that holds others.
+        Begin a value that contains others.
 
-        @raise RemoteProtocolError: if that is too deep.
+        @raise RemoteProtocolError: if it is nested too deeply.
         """
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise RemoteProtocolError(
                 "amf-too-deep",
                 f"values nested {self.depth} deep at offset {self.offset},"
-                f" at most {MAX_DEPTH}",
+                f" at most {MAX_DEPTH} are allowed",
             )
 
     def leave(self) -> None:
         """
-        End a value that holds others.
+        End a value that contains others.
         """
         self.depth -= 1
 
@@ -359,18 +359,20 @@ def encodedText(text: str) -> bytes:
     """
     @return: the bytes of a string.
 
-    @raise LocalProtocolError: if it holds surrogates that stand for no byte.
+    @raise LocalProtocolError: if it has surrogates that stand for no byte.
     """
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
-        raise LocalProtocolError(f"no string of AMF: {error}") from error
+        raise LocalProtocolError(f"not encodable as a string: {error}") from error
 
 
 def checkDepth(depth: int) -> None:
     """
-    @raise LocalProtocolError: if a value to be sent is nested too deep, or holds
-        itself.
+    @raise LocalProtocolError: if a value to be sent is nested too deeply, or
+        contains itself.
     """
     if depth > MAX_DEPTH:
-        raise LocalProtocolError(f"values nested {depth} deep, at most {MAX_DEPTH}")
+        raise LocalProtocolError(
+            f"values nested {depth} deep, at most {MAX_DEPTH} are allowed"
+        )

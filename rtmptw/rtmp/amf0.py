@@ -1,5 +1,5 @@
 """
-AMF0 (Action Message Format AMF 0, 2007): the values in commands and metadata.
+AMF0 (Action Message Format AMF 0, 2007): the encoding of commands and metadata.
 """
 
 import struct
@@ -44,7 +44,7 @@ AVMPLUS = 0x11
 _DOUBLE = struct.Struct(">d")
 _NUMBER = struct.Struct(">Bd")
 _DATE = struct.Struct(">dh")
-#: An empty name, and the marker.
+#: An empty name and the object end marker.
 _END = b"\x00\x00\x09"
 
 _MAX_SHORT = 0xFFFF
@@ -53,10 +53,10 @@ _MAX_LONG = 0xFFFFFFFF
 
 class _Reader:
     """
-    Bytes to values, for one message.
+    Decode the values of one message.
 
-    @ivar lenient: whether an object may lack its end where the bytes end.
-    @ivar complexValues: so many values were met that may be referred to.
+    @ivar lenient: whether the last object may lack its end marker.
+    @ivar complexValues: the number of values so far that can be referred to.
     """
 
     __slots__ = ("complexValues", "cursor", "lenient")
@@ -70,7 +70,7 @@ class _Reader:
         """
         @return: the next value.
 
-        @raise RemoteProtocolError: if there is none, or not in AMF0.
+        @raise RemoteProtocolError: if there is none, or it is not valid AMF0.
         """
         return self.cursor.reader(_READERS, "AMF0")(self)
 
@@ -110,7 +110,7 @@ class _Reader:
         if index >= self.complexValues:
             raise RemoteProtocolError(
                 "amf-bad-reference",
-                f"reference to object {index}, there are {self.complexValues}",
+                f"reference to object {index}, there are only {self.complexValues}",
             )
         return AMFReference(index)
 
@@ -134,7 +134,7 @@ class _Reader:
         self.complexValues += 1
         cursor.enter()
         count = int.from_bytes(cursor.take(4), "big")
-        # Each takes a byte at least: what cannot be there is not waited for.
+        # Each takes at least one byte: do not start on a count that cannot be true.
         cursor.need(count)
         values = [self.value() for _ in range(count)]
         cursor.leave()
@@ -150,7 +150,7 @@ class _Reader:
             if not key:
                 if self._atLenientEnd():
                     break
-                # An empty name with another value is a property like any.
+                # An empty name before any other marker is an ordinary property.
                 cursor.need(1)
                 if cursor.data[cursor.offset] == OBJECT_END:
                     cursor.offset += 1
@@ -189,10 +189,10 @@ def decode(data: bytes, offset: int = 0) -> tuple[Value, int]:
     """
     Decode one value.
 
-    @return: the value, and the offset of what follows it.
+    @return: the value, and the offset behind it.
 
-    @raise RemoteProtocolError: if the bytes at C{offset} are no value in AMF0; see
-        L{decodeAll} for its labels.
+    @raise RemoteProtocolError: if the bytes at C{offset} are not an AMF0 value; see
+        L{decodeAll} for the labels.
     """
     cursor = Cursor(data, offset)
     return _Reader(cursor, False).value(), cursor.offset
@@ -202,16 +202,16 @@ def decodeAll(
     data: bytes, offset: int = 0, lenient: bool = False, most: int = MAX_VALUES
 ) -> list[Value]:
     """
-    Decode the values of a message, up to its end.
+    Decode all values of a message.
 
-    @param lenient: whether to take an object or ECMA array as ended where the data
-        ends: the metadata of some encoders lacks the end marker.
-    @param most: how many values there may be, those within others counted.
+    @param lenient: whether the end of the data may stand for the end of an object
+        or ECMA array: the metadata of some encoders lacks the end marker.
+    @param most: the maximum number of values, including nested ones.
 
-    @return: the values; references among them are to objects and arrays of this
+    @return: the values; references in them are to objects and arrays of this
         message.
 
-    @raise RemoteProtocolError: if there is something that is no value, labelled
+    @raise RemoteProtocolError: if something is not a valid value, labelled
         C{amf-truncated}, C{amf-bad-marker}, C{amf-bad-reference},
         C{amf-externalizable}, C{amf-too-deep} or C{amf-too-many-values}.
     """
@@ -225,13 +225,13 @@ def decodeSome(
     data: bytes, offset: int, lenient: bool, most: int
 ) -> tuple[list[Value], RemoteProtocolError | None]:
     """
-    Decode the values of a message as far as they can be.
+    Decode the values of a message up to the first invalid one.
 
     @param lenient: as for L{decodeAll}.
     @param most: as for L{decodeAll}.
 
-    @return: the values up to the first that is none, and what is wrong with that;
-        C{None} if all are whole.
+    @return: the valid values, and what is wrong with the next; C{None} if all are
+        valid.
     """
     cursor = Cursor(data, offset, most)
     reader = _Reader(cursor, lenient)
@@ -246,10 +246,10 @@ def decodeSome(
 
 class _Writer:
     """
-    Values to bytes, for one message.
+    Encode the values of one message.
 
     @ivar pieces: the bytes.
-    @ivar complexValues: so many values were sent that may be referred to.
+    @ivar complexValues: the number of values so far that can be referred to.
     """
 
     __slots__ = ("complexValues", "depth", "pieces")
@@ -263,7 +263,7 @@ class _Writer:
         """
         Append a value.
 
-        @raise LocalProtocolError: if it cannot be said.
+        @raise LocalProtocolError: if it cannot be encoded in AMF0.
         """
         if value is None:
             self.pieces.append(bytes([NULL]))
@@ -293,13 +293,13 @@ class _Writer:
             self.pieces.append(bytes([AVMPLUS]))
             self.pieces.append(amf3.encode(value.value, self.depth))
         else:
-            raise LocalProtocolError(f"AMF0 has no {type(value).__name__}")
+            raise LocalProtocolError(f"AMF0 cannot encode a {type(value).__name__}")
 
     def _number(self, number: float) -> None:
         try:
             self.pieces.append(_NUMBER.pack(NUMBER, number))
         except struct.error as error:
-            raise LocalProtocolError(f"no number of AMF0: {error}") from error
+            raise LocalProtocolError(f"not an AMF0 number: {error}") from error
 
     def _string(self, text: str) -> None:
         encoded = encodedText(text)
@@ -312,7 +312,7 @@ class _Writer:
     def _shortText(self, encoded: bytes) -> None:
         if len(encoded) > _MAX_SHORT:
             raise LocalProtocolError(
-                f"a name of {len(encoded)} bytes, at most {_MAX_SHORT}"
+                f"a name of {len(encoded)} bytes, at most {_MAX_SHORT} are allowed"
             )
         self.pieces.append(len(encoded).to_bytes(2, "big"))
         self.pieces.append(encoded)
@@ -324,7 +324,7 @@ class _Writer:
 
     def _count(self, count: int) -> None:
         if not 0 <= count <= _MAX_LONG:
-            raise LocalProtocolError(f"a count of {count}, 0 to {_MAX_LONG}")
+            raise LocalProtocolError(f"a count of {count}, must be 0 to {_MAX_LONG}")
         self.pieces.append(count.to_bytes(4, "big"))
 
     def _enter(self) -> None:
@@ -360,14 +360,15 @@ class _Writer:
         try:
             encoded = _DATE.pack(date.milliseconds, date.zone)
         except struct.error as error:
-            raise LocalProtocolError(f"no date of AMF0: {date}: {error}") from error
+            raise LocalProtocolError(f"not an AMF0 date: {date}: {error}") from error
         self.pieces.append(bytes([DATE]))
         self.pieces.append(encoded)
 
     def _reference(self, reference: AMFReference) -> None:
         if not 0 <= reference.index < min(self.complexValues, _MAX_SHORT + 1):
             raise LocalProtocolError(
-                f"reference to object {reference.index}, there are {self.complexValues}"
+                f"reference to object {reference.index}, "
+                f"there are only {self.complexValues}"
             )
         self.pieces.append(bytes([REFERENCE]))
         self.pieces.append(reference.index.to_bytes(2, "big"))
@@ -379,9 +380,9 @@ def encode(*values: Value) -> bytes:
 
     @param values: what L{decodeAll} returns, or the same with C{int} for numbers
         and C{dict} for objects. A string of more than 65,535 bytes becomes a long
-        one; a command name must not (librtmp knows only the short form).
+        string; a command name must be shorter (librtmp knows only the short form).
 
-    @raise LocalProtocolError: if a value cannot be said in AMF0.
+    @raise LocalProtocolError: if a value cannot be encoded in AMF0.
     """
     writer = _Writer()
     for value in values:

@@ -1,9 +1,9 @@
 """
-AMF3 (Action Message Format AMF 3, 2013): what Flash says behind AMF0's switch.
+AMF3 (Action Message Format AMF 3, 2013): what Flash sends after AMF0's marker for it.
 
-The tables of strings, objects and classes to which a value may refer begin empty
-with each value: in RTMP the switch from AMF0 is for one value only (Enhanced RTMP
-v2, AMF3 clarification).
+The tables of strings, objects and classes that a value can refer to are empty at the
+start of each value: in RTMP the switch from AMF0 is for one value only (Enhanced
+RTMP v2, AMF3 clarification).
 """
 
 import struct
@@ -43,13 +43,13 @@ BYTE_ARRAY = 0x0C
 DICTIONARY = 0x11
 
 _DOUBLE = struct.Struct(">d")
-#: Letters of struct and bytes of an item of the vectors of numbers.
+#: For vectors of numbers: the struct format and the size in bytes of an item.
 _ITEMS = {
     VectorType.INT: ("i", 4),
     VectorType.UINT: ("I", 4),
     VectorType.DOUBLE: ("d", 8),
 }
-#: The largest number in 29 bits, which lengths and references share with flags.
+#: The largest 29-bit number; lengths and references share these bits with flags.
 _MAX_U29 = 0x1FFFFFFF
 _MIN_INTEGER = -0x10000000
 _MAX_INTEGER = 0x0FFFFFFF
@@ -57,12 +57,12 @@ _MAX_INTEGER = 0x0FFFFFFF
 
 class _Reader:
     """
-    Bytes to one value.
+    Decode one value.
 
-    @ivar strings: the table of strings.
-    @ivar traits: the table of classes: name, names of the properties, whether there
-        are dynamic ones.
-    @ivar objects: the length of the table of objects.
+    @ivar strings: the string table.
+    @ivar traits: the class table: name, names of the properties, whether instances
+        have dynamic ones.
+    @ivar objects: the length of the object table.
     """
 
     __slots__ = ("cursor", "objects", "strings", "traits")
@@ -77,7 +77,7 @@ class _Reader:
         """
         @return: the next value.
 
-        @raise RemoteProtocolError: if there is none, or not in AMF3.
+        @raise RemoteProtocolError: if there is none, or it is not valid AMF3.
         """
         return self.cursor.reader(_READERS, "AMF3")(self)
 
@@ -95,7 +95,7 @@ class _Reader:
         if index >= length:
             raise RemoteProtocolError(
                 "amf-bad-reference",
-                f"reference to {table} {index}, there are {length}",
+                f"reference to {table} {index}, there are only {length}",
             )
 
     def _text(self) -> str:
@@ -110,8 +110,8 @@ class _Reader:
 
     def _object29(self) -> tuple[AMFReference | None, int]:
         """
-        @return: the reference there is instead of a value; or C{None}, and the
-            number before the value without its lowest bit.
+        @return: the reference, if there is one instead of a value; else C{None}, and
+            the number before the value without its lowest bit.
         """
         number = self._u29()
         if not number & 1:
@@ -166,7 +166,7 @@ class _Reader:
         return properties
 
     def _values(self, count: int) -> list[Value]:
-        # Each takes a byte at least: what cannot be there is not waited for.
+        # Each takes at least one byte: do not start on a count that cannot be true.
         self.cursor.need(count)
         return [self.value() for _ in range(count)]
 
@@ -188,7 +188,7 @@ class _Reader:
             className = self._text()
             raise RemoteProtocolError(
                 "amf-externalizable",
-                f"the class {className!r} alone knows the length of its objects",
+                f"objects of the externalizable class {className!r} cannot be decoded",
             )
         className = self._text()
         count = number >> 3
@@ -277,7 +277,7 @@ _READERS: dict[int, Callable[[_Reader], Value]] = {
 
 def read(cursor: Cursor) -> Value:
     """
-    Decode one value where L{rtmptw.rtmp.amf0} met the switch to AMF3.
+    Decode one value, after L{rtmptw.rtmp.amf0} has read the switch to AMF3.
 
     @raise RemoteProtocolError: as L{decode} does.
     """
@@ -288,11 +288,11 @@ def decode(data: bytes, offset: int = 0) -> tuple[Value, int]:
     """
     Decode one value.
 
-    @return: the value, and the offset of what follows it.
+    @return: the value, and the offset behind it.
 
-    @raise RemoteProtocolError: if the bytes at C{offset} are no value in AMF3, or
-        one whose length only its class knows. The labels are those of
-        L{rtmptw.rtmp.amf0.decodeAll}.
+    @raise RemoteProtocolError: if the bytes at C{offset} are not an AMF3 value, or
+        an externalizable one, whose length only its class knows. The labels are
+        those of L{rtmptw.rtmp.amf0.decodeAll}.
     """
     cursor = Cursor(data, offset)
     return read(cursor), cursor.offset
@@ -300,12 +300,12 @@ def decode(data: bytes, offset: int = 0) -> tuple[Value, int]:
 
 class _Writer:
     """
-    One value to bytes. Strings are sent once: a few thousand references to a long
-    one must not become as many copies.
+    Encode one value. Each string is sent only once: a few thousand references to a
+    long string must not become as many copies.
 
     @ivar pieces: the bytes.
-    @ivar strings: the table of strings.
-    @ivar objects: the marker of each value in the table of objects.
+    @ivar strings: the string table.
+    @ivar objects: the marker of each value in the object table.
     """
 
     __slots__ = ("depth", "objects", "pieces", "strings")
@@ -320,7 +320,7 @@ class _Writer:
         """
         Append a value.
 
-        @raise LocalProtocolError: if it cannot be said.
+        @raise LocalProtocolError: if it cannot be encoded in AMF3.
         """
         if value is None:
             self.pieces.append(bytes([NULL]))
@@ -372,12 +372,13 @@ class _Writer:
                 self.value(key)
                 self.value(item)
         else:
-            raise LocalProtocolError(f"AMF3 has no {type(value).__name__}")
+            raise LocalProtocolError(f"AMF3 cannot encode a {type(value).__name__}")
 
     def _u29(self, number: int) -> None:
         if number > _MAX_U29:
             raise LocalProtocolError(
-                f"a length or count with its flags is {number}, at most {_MAX_U29}"
+                f"a length or count with its flags is {number}, "
+                f"at most {_MAX_U29} is allowed"
             )
         if number < 0x80:
             encoded = [number]
@@ -398,7 +399,7 @@ class _Writer:
         try:
             self.pieces.append(_DOUBLE.pack(number))
         except struct.error as error:
-            raise LocalProtocolError(f"no number of AMF3: {error}") from error
+            raise LocalProtocolError(f"not an AMF3 number: {error}") from error
 
     def _text(self, text: str) -> None:
         index = self.strings.get(text)
@@ -413,7 +414,7 @@ class _Writer:
 
     def _begin(self, marker: int, number: int) -> None:
         """
-        Begin a value that may be referred to.
+        Begin a value that can be referred to.
         """
         self.objects.append(marker)
         self.pieces.append(bytes([marker]))
@@ -426,7 +427,8 @@ class _Writer:
     def _reference(self, reference: AMFReference) -> None:
         if not 0 <= reference.index < len(self.objects):
             raise LocalProtocolError(
-                f"reference to object {reference.index}, there are {len(self.objects)}"
+                f"reference to object {reference.index}, "
+                f"there are only {len(self.objects)}"
             )
         self.pieces.append(bytes([self.objects[reference.index]]))
         self._u29(reference.index << 1)
@@ -434,7 +436,7 @@ class _Writer:
     def _dynamicProperties(self, properties: list[tuple[str, Value]]) -> None:
         for key, item in properties:
             if not key:
-                raise LocalProtocolError("an AMF3 array has no empty names")
+                raise LocalProtocolError("an AMF3 array cannot have empty names")
             self._text(key)
             self.value(item)
         self._text("")
@@ -446,8 +448,8 @@ class _Writer:
             self.value(item)
 
     def _object(self, value: AMFObject) -> None:
-        # Flash refuses properties that a class does not declare, and an empty name
-        # would end the dynamic ones.
+        # Flash rejects properties that the class does not declare, and an empty name
+        # would end the dynamic properties.
         if value.className or any(not key for key, _ in value.properties):
             self._begin(OBJECT, len(value.properties) << 3 | 0b001)
             self._text(value.className)
@@ -475,7 +477,7 @@ class _Writer:
             )
         except struct.error as error:
             raise LocalProtocolError(
-                f"no vector of {vector.itemType.name}: {error}"
+                f"not a vector of {vector.itemType.name}: {error}"
             ) from error
 
 
@@ -485,9 +487,9 @@ def encode(value: Value, depth: int = 0) -> bytes:
 
     @param value: what L{decode} returns, or the same with C{list} for arrays and
         C{dict} for objects. Integers that do not fit in 29 bits become doubles.
-    @param depth: how deep among others in AMF0 the value is.
+    @param depth: the number of AMF0 values that the value is nested in.
 
-    @raise LocalProtocolError: if it cannot be said in AMF3.
+    @raise LocalProtocolError: if it cannot be encoded in AMF3.
     """
     writer = _Writer(depth)
     writer.value(value)

@@ -1,5 +1,5 @@
 """
-What a server answers, as values: from what is known to the message that says it.
+The server's answers: functions that make a command message from the facts.
 """
 
 from rtmptw.rtmp.amf import UNDEFINED, AMFObject
@@ -7,28 +7,28 @@ from rtmptw.rtmp.conversation import CAN_FORWARD, CAPABILITIES
 from rtmptw.rtmp.message import Command
 from rtmptw.rtmp.names import printable
 
-#: What a client says that knows Enhanced RTMP: any of these.
+#: Properties of connect: a client that supports Enhanced RTMP sends any of these.
 _ENHANCED = ("fourCcList", "capsEx", "videoFourCcInfoMap")
 
 
 def information(level: str, code: str, description: str) -> AMFObject:
     """
-    @return: the information object of a status: an object, never an ECMA array (FFmpeg
-        does not look into those), and always with a description.
+    @return: the information object of a status. It is an object, never an ECMA array
+        (FFmpeg does not read those), and always has a description.
     """
     return AMFObject([("level", level), ("code", code), ("description", description)])
 
 
 def status(code: str, description: str, level: str) -> Command:
     """
-    @return: what is new on a message stream.
+    @return: an onStatus command, for a message stream.
     """
     return Command("onStatus", 0.0, (None, information(level, code, description)))
 
 
 def notice(name: str, code: str, description: str) -> Command:
     """
-    @return: what C{onFCPublish} and its like say, as SRS says it.
+    @return: C{onFCPublish} or a similar command, in the form SRS sends it.
     """
     return Command(
         name, 0.0, (None, AMFObject([("code", code), ("description", description)]))
@@ -37,8 +37,8 @@ def notice(name: str, code: str, description: str) -> Command:
 
 def connected(transactionID: float, properties: AMFObject) -> Command:
     """
-    @param properties: what the client said with connect.
-    @return: that its connect is granted.
+    @param properties: the command object of the client's connect.
+    @return: the answer to a connect that is accepted.
     """
     success = information(
         "status", "NetConnection.Connect.Success", "Connection succeeded."
@@ -58,7 +58,7 @@ def connected(transactionID: float, properties: AMFObject) -> Command:
 
 def refused(transactionID: float, code: str, description: str) -> Command:
     """
-    @return: that a call is refused.
+    @return: the answer to a call that is rejected.
     """
     return Command(
         "_error", transactionID, (None, information("error", code, description))
@@ -67,12 +67,12 @@ def refused(transactionID: float, code: str, description: str) -> Command:
 
 def unknown(transactionID: float, name: str) -> Command:
     """
-    @return: that there is no command of this name.
+    @return: the answer to a command that we do not know.
     """
     return refused(
         transactionID,
         "NetConnection.Call.Failed",
-        f"There is no command {printable(name[:64])} here.",
+        f"The command {printable(name[:64])} is not supported.",
     )
 
 
@@ -85,13 +85,14 @@ def streamCreated(transactionID: float, streamID: int) -> Command:
 
 def streamLength(transactionID: float) -> Command:
     """
-    @return: the answer to getStreamLength: a live stream has none.
+    @return: the answer to getStreamLength: 0, because a live stream has no length.
     """
     return Command("_result", transactionID, (None, 0.0))
 
 
 def politeness(transactionID: float) -> Command:
     """
-    @return: the answer to releaseStream, FCPublish and their like. Nobody needs one.
+    @return: the answer to releaseStream, FCPublish and similar commands. No client
+        needs it.
     """
     return Command("_result", transactionID, (None, UNDEFINED))

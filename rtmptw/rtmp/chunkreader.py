@@ -1,19 +1,19 @@
 """
-The chunk stream (RTMP 1.0, section 5.3): chunks of interleaved messages to whole
-messages.
+Reads the chunk stream (RTMP 1.0, section 5.3): assembles chunks of interleaved
+messages into whole messages.
 
-The server that rtmptw replaces lost its place here: it parsed each read of the
-socket on its own, and changed what it knew of a chunk stream before it had the
-whole header. So the reader keeps two laws. It can stop at any byte and go on at
-the next one: L{ChunkReader.expecting} says what that byte is, and the table in
-L{rtmptw.rtmp.chunkstates} what may follow. And what it knows of a chunk stream changes
-only when the whole header is there: a part that the network cuts is put aside
-untouched, and what the parts before it say is noted beside the chunk stream.
+The server that rtmptw replaces lost synchronization here: it parsed each read of the
+socket on its own, and updated a chunk stream before it had the whole header. So the
+reader follows two rules. It can stop at any byte and continue at the next:
+L{ChunkReader.expecting} says what that byte is, and the table in
+L{rtmptw.rtmp.chunkstates} what can follow. And it updates a chunk stream only when
+the whole header has arrived: an incomplete part is kept unparsed, and the values of
+the parts before it are stored separately from the chunk stream.
 
-B{The fast path.} A header that is whole in what was read is taken in one look, and so
-is a message: L{ChunkReader} then goes from the basic header to the payload, or to the
-next basic header, without the states between. This is in
-C{ChunkReader._readBasicHeader}; what is not in this form is left to the states.
+B{The fast path.} A header that is whole in what was read is parsed in one step, and
+so is a message: L{ChunkReader} then goes from the basic header directly to the
+payload, or to the next basic header. This is in C{ChunkReader._readBasicHeader};
+everything else takes the normal path through the states.
 """
 
 from typing import Final
@@ -35,34 +35,34 @@ from rtmptw.rtmp.chunks import (
 from rtmptw.rtmp.chunkstates import CHUNK_TRANSITIONS, ChunkStep, Expect
 from rtmptw.rtmp.fastpath import MIN_RUN, cutRun, endInPlace, settle
 
-#: So many pieces of one message are joined on the way if they are small: a peer
-#: that sends a byte at a time would cost forty bytes of memory for each.
+#: After this many pieces of one message, small ones are joined: each byte from a peer
+#: that sends one at a time would otherwise take forty bytes of memory.
 _MANY_PIECES: Final = 1024
 _SMALL_PIECES: Final = 1024 * 1024
 
-# To look a member up in its class costs as much as to read a header.
+# Looking up an enum member in its class costs as much as reading a header.
 _BASIC_HEADER: Final = Expect.BASIC_HEADER
 _MESSAGE_HEADER: Final = Expect.MESSAGE_HEADER
 _EXTENDED_TIMESTAMP: Final = Expect.EXTENDED_TIMESTAMP
 _PAYLOAD: Final = Expect.PAYLOAD
 _RELEASE: Final = Expect.RELEASE
 _NOTHING: Final = Expect.NOTHING
-# So does the table: these steps are of every chunk.
+# So does a look-up in the table, and these steps happen for every chunk.
 _AFTER_HEADER: Final = CHUNK_TRANSITIONS[_BASIC_HEADER][ChunkStep.WHOLE]
 _AFTER_CHUNK: Final = CHUNK_TRANSITIONS[_PAYLOAD][ChunkStep.CHUNK]
 
 
 class _ChunkStream:
     """
-    What the reader knows of one chunk stream id.
+    What the reader knows about one chunk stream id.
 
-    @ivar timestamp: of the message begun last, in ms.
+    @ivar timestamp: of the current or last message, in ms.
     @ivar wireTimestamp: the last timestamp field as it was on the wire, absolute
         or delta; a type 3 chunk that begins a message adds it again.
     @ivar extended: whether that field was an extended one.
     @ivar pending: bytes still to come of an unfinished message; 0 for none.
-    @ivar pieces: what has come of it.
-    @ivar compacted: so many of the pieces are not joined again.
+    @ivar pieces: the parts of that message received so far.
+    @ivar compacted: the number of pieces that are not joined again.
     @ivar promised: its length as counted against C{Limits.maxPartial}.
     @ivar marker: the one-byte type 3 header; empty for long ids.
     """
@@ -102,8 +102,8 @@ class _ChunkStream:
 @mypyc_attr(allow_interpreted_subclasses=True)
 class MessageReceiver:
     """
-    Takes the messages of a L{ChunkReader}. A class to inherit from, not a function to
-    pass: compiled, one message is then one call in C.
+    Receives the messages of a L{ChunkReader}. A base class instead of a callback:
+    when compiled, each message is then one call in C.
     """
 
     def messageReceived(
@@ -115,7 +115,7 @@ class MessageReceiver:
         chunkStreamID: int,
     ) -> None:
         """
-        Take the next message.
+        Receive the next message.
 
         @param timestamp: in ms, 0 to 2^32 - 1.
         @param streamID: its message stream.
@@ -130,39 +130,39 @@ class MessageReceiver:
         chunkStreamID: int,
     ) -> None:
         """
-        Take the next message, of audio or video, whose payload lies in what was read,
-        in several chunks. Unless this is overridden it is cut out.
+        Receive the next audio or video message, whose payload lies in several chunks
+        in the buffer that was read. This default copies the payload out of it.
         """
         self.messageReceived(
             messageType, timestamp, streamID, span.cut(), chunkStreamID
         )
 
 
-#: Takes what a reader that has been given up would still deliver: nothing.
+#: The receiver of a reader that has given up. It does nothing.
 _NOBODY: Final = MessageReceiver()
 
 
 class ChunkReader:
     """
-    Chunks in, messages out.
+    Parse chunks, and deliver messages.
 
     Set Chunk Size and Abort take effect here, between one message and the next,
     and are delivered like all others.
 
-    A peer can put tens of thousands of messages into one read, and each costs time
-    that the other connections wait for. So the reader does only so much work in one
-    turn, and rests then: L{takeTurn} goes on.
+    A peer can put tens of thousands of messages into one read, and while they are
+    handled the other connections wait. So the reader does a limited amount of work
+    in one turn, and then rests until L{takeTurn}.
 
     @ivar chunkSize: the peer's chunk size, in bytes.
     @ivar expecting: the state: what the next byte is.
-    @ivar isResting: whether the work of this turn is done and more is there.
+    @ivar isResting: whether the work of this turn is done and more data is waiting.
     """
 
-    #: The work of one turn. A message is one piece of it, and what is more than a
-    #: frame says so with L{spend}. 64 KiB of real messages are less.
+    #: The work of one turn. A message is one unit; the receiver reports with L{spend}
+    #: if one takes more than a frame. 64 KiB of real messages are less.
     WORK = 500
-    #: What may come while delivery is held; the socket is paused then, so this is
-    #: one last read of it.
+    #: The maximum number of bytes held back. The socket is paused while delivery is
+    #: held, so this is one last read of it.
     MAX_HELD = 4 * 1024 * 1024
 
     def __init__(self, receiver: MessageReceiver, limits: Limits | None = None) -> None:
@@ -171,33 +171,33 @@ class ChunkReader:
         self._maxMedia: int = self._limits.maxMedia
         self.chunkSize: int = DEFAULT_CHUNK_SIZE
         self.expecting: Expect = _BASIC_HEADER
-        # By id: those with a short one, which are nearly all, and the others.
+        # By id: short ids, which nearly all streams have, and long ones.
         self._near: list[_ChunkStream | None] = [None] * 64
         self._far: dict[int, _ChunkStream] = {}
         self._count: int = 0
-        # Of the chunk at hand, what its header has said so far. The chunk stream is
-        # not there before its first header is whole.
+        # What the header of the current chunk has said so far. The chunk stream does
+        # not exist until its first header is whole.
         self._current: _ChunkStream | None = None
         self._format: int = 0
         self._chunkStreamID: int = 0
         self._length: int = 0
         self._type: int = 0
         self._streamID: int = 0
-        # Bytes of its payload that are still to come.
+        # Bytes of the chunk's payload that are still to come.
         self._left: int = 0
         self._promised: int = 0
         self._repeatsExtended: bool = False
-        # What is not read yet, a cut part of a header or all that is held, is what
-        # lies from here on in these bytes: to cut it off at each of many holds in one
-        # delivery would cost the square of its size.
+        # Data not parsed yet, an incomplete header or all that is held, and where in
+        # it the unparsed part begins. Slicing it at each of many holds in one delivery
+        # would take quadratic time.
         self._unread: bytes = b""
         self._unreadFrom: int = 0
-        # Pieces of work that are left for this turn.
+        # Units of work left in this turn.
         self._work: int = 0
         self.isResting: bool = False
-        # Type 3 chunks without the extended timestamp that belongs there.
+        # The number of type 3 chunks that lacked their extended timestamp.
         self._omitted: int = 0
-        # What lies in the bytes at hand, and how many of them it takes.
+        # The payloads that lie in the current buffer, and their total size.
         self._spans: list[Span] = []
         self._lying: int = 0
 
@@ -206,14 +206,14 @@ class ChunkReader:
         """
         Whether a message has begun and is not delivered yet.
         """
-        # The last is of messages whose chunks lie on both sides of another one.
+        # The last term is for messages whose chunks are interleaved with others.
         return bool(
             self.expecting is not _BASIC_HEADER or self._unread or self._promised
         )
 
     def heldBytes(self) -> int:
         """
-        @return: of what has come and is not delivered yet.
+        @return: the number of bytes received and not delivered yet.
         """
         total: int = len(self._unread) - self._unreadFrom
         if self.isWithin:
@@ -224,21 +224,21 @@ class ChunkReader:
 
     def hold(self) -> None:
         """
-        Deliver nothing more until L{release}: called from within
+        Deliver nothing more until L{release}. Called from within
         L{MessageReceiver.messageReceived} when what follows depends on a decision not
         made yet.
 
-        @raise LocalProtocolError: in the middle of a chunk, or if it is held.
+        @raise LocalProtocolError: in the middle of a chunk, or if already held.
         """
         if self.expecting is not _NOTHING:
             self._step(ChunkStep.HOLD)
 
     def release(self) -> None:
         """
-        Go on after L{hold}, with the bytes that came meanwhile.
+        Resume delivery after L{hold}, starting with the bytes received meanwhile.
 
         @raise RemoteProtocolError: as L{receive}.
-        @raise LocalProtocolError: if it is not held.
+        @raise LocalProtocolError: if delivery is not held.
         """
         if self.expecting is _NOTHING:
             return
@@ -249,23 +249,23 @@ class ChunkReader:
 
     def spend(self, work: int) -> bool:
         """
-        What was delivered takes more work than a frame.
+        Count the work for what was delivered, if it is more than for a frame.
 
         @param work: in frames.
-        @return: whether there is work left for this turn.
+        @return: whether more work can be done in this turn.
         """
         self._work -= work
         return self._work > 0
 
     def renew(self) -> None:
         """
-        A new turn: there is work for it.
+        Begin a new turn: allow a full turn's work again.
         """
         self._work = self.WORK
 
     def takeTurn(self) -> None:
         """
-        A new turn: go on, if it rests.
+        Begin a new turn, and resume delivery if the reader rests.
 
         @raise RemoteProtocolError: as L{receive}.
         """
@@ -276,12 +276,12 @@ class ChunkReader:
 
     def giveUp(self) -> None:
         """
-        Let go of all that is not delivered, and of the receiver: nothing is delivered
-        from now on. May be called from within L{MessageReceiver.messageReceived}, and
-        again.
+        Discard everything undelivered, and drop the receiver: nothing is delivered
+        from now on. Can be called more than once, and from within
+        L{MessageReceiver.messageReceived}.
 
-        What a peer has begun can be megabytes. They are gone at once, and do not wait
-        for the garbage collector.
+        Unfinished messages can be megabytes. They are freed at once, without the
+        garbage collector.
         """
         if self.expecting is _NOTHING:
             return
@@ -297,12 +297,12 @@ class ChunkReader:
 
     def receive(self, data: bytes) -> None:
         """
-        Take the next bytes, cut anywhere, and deliver each message that they
+        Parse the next bytes, cut anywhere, and deliver each message that they
         complete.
 
-        @raise RemoteProtocolError: if they are not a chunk stream or ask for more
-            than the limits. What was whole before has been delivered; the reader
-            has given up then, and what still comes is ignored.
+        @raise RemoteProtocolError: if they are not a chunk stream, or exceed the
+            limits. Messages complete before that have been delivered. The reader has
+            given up, and ignores what follows.
         """
         state = self.expecting
         if state is _RELEASE:
@@ -310,7 +310,7 @@ class ChunkReader:
         elif state is not _NOTHING:
             self._work = self.WORK
             if self._unread:
-                # Part of a header, less than one byte of 5,000 read.
+                # Part of a header; on average less than one byte in 5,000 read.
                 data = self._unread + data
                 self._unread = b""
             self._read(data, 0)
@@ -319,13 +319,13 @@ class ChunkReader:
         following = CHUNK_TRANSITIONS[self.expecting].get(step)
         if following is None:
             raise LocalProtocolError(
-                f"{step.value}, and the chunk reader expects {self.expecting.value}"
+                f"{step.value} while the chunk reader expects {self.expecting.value}"
             )
         self.expecting = following
 
     def _wait(self, data: bytes) -> None:
         """
-        Add to what is held.
+        Add data to what is held.
         """
         self._unread = self._unread[self._unreadFrom :] + data
         self._unreadFrom = 0
@@ -334,14 +334,15 @@ class ChunkReader:
             self.giveUp()
             raise RemoteProtocolError(
                 "too-much-unread",
-                f"{size} bytes sent ahead of an answer, at most {self.MAX_HELD}",
+                f"{size} bytes sent before our answer, "
+                f"at most {self.MAX_HELD} are allowed",
             )
 
     def _settle(self, size: int) -> None:
         """
-        Decide where the messages lie that lie in what was read.
+        Keep the buffer for the payloads that lie in it, or copy them.
 
-        @param size: of that, in bytes.
+        @param size: of the buffer, in bytes.
         """
         settle(self._spans, self._lying, size)
         self._spans = []
@@ -349,7 +350,7 @@ class ChunkReader:
 
     def _read(self, data: bytes, position: int) -> None:
         """
-        Dispatch on the state until nothing is left that can be read now.
+        Dispatch on the state until nothing more can be read now.
         """
         end: int = len(data)
         try:
@@ -357,7 +358,7 @@ class ChunkReader:
                 state = self.expecting
                 if state is _BASIC_HEADER:
                     if self._work <= 0:
-                        # Not here: the next look finds that it waits.
+                        # The next iteration finds that delivery is held.
                         self._step(ChunkStep.REST)
                         self.isResting = True
                         continue
@@ -373,10 +374,10 @@ class ChunkReader:
                     self._unreadFrom = position
                     break
                 else:
-                    # Given up by what was delivered: the rest is not looked at.
+                    # The receiver made us give up: ignore the rest.
                     break
         except BaseException:
-            # The place in the rest is lost.
+            # The position in the rest is lost.
             self.giveUp()
             raise
         if self._spans:
@@ -384,17 +385,17 @@ class ChunkReader:
 
     def _putAside(self, data: bytes, position: int, end: int) -> int:
         """
-        Keep the part of a header that is not whole yet; the state stays.
+        Keep the incomplete part of a header; the state does not change.
         """
         self._unread = data[position:]
         return end
 
     def _readBasicHeader(self, data: bytes, start: int, end: int) -> int:
         """
-        Read what chunk stream the chunk is of; and, if it is here and in the common
-        form, the rest of the header.
+        Read the format and chunk stream id; and the rest of the header, if all of it
+        is here and in the common form.
 
-        @return: the position behind what has been read, as all of these do.
+        @return: the position after what has been read, as for all such methods.
         """
         position: int = start + 1
         first: int = data[start]
@@ -404,7 +405,7 @@ class ChunkReader:
         if chunkStreamID >= 2:
             stream = self._near[chunkStreamID]
         else:
-            # RTMP 1.0, 5.3.1.1: one more byte, or two with the high one last.
+            # RTMP 1.0, 5.3.1.1: one more byte, or two with the high byte last.
             if end - position <= chunkStreamID:
                 return self._putAside(data, start, end)
             more = data[position]
@@ -424,8 +425,8 @@ class ChunkReader:
             if not stream.pending:
                 self._beginAgain(stream)
             return self._readMessage(stream, data, position, end)
-        # Of the message header. Not from a table: compiled, that would be a tuple
-        # made for each message.
+        # Size of the message header. Not from a table: compiled, that would create a
+        # tuple for each message.
         size: int = 11 if chunkFormat == 0 else 7 if chunkFormat == 1 else 3
         field: int = EXTENDED_MARKER
         if stream is not None and not stream.pending and end - position >= size:
@@ -436,7 +437,7 @@ class ChunkReader:
             self._current = stream
             self._step(ChunkStep.TYPE_0_TO_2)
             return position
-        # As _begin does it. To call that costs more than 3 % of a message.
+        # The same as _begin. Calling that would take over 3 % of a message's time.
         length: int = stream.length
         messageType: int = stream.type
         if chunkFormat < 2:
@@ -467,7 +468,7 @@ class ChunkReader:
 
     def _readMessageHeader(self, data: bytes, position: int, end: int) -> int:
         """
-        Note what a message header says.
+        Read a message header, and store its values.
         """
         chunkFormat: int = self._format
         size: int = 11 if chunkFormat == 0 else 7 if chunkFormat == 1 else 3
@@ -500,7 +501,7 @@ class ChunkReader:
 
     def _readExtendedTimestamp(self, data: bytes, position: int, end: int) -> int:
         """
-        Read the extended timestamp of a message that begins, or skip the repeated one.
+        Read the extended timestamp of a new message, or skip a repeated one.
         """
         stream = self._current
         if self._format == 3:
@@ -521,7 +522,7 @@ class ChunkReader:
 
     def _begin(self, field: int, extended: bool) -> _ChunkStream:
         """
-        Take over what a whole header of type 0, 1 or 2 says.
+        Begin a message, or continue one, with a complete header of type 0, 1 or 2.
 
         @param field: its timestamp field, or the extended one.
         """
@@ -532,7 +533,7 @@ class ChunkReader:
             stream = self._makeStream(self._chunkStreamID)
         if stream.pending:
             # 5.3.1.2.4: a continuation SHOULD be of type 3. FFmpeg and GStreamer
-            # take others too; without Abort it cannot be another message.
+            # accept others too; without Abort it cannot be another message.
             if (
                 length != stream.length
                 or messageType != stream.type
@@ -542,8 +543,8 @@ class ChunkReader:
                     "header-change-mid-message",
                     f"chunk stream {stream.chunkStreamID} begins a message of "
                     f"{length} bytes (type {messageType}, stream {self._streamID}) "
-                    f"with {stream.pending} of {stream.length} bytes "
-                    f"(type {stream.type}, stream {stream.streamID}) missing",
+                    f"before the last {stream.pending} of {stream.length} bytes of "
+                    f"another (type {stream.type}, stream {stream.streamID})",
                 )
             stream.extended = extended
             return stream
@@ -563,7 +564,7 @@ class ChunkReader:
 
     def _beginAgain(self, stream: _ChunkStream) -> None:
         """
-        Begin a message with what is known from the one before: type 3.
+        Begin a message with a type 3 header: all values are those of the last one.
         """
         stream.timestamp = (stream.timestamp + stream.wireTimestamp) & 0xFFFFFFFF
         stream.pending = stream.length
@@ -574,7 +575,7 @@ class ChunkReader:
         if self._count >= self._limits.maxChunkStreams:
             raise RemoteProtocolError(
                 "too-many-chunk-streams",
-                f"chunk stream {chunkStreamID} is one more than the "
+                f"chunk stream {chunkStreamID} would be one more than the "
                 f"{self._limits.maxChunkStreams} allowed",
             )
         self._count += 1
@@ -589,15 +590,15 @@ class ChunkReader:
         self, stream: _ChunkStream, data: bytes, position: int, end: int
     ) -> int:
         """
-        Take the message whose header has been read, if all of it is here and nothing
-        between; else expect the payload of its chunk.
+        Read the message whose header has been read, if all of it is here without
+        interruption; else expect the payload of its chunk.
         """
         size: int = stream.pending
         first: int = self.chunkSize
         if size <= first:
             stop: int = position + size
             if stop <= end and size == stream.length:
-                # Without payload a message is whole with its header.
+                # This includes messages without payload.
                 stream.pending = 0
                 self._finish(stream, data[position:stop])
                 return stop
@@ -634,21 +635,22 @@ class ChunkReader:
         if length > bound:
             raise RemoteProtocolError(
                 "message-too-large",
-                f"message of type {messageType} with {length} bytes, at most {bound}",
+                f"message of type {messageType} with {length} bytes, "
+                f"at most {bound} are allowed",
             )
 
     def _promise(self, stream: _ChunkStream) -> None:
         """
-        Count a message of several chunks: only these can lie unfinished beside
-        others.
+        Count a message of several chunks. Only these can be unfinished while others
+        arrive.
         """
         stream.promised = stream.length
         self._promised += stream.length
         if self._promised > self._limits.maxPartial:
             raise RemoteProtocolError(
                 "too-much-partial-data",
-                f"unfinished messages of {self._promised} bytes in all, "
-                f"at most {self._limits.maxPartial}",
+                f"unfinished messages of {self._promised} bytes in total, "
+                f"at most {self._limits.maxPartial} are allowed",
             )
 
     def _withoutHeader(
@@ -657,17 +659,17 @@ class ChunkReader:
         return RemoteProtocolError(
             "no-header",
             f"chunk stream {chunkStreamID} begins with a type {chunkFormat} chunk, "
-            "which takes its length and type from a message before",
+            "which needs the length and type of an earlier message",
         )
 
     def _skipExtended(self, stream: _ChunkStream, data: bytes, position: int) -> int:
         """
         Skip the extended timestamp of a type 3 chunk, if it is there.
 
-        The specification wants it (5.3.1.3). Old OBS leaves it out, gortmplib
-        sends zeros, SRS the absolute timestamp. It is taken as present if it says
-        one of these, or if this peer has shown before that it sends it. Zeros are
-        payload, if it has left it out more than once.
+        The specification requires it (5.3.1.3). Old OBS omits it, gortmplib sends
+        zeros, SRS the absolute timestamp. It is taken as present if it has one of
+        these values, or if this peer has clearly sent it before. Zeros are payload if
+        the peer has omitted it more than once.
 
         @return: where the payload begins, or -1 for "cannot tell yet".
         """
@@ -680,7 +682,7 @@ class ChunkReader:
         if not stream.pending:
             candidates.append((stream.timestamp + stream.wireTimestamp) & 0xFFFFFFFF)
         for value in candidates:
-            # By prefix, so as not to wait for four bytes that never come.
+            # Compare prefixes, so as not to wait for four bytes that never come.
             if value.to_bytes(4, "big").startswith(found):
                 if len(found) < 4:
                     return -1
@@ -692,10 +694,10 @@ class ChunkReader:
 
     def _readPayload(self, data: bytes, position: int, end: int) -> int:
         """
-        Take what there is of the current chunk's payload, and of a run of chunks
-        that continue it.
+        Read the available payload of the current chunk, and of a run of chunks that
+        continue its message.
 
-        @return: the position behind it.
+        @return: the position after it.
         """
         stream = self._current
         assert stream is not None
@@ -732,7 +734,7 @@ class ChunkReader:
         self, stream: _ChunkStream, data: bytes, position: int, end: int, left: int
     ) -> int:
         """
-        Take the rest of a chunk, and the whole chunks that go on with its message.
+        Read the rest of a chunk, and the whole chunks that continue its message.
         """
         size: int = self.chunkSize
         rest: int = stream.pending - left
@@ -745,13 +747,13 @@ class ChunkReader:
         else:
             stream.pieces.append(piece)
             self._finish(stream, self._join(stream))
-        # And a header for each chunk but the first.
+        # Plus a header for each chunk but the first.
         return position + taken + (taken - left) // size
 
     def _keep(self, stream: _ChunkStream, piece: bytes | bytearray) -> None:
         """
-        Keep a piece of an unfinished message. Many small ones are joined on the
-        way; no byte is joined more than once here, so this stays linear.
+        Keep a piece of an unfinished message. Many small pieces are joined early; no
+        byte is joined more than once here, so this takes linear time.
         """
         pieces = stream.pieces
         pieces.append(piece)
@@ -786,7 +788,7 @@ class ChunkReader:
 
     def _whole(self, stream: _ChunkStream) -> None:
         """
-        Count a message that is whole.
+        Count a complete message.
         """
         self.expecting = _AFTER_CHUNK
         if stream.promised:
@@ -797,7 +799,8 @@ class ChunkReader:
     def _setChunkSize(self, payload: bytes) -> None:
         if len(payload) < 4:
             raise RemoteProtocolError(
-                "bad-set-chunk-size", f"Set Chunk Size of {len(payload)} bytes, needs 4"
+                "bad-set-chunk-size",
+                f"Set Chunk Size message of {len(payload)} bytes, needs 4",
             )
         size = int.from_bytes(payload[:4], "big")
         if not 1 <= size <= 0x7FFFFFFF:
@@ -808,12 +811,12 @@ class ChunkReader:
 
     def _abort(self, payload: bytes) -> None:
         """
-        Forget an unfinished message. Its header stays known: a type 3 chunk after
-        this begins a new message (RTMP 1.0, section 5.4.2).
+        Discard an unfinished message, but not its header: a type 3 chunk after this
+        begins a new message (RTMP 1.0, section 5.4.2).
         """
         if len(payload) < 4:
             raise RemoteProtocolError(
-                "bad-abort", f"Abort of {len(payload)} bytes, needs 4"
+                "bad-abort", f"Abort message of {len(payload)} bytes, needs 4"
             )
         chunkStreamID = int.from_bytes(payload[:4], "big")
         if chunkStreamID < 64:

@@ -1,16 +1,16 @@
 """
 The states of a chunk reader and all transitions between them.
 
-A state is named for what is expected next. Each but the last two is left with the
-bytes it needs, which may come one at a time:
+A state is named for what is expected next. It is left as soon as that has arrived,
+which may be one byte at a time:
 
   - basic header: 1 byte, 2 or 3 with a long id (RTMP 1.0, section 5.3.1.1);
   - message header: 11 bytes for type 0, 7 for type 1, 3 for type 2 (5.3.1.2);
   - extended timestamp: 4 bytes (5.3.1.3); for type 3, as many as it takes to see
-    that the peer leaves it out;
-  - payload: what is left of the message, the chunk size at most;
-  - release: L{rtmptw.rtmp.chunkreader.ChunkReader.release}, or
-    L{rtmptw.rtmp.chunkreader.ChunkReader.takeTurn} if it rests;
+    that the peer omits it;
+  - payload: the rest of the message, but at most the chunk size;
+  - release: a call of L{rtmptw.rtmp.chunkreader.ChunkReader.release}, or of
+    L{rtmptw.rtmp.chunkreader.ChunkReader.takeTurn} if the reader rests;
   - nothing: never left.
 """
 
@@ -29,33 +29,34 @@ class Expect(Enum):
     PAYLOAD = "payload"
     #: Delivery is held.
     RELEASE = "release"
-    #: After a fault, or given up.
+    #: The peer has broken the protocol, or the reader was told to give up.
     NOTHING = "nothing"
 
 
 class ChunkStep(Enum):
     """
-    What moves the reader.
+    What changes the reader's state.
     """
 
-    #: A basic header with a message header behind it.
+    #: A basic header is complete, and a message header follows.
     TYPE_0_TO_2 = "type 0 to 2"
-    #: One with an extended timestamp behind it, or none by an old encoder.
+    #: A basic header is complete, and an extended timestamp follows, unless an old
+    #: encoder omits it.
     TYPE_3_EXTENDED = "type 3 extended"
-    #: In a message header, instead of the timestamp.
+    #: A message header has this instead of a timestamp.
     MARKER = "ffffff"
-    #: The header is whole, and payload follows,
+    #: The header is complete, and payload follows.
     WHOLE = "header whole"
-    #: or none: the message has a length of 0 and is whole too.
+    #: The header is complete, and so is the message: its length is 0.
     EMPTY = "empty message"
-    #: The end of a chunk, and perhaps of its message.
+    #: A chunk is complete, and perhaps its message too.
     CHUNK = "chunk whole"
-    #: The receiver's doing.
+    #: The receiver holds delivery, or releases it.
     HOLD = "hold"
     RELEASE = "released"
-    #: The work of a turn is done.
+    #: The work of this turn is done.
     REST = "rest"
-    #: A fault of the peer, or given up.
+    #: The peer has broken the protocol, or the reader was told to give up.
     END = "end"
 
 

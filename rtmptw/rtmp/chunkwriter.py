@@ -1,5 +1,5 @@
 """
-Whole messages to chunks (RTMP 1.0, section 5.3).
+Split messages into chunks (RTMP 1.0, section 5.3).
 """
 
 from rtmptw.errors import LocalProtocolError
@@ -20,14 +20,14 @@ def encodeMessage(
     chunkSize: int,
 ) -> bytes:
     """
-    Encode one message with an absolute (type 0) header, which needs nothing that
-    came before: the form that many receivers of one chunk size can share.
+    Encode one message with an absolute (type 0) header. It depends on no earlier
+    message, so all receivers with the same chunk size can share it.
 
-    @param chunkStreamID: 2 to 31. Some servers read no long ids (gortmplib) or not
-        more than 32 (nginx-rtmp).
+    @param chunkStreamID: 2 to 31. Some servers do not read long ids (gortmplib), or
+        not more than 32 ids (nginx-rtmp).
     @param timestamp: in ms, taken modulo 2^32.
 
-    @raise LocalProtocolError: for an id, length or chunk size that cannot be said.
+    @raise LocalProtocolError: if an id, a length or the chunk size is out of range.
     """
     timestamp &= 0xFFFFFFFF
     _check(chunkStreamID, payload, chunkSize)
@@ -52,7 +52,9 @@ def _check(chunkStreamID: int, payload: bytes, chunkSize: int) -> None:
     if not 2 <= chunkStreamID <= 31:
         raise LocalProtocolError(f"chunk stream {chunkStreamID}, must be 2 to 31")
     if len(payload) > 0xFFFFFF:
-        raise LocalProtocolError(f"message of {len(payload)} bytes, at most 16777215")
+        raise LocalProtocolError(
+            f"message of {len(payload)} bytes, at most 16777215 are allowed"
+        )
     if not 1 <= chunkSize <= MAX_CHUNK_SIZE:
         raise LocalProtocolError(f"chunk size {chunkSize}, must be 1 to 16777215")
 
@@ -61,9 +63,8 @@ def _chunks(
     header: bytes, extended: bytes, chunkStreamID: int, payload: bytes, chunkSize: int
 ) -> bytes:
     """
-    Cut a payload into chunks. The extended timestamp is repeated in each, as the
-    first has it: every reader we know is content with that, and librtmp and Flash
-    with nothing else.
+    Cut a payload into chunks. Each repeats the extended timestamp of the first:
+    every reader we know accepts that, and librtmp and Flash accept nothing else.
     """
     if len(payload) <= chunkSize:
         return header + extended + payload
@@ -78,7 +79,7 @@ def _chunks(
 
 class _Written:
     """
-    What the receiver knows of one chunk stream id.
+    What the receiver knows about one chunk stream id.
     """
 
     __slots__ = ("absolute", "length", "streamID", "timestamp", "type", "wireTimestamp")
@@ -93,9 +94,10 @@ class _Written:
 
 class ChunkWriter:
     """
-    Messages in, chunks out, each with the smallest header that is right.
+    Encode messages as chunks, each with the smallest correct header.
 
-    @ivar chunkSize: ours, in bytes; changed by writing a Set Chunk Size message.
+    @ivar chunkSize: our chunk size, in bytes; changed by writing a Set Chunk Size
+        message.
     """
 
     def __init__(self) -> None:
@@ -117,20 +119,20 @@ class ChunkWriter:
         @param timestamp: in ms, taken modulo 2^32.
         @return: its chunks.
 
-        @raise LocalProtocolError: for an id, length or chunk size that cannot be
-            said.
+        @raise LocalProtocolError: if an id, a length or the chunk size is out of
+            range.
         """
         timestamp &= 0xFFFFFFFF
         size = self.chunkSize
         if messageType == SET_CHUNK_SIZE:
-            # It takes effect behind this message.
+            # It takes effect after this message.
             _check(chunkStreamID, payload, int.from_bytes(payload, "big"))
         before = self._written.get(chunkStreamID)
         if (
             before is None
             or before.streamID != streamID
-            # A delta cannot go back, and what an extended one means is disputed
-            # (ossrs/srs#4365): an absolute time is read alike by all.
+            # A delta cannot be negative, and readers disagree about extended deltas
+            # (ossrs/srs#4365). They all read an absolute time the same way.
             or (delta := (timestamp - before.timestamp) & 0xFFFFFFFF) >= EXTENDED_MARKER
         ):
             encoded = encodeMessage(
@@ -150,8 +152,9 @@ class ChunkWriter:
                 )
                 repeats = False
             else:
-                # After an absolute time the specification repeats that very
-                # number, nginx-rtmp and gortmplib repeat 0: only 0 suits both.
+                # A type 3 chunk after an absolute time repeats that time as delta by
+                # the specification, but 0 for nginx-rtmp and gortmplib: only 0 is
+                # unambiguous.
                 repeats = delta == before.wireTimestamp and not (
                     before.absolute and delta
                 )

@@ -1,5 +1,5 @@
 """
-The client's side of a conversation, without sockets: it publishes one stream to a
+The client's side of an RTMP session, without sockets. It publishes one stream to a
 server, or plays one from it::
 
     session = ClientSession(now, os.urandom, RTMPTarget.fromURL(url), publishes=True)
@@ -49,17 +49,17 @@ from rtmptw.rtmp.states import (
 )
 from rtmptw.rtmp.url import RTMPTarget
 
-#: Where commands of a stream and media go (FFmpeg's numbers; some servers look at types
-#: only, none minds these).
+#: Chunk streams for the commands of a message stream, and for media (FFmpeg's numbers;
+#: some servers only look at message types, and none rejects these).
 _STREAM_COMMANDS = 8
 _CHUNK_STREAMS = {FrameKind.AUDIO: 4, FrameKind.VIDEO: 6, FrameKind.DATA: 5}
 
-#: Our chunk size in bytes. OBS sends 4096 to every service there is.
+#: Our chunk size in bytes. OBS uses 4096 with every service.
 CHUNK_SIZE = 4096
-#: Acknowledge at least each so many bytes, asked or not.
+#: Acknowledgement window in bytes, unless the server sets a smaller one.
 WINDOW = 2_500_000
-#: What we tell a server to send ahead, in ms (FFmpeg's number; SRS and nginx-rtmp
-#: take no notice, old Flash servers do).
+#: The buffer length that we tell a server, in ms (FFmpeg's number; old Flash servers
+#: send this much ahead, SRS and nginx-rtmp ignore it).
 BUFFER_LENGTH = 3000
 
 #: Transaction ids.
@@ -72,7 +72,7 @@ _FC_UNPUBLISH = 6.0
 _DELETE_STREAM = 7.0
 _CHECK_BANDWIDTH = 8.0
 
-#: All of Enhanced RTMP v2, one by one: not every server knows the asterisk here.
+#: All codecs of Enhanced RTMP v2. Not every server understands "*" here.
 _FOUR_CCS: list[Value] = [
     "av01",
     "avc1",
@@ -87,8 +87,8 @@ _FOUR_CCS: list[Value] = [
     "mp4a",
     "Opus",
 ]
-#: Last words of codes that mean a refusal, whatever the level says (librtmp decides
-#: by the code, FFmpeg by the level).
+#: Last parts of codes that mean a refusal, whatever the level is (librtmp decides by
+#: the code, FFmpeg by the level).
 _REFUSALS = frozenset(
     {
         "BadName",
@@ -100,7 +100,7 @@ _REFUSALS = frozenset(
         "Unauthorized",
     }
 )
-#: What ends a stream that we play.
+#: Codes that end a stream we play.
 _PLAY_ENDS = frozenset(
     {
         "NetStream.Play.Complete",
@@ -108,7 +108,7 @@ _PLAY_ENDS = frozenset(
         "NetStream.Play.UnpublishNotify",
     }
 )
-#: What ends the connection, or our publishing.
+#: Codes that end the connection, or our publishing.
 _ENDS = frozenset(
     {
         "NetConnection.Connect.AppShutdown",
@@ -116,16 +116,16 @@ _ENDS = frozenset(
         "NetStream.Unpublish.Success",
     }
 )
-#: Data messages that are about the connection of a player and not about the stream.
+#: Data messages that are for the player, and not part of the stream.
 _NOT_OF_THE_STREAM = frozenset({"onStatus", "|RtmpSampleAccess"})
 
 
 class ClientSession(Conversation[ClientEvent]):
     """
-    One conversation with a server.
+    One session with a server.
 
-    @ivar streamID: the message stream that the server gave us; 0 before.
-    @ivar frames: sent or received so far.
+    @ivar streamID: the message stream that the server has assigned; 0 before that.
+    @ivar frames: the number of frames sent or received so far.
     """
 
     def __init__(
@@ -137,8 +137,8 @@ class ClientSession(Conversation[ClientEvent]):
         limits: Limits | None = None,
     ) -> None:
         """
-        @param publishes: whether to publish; if not, to play.
-        @param limits: what the server may make us hold.
+        @param publishes: whether to publish or to play.
+        @param limits: limits on what the server can make us buffer.
         """
         handshake = ClientHandshake(int(now * 1000), randomBytes)
         super().__init__(now, handshake, limits, WINDOW)
@@ -155,26 +155,26 @@ class ClientSession(Conversation[ClientEvent]):
     @property
     def state(self) -> ClientState:
         """
-        What we wait for.
+        What we are waiting for.
         """
         return self._state
 
     def deadline(self) -> float | None:
         """
-        @return: when L{checkTime} wants to be called; C{None} for never. It moves
-            back with each frame that comes.
+        @return: when L{checkTime} must be called; C{None} for never. Each received
+            frame postpones it.
         """
         patience = CLIENT_PATIENCE.get(self._state)
         if patience is None:
             return None
         if self._state is ClientState.MEDIA and (self._publishes or not self._reading):
-            # Whether a server takes what we publish, only TCP can tell.
+            # Only TCP can tell whether a server receives what we publish.
             return None
         return self._waitingSince + patience[0]
 
     def checkTime(self, now: float) -> list[ClientEvent]:
         """
-        End the session if it has waited too long.
+        End the session if a time limit has passed.
         """
         deadline = self.deadline()
         if deadline is None or now < deadline:
@@ -187,7 +187,7 @@ class ClientSession(Conversation[ClientEvent]):
         else:
             self._end(
                 "nobody-publishes",
-                f"no frame within {limit:g} s: nobody publishes it there",
+                f"no frame within {limit:g} s: the stream is not being published",
             )
         return self._takeEvents()
 
@@ -200,24 +200,24 @@ class ClientSession(Conversation[ClientEvent]):
 
     def connectionLost(self, reason: str) -> list[ClientEvent]:
         """
-        The connection is gone. Whoever lets go of the session, too, frees all that it
-        holds, without the garbage collector.
+        The connection is lost. Dropping the session after this frees its memory
+        without the garbage collector.
 
-        @param reason: how, as a few words.
+        @param reason: how it was lost, in a few words.
         """
         self._unsay()
         if self._sawEnd:
-            self._end("stream-ended", "the stream has ended there")
+            self._end("stream-ended", "the server ended the stream")
         elif self._state is ClientState.MEDIA:
             self._end("lost", reason)
         else:
-            # nginx-rtmp refuses an application so.
-            self._end("lost", f"{reason} instead of {self._state.value}")
+            # This is how nginx-rtmp rejects an application.
+            self._end("lost", f"{reason} while waiting for {self._state.value}")
         return self._takeEvents()
 
     def close(self, reason: str) -> list[ClientEvent]:
         """
-        End the session for a reason of ours; say farewell if there is a stream.
+        End the session from our side. If there is a stream, tell the server first.
         """
         if self.streamID and self._state is not ClientState.NOTHING:
             if self._publishes:
@@ -232,15 +232,15 @@ class ClientSession(Conversation[ClientEvent]):
         """
         Publish a frame.
 
-        @param timestamp: in ms, in place of the frame's own.
+        @param timestamp: in ms, instead of the frame's own.
 
-        @raise LocalProtocolError: if the server has not granted it (yet).
+        @raise LocalProtocolError: if the server has not accepted the stream (yet).
         """
         if self._state is not ClientState.MEDIA or not self._publishes:
             raise LocalProtocolError(f"a frame while {self._state.value} is expected")
         payload = frame.payload
         if not payload:
-            # MediaMTX hangs up on those.
+            # MediaMTX closes the connection when it receives one.
             return
         if frame.name == "onMetaData" and frame.isHeader:
             payload = _setDataFrame(payload)
@@ -255,7 +255,7 @@ class ClientSession(Conversation[ClientEvent]):
             )
         )
 
-    # What comes in.
+    # Incoming.
 
     def _hearsUs(self) -> bool:
         return self._state is not ClientState.NOTHING
@@ -280,7 +280,7 @@ class ClientSession(Conversation[ClientEvent]):
         if self._publishes:
             return
         if self._state is ClientState.START:
-            # Media says yes as well as words do.
+            # Media without a status means that play was accepted.
             self._accepted("", "")
         if self._state is ClientState.MEDIA:
             self.frames += 1
@@ -294,13 +294,13 @@ class ClientSession(Conversation[ClientEvent]):
 
     def _dataReceived(self, streamID: int, verb: str, frame: Frame) -> None:
         if self._state is ClientState.NOTHING:
-            # It ended with a part before, of the same aggregate message.
+            # An earlier part of the same aggregate message ended the session.
             return
         if frame.name == "onPlayStatus":
             values = amf0.decodeAll(frame.payload, lenient=True)
             code = _information(values)[1]
             if code in _PLAY_ENDS:
-                self._end("stream-ended", f"the stream has ended there ({code})")
+                self._end("stream-ended", f"the server ended the stream ({code})")
         elif frame.name in _NOT_OF_THE_STREAM:
             return
         elif verb == "@clearDataFrame":
@@ -311,13 +311,14 @@ class ClientSession(Conversation[ClientEvent]):
     def _controlReceived(self, message: Message) -> None:
         if isinstance(message, SetPeerBandwidth):
             if message.size:
-                # What the specification wants in return (5.4.5).
+                # The specification requires this answer (5.4.5).
                 self._control(WindowAcknowledgementSize(message.size))
         elif (
             isinstance(message, UserControl)
             and message.event == UserControlEvent.STREAM_EOF
         ):
-            # Some send it between two parts of a stream: it counts if nothing follows.
+            # Some servers send it between two parts of a stream: it counts only if no
+            # frame follows.
             self._sawEnd = True
 
     def _commandReceived(self, command: Command, streamID: int) -> None:
@@ -342,7 +343,8 @@ class ClientSession(Conversation[ClientEvent]):
         ):
             if not 1 <= number < 2**32:
                 raise RemoteProtocolError(
-                    "bad-stream-id", f"message stream {number:g} for createStream"
+                    "bad-stream-id",
+                    f"invalid message stream id {number:g} in answer to createStream",
                 )
             self.streamID = int(number)
             self._step(Step.ACCEPT)
@@ -365,8 +367,8 @@ class ClientSession(Conversation[ClientEvent]):
 
     def _answers(self, command: Command, transactionID: float) -> bool:
         """
-        @return: whether a command answers the one we wait for. Some servers do not
-            say which they mean, with a transaction id of 0.
+        @return: whether a command answers the pending one. Some servers leave the
+            transaction id at 0.
         """
         return command.transactionID in (transactionID, 0.0)
 
@@ -381,7 +383,7 @@ class ClientSession(Conversation[ClientEvent]):
             if code == "NetStream.Publish.Start" and self._state is ClientState.START:
                 self._accepted(code, description)
         elif code in _PLAY_ENDS:
-            self._end("stream-ended", f"the stream has ended there ({code})")
+            self._end("stream-ended", f"the server ended the stream ({code})")
         elif (
             code in ("NetStream.Play.Start", "NetStream.Play.PublishNotify")
             and self._state is ClientState.START
@@ -390,15 +392,15 @@ class ClientSession(Conversation[ClientEvent]):
 
     def _checkBandwidth(self, command: Command) -> None:
         """
-        onBWDone: FFmpeg and librtmp ask back; old Flash servers wait for that.
+        Answer onBWDone, as FFmpeg and librtmp do: old Flash servers wait for that.
         """
         self._command("_checkbw", _CHECK_BANDWIDTH, None)
 
     def _closed(self, command: Command) -> None:
         """
-        The server says close or onFCUnsubscribe: it wants to be rid of us.
+        The server has sent close or onFCUnsubscribe, which ends the session.
         """
-        self._end("ended-by-server", f"the server said {command.name}")
+        self._end("ended-by-server", f"the server sent {command.name}")
 
     def _accepted(self, code: str, description: str) -> None:
         self._step(Step.ACCEPT)
@@ -412,13 +414,13 @@ class ClientSession(Conversation[ClientEvent]):
 
     def _words(self, code: str, description: str) -> str:
         """
-        @return: what the server said, for a log: it may name the stream, which may be
-            a secret.
+        @return: the server's code and description for a log, with secrets masked:
+            they may contain the stream name.
         """
         said = ": ".join(word for word in (code, description) if word)
         return self._target.withoutSecrets(said) or "no reason given"
 
-    # What goes out.
+    # Outgoing.
 
     def _connect(self) -> None:
         target = self._target
@@ -430,7 +432,7 @@ class ClientSession(Conversation[ClientEvent]):
                 ("tcUrl", target.tcUrl),
             ]
         else:
-            # As FFmpeg says it: any codec, and no Flash.
+            # The same as FFmpeg: all codecs, no Flash proxy.
             properties += [
                 ("flashVer", "LNX 9,0,124,2"),
                 ("tcUrl", target.tcUrl),
@@ -447,12 +449,12 @@ class ClientSession(Conversation[ClientEvent]):
             ("capsEx", CAPABILITIES),
         ]
         self._command("connect", _CONNECT, AMFObject(properties))
-        # Behind connect, not before: FFmpeg as a server takes nothing else first.
+        # After connect, not before: FFmpeg as a server requires connect first.
         self._control(SetChunkSize(CHUNK_SIZE))
 
     def _createStream(self) -> None:
         if self._publishes:
-            # All three: SRS waits for FCPublish once it has seen releaseStream.
+            # Send all three: after releaseStream, SRS waits for FCPublish.
             stream = self._target.stream
             self._command("releaseStream", _RELEASE_STREAM, None, stream)
             self._command("FCPublish", _FC_PUBLISH, None, stream)
@@ -463,7 +465,7 @@ class ClientSession(Conversation[ClientEvent]):
         if self._publishes:
             self._streamCommand("publish", stream, "live")
             return
-        # -2: live, or recorded if it is not; FFmpeg says the same in ms.
+        # -2: live, or recorded if there is no live stream; like FFmpeg, in ms.
         self._streamCommand("play", stream, -2000.0)
         payload = (
             UserControlEvent.SET_BUFFER_LENGTH.to_bytes(2, "big")
@@ -487,7 +489,7 @@ class ClientSession(Conversation[ClientEvent]):
 def _information(values: "list[Value] | tuple[Value, ...]") -> tuple[str, str, str]:
     """
     @return: level, code and description of the last object among the values, which
-        is the information object; empty where it does not say.
+        is the information object; empty strings for those it lacks.
     """
     for value in reversed(values):
         if isinstance(value, AMFObject):
@@ -502,8 +504,9 @@ def _information(values: "list[Value] | tuple[Value, ...]") -> tuple[str, str, s
 def _setDataFrame(payload: bytes) -> bytes:
     """
     @param payload: of an onMetaData message.
-    @return: what tells a server to keep it for those who come later. The value is an
-        ECMA array, as the FLV specification has it: FFmpeg's reader wants it so.
+    @return: a C{@setDataFrame} message, which tells a server to keep the metadata for
+        later players. The value is an ECMA array, as in the FLV specification:
+        FFmpeg's reader requires that.
     """
     if payload.startswith(_METADATA_OBJECT):
         try:
@@ -511,12 +514,12 @@ def _setDataFrame(payload: bytes) -> bytes:
             if isinstance(value, AMFObject):
                 payload = amf0.encode(name, ECMAArray(value.properties), *more)
         except ProtocolError:
-            # Not for us to judge: as it came.
+            # Not for us to judge: forward it unchanged.
             pass
     return amf0.encode("@setDataFrame") + payload
 
 
-#: Metadata as an object and not an array.
+#: How metadata begins that is an object instead of an ECMA array.
 _METADATA_OBJECT = amf0.encode("onMetaData") + b"\3"
 
 _REACTIONS: dict[str, Callable[[ClientSession, Command], None]] = {

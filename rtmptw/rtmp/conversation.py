@@ -1,6 +1,5 @@
 """
-What both sides of a conversation share: how they take bytes and time in, and how they
-say things.
+What the client and server sessions share: receiving bytes, time, and sending messages.
 """
 
 from collections.abc import Iterator
@@ -28,23 +27,24 @@ from rtmptw.rtmp.message import (
     parse,
 )
 
-# To look a member up in its class costs more than to compare it.
+# Looking up an enum member in its class costs more than comparing it.
 _AUDIO: Final = FrameKind.AUDIO
 _VIDEO: Final = FrameKind.VIDEO
 
-#: Where our messages go: protocol control and commands (everybody's numbers; most look
-#: at types only).
+#: Chunk streams for protocol control messages and commands (the usual numbers; most
+#: peers only look at message types).
 CONTROL = 2
 COMMANDS = 3
 
-#: What it takes to look at a command, in frames, and so many bytes of one, or of data,
-#: take as much as a frame.
+#: The work a command takes, in frames; and the bytes of a command or data message that
+#: take as much work as a frame.
 COMMAND_WORK: Final = 4
 BYTES_OF_WORK: Final = 8
 
-#: What we say we can do with any codec: forward it (Enhanced RTMP v2, CanForward).
+#: The capability we announce for every codec: forward it (Enhanced RTMP v2,
+#: CanForward).
 CAN_FORWARD = 4.0
-#: Enhanced RTMP v2 capsEx: multitrack, ModEx and its nanosecond offset pass through.
+#: Enhanced RTMP v2 capsEx: we pass on multitrack, ModEx and its nanosecond offset.
 CAPABILITIES = 2.0 + 4.0 + 8.0
 
 _FRAMES = frozenset(
@@ -61,14 +61,14 @@ E = TypeVar("E")
 
 class Conversation(MessageReceiver, Generic[E]):
     """
-    One side of a conversation: bytes, messages and time in, events out, and bytes to
-    send. What messages mean, its two kinds know.
+    One side of an RTMP session: takes bytes and time, returns events and bytes to
+    send. The two subclasses know what messages mean.
 
-    @ivar events: what L{receive} and its like return next.
-    @ivar now: when what is being looked at came.
-    @ivar bytesReceived: from the peer in all.
-    @ivar lastReceived: when the peer last sent a byte, or we began to read again.
-    @ivar unsaid: how many bytes L{dataToSend} has.
+    @ivar events: what L{receive} and similar methods return next.
+    @ivar now: when the data being handled was received.
+    @ivar bytesReceived: the total number of bytes from the peer.
+    @ivar lastReceived: when the peer last sent a byte, or we resumed reading.
+    @ivar unsaid: the number of bytes that L{dataToSend} would return.
     """
 
     def __init__(
@@ -79,14 +79,14 @@ class Conversation(MessageReceiver, Generic[E]):
         window: int,
     ) -> None:
         """
-        @param window: what the peer may send before it needs an acknowledgement, asked
-            or not, unless it says less. It gets one at half of that: a peer that sends
-            whole messages only stops before it is full.
+        @param window: the acknowledgement window in bytes, unless the peer sets a
+            smaller one. We acknowledge after half of it, because a peer that sends
+            only whole messages stops before the window is full.
         """
         self._handshake: ServerHandshake | ClientHandshake | None = handshake
         self._reader = ChunkReader(self, limits)
         self._writer = ChunkWriter()
-        # What is left of an aggregate, and its message stream.
+        # The remaining parts of an aggregate message, its message stream and its size.
         self._parts: Iterator[tuple[int, int, bytes]] | None = None
         self._partsOf = 0
         self._partsSize = 0
@@ -108,17 +108,17 @@ class Conversation(MessageReceiver, Generic[E]):
     @property
     def isWithin(self) -> bool:
         """
-        Whether a message has begun and is not whole yet.
+        Whether a message has begun and is not complete yet.
         """
         return self._reader.isWithin
 
     def receive(self, data: bytes, now: float) -> list[E]:
         """
-        Take bytes from the peer, cut anywhere.
+        Handle bytes from the peer, cut anywhere.
 
-        @return: what they say, in order. What the peer does wrong is a
-            L{SessionEnded}, after all that was right. A server's session has a request
-            as the last event: the rest waits for its answer.
+        @return: the events, in order. If the peer breaks the protocol, the last is a
+            L{SessionEnded}. In a server's session a request is always the last event:
+            the rest waits for its answer.
         """
         self.now = now
         self.lastReceived = now
@@ -140,17 +140,17 @@ class Conversation(MessageReceiver, Generic[E]):
     @property
     def isResting(self) -> bool:
         """
-        Whether the work of this turn is done, and more has come: L{takeTurn} must
-        follow, after the other connections have had theirs. The peer need not be read
-        from until then.
+        Whether the work of this turn is done and more data is waiting. L{takeTurn}
+        must follow, after the other connections have had their turn. There is no need
+        to read from the peer until then.
         """
         return self._reader.isResting or self._parts is not None
 
     def takeTurn(self, now: float) -> list[E]:
         """
-        Go on with what has come, if there is more: so much as is done in one turn.
+        Handle more of the waiting data, if there is any: one turn's work.
 
-        @return: what it says, as L{receive} gives it.
+        @return: the events, as from L{receive}.
         """
         self.now = now
         reader = self._reader
@@ -167,19 +167,19 @@ class Conversation(MessageReceiver, Generic[E]):
 
     def heldBytes(self) -> int:
         """
-        @return: of what has come and means nothing yet, and of what is to be said.
+        @return: the number of bytes received but not handled yet, plus those to send.
         """
         return self._reader.heldBytes() + self._partsSize + self.unsaid
 
     def readingPaused(self) -> None:
         """
-        We do not read from the peer for now: its silence says nothing.
+        We have stopped reading from the peer, so its silence means nothing.
         """
         self._reading = False
 
     def readingResumed(self, now: float) -> None:
         """
-        We read again.
+        We read from the peer again.
         """
         self._reading = True
         self.lastReceived = now
@@ -191,7 +191,7 @@ class Conversation(MessageReceiver, Generic[E]):
 
     def _close(self) -> None:
         """
-        Let go of all that has come and is not whole.
+        Discard everything received that is incomplete.
         """
         self._handshake = None
         self._parts = None
@@ -200,19 +200,19 @@ class Conversation(MessageReceiver, Generic[E]):
 
     def acknowledge(self) -> None:
         """
-        Say how much has come.
+        Send an Acknowledgement of all bytes received.
         """
         self._acknowledged = self.bytesReceived
         self._control(Acknowledgement(self.bytesReceived))
 
-    # What each kind knows.
+    # For the subclasses.
 
     def _shakeHands(self, data: bytes) -> None:
         raise NotImplementedError
 
     def _hearsUs(self) -> bool:
         """
-        @return: whether the peer expects acknowledgements by now.
+        @return: whether the peer already expects acknowledgements.
         """
         raise NotImplementedError
 
@@ -233,18 +233,18 @@ class Conversation(MessageReceiver, Generic[E]):
 
     def _commandFailed(self, fault: RemoteProtocolError) -> None:
         """
-        Take a command that cannot be done.
+        Handle a command that is invalid or not possible now.
 
-        @raise RemoteProtocolError: if that ends the conversation.
+        @raise RemoteProtocolError: if that ends the session.
         """
         raise fault
 
     def _controlReceived(self, message: Message) -> None:
         """
-        Take what only one kind takes notice of.
+        Handle a control message that only one of the subclasses needs.
         """
 
-    # What comes in.
+    # Incoming.
 
     def messageReceived(
         self,
@@ -255,7 +255,7 @@ class Conversation(MessageReceiver, Generic[E]):
         chunkStreamID: int,
     ) -> None:
         """
-        The chunk reader has a whole message.
+        Handle a whole message from the chunk reader.
         """
         if messageType in (VIDEO, AUDIO):
             self._frameReceived(
@@ -290,7 +290,7 @@ class Conversation(MessageReceiver, Generic[E]):
                 self._reader.spend(COMMAND_WORK + len(payload) // BYTES_OF_WORK)
                 self._commandReceived(message, streamID)
             elif isinstance(message, WindowAcknowledgementSize):
-                # Never less often than we would unasked; 0 says nothing.
+                # Never acknowledge less often than by default; 0 means nothing.
                 if message.size:
                     self._window = min(message.size // 2, self._mostWindow)
             elif (
@@ -304,9 +304,9 @@ class Conversation(MessageReceiver, Generic[E]):
 
     def _takeParts(self) -> bool:
         """
-        Take the parts of an aggregate, as many as there is work for in this turn.
+        Handle the parts of an aggregate message, as many as this turn allows.
 
-        @return: whether these were all.
+        @return: whether all are handled.
         """
         parts = self._parts
         assert parts is not None
@@ -319,11 +319,11 @@ class Conversation(MessageReceiver, Generic[E]):
         self._partsSize = 0
         return True
 
-    # What goes out.
+    # Outgoing.
 
     def dataToSend(self) -> bytes:
         """
-        @return: the bytes to send to the peer, and forgets them.
+        Return the bytes to send to the peer, and clear them.
         """
         if not self._out:
             return b""
@@ -334,7 +334,7 @@ class Conversation(MessageReceiver, Generic[E]):
 
     def _unsay(self) -> None:
         """
-        Forget what nobody can be told any more.
+        Discard the bytes to send: the connection is lost.
         """
         self._out.clear()
         self.unsaid = 0
@@ -351,7 +351,7 @@ class Conversation(MessageReceiver, Generic[E]):
         payload: bytes,
     ) -> None:
         """
-        Say a message.
+        Send a message with timestamp 0.
         """
         self._say(self._writer.write(chunkStreamID, messageType, 0, streamID, payload))
 

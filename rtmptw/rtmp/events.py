@@ -1,5 +1,5 @@
 """
-What a session tells: one small class for each thing that can happen.
+The events of a session: one small class for each.
 """
 
 from dataclasses import dataclass, field
@@ -12,12 +12,12 @@ from rtmptw.rtmp.amf import AMFObject
 class ConnectRequested:
     """
     The client wants to connect to an application. Answer with C{accept} or
-    C{reject}; nothing more is read before.
+    C{reject}; nothing more is read before that.
 
-    @ivar requestID: to name it in the answer.
-    @ivar app: the application, without query, slashes at the ends and
+    @ivar requestID: identifies the request in the answer.
+    @ivar app: the application, without query, leading and trailing slashes and
         C{_definst_}.
-    @ivar query: what followed a question mark in app or tcUrl, as it was.
+    @ivar query: what followed a question mark in app or tcUrl, unchanged.
     @ivar encoder: the client's flashVer.
     @ivar properties: the whole command object, for authorizers.
     """
@@ -33,14 +33,14 @@ class ConnectRequested:
 class PublishRequested:
     """
     The client wants to publish. Answer with C{accept} or C{reject}; nothing more
-    is read before.
+    is read before that.
 
-    @ivar requestID: to name it in the answer.
-    @ivar streamID: the message stream that its frames will carry.
+    @ivar requestID: identifies the request in the answer.
+    @ivar streamID: the message stream of its frames.
     @ivar app: the application.
     @ivar stream: the stream's name, or key, without query.
     @ivar query: what followed a question mark in the name, or else in app or
-        tcUrl, as it was: credentials in it are not URL-encoded.
+        tcUrl, unchanged: credentials in it are not URL-encoded.
     @ivar encoder: the client's flashVer.
     """
 
@@ -56,9 +56,9 @@ class PublishRequested:
 class PlayRequested:
     """
     The client wants to play. Answer with C{accept} or C{reject}; nothing more is
-    read before.
+    read before that.
 
-    @ivar requestID: to name it in the answer.
+    @ivar requestID: identifies the request in the answer.
     @ivar streamID: the message stream to play on.
     @ivar app: the application.
     @ivar stream: the stream's name without query.
@@ -66,8 +66,8 @@ class PlayRequested:
     @ivar start: as sent: seconds by the specification, ms from FFmpeg and librtmp;
         -2 and below is live or recorded, -1 and -1000 live only.
     @ivar duration: how much to play, as sent; below 0 is all.
-    @ivar reset: whether the player asks to take the place of what the message stream
-        plays already; it always does.
+    @ivar reset: whether the player asks to replace what the message stream already
+        plays. We always replace it.
     """
 
     requestID: int
@@ -83,7 +83,7 @@ class PlayRequested:
 @dataclass(frozen=True, slots=True)
 class PauseRequested:
     """
-    The player wants to pause, or to go on. It has been answered.
+    The player wants to pause or resume. The answer has been sent.
     """
 
     streamID: int
@@ -93,8 +93,8 @@ class PauseRequested:
 @dataclass(frozen=True, slots=True)
 class MediumSelected:
     """
-    The player wants audio, or video, or no longer (receiveAudio, receiveVideo). It
-    has been answered.
+    The player turns audio or video on or off (receiveAudio, receiveVideo). The answer
+    has been sent.
     """
 
     streamID: int
@@ -104,10 +104,9 @@ class MediumSelected:
 
 class FramesReceived:
     """
-    Frames of a stream that was accepted, in order: all that came with nothing else
-    between them.
+    Consecutive frames of an accepted stream, with no other event between them.
 
-    A plain class, as L{Frame} is: there is one for each read of a socket.
+    A plain class, like L{Frame}, for speed: there is one for each read of a socket.
     """
 
     __slots__ = ("frames", "streamID")
@@ -130,19 +129,19 @@ class HeaderCleared:
 @dataclass(frozen=True, slots=True)
 class AcknowledgementDue:
     """
-    It is time to call C{session.acknowledge()}, but nobody stops for want of it soon.
-    The first event if there is one.
+    It is time to call C{session.acknowledge()}, but not urgent: the peer's window is
+    large. Always the first event.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class PublishEnded:
     """
-    Nothing more is published.
+    The client no longer publishes the stream.
 
-    @ivar reason: why, as a few words.
-    @ivar isStop: whether the publisher said so; if not, it was lost, or we have ended
-        it.
+    @ivar reason: why, in a few words.
+    @ivar isStop: whether the publisher stopped it; if not, the connection was lost or
+        we ended it.
     """
 
     streamID: int
@@ -153,7 +152,7 @@ class PublishEnded:
 @dataclass(frozen=True, slots=True)
 class PlayEnded:
     """
-    The player says that it has ended.
+    The player has stopped, or its session has ended.
     """
 
     streamID: int
@@ -163,9 +162,9 @@ class PlayEnded:
 @dataclass(frozen=True, slots=True)
 class SessionEnded:
     """
-    The conversation is over: send what is left and close. Nothing follows.
+    The session is over: send the remaining bytes and close. The last event.
 
-    @ivar label: a short fixed word for why, for counters and tests.
+    @ivar label: a short fixed word for the reason, for counters and tests.
     @ivar reason: why, as a sentence.
     """
 
@@ -188,18 +187,18 @@ Event = (
 )
 
 
-# What a client's session tells.
+# The events of a client's session.
 
 
 @dataclass(frozen=True, slots=True)
 class StreamAccepted:
     """
-    The server grants what we asked for: to publish or to play.
+    The server has accepted our publish or play.
 
-    @ivar streamID: the message stream it gave us.
-    @ivar code: its code, such as C{NetStream.Publish.Start}; empty if a player's
-        media came without one.
-    @ivar description: its words.
+    @ivar streamID: the message stream that the server has assigned.
+    @ivar code: its code, such as C{NetStream.Publish.Start}; empty if we play and
+        media arrived without one.
+    @ivar description: its description.
     """
 
     streamID: int
@@ -210,11 +209,11 @@ class StreamAccepted:
 @dataclass(frozen=True, slots=True)
 class StreamRefused:
     """
-    The server refuses what we asked for. A L{SessionEnded} follows.
+    The server has rejected our connect, publish or play. A L{SessionEnded} follows.
 
     @ivar code: its code, such as C{NetStream.Publish.BadName}; may be empty.
-    @ivar description: its words; may be empty, and may name the stream, which may be
-        a secret. (The reason of L{SessionEnded} does not.)
+    @ivar description: its description; may be empty. It may contain the stream's
+        name, which may be a secret. (The reason of L{SessionEnded} does not.)
     """
 
     code: str

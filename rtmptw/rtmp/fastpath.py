@@ -1,30 +1,30 @@
 """
-Messages in several chunks, without a look at each chunk.
+Parses messages of several chunks without handling each chunk.
 
-The chunks of a message after its first have headers of one byte, all the same and at
-equal distances, unless an extended timestamp is repeated in them, the id is a long
-one, or another message lies between. So one slice shows all headers, and whether they
-are what they have to be. See C{docs/fastpath.rst}.
+All chunks of a message but the first have the same one-byte header at equal
+distances, unless an extended timestamp is repeated in them, the id is a long one, or
+another message is interleaved. So one slice extracts all headers, and one comparison
+checks them. See C{docs/fastpath.rst}.
 
-What is here looks at bytes and changes nothing: if a message is not so, the reader
-takes it chunk by chunk.
+The functions here only look at bytes. If a message does not have this form, the
+reader parses it chunk by chunk.
 """
 
 from typing import Final
 
 from rtmptw.frames import Span
 
-#: Headers between the chunks of a message that is left where it was read. Bounds what a
-#: look at one that turns out to be interrupted costs.
+#: The maximum number of headers between the chunks of a message that is left in the
+#: buffer. Limits the cost of checking a message that turns out to be interrupted.
 MAX_IN_PLACE = 512
-#: What was read is kept for the messages that lie in it if it has so many bytes. Less
-#: is a small part of the room it was read into: kept, it would break that into pieces
-#: too small for the next read, and all memory with it.
+#: The minimum size in bytes of a buffer that is kept for the payloads that lie in it.
+#: A smaller one is only part of the memory allocated for the read: keeping it would
+#: split that into pieces too small for the next read, and fragment the heap.
 LEAST_KEPT = 32768
-#: So many whole chunks must follow for a run to be worth its while.
+#: The minimum number of following whole chunks that makes a run worthwhile.
 MIN_RUN: Final = 3
-#: Chunks taken out of a run in one go. Bounds what a run that breaks off early
-#: costs; 512 chunks of 128 bytes are one 64 KiB read.
+#: The maximum number of chunks taken out of a run at once. Limits the cost of a run
+#: that ends early; 512 chunks of 128 bytes are one 64 KiB read.
 MAX_RUN: Final = 512
 
 
@@ -32,12 +32,12 @@ def endInPlace(
     data: bytes, position: int, end: int, size: int, chunkSize: int, marker: bytes
 ) -> int:
     """
-    Look for all chunks of a message of several.
+    Look for all chunks of a message of several chunks.
 
     @param position: where its payload begins.
     @param size: of the payload, in bytes; more than C{chunkSize}.
-    @param marker: the header of one byte; empty if there is no such.
-    @return: where the message ends; 0 if it is not here, or not in this form.
+    @param marker: the one-byte header; empty if there is none.
+    @return: where the message ends; 0 if it is incomplete, or not in this form.
     """
     headers: int = (size - 1) // chunkSize
     stop: int = position + size + headers
@@ -55,23 +55,23 @@ def cutRun(
     data: bytes, position: int, end: int, left: int, rest: int, size: int, marker: bytes
 ) -> bytearray:
     """
-    Take the rest of a chunk and the whole chunks behind it that go on with its message.
+    Copy the rest of a chunk and the whole chunks after it that continue its message.
 
-    One slice shows the headers between them and one deletion takes them out. With
+    One slice extracts the headers between them, and one deletion removes them. With
     chunks of 128 bytes that is five times as fast as a loop.
 
     @param position: within the payload of the chunk.
-    @param left: bytes of the chunk that are still to come; all of them are here.
-    @param rest: bytes of the message that are still to come behind it.
+    @param left: bytes left in the chunk; all of them are in C{data}.
+    @param rest: bytes of the message after this chunk.
     @param size: of a chunk.
-    @param marker: the header of one byte.
-    @return: the payload: C{left} bytes and a multiple of C{size}.
+    @param marker: the one-byte header.
+    @return: the payload: C{left} bytes plus a multiple of C{size}.
     """
     stride: int = size + 1
     stop: int = position + left
     count: int = min((end - stop) // stride, rest // size, MAX_RUN)
     markers = data[stop : stop + count * stride : stride]
-    # As long as they are all the type 3 header of this chunk stream.
+    # Only as far as all are the type 3 header of this chunk stream.
     count -= len(markers.lstrip(marker))
     piece = bytearray(memoryview(data)[position : stop + count * stride])
     del piece[left::stride]
@@ -80,12 +80,12 @@ def cutRun(
 
 def settle(spans: list[Span], lying: int, size: int) -> None:
     """
-    Keep what was read for the messages that lie in it, or copy those.
+    Keep a buffer for the payloads that lie in it, or copy them.
 
-    @param lying: how many bytes of it they are.
-    @param size: of what was read, in bytes.
+    @param lying: their total size, in bytes.
+    @param size: of the buffer, in bytes.
     """
     if lying < size // 2 or size < LEAST_KEPT:
-        # Who keeps frames may keep twice as much as they say, and no more.
+        # Kept frames must not hold more than twice their own size in memory.
         for span in spans:
             span.settle()

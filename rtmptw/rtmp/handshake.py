@@ -1,10 +1,10 @@
 """
-The handshake (RTMP 1.0, section 5.2): C0, C1, C2 against S0, S1, S2. The server's
-side is plain or signed, as the client begins it (Flash brought signing); the
-client's side is plain, which every server takes.
+The handshake (RTMP 1.0, section 5.2): C0, C1, C2 and S0, S1, S2. Our server uses the
+plain or the signed form, whichever the client begins (signing came with Flash). Our
+client uses the plain form, which every server accepts.
 
-All clients get S0, S1 and S2 in one piece as soon as C1 is whole: FFmpeg and
-GStreamer send no C2 before they have S2, librtmp none before it has S1.
+The server sends S0, S1 and S2 together as soon as C1 is complete: FFmpeg and
+GStreamer do not send C2 before they have S2, nor librtmp before it has S1.
 """
 
 import hmac
@@ -13,7 +13,7 @@ from enum import IntEnum
 
 from rtmptw.errors import RemoteProtocolError
 
-#: C1, C2, S1 and S2 are this long, in bytes.
+#: Size of C1, C2, S1 and S2, in bytes.
 SIZE = 1536
 VERSION = 3
 
@@ -28,14 +28,14 @@ SERVER_KEY = b"Genuine Adobe Flash Media Server 001"
 SERVER_KEY_FULL = SERVER_KEY + _TAIL
 
 _DIGEST = 32
-#: Bytes 4 to 7 of a signed S1. FFmpeg as a player asks for a digest if the first of
-#: them is 3 or more, and we have one.
+#: Bytes 4 to 7 of a signed S1. FFmpeg as a player requires a digest if the first of
+#: them is 3 or more.
 _SIGNED_VERSION = bytes([4, 5, 0, 1])
 
 
 class Expect(IntEnum):
     """
-    What the next bytes are.
+    What a server expects next.
     """
 
     C0 = 0
@@ -46,7 +46,7 @@ class Expect(IntEnum):
 
 class Schema(IntEnum):
     """
-    Where the digest lies: which of two 764-byte blocks holds it.
+    The position of the digest: which of two 764-byte blocks contains it.
     """
 
     #: The key's block first, then the digest's (Flash Player 10.1 and later).
@@ -58,7 +58,7 @@ class Schema(IntEnum):
 def digestOffset(block: bytes, schema: Schema) -> int:
     """
     @param block: C1 or S1, 1536 bytes.
-    @return: where its digest lies, by C{schema}.
+    @return: the offset of its digest according to C{schema}.
     """
     start = 772 if schema is Schema.KEY_FIRST else 8
     return sum(block[start : start + 4]) % 728 + start + 4
@@ -70,8 +70,8 @@ def _digest(key: bytes, block: bytes, offset: int) -> bytes:
 
 def findDigest(block: bytes, key: bytes) -> tuple[Schema, int] | None:
     """
-    @return: the schema and the offset by which C{block} is signed with C{key}, or
-        C{None} if it is not.
+    @return: the schema and the digest's offset if C{block} is signed with C{key};
+        else C{None}.
     """
     for schema in Schema:
         offset = digestOffset(block, schema)
@@ -83,20 +83,20 @@ def findDigest(block: bytes, key: bytes) -> tuple[Schema, int] | None:
 
 class ServerHandshake:
     """
-    Takes C0, C1 and C2, cut anywhere, and says what to answer.
+    The server's side: takes C0, C1 and C2, cut anywhere, and returns the answer.
 
     C2 is not verified: FFmpeg and GStreamer do not send a strict echo.
 
-    @ivar expecting: what the next bytes are; C{Expect.CHUNKS} when all is done.
+    @ivar expecting: what the next bytes are; C{Expect.CHUNKS} when done.
     @ivar schema: how the client signed C1; C{None} if it did not.
-    @ivar remainder: after the end, the bytes behind C2. rtmpdump sends its first
-        command in the same segment.
+    @ivar remainder: when done, the bytes after C2. rtmpdump sends its first command
+        in the same segment.
     """
 
     def __init__(self, milliseconds: int, randomBytes: Callable[[int], bytes]) -> None:
         """
         @param milliseconds: our clock, for S1.
-        @param randomBytes: gives so many random bytes.
+        @param randomBytes: returns a given number of random bytes.
         """
         self._milliseconds = milliseconds & 0xFFFFFFFF
         self._randomBytes = randomBytes
@@ -107,9 +107,9 @@ class ServerHandshake:
 
     def receive(self, data: bytes) -> bytes:
         """
-        Take the next bytes.
+        Handle the next bytes.
 
-        @return: what to send; often nothing.
+        @return: the bytes to send; often none.
 
         @raise RemoteProtocolError: C{unsupported-version}, on the first byte, if
             this is not plain RTMP. The message says what it looks like.
@@ -134,11 +134,11 @@ class ServerHandshake:
         @return: S0, S1 and S2.
         """
         time = self._milliseconds.to_bytes(4, "big")
-        # Four zeros say "not signed"; others do not always mean the contrary.
+        # Four zeros mean "not signed"; other values do not always mean "signed".
         signed = findDigest(c1, PLAYER_KEY) if any(c1[4:8]) else None
         if signed is None:
             s1 = time + bytes(4) + self._randomBytes(SIZE - 8)
-            # GStreamer compares the echo from byte 8 on.
+            # GStreamer compares the echo from byte 8 onward.
             return bytes([VERSION]) + s1 + c1
         self.schema, offset = signed
         clientDigest = c1[offset : offset + _DIGEST]
@@ -163,21 +163,22 @@ class Await(IntEnum):
 
 class ClientHandshake:
     """
-    Gives C0 and C1, takes S0, S1 and S2, cut anywhere, and gives C2.
+    The client's side: returns C0 and C1, takes S0, S1 and S2, cut anywhere, and
+    returns C2.
 
-    What the server echoes is not verified: nginx-rtmp sends our C1 back as S1, and
-    nothing is gained by hanging up on a server that echoes something else.
+    The server's echo is not verified: nginx-rtmp sends our C1 back as S1, and
+    rejecting a server that echoes something else gains nothing.
 
-    @ivar awaiting: what the next bytes are; C{Await.CHUNKS} when all is done.
-    @ivar remainder: after the end, the bytes behind S2.
+    @ivar awaiting: what the next bytes are; C{Await.CHUNKS} when done.
+    @ivar remainder: when done, the bytes after S2.
     """
 
     def __init__(self, milliseconds: int, randomBytes: Callable[[int], bytes]) -> None:
         """
         @param milliseconds: our clock, for C1.
-        @param randomBytes: gives so many random bytes.
+        @param randomBytes: returns a given number of random bytes.
         """
-        # The four zeros say that it is not signed.
+        # The four zeros mean "not signed".
         self._c1 = (
             (milliseconds & 0xFFFFFFFF).to_bytes(4, "big")
             + bytes(4)
@@ -195,12 +196,12 @@ class ClientHandshake:
 
     def receive(self, data: bytes) -> bytes:
         """
-        Take the next bytes.
+        Handle the next bytes.
 
-        @return: what to send: C2 when S1 is whole, else nothing.
+        @return: the bytes to send: C2 when S1 is complete, else none.
 
         @raise RemoteProtocolError: C{unsupported-version}, on the first byte, if
-            this is no plain RTMP server. The message says what it looks like.
+            this is not a plain RTMP server. The message says what it looks like.
         """
         self._buffer += data
         if self.awaiting is Await.S0 and self._buffer:
@@ -223,21 +224,21 @@ def _notAServer(version: int) -> RemoteProtocolError:
     if version == 0x15:
         looks = "TLS: that port speaks rtmps://, not rtmp://"
     elif version == ord("H"):
-        looks = "HTTP: that port speaks no RTMP"
+        looks = "HTTP: that port does not speak RTMP"
     else:
-        looks = f"first byte 0x{version:02x}: no RTMP server begins so"
+        looks = f"not an RTMP server: its first byte is 0x{version:02x}"
     return RemoteProtocolError("unsupported-version", looks)
 
 
 def _unsupported(version: int) -> RemoteProtocolError:
     if version == 0x16:
-        looks = "a TLS hello: this port speaks plain RTMP, rtmps needs an ssl: endpoint"
+        looks = "TLS: this port speaks plain RTMP; rtmps:// needs an ssl: endpoint"
     elif chr(version) in "GPHODCT":
         looks = "HTTP: this port speaks RTMP, not RTMPT or web pages"
     elif version in (6, 8, 9):
         looks = f"RTMPE (encrypted, version {version}): use rtmp:// or rtmps://"
     elif version < 32:
-        looks = f"RTMP version {version}: only version 3 is spoken here"
+        looks = f"RTMP version {version}: only version 3 is supported"
     else:
-        looks = f"first byte 0x{version:02x}: no RTMP client begins so"
+        looks = f"not an RTMP client: its first byte is 0x{version:02x}"
     return RemoteProtocolError("unsupported-version", looks)

@@ -11,8 +11,8 @@ from rtmptw.errors import RemoteProtocolError
 from rtmptw.rtmp import amf0
 from rtmptw.rtmp.amf import Value
 
-#: How many values a command may hold. Nobody's connect, the longest, has a hundred; a
-#: command of 64 KiB has room for 60,000, which take as long as 5,000 frames.
+#: Maximum number of values in a command. The longest command, connect, has fewer than
+#: a hundred; a command of 64 KiB could hold 60,000, as much work as 5,000 frames.
 MAX_COMMAND_VALUES = 1000
 
 
@@ -53,7 +53,7 @@ class UserControlEvent(IntEnum):
 @dataclass(frozen=True, slots=True)
 class SetChunkSize:
     """
-    The sender's chunk size from here on, in bytes. (5.4.1)
+    The sender's chunk size from now on, in bytes. (5.4.1)
     """
 
     size: int
@@ -68,7 +68,7 @@ class SetChunkSize:
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
     """
-    So many bytes were received in all, modulo 2^32. (5.4.3)
+    The total number of bytes received, modulo 2^32. (5.4.3)
     """
 
     sequenceNumber: int
@@ -86,7 +86,7 @@ class Acknowledgement:
 @dataclass(frozen=True, slots=True)
 class WindowAcknowledgementSize:
     """
-    Acknowledge each time after so many bytes. (5.4.4)
+    How many bytes to receive between acknowledgements. (5.4.4)
     """
 
     size: int
@@ -101,7 +101,7 @@ class WindowAcknowledgementSize:
 @dataclass(frozen=True, slots=True)
 class SetPeerBandwidth:
     """
-    Send no more than so many bytes ahead of acknowledgements. (5.4.5)
+    The maximum number of bytes to send without an acknowledgement. (5.4.5)
 
     @ivar limitType: 0 hard, 1 soft, 2 dynamic.
     """
@@ -124,9 +124,9 @@ class UserControl:
     """
     A user control event. (7.1.7)
 
-    @ivar event: a L{UserControlEvent}, or another number: 26 to 32 occur.
-    @ivar value: its first 32-bit argument: a message stream id, or the time of a
-        ping.
+    @ivar event: a L{UserControlEvent}, or another number: 26 to 32 are in use.
+    @ivar value: its first 32-bit argument: a message stream id, or the timestamp of
+        a ping.
     """
 
     event: int
@@ -147,9 +147,10 @@ class Command:
     """
     A command or the answer to one, in AMF0. (7.1.1)
 
-    @ivar transactionID: of the request; 0 wants no answer.
+    @ivar transactionID: of the request; 0 if no answer is expected.
     @ivar values: the command object or null, and the arguments.
-    @ivar fault: what is wrong with what follows the values; C{None} if nothing does.
+    @ivar fault: what is wrong with the data after the values; C{None} if there is
+        none.
     """
 
     name: str
@@ -169,12 +170,12 @@ class Command:
     def argument(self, index: int) -> Value:
         """
         @return: an argument after the command object, counted from 0; C{None} if
-            it is not there.
+            it is missing.
 
-        @raise RemoteProtocolError: if it is there and cannot be understood.
+        @raise RemoteProtocolError: if it is present but not valid AMF.
         """
         values = self.values
-        # Some leave the null out.
+        # Some clients omit the null.
         if not (values and isinstance(values[0], (str, float))):
             index += 1
         if index < len(values):
@@ -184,7 +185,7 @@ class Command:
         return None
 
 
-#: What L{parse} returns; C{None} where a message says nothing to us.
+#: What L{parse} returns, unless it is C{None}.
 Message = (
     SetChunkSize
     | Acknowledgement
@@ -223,7 +224,7 @@ def _setPeerBandwidth(payload: bytes) -> Message | None:
 
 def _userControl(payload: bytes) -> Message | None:
     if len(payload) < 6:
-        # Flash Media Server's SWF events have three bytes; none concern us.
+        # Flash Media Server's SWF events have three bytes; we need none of them.
         return None
     return UserControl(
         int.from_bytes(payload[:2], "big"), int.from_bytes(payload[2:6], "big")
@@ -231,13 +232,13 @@ def _userControl(payload: bytes) -> Message | None:
 
 
 def _commandAMF0(payload: bytes) -> Message | None:
-    # What follows the last thing that matters may be anything.
+    # Data after the arguments that we need does not have to be valid.
     values, fault = amf0.decodeSome(payload, 0, True, MAX_COMMAND_VALUES)
     name = values[0] if values else None
     if not isinstance(name, str):
         raise fault or RemoteProtocolError(
             "bad-command",
-            f"a command begins with its name, this one with {type(name).__name__}",
+            f"a command must begin with its name, not with {type(name).__name__}",
         )
     transactionID = values[1] if len(values) > 1 else None
     return Command(
@@ -249,7 +250,8 @@ def _commandAMF0(payload: bytes) -> Message | None:
 
 
 def _commandAMF3(payload: bytes) -> Message | None:
-    # A format selector of 0, then AMF0; some leave it out (protocol notes).
+    # A format selector of 0, then AMF0; some clients omit the selector (protocol
+    # notes).
     return _commandAMF0(payload[1:] if payload[:1] == b"\0" else payload)
 
 
@@ -268,10 +270,10 @@ def parse(messageType: int, payload: bytes) -> Message | None:
     """
     Parse a control message or command.
 
-    @return: the message; C{None} if it is too short to say anything, or of a type
-        that is not known (which is no fault: RTMP 1.0 leaves room for more).
+    @return: the message; C{None} if it is too short, or of an unknown type (not an
+        error: RTMP 1.0 leaves room for more).
 
-    @raise RemoteProtocolError: if a command is not AMF, or has no name.
+    @raise RemoteProtocolError: if a command is not valid AMF, or has no name.
     """
     parser = _PARSERS.get(messageType)
     return None if parser is None else parser(payload)
@@ -279,16 +281,16 @@ def parse(messageType: int, payload: bytes) -> Message | None:
 
 def expandAggregate(timestamp: int, payload: bytes) -> Iterator[tuple[int, int, bytes]]:
     """
-    Take an aggregate message apart (7.1.6), one part after the other: an aggregate of
-    10 MiB can have 700,000. The parts are FLV tags: their timestamps have the low 24
-    bits first, against the drawing in the specification but as FFmpeg, SRS, nginx-rtmp
-    and GStreamer have it.
+    Split an aggregate message (7.1.6) into its parts. This is an iterator, because an
+    aggregate of 10 MiB can have 700,000. The parts are FLV tags: the low 24 bits of
+    their timestamps come first, as in FFmpeg, SRS, nginx-rtmp and GStreamer but unlike
+    the figure in the specification.
 
     @param timestamp: of the aggregate, in ms.
     @return: type, timestamp and payload of each part, in order. An aggregate in an
-        aggregate is not taken apart.
+        aggregate is not split.
 
-    @raise RemoteProtocolError: C{aggregate-truncated}, after the parts that are whole.
+    @raise RemoteProtocolError: C{aggregate-truncated}, after the complete parts.
     """
     position = 0
     offset: int | None = None
@@ -298,8 +300,8 @@ def expandAggregate(timestamp: int, payload: bytes) -> Iterator[tuple[int, int, 
         if start + size > len(payload):
             raise RemoteProtocolError(
                 "aggregate-truncated",
-                f"an aggregate's part of {size} bytes at {position} goes beyond "
-                f"its {len(payload)} bytes",
+                f"a part of {size} bytes at offset {position} exceeds the "
+                f"aggregate message of {len(payload)} bytes",
             )
         inner = int.from_bytes(payload[position + 4 : position + 7], "big")
         inner |= payload[position + 7] << 24

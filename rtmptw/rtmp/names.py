@@ -1,14 +1,15 @@
 """
-What a client calls its stream, made into an application, a name and a query.
+Splits what a client calls its stream into an application, a name and a query.
 
-OBS takes all that follows the host as the application, FFmpeg one or two parts of
-it; queries appear on the application, the URL or the name, as the user typed them.
+OBS sends the whole path of its URL as the application, FFmpeg the first one or two
+parts. The query is on the application, the URL or the name, wherever the user typed
+it.
 """
 
 #: The instance every application has when none is named (Flash Media Server).
 _DEFAULT_INSTANCE = "_definst_"
-#: No longer name is taken: it becomes a file's, a log's and a page's. Keys can be
-#: signed tokens of more than a thousand characters.
+#: Maximum length of a name: it is used in file names, logs and web pages. Keys can
+#: be signed tokens of more than a thousand characters.
 MAX_NAME = 2048
 
 
@@ -16,8 +17,8 @@ def splitApplication(app: str, url: str) -> tuple[str, str]:
     """
     @param app: C{app} of the connect command.
     @param url: its C{tcUrl}.
-    @return: the application without slashes at the ends and default instance; the
-        query found on it, or else on the URL.
+    @return: the application without leading and trailing slashes and default
+        instance; and the query found on it, or else on the URL.
     """
     app, _, query = app.partition("?")
     parts = [part for part in app.split("/") if part]
@@ -28,16 +29,17 @@ def splitApplication(app: str, url: str) -> tuple[str, str]:
     return printable("/".join(parts)), query
 
 
-#: What FFmpeg and Flash put before the name of a file in MP4.
+#: FFmpeg and Flash put this before the name of an MP4 file.
 _FILE_PREFIX = "mp4:"
-#: FFmpeg leaves the first away; encoders have either in their keys.
+#: FFmpeg omits the first; the keys of encoders can have either.
 _FILE_SUFFIXES = (".flv", ".mp4")
 
 
 def splitStream(name: str) -> tuple[str, str]:
     """
     @param name: the stream name of a publish or play command.
-    @return: the name without query, slashes at the ends and C{mp4:}, and the query.
+    @return: the name without query, leading and trailing slashes and C{mp4:}; and
+        the query.
     """
     name, _, query = name.partition("?")
     return printable(name.removeprefix(_FILE_PREFIX).strip("/")), query
@@ -45,9 +47,9 @@ def splitStream(name: str) -> tuple[str, str]:
 
 def otherNames(name: str) -> tuple[str, ...]:
     """
-    @param name: of a stream, as somebody asks for it.
-    @return: what it may be published as instead: C{cam.flv} and C{cam.mp4} are C{cam}
-        for some programs.
+    @param name: the stream name that a player has requested.
+    @return: other names it may be published under: for some programs C{cam.flv} and
+        C{cam.mp4} are the same as C{cam}.
     """
     for suffix in _FILE_SUFFIXES:
         if name.endswith(suffix):
@@ -57,7 +59,7 @@ def otherNames(name: str) -> tuple[str, ...]:
 
 def printable(text: str) -> str:
     """
-    Percent-escape what may not appear in a log line: control characters, and bytes
+    Percent-escape what must not appear in a log line: control characters, and bytes
     that were not UTF-8.
     """
     if text.isprintable():

@@ -1,7 +1,7 @@
 """
-One message stream of a client, on the server: what is published or played on it.
+The server's side of one message stream, on which a client publishes or plays.
 
-Its state, its request and its ending are here and nowhere else.
+Its state, its pending request and its end are handled only here.
 """
 
 from dataclasses import dataclass
@@ -23,15 +23,15 @@ from rtmptw.rtmp.events import (
 from rtmptw.rtmp.message import MessageType, UserControl, UserControlEvent
 from rtmptw.rtmp.states import STREAM_TRANSITIONS, Step, StreamState, advance
 
-#: Where status messages go (nginx-rtmp has the same number).
+#: Chunk stream for status messages (nginx-rtmp uses the same number).
 _STATUS: Final = 5
 
 _PUBLISHED: Final = "NetStream.Publish.Start"
 _UNPUBLISHED: Final = "NetStream.Unpublish.Success"
 
-#: StreamEOF follows the last frame after so many seconds: GStreamer's rtmp2src ends at
-#: it at once, and loses the frame that it has not taken over yet. All others end at
-#: the statuses, which come first.
+#: Seconds from the status messages at the end to StreamEOF: GStreamer's rtmp2src stops
+#: at StreamEOF immediately, and loses a frame that it has not yet passed on. All other
+#: players stop at the status messages.
 EOF_AFTER = 0.5
 
 
@@ -40,7 +40,7 @@ class Request:
     """
     A request that waits for its answer.
 
-    @ivar since: when it came.
+    @ivar since: when it was received.
     """
 
     requestID: int
@@ -50,13 +50,13 @@ class Request:
 
 class NetStream:
     """
-    One message stream: its machine, and what it says of itself to the client.
+    One message stream: its state machine, and its messages to the client.
 
     @ivar state: what it expects next.
-    @ivar name: of what is, or was, published or played.
-    @ivar request: the one that waits for its answer.
+    @ivar name: of the stream that is, or was last, published or played.
+    @ivar request: the request that waits for its answer.
     @ivar eofDue: when to send StreamEOF; C{None} for never.
-    @ivar hasMetadata: whether the client has set metadata that are to be kept.
+    @ivar hasMetadata: whether the client has set metadata with C{@setDataFrame}.
     """
 
     __slots__ = (
@@ -85,7 +85,7 @@ class NetStream:
     @property
     def isIdle(self) -> bool:
         """
-        Whether nothing is done here, nor left to do.
+        Whether nothing is published or played here, and nothing is left to send.
         """
         return self.state is StreamState.COMMAND and self.eofDue is None
 
@@ -107,9 +107,9 @@ class NetStream:
 
     def publish(self, request: Request, name: str, isFMLE: bool) -> None:
         """
-        The client wants to publish. C{PublishRequested} or L{refuse} follows.
+        Begin a publish request. L{publishRequested} or L{refuse} must follow.
 
-        @param isFMLE: whether it has said FCPublish, and is told onFCPublish.
+        @param isFMLE: whether the client has sent FCPublish, and expects onFCPublish.
         """
         self._step(Step.PUBLISH)
         self._isFMLE = isFMLE
@@ -119,7 +119,7 @@ class NetStream:
 
     def publishRequested(self, app: str, query: str, encoder: str) -> None:
         """
-        Ask for a decision.
+        Ask for a decision on the publish request.
         """
         request = self.request
         assert request is not None
@@ -131,11 +131,11 @@ class NetStream:
 
     def play(self, request: Request, name: str, reset: bool) -> None:
         """
-        The client wants to play, in place of what it plays here, if it does.
-        C{PlayRequested} or L{refuse} follows.
+        Begin a play request. It replaces what the client already plays here.
+        L{playRequested} or L{refuse} must follow.
         """
         if self.isPlayed:
-            self._tell(PlayEnded(self.streamID, "another play took its place"))
+            self._tell(PlayEnded(self.streamID, "replaced by another play"))
         self.eofDue = None
         self._step(Step.PLAY)
         self.name = name
@@ -146,7 +146,7 @@ class NetStream:
         self, app: str, query: str, start: float, duration: float
     ) -> None:
         """
-        Ask for a decision.
+        Ask for a decision on the play request.
         """
         request = self.request
         assert request is not None
@@ -165,7 +165,7 @@ class NetStream:
 
     def accept(self) -> None:
         """
-        Grant the request.
+        Accept the request.
         """
         self.request = None
         self._step(Step.ACCEPT)
@@ -178,13 +178,13 @@ class NetStream:
 
     def publishStarted(self, name: str) -> None:
         """
-        Say that the client publishes.
+        Tell the client that its publish has started.
         """
         self._status(_PUBLISHED, f"Publishing {name}.")
 
     def refuse(self, code: str, description: str) -> None:
         """
-        Refuse the request.
+        Reject the request.
         """
         self.request = None
         self._step(Step.REJECT)
@@ -192,23 +192,23 @@ class NetStream:
 
     def deny(self, code: str, description: str) -> None:
         """
-        Say that something cannot be done.
+        Send an error status.
         """
         self._status(code, description, "error")
 
     def mayTake(self, step: Step) -> None:
         """
-        Look ahead.
+        Check a step without taking it.
 
-        @raise OutOfOrder: if the step may not be taken now.
+        @raise OutOfOrder: if the step is not allowed now.
         """
         advance(STREAM_TRANSITIONS, self.state, step)
 
-    # What ends.
+    # Endings.
 
     def stop(self, reason: str) -> None:
         """
-        The client stops what it does here.
+        The client stops publishing or playing.
         """
         before = self.state
         self._step(Step.STOP)
@@ -223,12 +223,14 @@ class NetStream:
 
     def endPlay(self, now: float) -> None:
         """
-        What is played has ended: say so, and L{sayEOF} later.
+        Tell the player that the stream has ended. L{sayEOF} is due later.
         """
         self._step(Step.STOP)
-        # FFmpeg ends at either, librtmp too.
+        # FFmpeg and librtmp stop at either.
         self._status("NetStream.Play.Stop", f"Stopped playing {self.name}.")
-        self._status("NetStream.Play.UnpublishNotify", f"Nobody publishes {self.name}.")
+        self._status(
+            "NetStream.Play.UnpublishNotify", f"{self.name} is no longer published."
+        )
         self.eofDue = now + EOF_AFTER
 
     def sayEOF(self) -> None:
@@ -238,11 +240,11 @@ class NetStream:
         self.eofDue = None
         self._control(UserControlEvent.STREAM_EOF)
 
-    # A player's commands. They mean nothing while nothing is played.
+    # A player's commands. They have no effect while nothing is played.
 
     def pause(self, isPaused: bool) -> None:
         """
-        Stop sending for a while, or go on.
+        Handle pause: stop sending, or resume.
         """
         if not self.isPlayed:
             return
@@ -255,8 +257,8 @@ class NetStream:
 
     def select(self, kind: FrameKind, isWanted: bool) -> None:
         """
-        Send frames of a kind, or do without. "off" is not answered, "on" is (RTMP
-        1.0, 7.2.2.4 and 7.2.2.5).
+        Turn audio or video on or off. Only "on" is answered (RTMP 1.0, 7.2.2.4 and
+        7.2.2.5).
         """
         if not self.isPlayed:
             return
@@ -267,24 +269,25 @@ class NetStream:
 
     def seek(self) -> None:
         """
-        A live stream has one position: the player is told that it is there.
+        Answer a seek. A live stream has only one position: now.
         """
         if self.isPlayed:
             self._status(
-                "NetStream.Seek.Notify", f"{self.name} is live and goes on from now."
+                "NetStream.Seek.Notify", f"{self.name} is live and continues from now."
             )
 
-    # How it says things.
+    # Outgoing.
 
     def _startPlay(self) -> None:
         """
-        Say that a play begins: all that any player we know waits for.
+        Tell the player that play starts, with all messages that any known player
+        waits for.
         """
         self._control(UserControlEvent.STREAM_BEGIN)
         if self._isReset:
             self._status("NetStream.Play.Reset", f"Playing and resetting {self.name}.")
         self._playStarted()
-        # Flash players may look at samples; SRS and nginx-rtmp say so too.
+        # Allows Flash players to read samples; SRS and nginx-rtmp send it too.
         self._data("|RtmpSampleAccess", True, True)
         self._data("onStatus", AMFObject([("code", "NetStream.Data.Start")]))
 
@@ -299,15 +302,16 @@ class NetStream:
 
     def _notify(self, command: str, code: str, description: str) -> None:
         """
-        Say what is new in the way of Flash Media Live Encoder, before the status.
+        Send onFCPublish or onFCUnpublish, which Flash Media Live Encoder expects
+        before the status.
         """
         kind, payload = answers.notice(command, code, description).encode()
         self._conversation.say(_STATUS, kind, self.streamID, payload)
 
     def _status(self, code: str, description: str, level: str = "status") -> None:
         """
-        Send onStatus on the message stream it is about: GStreamer looks nowhere
-        else.
+        Send onStatus on the message stream it is about: GStreamer ignores it on any
+        other.
         """
         kind, payload = answers.status(code, description, level).encode()
         self._conversation.say(_STATUS, kind, self.streamID, payload)

@@ -1,5 +1,5 @@
 """
-How long each state may last, and what too long is called.
+How long each state may last, and how a timeout is reported.
 """
 
 from collections.abc import Callable
@@ -9,34 +9,36 @@ from typing import Final
 from rtmptw.rtmp.chunks import Limits
 from rtmptw.rtmp.states import ClientState, ServerState, StreamState
 
-#: A player that has sent and taken nothing for so many seconds is asked for a sign of
-#: life, and given up after so many more (nginx-rtmp has the same numbers).
+#: After this many seconds in which a player has sent and received nothing, we ping it;
+#: after this many more without a sign of life, we disconnect it (nginx-rtmp uses the
+#: same numbers).
 PING_AFTER = 60.0
 PING_PATIENCE = 30.0
 
-#: Seconds for a server's handshake, and for each of its answers. MediaMTX waits as
-#: long.
+#: Timeout in seconds for a server's handshake, and for each of its answers. MediaMTX
+#: uses the same.
 STEP_TIMEOUT = 10.0
-#: Seconds that a stream we play may bring nothing. Encoders send at least audio each
-#: few tens of milliseconds; nginx-rtmp says nothing while nobody publishes.
+#: Timeout in seconds for a stream we play that sends nothing. Encoders send at least
+#: audio every few tens of milliseconds; nginx-rtmp sends nothing while nobody
+#: publishes.
 SILENCE_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
     """
-    How a server behaves towards its clients.
+    A server's settings for its clients.
 
-    @ivar chunkSize: ours, in bytes. FFmpeg takes it over for what it sends, which
-        makes it cheap to read; 60000 is what SRS uses.
-    @ivar window: what a peer may send before it needs an acknowledgement, which comes
-        at half of it, asked or not: Wirecast and FMLE stall otherwise. Also what we ask
-        of the peer.
+    @ivar chunkSize: our chunk size, in bytes. FFmpeg copies it for what it sends, and
+        large chunks are cheap to read; SRS uses 60000 too.
+    @ivar window: the acknowledgement window in bytes. We acknowledge after half of
+        it even if the peer did not ask: Wirecast and FMLE stall otherwise. We also
+        ask the peer to use it.
     @ivar handshakeTimeout: seconds for the handshake.
-    @ivar requestTimeout: seconds from there to a publish or play, and between one
-        and the next.
+    @ivar requestTimeout: seconds from the handshake to a publish or play, and between
+        one and the next.
     @ivar silenceTimeout: seconds that a publisher may send nothing.
-    @ivar limits: what a peer may make us hold.
+    @ivar limits: limits on what a peer can make us buffer.
     """
 
     chunkSize: int = 60000
@@ -66,12 +68,12 @@ def _sign(settings: ServerSettings) -> float:
 @dataclass(frozen=True, slots=True)
 class Patience:
     """
-    How long a state of a server may last.
+    The time limit of a server's state.
 
-    @ivar limit: the seconds, by the settings.
-    @ivar label: of the session's end; for a request that waits for its answer, the
-        code it is refused with.
-    @ivar reason: with C{{}} for the seconds.
+    @ivar limit: returns the limit in seconds for given settings.
+    @ivar label: the label of the session's end; for a pending request, the code that
+        it is rejected with.
+    @ivar reason: a format string for the reason; the seconds are filled in.
     """
 
     limit: Callable[[ServerSettings], float]
@@ -84,7 +86,7 @@ _IDLE: Final = Patience(_request, "request-timeout", "no publish or play within 
 
 SERVER_PATIENCE: dict[ServerState, Patience] = {
     ServerState.HANDSHAKE: Patience(
-        _handshake, "handshake-timeout", "handshake not finished in {:g} s"
+        _handshake, "handshake-timeout", "handshake not finished within {:g} s"
     ),
     ServerState.CONNECT: _IDLE,
     ServerState.CONNECT_ANSWER: Patience(
@@ -93,23 +95,23 @@ SERVER_PATIENCE: dict[ServerState, Patience] = {
     ServerState.COMMANDS: _IDLE,
 }
 
-#: A connection at its commands is as patient as its busiest message stream: the
-#: first of these states that one is in.
+#: In the state COMMANDS, the connection's limit is that of its busiest message stream:
+#: the first of these states that any of them is in.
 STREAM_PATIENCE: dict[StreamState, Patience] = {
     StreamState.PUBLISH_ANSWER: Patience(
         _request, "NetStream.Publish.Denied", _UNDECIDED
     ),
     StreamState.PLAY_ANSWER: Patience(_request, "NetStream.Play.Failed", _UNDECIDED),
-    # Received bytes are the only sign of life: OBS answers no pings.
+    # Received bytes are the only sign of life: OBS does not answer pings.
     StreamState.MEDIA: Patience(
         _silence, "silent", "the publisher sent nothing for {:g} s"
     ),
     StreamState.PLAYER_COMMANDS: Patience(
-        _sign, "silent", "the player sent and took nothing for {:g} s"
+        _sign, "silent", "the player sent and received nothing for {:g} s"
     ),
 }
 
-#: For a client: seconds and label. In MEDIA it is about a stream that is played.
+#: For a client: seconds and label. The limit in MEDIA applies only to playing.
 CLIENT_PATIENCE: dict[ClientState, tuple[float, str]] = {
     ClientState.HANDSHAKE: (STEP_TIMEOUT, "timeout"),
     ClientState.CONNECT_RESULT: (STEP_TIMEOUT, "timeout"),

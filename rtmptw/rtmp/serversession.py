@@ -1,6 +1,6 @@
 """
-The server's side of a conversation, without sockets: bytes in, events out, and
-bytes to send back::
+The server's side of an RTMP session, without sockets: it takes bytes, and returns
+events and bytes to send::
 
     session = ServerSession(now, os.urandom)
     for event in session.receive(data, now):
@@ -60,37 +60,37 @@ __all__ = [
     "ServerSettings",
 ]
 
-#: Who sends so many bytes before it needs an acknowledgement does not run short of them
-#: in a moment.
+#: A peer with at least this window, in bytes, does not need its acknowledgements
+#: immediately.
 PATIENT_WINDOW: Final = 1 << 20
 
-# To look a member up in its class costs more than to compare it.
+# Looking up an enum member in its class costs more than comparing it.
 _AUDIO: Final = FrameKind.AUDIO
 _VIDEO: Final = FrameKind.VIDEO
 _MEDIA: Final = StreamState.MEDIA
 
-#: What it takes to publish or to play, in frames: a stream and its sinks begin.
+#: The work of a publish or play request, in frames: it starts a stream and its sinks.
 REQUEST_WORK: Final = 100
 
-#: No message stream has this number.
+#: Not the id of any message stream.
 _NOBODY: Final = -1
 
-#: So many frames may come while nothing is published.
+#: Maximum number of frames received while nothing is published.
 MAX_STRAYS: Final = 4096
 
-#: Message streams on one connection. Everybody uses one.
+#: Maximum number of message streams on one connection. All known clients use one.
 MAX_STREAMS = 16
 
 
 class ServerSession(Conversation[Event]):
     """
-    One client's conversation: the connection's machine, and a L{NetStream} for each
+    One client's session: the connection's state machine, and a L{NetStream} for each
     message stream.
 
-    @ivar strayMessages: media for no stream that was accepted.
-    @ivar ignoredCommands: commands that could not be understood or done while media
-        flowed, which only a stop ends.
-    @ivar goesOn: whether a request was granted with L{grant} and L{goOn} must follow.
+    @ivar strayMessages: the number of media messages for no accepted stream.
+    @ivar ignoredCommands: the number of commands that were invalid or not possible,
+        and ignored so as not to interrupt media.
+    @ivar goesOn: whether L{goOn} must follow, after L{grant} or L{reject}.
     """
 
     def __init__(
@@ -108,16 +108,16 @@ class ServerSession(Conversation[Event]):
         )
         self._state = ServerState.HANDSHAKE
         self._streams: dict[int, NetStream] = {}
-        # connect, while it waits for its answer.
+        # The connect request, while it waits for its answer.
         self._request: Request | None = None
         self._nextRequest = 1
         self._app = ""
         self._query = ""
         self._encoder = ""
         self._properties = AMFObject([])
-        # Whether it has said FCPublish.
+        # Whether the client has sent FCPublish.
         self._isFMLE = False
-        # When the peer last took what it was sent, as far as we were told.
+        # When the peer last received data from us, as far as we know.
         self._takenAt = now
         self.goesOn = False
         self.strayMessages = 0
@@ -134,7 +134,7 @@ class ServerSession(Conversation[Event]):
 
     def deadline(self) -> float | None:
         """
-        @return: when L{checkTime} wants to be called, unless bytes come before;
+        @return: when L{checkTime} must be called, unless bytes arrive before that;
             C{None} for never.
         """
         due = [s.eofDue for s in self._streams.values() if s.eofDue is not None]
@@ -145,7 +145,7 @@ class ServerSession(Conversation[Event]):
 
     def checkTime(self, now: float) -> list[Event]:
         """
-        Send what is due, and end the session if it has waited too long.
+        Send what is due, and end the session if a time limit has passed.
         """
         self.now = now
         for ending in self._streams.values():
@@ -170,21 +170,21 @@ class ServerSession(Conversation[Event]):
 
     def taken(self, now: float) -> None:
         """
-        The peer has taken some of what it was sent since this was called last: a sign
-        of life, of a player that says nothing.
+        Note that the peer has received data since the last call. For a player that
+        sends nothing this is a sign of life.
         """
         self._takenAt = now
         self._pingedAt = None
 
     def silentFor(self, now: float) -> float:
         """
-        @return: the seconds since the peer's last byte; 0 while we do not read.
+        @return: the seconds since the peer's last byte; 0 while reading is paused.
         """
         return now - self.lastReceived if self._reading else 0.0
 
     def _patienceEnds(self) -> float | None:
         """
-        @return: when we have waited too long for the peer; C{None} for never.
+        @return: when the current time limit ends; C{None} for never.
         """
         if self._state is ServerState.NOTHING:
             return None
@@ -205,7 +205,7 @@ class ServerSession(Conversation[Event]):
 
     def _busiest(self) -> NetStream | None:
         """
-        @return: the message stream whose patience is the connection's.
+        @return: the message stream whose time limit applies to the connection.
         """
         for state in STREAM_PATIENCE:
             for stream in self._streams.values():
@@ -220,7 +220,7 @@ class ServerSession(Conversation[Event]):
 
     def _waiting(self, stream: NetStream | None) -> Request | None:
         """
-        @return: the request that waits for its answer, there or on the connection.
+        @return: the pending request of the message stream or of the connection.
         """
         return self._request if stream is None else stream.request
 
@@ -228,7 +228,7 @@ class ServerSession(Conversation[Event]):
 
     def close(self, reason: str, now: float) -> list[Event]:
         """
-        End the session for a reason of ours.
+        End the session from our side.
         """
         self.now = now
         self._end("closed", reason)
@@ -236,10 +236,10 @@ class ServerSession(Conversation[Event]):
 
     def connectionLost(self) -> None:
         """
-        The connection is gone. Whoever lets go of the session, too, frees all that it
-        holds, without the garbage collector.
+        The connection is lost. Dropping the session after this frees its memory
+        without the garbage collector.
         """
-        self._end("lost", "the connection is gone")
+        self._end("lost", "the connection was lost")
         self.events = []
         self._unsay()
 
@@ -268,22 +268,22 @@ class ServerSession(Conversation[Event]):
 
     def accept(self, requestID: int, now: float) -> list[Event]:
         """
-        Grant a request.
+        Accept a request.
 
-        @return: what the peer had sent after it, as C{receive} gives it.
+        @return: the events of what the peer has sent after it, as from C{receive}.
 
-        @raise LocalProtocolError: if no such request waits.
+        @raise LocalProtocolError: if there is no such pending request.
         """
         self.grant(requestID, now)
         return self.goOn(now)
 
     def grant(self, requestID: int, now: float) -> None:
         """
-        Grant a request, and leave what the peer had sent after it to L{goOn}. For who
-        answers while events are still being looked at: many requests can come in one
-        read, and each answer would be one more call within the last.
+        Accept a request, but leave what the peer has sent after it to L{goOn}. For
+        callers that answer while they handle events: one read can contain many
+        requests, and each answer would be a nested call in the previous one.
 
-        @raise LocalProtocolError: if no such request waits.
+        @raise LocalProtocolError: if there is no such pending request.
         """
         stream = self._askedFor(requestID)
         self.now = now
@@ -297,8 +297,8 @@ class ServerSession(Conversation[Event]):
         assert request is not None
         self._request = None
         self._state = advance(TRANSITIONS, self._state, Step.ACCEPT)
-        # Set Chunk Size comes before the result, not later: OBS reads nothing properly
-        # any more once it streams.
+        # Set Chunk Size comes before the result, not later: OBS no longer parses what
+        # it receives once it is streaming.
         window = self._settings.window
         self._control(WindowAcknowledgementSize(window))
         self._control(SetPeerBandwidth(window))
@@ -308,9 +308,10 @@ class ServerSession(Conversation[Event]):
 
     def goOn(self, now: float) -> list[Event]:
         """
-        Go on after L{grant}.
+        Continue after L{grant} or L{reject}.
 
-        @return: what the peer had sent after the request, as C{receive} gives it.
+        @return: the events of what the peer has sent after the request, as from
+            C{receive}.
         """
         self.now = now
         if self.goesOn:
@@ -325,16 +326,17 @@ class ServerSession(Conversation[Event]):
         self, requestID: int, code: str, description: str, now: float
     ) -> list[Event]:
         """
-        Refuse a request, and end the session: OBS waits for the close. It goes on, and
-        L{goOn} must follow, if something else is published or played on it.
+        Reject a request, and end the session: OBS waits for the close. If something
+        else is published or played on it, the session continues instead, and L{goOn}
+        must follow.
 
         @param code: C{NetConnection.Connect.Rejected},
             C{NetStream.Publish.BadName}, C{NetStream.Publish.Denied},
-            C{NetStream.Play.StreamNotFound} or C{NetStream.Play.Failed}; OBS waits
-            on if it meets a code that it does not know.
-        @param description: what the client's user reads; FFmpeg hangs without it.
+            C{NetStream.Play.StreamNotFound} or C{NetStream.Play.Failed}; OBS keeps
+            waiting after a code that it does not know.
+        @param description: the text for the client's user; FFmpeg hangs without it.
 
-        @raise LocalProtocolError: if no such request waits.
+        @raise LocalProtocolError: if there is no such pending request.
         """
         stream = self._askedFor(requestID)
         self.now = now
@@ -344,26 +346,26 @@ class ServerSession(Conversation[Event]):
 
     def endPlay(self, streamID: int, now: float) -> None:
         """
-        Tell a player that its stream has ended. It may play another.
+        Tell a player that its stream has ended. It can play another.
 
         @raise LocalProtocolError: if nothing is played there.
         """
         stream = self._streams.get(streamID)
         if stream is None or not stream.isPlayed:
-            raise LocalProtocolError(f"nothing is played on message stream {streamID}")
+            raise LocalProtocolError(f"message stream {streamID} is not playing")
         stream.endPlay(now)
         self._waitingSince = now
 
     def _askedFor(self, requestID: int) -> NetStream | None:
         """
-        @return: the message stream whose request waits; C{None} for connect.
+        @return: the message stream of the pending request; C{None} for connect.
 
-        @raise LocalProtocolError: if no such request waits.
+        @raise LocalProtocolError: if there is no such pending request.
         """
         stream = self._busiest()
         request = self._waiting(stream)
         if request is None or request.requestID != requestID:
-            raise LocalProtocolError(f"no request {requestID} waits for an answer")
+            raise LocalProtocolError(f"there is no pending request {requestID}")
         return stream
 
     def _refuse(self, stream: NetStream | None, code: str, description: str) -> None:
@@ -380,13 +382,13 @@ class ServerSession(Conversation[Event]):
 
     def _flows(self) -> bool:
         """
-        Whether something is published or played.
+        @return: whether anything is published or played.
         """
         return any(s.isPublished or s.isPlayed for s in self._streams.values())
 
     def _ask(self, command: Command) -> Request:
         """
-        Wait for a decision: nothing more is delivered before.
+        Create a request, and hold delivery until it is answered.
         """
         request = Request(self._nextRequest, command.transactionID, self.now)
         self._nextRequest += 1
@@ -394,15 +396,15 @@ class ServerSession(Conversation[Event]):
         self._reader.hold()
         return request
 
-    # What comes in.
+    # Incoming.
 
     def _hearsUs(self) -> bool:
-        # Before connect is answered nobody expects one.
+        # No client expects an acknowledgement before the answer to connect.
         return self._state is ServerState.COMMANDS
 
     def _acknowledgementDue(self) -> None:
         if self._window >= PATIENT_WINDOW and self._published():
-            # Before a request, which is the last event.
+            # First, because a request must be the last event.
             self.events.insert(0, AcknowledgementDue())
         else:
             self.acknowledge()
@@ -428,7 +430,7 @@ class ServerSession(Conversation[Event]):
         chunkStreamID: int,
     ) -> None:
         """
-        The chunk reader has a whole message, of audio or video.
+        Handle a whole audio or video message from the chunk reader.
         """
         self._frameReceived(
             streamID,
@@ -448,9 +450,9 @@ class ServerSession(Conversation[Event]):
 
     def _publisherFor(self, streamID: int) -> int:
         """
-        @return: the stream that media belongs to. If it is on none of its own, the
-            only one that is published (some encoders send data on stream 0);
-            L{_NOBODY} for none.
+        @return: the message stream that media belongs to. If none is published under
+            this id, it is the only published one (some encoders send data on stream
+            0); L{_NOBODY} if there is none.
         """
         stream = self._publisherOf(streamID)
         if stream is None:
@@ -470,13 +472,14 @@ class ServerSession(Conversation[Event]):
 
     def _strayReceived(self) -> None:
         """
-        Media for nobody. An encoder whose stream was ended sends on for a while.
+        Count a media message for no stream. An encoder whose stream we have ended
+        keeps sending for a while.
         """
         self.strayMessages += 1
         if self.strayMessages > MAX_STRAYS and not self._published():
             raise RemoteProtocolError(
                 "too-many-strays",
-                f"{self.strayMessages} messages of audio, video or data, and nothing "
+                f"{self.strayMessages} audio, video or data messages, but no stream "
                 "is published",
             )
 
@@ -487,8 +490,8 @@ class ServerSession(Conversation[Event]):
             if verb:
                 stream.hasMetadata = not isClear
             elif stream.hasMetadata:
-                # An event, such as the beginning of an advertisement: the metadata are
-                # those that were to be kept.
+                # An event, such as the start of an advertisement: the metadata set
+                # with @setDataFrame stays valid.
                 frame.isHeader = False
         if not isClear:
             self._frameReceived(streamID, frame)
@@ -505,7 +508,7 @@ class ServerSession(Conversation[Event]):
             except RemoteProtocolError as fault:
                 self._commandFailed(fault)
         elif command.transactionID and not command.name.startswith("_"):
-            # Not to an answer, C{_result} or C{_error}.
+            # Do not answer an answer, C{_result} or C{_error}.
             self._call(answers.unknown(command.transactionID, command.name))
 
     def _commandFailed(self, fault: RemoteProtocolError) -> None:
@@ -515,8 +518,8 @@ class ServerSession(Conversation[Event]):
 
     def _streamFor(self, streamID: int, step: Step) -> NetStream:
         """
-        @return: the message stream for a publish or play; made if it was not by
-            createStream. Some encoders do without, or stay on number 0.
+        @return: the message stream for a publish or play. It is created if necessary:
+            some encoders do not send createStream, or ignore its answer and use id 0.
         """
         stream = self._streams.get(streamID)
         if stream is None:
@@ -526,7 +529,7 @@ class ServerSession(Conversation[Event]):
 
     def _makeStream(self, streamID: int) -> NetStream:
         """
-        @raise RemoteProtocolError: if there are L{MAX_STREAMS}, all in use.
+        @raise RemoteProtocolError: if there are already L{MAX_STREAMS}, all in use.
         """
         streams = self._streams
         if not self._makeRoom():
@@ -539,8 +542,8 @@ class ServerSession(Conversation[Event]):
 
     def _makeRoom(self) -> bool:
         """
-        Let go of the oldest message stream that nothing is done on, if there are too
-        many: who makes so many has forgotten it.
+        Delete the oldest idle message stream if there are L{MAX_STREAMS}: a client
+        that creates so many no longer uses it.
 
         @return: whether there is room for one more.
         """
@@ -555,24 +558,24 @@ class ServerSession(Conversation[Event]):
 
     def _deny(self, streamID: int, code: str, description: str) -> None:
         """
-        Refuse what nobody was asked about.
+        Reject a publish or play for which no decision was requested.
         """
         NetStream(self, streamID).deny(code, description)
         self._rejected(code, description)
 
 
-# Commands: what each does to a session.
+# What each command does to a session.
 
 
 def _connect(session: ServerSession, command: Command, streamID: int) -> None:
     properties = command.values[0] if command.values else None
     if not isinstance(properties, AMFObject):
         raise command.fault or RemoteProtocolError(
-            "bad-command", "connect without its object"
+            "bad-command", "connect without a command object"
         )
     app, query = splitApplication(_text(properties, "app"), _text(properties, "tcUrl"))
     if session._flows():
-        # What is published or played stays where it is.
+        # What is published or played keeps its application.
         if app == session._app:
             session._call(answers.connected(command.transactionID, properties))
         else:
@@ -580,7 +583,7 @@ def _connect(session: ServerSession, command: Command, streamID: int) -> None:
                 answers.refused(
                     command.transactionID,
                     "NetConnection.Connect.Rejected",
-                    "The connection is in use.",
+                    "The connection is in use for another application.",
                 )
             )
         return
@@ -595,7 +598,8 @@ def _connect(session: ServerSession, command: Command, streamID: int) -> None:
         session._refuse(
             None,
             "NetConnection.Connect.Rejected",
-            f"The application's name has {len(app)} characters, at most {MAX_NAME}.",
+            f"The application's name has {len(app)} characters, "
+            f"at most {MAX_NAME} are allowed.",
         )
         return
     session.events.append(
@@ -615,7 +619,7 @@ def _createStream(session: ServerSession, command: Command, streamID: int) -> No
             )
         )
         return
-    # The lowest free one: gortmplib goes on only if the first is 1.
+    # The lowest free id: gortmplib requires 1 for the first.
     created = next(n for n in range(1, MAX_STREAMS + 1) if n not in session._streams)
     session._makeStream(created)
     session._call(answers.streamCreated(command.transactionID, created))
@@ -625,13 +629,16 @@ def _publish(session: ServerSession, command: Command, streamID: int) -> None:
     session._state = advance(TRANSITIONS, session._state, Step.PUBLISH)
     name, query = _nameIn(command)
     if any(stream.name == name for stream in session._published()):
-        # To begin twice is to begin once, on whichever message stream.
+        # It is already published, on this or another message stream.
         NetStream(session, streamID).publishStarted(name)
         return
     if not (name or session._app):
         trouble = "The URL names neither an application nor a stream."
     elif len(name) > MAX_NAME:
-        trouble = f"The stream's name has {len(name)} characters, at most {MAX_NAME}."
+        trouble = (
+            f"The stream's name has {len(name)} characters, "
+            f"at most {MAX_NAME} are allowed."
+        )
     else:
         stream = session._streamFor(streamID, Step.PUBLISH)
         stream.publish(session._ask(command), name, session._isFMLE)
@@ -642,7 +649,7 @@ def _publish(session: ServerSession, command: Command, streamID: int) -> None:
 
 def _play(session: ServerSession, command: Command, streamID: int) -> None:
     name, query = _nameIn(command)
-    # As a number: 1 and 3 reset, 0 and 2 do not (Flash).
+    # A number is possible too: 1 and 3 reset, 0 and 2 do not (Flash).
     reset = command.argument(3) in (True, 1.0, 3.0)
     start, duration = command.argument(1), command.argument(2)
     _askToPlay(session, command, streamID, name, query, start, duration, reset)
@@ -650,12 +657,12 @@ def _play(session: ServerSession, command: Command, streamID: int) -> None:
 
 def _play2(session: ServerSession, command: Command, streamID: int) -> None:
     """
-    A change to another stream, of another bit rate for example. What the parameters
-    say beyond the name is for recordings.
+    Switch to another stream, for example one with another bit rate. The other
+    parameters are for recordings.
     """
     parameters = command.argument(0)
     if not isinstance(parameters, AMFObject):
-        raise RemoteProtocolError("bad-command", "play2 without its object")
+        raise RemoteProtocolError("bad-command", "play2 without a parameter object")
     name, query = splitStream(_text(parameters, "streamName"))
     start, duration = parameters.get("start"), parameters.get("len")
     _askToPlay(session, command, streamID, name, query, start, duration, True)
@@ -716,7 +723,7 @@ def _seek(session: ServerSession, command: Command, streamID: int) -> None:
 
 def _unpublishByName(session: ServerSession, command: Command, streamID: int) -> None:
     """
-    FCUnpublish: names the stream, and comes on message stream 0.
+    Handle FCUnpublish, which names the stream and is sent on message stream 0.
     """
     name = command.argument(0)
     wanted = splitStream(name)[0] if isinstance(name, str) else ""
@@ -739,7 +746,7 @@ def _deleteStream(session: ServerSession, command: Command, streamID: int) -> No
     if isinstance(wanted, float):
         number = int(wanted) if wanted.is_integer() else _NOBODY
     else:
-        # GStreamer names the stream.
+        # GStreamer sends the stream's name here instead of its id.
         number = streamID or next(iter(session._streams), _NOBODY)
     stream = session._streams.get(number)
     if stream is not None:
@@ -754,7 +761,7 @@ def _stop(session: ServerSession, stream: NetStream, reason: str) -> None:
 
 def _publishByName(session: ServerSession, command: Command, streamID: int) -> None:
     """
-    FCPublish: onFCPublish comes when the stream is published.
+    Handle FCPublish. onFCPublish follows when the stream is published.
     """
     session._isFMLE = True
     _answerPolitely(session, command, streamID)
@@ -762,8 +769,8 @@ def _publishByName(session: ServerSession, command: Command, streamID: int) -> N
 
 def _subscribeByName(session: ServerSession, command: Command, streamID: int) -> None:
     """
-    FCSubscribe: players of networks of servers go on with their play when that is
-    granted.
+    Handle FCSubscribe. Players made for content delivery networks wait for
+    onFCSubscribe before they send play.
     """
     _answerPolitely(session, command, streamID)
     session._call(
@@ -783,31 +790,33 @@ def _answerLength(session: ServerSession, command: Command, streamID: int) -> No
 
 def _ignore(session: ServerSession, command: Command, streamID: int) -> None:
     """
-    Nothing to do, and nothing to complain about.
+    Ignore a command without an error.
     """
 
 
 def _nameIn(command: Command) -> tuple[str, str]:
     """
-    @return: the name that a publish or play has, and its query.
+    @return: the stream name of a publish or play, and its query.
 
-    @raise RemoteProtocolError: if what is there is no name.
+    @raise RemoteProtocolError: if it is not a name.
     """
     name = command.argument(0)
     if isinstance(name, str):
         return splitStream(name)
     if isinstance(name, float) and name.is_integer():
-        # A key of digits, from who makes numbers of them.
+        # A key of digits, from a client that converts it to a number.
         return str(int(name)), ""
     if name is None or name is UNDEFINED:
         return "", ""
-    raise RemoteProtocolError("bad-command", f"{command.name} with a name that is none")
+    raise RemoteProtocolError(
+        "bad-command", f"{command.name} with a stream name that is not a string"
+    )
 
 
 def _text(properties: AMFObject, name: str) -> str:
     """
-    @return: a string property; empty if it is missing. Encoders differ in the case
-        of the names.
+    @return: a string property; empty if it is missing. Case is ignored, because
+        encoders differ in it.
     """
     value = properties.get(name)
     if value is None:
@@ -840,7 +849,7 @@ _REACTIONS: dict[str, Callable[[ServerSession, Command, int], None]] = {
     "FCUnpublish": _unpublishByName,
     "closeStream": _closeStream,
     "deleteStream": _deleteStream,
-    # What we never asked for, and a farewell.
+    # Answers to nothing we asked, and the announced end of the connection.
     "onStatus": _ignore,
     "close": _ignore,
 }

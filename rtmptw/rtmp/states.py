@@ -1,10 +1,10 @@
 """
-The states of a conversation and all transitions between them.
+The states of a session and all transitions between them.
 
-There are three machines: for a server one for the connection and one for each
-message stream on it, and one for a client, which does one thing after the other. A
-state is named for what is expected next. What is not in a table is not allowed; there
-is no second check anywhere.
+There are three state machines: in a server, one for the connection and one for each
+message stream on it; in a client, a single one, because it does one thing after
+another. A state is named for what is expected next. A step that is not in the table
+is not allowed; there is no second check anywhere.
 """
 
 from enum import Enum
@@ -15,10 +15,10 @@ from rtmptw.errors import RemoteProtocolError
 
 class Step(Enum):
     """
-    What moves the machines.
+    What changes the state.
     """
 
-    #: C2 is in.
+    #: The handshake is complete.
     HANDSHAKE_DONE = "handshake done"
     #: The client's commands.
     CONNECT = "connect"
@@ -27,10 +27,10 @@ class Step(Enum):
     PLAY = "play"
     #: FCUnpublish, closeStream or deleteStream.
     STOP = "stop"
-    #: Our answers to a request; a client's are those it gets.
+    #: The server's answer to a request: sent by our server, or received by our client.
     ACCEPT = "accept"
     REJECT = "reject"
-    #: A fault, a timeout, or the end of the connection.
+    #: A protocol error, a timeout, or the end of the connection.
     CLOSE = "close"
 
 
@@ -85,14 +85,14 @@ TRANSITIONS: dict[ServerState, dict[Step, ServerState]] = {
         Step.CLOSE: ServerState.NOTHING,
     },
     ServerState.COMMANDS: {
-        # Once more, while nothing is published or played.
+        # Again, while nothing is published or played.
         Step.CONNECT: ServerState.CONNECT_ANSWER,
         Step.CREATE_STREAM: ServerState.COMMANDS,
         Step.PUBLISH: ServerState.COMMANDS,
         Step.PLAY: ServerState.COMMANDS,
         Step.CLOSE: ServerState.NOTHING,
     },
-    # To close twice is to close once.
+    # Closing again has no effect.
     ServerState.NOTHING: {Step.CLOSE: ServerState.NOTHING},
 }
 
@@ -159,10 +159,10 @@ class OutOfOrder(RemoteProtocolError):
 
 def advance(table: dict[S, dict[Step, S]], state: S, step: Step) -> S:
     """
-    @return: the state that follows.
+    @return: the next state.
 
-    @raise OutOfOrder: if none does. Our own steps are checked by whoever takes them
-        for us.
+    @raise OutOfOrder: if the step is not allowed. For our own steps the caller checks
+        this beforehand.
     """
     following = table[state].get(step)
     if following is None:

@@ -1,5 +1,5 @@
 """
-A URL of an RTMP server, taken apart as FFmpeg does it.
+Parses the URL of a stream on an RTMP server, in the same way as FFmpeg.
 """
 
 from dataclasses import dataclass, replace
@@ -7,23 +7,23 @@ from urllib.parse import unquote
 
 from rtmptw.rtmp.names import printable
 
-#: Where servers listen if the URL does not say (FFmpeg has the same numbers).
+#: The ports to use if the URL has none (FFmpeg uses the same).
 DEFAULT_PORTS = {"rtmp": 1935, "rtmps": 443}
 
 
 @dataclass(frozen=True, slots=True)
 class RTMPTarget:
     """
-    Where a stream is on a server.
+    The address of a stream on a server.
 
     @ivar scheme: C{"rtmp"} or C{"rtmps"}.
     @ivar host: a name or an address, without brackets.
-    @ivar port: the number of the port.
+    @ivar port: the port number.
     @ivar app: the application.
     @ivar stream: the stream's name, with its query if it has one. Often a secret.
     @ivar user: empty for none.
     @ivar password: empty for none.
-    @ivar authentication: what the application's query says to prove who we are;
+    @ivar authentication: the query appended to the application to authenticate us;
         see L{rtmptw.rtmp.adobe}.
     """
 
@@ -39,15 +39,15 @@ class RTMPTarget:
     @classmethod
     def fromURL(cls, url: str) -> "RTMPTarget":
         """
-        Take a URL apart. The application is the first part of the path, or the
-        first two if there are three or more; the rest is the stream's name. (FFmpeg
-        splits it so, and whoever has tried a URL with FFmpeg expects the same.) The
-        query belongs to the name.
+        Parse a URL. The application is the first part of the path, or the first two
+        if there are three or more; the rest is the stream's name. (FFmpeg does the
+        same, so a URL that has been tried with FFmpeg works.) The query belongs to
+        the name.
 
         @param url: C{rtmp://[USER:PASSWORD@]HOST[:PORT]/APP/NAME[?QUERY]}
 
-        @raise ValueError: with a sentence that does not show the URL: it may hold a
-            secret.
+        @raise ValueError: if the URL is invalid. The message does not show the URL,
+            because it may contain a secret.
         """
         scheme, separator, rest = url.partition("://")
         scheme = scheme.lower()
@@ -64,7 +64,7 @@ class RTMPTarget:
                 "the URL must name an application and a stream: "
                 f"{scheme}://HOST/APP/NAME"
             )
-        # A colon belongs to a name, as in mp4:film.
+        # A part with a colon belongs to the name, as in mp4:film.
         inApp = 2 if len(parts) > 2 and ":" not in parts[1] else 1
         return cls(
             scheme,
@@ -79,21 +79,21 @@ class RTMPTarget:
     @property
     def application(self) -> str:
         """
-        What connect says the application is.
+        The application, as sent with connect.
         """
         return self.app + self.authentication
 
     @property
     def tcUrl(self) -> str:
         """
-        What connect says the URL is: without the stream.
+        The URL as sent with connect, which is without the stream.
         """
         return f"{self.scheme}://{self._place}/{self.application}"
 
     @property
     def shown(self) -> str:
         """
-        The URL for a log line: without anything that may be secret.
+        The URL for a log line, without anything that may be secret.
         """
         return printable(f"{self.scheme}://{self._place}/{self.app}")
 
@@ -106,11 +106,11 @@ class RTMPTarget:
 
     def forStream(self, app: str, stream: str) -> "RTMPTarget":
         """
-        @return: the same with C{{app}} and C{{name}} filled in.
+        @return: the same target with C{{app}} and C{{name}} filled in.
         """
 
         def filled(template: str) -> str:
-            # Piece by piece: what is filled in may hold braces, too.
+            # Piece by piece, because the values may contain braces too.
             return app.join(
                 part.replace("{name}", stream) for part in template.split("{app}")
             )
@@ -120,15 +120,15 @@ class RTMPTarget:
     def authenticatedBy(self, query: str) -> "RTMPTarget":
         """
         @param query: from L{rtmptw.rtmp.adobe}.
-        @return: the same, which says this to prove who we are.
+        @return: the same target, authenticated with this query.
         """
         return replace(self, authentication=query)
 
     def withoutSecrets(self, words: str) -> str:
         """
-        @param words: of the server, or of an error.
-        @return: the words for a log line; what of the URL may be secret is starred
-            out.
+        @param words: a text from the server, or of an error.
+        @return: the text for a log line, with the parts of the URL that may be secret
+            replaced by asterisks.
         """
         name, _, query = self.stream.partition("?")
         secrets = {self.stream, name, query, self.password}
@@ -140,7 +140,7 @@ class RTMPTarget:
 
 def _splitPlace(place: str, default: int) -> tuple[str, int]:
     """
-    @raise ValueError: if there is no host, or the port is none.
+    @raise ValueError: if there is no host, or the port is not a port number.
     """
     if place.startswith("["):
         host, _, rest = place[1:].partition("]")

@@ -220,7 +220,7 @@ class DecodingTests(SynchronousTestCase):
         self.assertEqual(amf0.decodeAll(encoded + b"\x07\x00\x03"), message)
         self.assertEqual(amf0.encode(*message), encoded + b"\x07\x00\x03")
         fault = self.assertFault("amf-bad-reference", encoded + b"\x07\x00\x04")
-        self.assertEqual(fault, "reference to object 4, there are 4")
+        self.assertEqual(fault, "reference to object 4, there are only 4")
 
     def test_metadataMayLackItsEnd(self) -> None:
         """
@@ -270,7 +270,7 @@ class DecodingTests(SynchronousTestCase):
         ):
             fault = self.assertFault("amf-truncated", bytes.fromhex(data))
             size, offset, left = wanted
-            said = f"{size} bytes wanted at offset {offset}, {left} are left"
+            said = f"{size} bytes needed at offset {offset}, only {left} left"
             self.assertEqual(fault, said, data)
 
     def test_anUnknownMarker(self) -> None:
@@ -280,7 +280,7 @@ class DecodingTests(SynchronousTestCase):
         """
         for marker in (0x04, 0x09, 0x0E, 0x12, 0xFF):
             fault = self.assertFault("amf-bad-marker", bytes([0x05, marker]))
-            said = f"no AMF0 value begins with the marker 0x{marker:02x} at offset 1"
+            said = f"unknown AMF0 marker 0x{marker:02x} at offset 1"
             self.assertEqual(fault, said)
 
     def test_aDepthBombIsRefused(self) -> None:
@@ -330,7 +330,7 @@ class DecodingTests(SynchronousTestCase):
         Nothing is made ready for what is not there.
         """
         fault = self.assertFault("amf-truncated", b"\x0a\xff\xff\xff\xff\x05")
-        self.assertEqual(fault, "4294967295 bytes wanted at offset 5, 1 are left")
+        self.assertEqual(fault, "4294967295 bytes needed at offset 5, only 1 left")
 
     def test_tooManyValuesAreRefused(self) -> None:
         """
@@ -338,7 +338,9 @@ class DecodingTests(SynchronousTestCase):
         """
         self.assertEqual(len(amf0.decodeAll(b"\x05" * MAX_VALUES)), 131_072)
         fault = self.assertFault("amf-too-many-values", b"\x05" * (MAX_VALUES + 1))
-        self.assertEqual(fault, f"{MAX_VALUES + 1} values, at most {MAX_VALUES}")
+        self.assertEqual(
+            fault, f"{MAX_VALUES + 1} values, at most {MAX_VALUES} are allowed"
+        )
         array = b"\x0a" + MAX_VALUES.to_bytes(4, "big") + b"\x05" * MAX_VALUES
         self.assertFault("amf-too-many-values", array)
 
@@ -441,7 +443,8 @@ class EncodingTests(SynchronousTestCase):
                 with self.assertRaises(LocalProtocolError) as caught:
                     amf0.encode(around(None), around(None), value)
                 self.assertEqual(
-                    str(caught.exception), "values nested 17 deep, at most 16"
+                    str(caught.exception),
+                    "values nested 17 deep, at most 16 are allowed",
                 )
         deep = AMF3Value([None])
         for _ in range(MAX_DEPTH - 1):

@@ -308,7 +308,7 @@ class DecodingTests(SynchronousTestCase):
         """
         for data in ("0600", "0700", "0800", "0900", "0b00", "0c00", "0d00", "1000"):
             fault = self.assertFault("amf-bad-reference", bytes.fromhex(data))
-            self.assertIn(" 0, there are 0", fault)
+            self.assertIn(" 0, there are only 0", fault)
         for data in ("0a00", "0a01", "1100", "0a0b00"):
             self.assertFault("amf-bad-reference", bytes.fromhex(data))
 
@@ -322,7 +322,7 @@ class DecodingTests(SynchronousTestCase):
             ("09 03 01 0c 02", "object"),
         ):
             fault = self.assertFault("amf-bad-reference", bytes.fromhex(data))
-            self.assertEqual(fault, f"reference to {what} 1, there are 1")
+            self.assertEqual(fault, f"reference to {what} 1, there are only 1")
 
     def test_tablesBeginEmptyWithEachValue(self) -> None:
         """
@@ -341,7 +341,7 @@ class DecodingTests(SynchronousTestCase):
         """
         for marker in (0x12, 0x80, 0xFF):
             fault = self.assertFault("amf-bad-marker", bytes([marker]))
-            said = f"no AMF3 value begins with the marker 0x{marker:02x} at offset 0"
+            said = f"unknown AMF3 marker 0x{marker:02x} at offset 0"
             self.assertEqual(fault, said)
 
     def test_whatIsLackingIsSaid(self) -> None:
@@ -367,7 +367,7 @@ class DecodingTests(SynchronousTestCase):
         ):
             fault = self.assertFault("amf-truncated", bytes.fromhex(data))
             size, offset, left = wanted
-            said = f"{size} bytes wanted at offset {offset}, {left} are left"
+            said = f"{size} bytes needed at offset {offset}, only {left} left"
             self.assertEqual(fault, said, data)
 
     def test_theClassThatCannotBeReadIsNamed(self) -> None:
@@ -454,7 +454,7 @@ class DecodingTests(SynchronousTestCase):
             "11ffffffff00",
         ):
             fault = self.assertFault("amf-truncated", bytes.fromhex(data))
-            self.assertIn("bytes wanted", fault)
+            self.assertIn("bytes needed", fault)
 
     def test_tooManyValuesAreRefused(self) -> None:
         """

@@ -862,7 +862,9 @@ class BoundTests(SynchronousTestCase):
             with self.assertRaises(RemoteProtocolError) as caught:
                 reader.receive(abort)
             self.assertEqual(caught.exception.label, "bad-abort")
-            self.assertEqual(str(caught.exception), f"Abort of {size} bytes, needs 4")
+            self.assertEqual(
+                str(caught.exception), f"Abort message of {size} bytes, needs 4"
+            )
 
     def test_aMessageStaysWhatItIs(self) -> None:
         """

@@ -297,7 +297,8 @@ class PublishTests(SynchronousTestCase):
         self.server.shakeHands()
         (ended,) = self.server.session.connectionLost("closed")
         self.assertEqual(
-            ended, SessionEnded("lost", "closed instead of the answer to connect")
+            ended,
+            SessionEnded("lost", "closed while waiting for the answer to connect"),
         )
 
 

@@ -561,7 +561,7 @@ class TurnTests(SynchronousTestCase):
         frames, ended, over = self.turn()[-3:]
         self.assertEqual(len(frames.frames), 225)
         self.assertEqual(over.label, "aggregate-truncated")
-        self.assertIn("goes beyond its", ended.reason)
+        self.assertIn("exceeds the aggregate", ended.reason)
         self.assertFalse(self.session.isResting)
         self.assertEqual(self.session.takeTurn(2.0), [])
 

@@ -145,7 +145,9 @@ class CommandTests(SynchronousTestCase):
             with self.assertRaises(RemoteProtocolError) as caught:
                 amf0.decodeAll(payload, most=1000)
             self.assertEqual(caught.exception.label, "amf-too-many-values")
-            self.assertEqual(str(caught.exception), "1001 values, at most 1000")
+            self.assertEqual(
+                str(caught.exception), "1001 values, at most 1000 are allowed"
+            )
 
     def test_anObjectThatHasNoEnd(self) -> None:
         """
@@ -214,7 +216,7 @@ class CommandTests(SynchronousTestCase):
             self.assertEqual(caught.exception.label, "bad-command")
             self.assertEqual(
                 str(caught.exception),
-                f"a command begins with its name, this one with {what}",
+                f"a command must begin with its name, not with {what}",
             )
 
 
@@ -278,7 +280,7 @@ class AggregateTests(SynchronousTestCase):
             self.assertEqual(caught.exception.label, "aggregate-truncated")
         self.assertEqual(
             str(caught.exception),
-            "an aggregate's part of 2 bytes at 16 goes beyond its 28 bytes",
+            "a part of 2 bytes at offset 16 exceeds the aggregate message of 28 bytes",
         )
 
 

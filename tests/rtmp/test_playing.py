@@ -198,7 +198,7 @@ class PlayTests(SessionTestCase):
         """
         self.begin("one")
         ended, request = self.client.command("play", 4.0, None, "two", streamID=1)
-        self.assertEqual(ended, PlayEnded(1, "another play took its place"))
+        self.assertEqual(ended, PlayEnded(1, "replaced by another play"))
         self.accept([request])
         self.assertEqual(
             [type(e) for e in self.session.close("enough", 102.0)],
@@ -398,7 +398,7 @@ class PlayTests(SessionTestCase):
         assert isinstance(end, SessionEnded)
         self.assertEqual(
             (end.label, end.reason),
-            ("silent", "the player sent and took nothing for 90 s"),
+            ("silent", "the player sent and received nothing for 90 s"),
         )
 
     def test_whatItTakesIsLife(self) -> None:

@@ -616,7 +616,7 @@ class PublishTests(SessionTestCase):
             self.assertEqual(ended.label, "too-many-strays")
             self.assertEqual(
                 ended.reason,
-                "4097 messages of audio, video or data, and nothing is published",
+                "4097 audio, video or data messages, but no stream is published",
             )
 
     def test_straysAreCounted(self) -> None:

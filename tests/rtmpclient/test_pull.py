@@ -126,7 +126,7 @@ class PermanentTests(PullTestCase):
         self.assertFalse(self.pull.isConnected)
         (sink,) = self.sinks.sinks
         (reason,) = sink.ended
-        self.assertIn("the stream has ended there", reason)
+        self.assertIn("the server ended the stream", reason)
         self.clock.advance(1.3)
         connection = self.accept()
         self.send(connection, makeFrames())
@@ -146,7 +146,7 @@ class PermanentTests(PullTestCase):
         connection.lose()
         (sink,) = self.sinks.sinks
         (reason,) = sink.ended
-        self.assertIn("the stream has ended there", reason)
+        self.assertIn("the server ended the stream", reason)
         self.clock.advance(1.3)
         connection = self.accept()
         self.send(connection, makeFrames())
