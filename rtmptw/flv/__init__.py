@@ -1,3 +1,3 @@
 """
-FLV: the bodies of audio and video messages, and files of them.
+FLV: the bodies of audio and video messages, and FLV files.
 """

@@ -1,10 +1,10 @@
 """
-The bodies of audio, video and data messages: legacy FLV (Annex E of the Video File
-Format Specification 10.1) and Enhanced RTMP v1 and v2.
+Parses the bodies of audio, video and data messages: legacy FLV (Annex E of the Video
+File Format Specification 10.1) and Enhanced RTMP v1 and v2.
 
-L{frameFromMessage} is for every message of every publisher: it looks a body's first
-bytes up in tables and makes nothing but the frame. L{parseVideo} and L{parseAudio}
-take a body apart completely, and stand behind it for the rare forms.
+L{frameFromMessage} handles every message of every publisher: it looks up a body's
+first bytes in tables and creates nothing but the frame. L{parseVideo} and
+L{parseAudio} parse a body completely; L{frameFromMessage} uses them for rare forms.
 """
 
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ from rtmptw.frames import DEFAULT_TRACKS, Codec, Frame, FrameKind, Role, Span
 
 class PacketType(Enum):
     """
-    What a body with packet types holds.
+    The content of a body that has a packet type.
     """
 
     SEQUENCE_START = "sequence-start"
-    #: Coded frames in the legacy form for AVC and the codecs that took it over.
+    #: Coded frames in the legacy form for AVC and the codecs that copied it.
     NALU = "nalu"
     #: Coded frames in the legacy form for AAC.
     RAW = "raw"
@@ -32,7 +32,7 @@ class PacketType(Enum):
     METADATA = "metadata"
     MPEG2TS_SEQUENCE_START = "mpeg2ts-sequence-start"
     MULTICHANNEL_CONFIG = "multichannel-config"
-    #: A number that nobody defined.
+    #: An undefined number.
     UNKNOWN = "unknown"
 
 
@@ -48,7 +48,7 @@ class MultitrackType(Enum):
 
 class ChannelOrder(IntEnum):
     """
-    What is said of the channels in a MultichannelConfig.
+    How a MultichannelConfig describes its channels.
     """
 
     UNSPECIFIED = 0
@@ -61,10 +61,10 @@ class Channels:
     """
     A MultichannelConfig (Enhanced RTMP v2, AudioPacketType.MultichannelConfig).
 
-    @ivar order: a L{ChannelOrder}, or a number that nobody defined.
-    @ivar count: how many channels.
-    @ivar mapping: in custom order the speaker of each channel.
-    @ivar mask: in native order a bit for each speaker.
+    @ivar order: a L{ChannelOrder}, or an undefined number.
+    @ivar count: the number of channels.
+    @ivar mapping: in custom order, the speaker of each channel.
+    @ivar mask: in native order, a bit for each speaker.
     """
 
     order: int
@@ -78,7 +78,7 @@ class ModEx:
     """
     An extension in front of an enhanced body (Enhanced RTMP v2, ModEx).
 
-    @ivar type: 0 for a timestamp offset in nanoseconds; others are not defined.
+    @ivar type: 0 for a timestamp offset in nanoseconds; others are undefined.
     """
 
     type: int
@@ -92,8 +92,8 @@ class Track:
 
     @ivar trackID: 0 to 255; 0 is the default.
     @ivar fourCC: its codec as on the wire.
-    @ivar data: what is for the decoder.
-    @ivar compositionTime: milliseconds; 0 where the form has none.
+    @ivar data: the data for the decoder.
+    @ivar compositionTime: in ms; 0 if the form has none.
     @ivar channels: of a MultichannelConfig.
     """
 
@@ -109,17 +109,17 @@ class VideoTag:
     """
     A video body.
 
-    @ivar enhanced: whether it is of Enhanced RTMP.
-    @ivar frameType: 1 key, 2 inter, 3 disposable, 4 generated key, 5 command; what
-        headers and ends carry there varies.
+    @ivar enhanced: whether it is an Enhanced RTMP body.
+    @ivar frameType: 1 key, 2 inter, 3 disposable, 4 generated key, 5 command; varies
+        for sequence headers and ends.
     @ivar codecID: the legacy codec number; C{None} if enhanced.
-    @ivar packetType: C{None} for a command and a legacy codec without packets.
-    @ivar compositionTime: milliseconds; 0 where the form has none.
-    @ivar fourCC: the enhanced codec as on the wire; empty in legacy, for a command
-        and where each track has its own.
-    @ivar data: what is for the decoder; empty for multitrack.
+    @ivar packetType: C{None} for a command, or a legacy codec without packet types.
+    @ivar compositionTime: in ms; 0 if the form has none.
+    @ivar fourCC: the enhanced codec as on the wire; empty for a legacy body, for a
+        command, and if each track has its own.
+    @ivar data: the data for the decoder; empty for multitrack.
     @ivar command: of a command frame: 0 client seek start, 1 end.
-    @ivar multitrack: the layout of C{tracks}, C{None} if there is one.
+    @ivar multitrack: the layout of C{tracks}; C{None} if the body is not multitrack.
     @ivar tracks: the tracks of a multitrack body.
     @ivar modEx: the extensions, in order.
     @ivar nanoOffset: nanoseconds to add to the presentation time.
@@ -144,19 +144,19 @@ class AudioTag:
     """
     An audio body.
 
-    @ivar enhanced: whether it is of Enhanced RTMP; then the legacy fields but
-        C{soundFormat}, which is 9, are 0.
+    @ivar enhanced: whether it is an Enhanced RTMP body; then C{soundFormat} is 9 and
+        the other legacy fields are 0.
     @ivar soundFormat: the legacy codec number.
-    @ivar rate: 5.5, 11, 22 or 44 kHz. Like the next two as the bits say, which
-        mean nothing for AAC and Speex.
-    @ivar size: 0 for samples of 8 bits, 1 for 16.
+    @ivar rate: 0 to 3 for 5.5, 11, 22 or 44 kHz. This and the next two are the bits
+        on the wire, which mean nothing for AAC and Speex.
+    @ivar size: 0 for 8-bit samples, 1 for 16-bit.
     @ivar stereo: 1 for two channels.
-    @ivar packetType: C{None} for a legacy codec without packets.
-    @ivar fourCC: the enhanced codec as on the wire; empty in legacy and where each
-        track has its own.
-    @ivar data: what is for the decoder; empty for multitrack.
+    @ivar packetType: C{None} for a legacy codec without packet types.
+    @ivar fourCC: the enhanced codec as on the wire; empty for a legacy body, and if
+        each track has its own.
+    @ivar data: the data for the decoder; empty for multitrack.
     @ivar channels: of a MultichannelConfig.
-    @ivar multitrack: the layout of C{tracks}, C{None} if there is one.
+    @ivar multitrack: the layout of C{tracks}; C{None} if the body is not multitrack.
     @ivar tracks: the tracks of a multitrack body.
     @ivar modEx: the extensions, in order.
     @ivar nanoOffset: nanoseconds to add to the presentation time.
@@ -186,8 +186,8 @@ _AUDIO_MULTITRACK = 5
 _VIDEO_METADATA = 4
 _TIMESTAMP_OFFSET_NANO = 0
 
-#: Legacy codecs with AVC's header of five bytes. 12 is from Chinese CDNs and
-#: cameras (FFmpeg reads it), 13 and 14 from forks of SRS.
+#: Legacy codecs with AVC's five-byte header. 12 is used by Chinese CDNs and cameras
+#: (FFmpeg reads it), 13 and 14 by forks of SRS.
 _AVC_LIKE = {7: Codec.H264, 12: Codec.HEVC, 13: Codec.AV1, 14: Codec.VVC}
 #: Legacy codecs without a header of their own.
 _PLAIN_VIDEO = {
@@ -234,12 +234,12 @@ _AUDIO_CODECS: Final = {
         Codec.EAC3,
     )
 }
-#: The codecs whose CodedFrames begin with a composition time.
+#: Codecs whose CodedFrames packets begin with a composition time.
 _TIMED: Final = frozenset({b"avc1", b"hvc1", b"vvc1"})
 
-#: A track id is a byte: more tracks would be the same ones again.
+#: A track id is a byte, so more tracks would repeat ids.
 MAX_TRACKS = 256
-#: One ModEx is defined; a body could hold millions that are not.
+#: Only one ModEx type is defined; a body could contain millions of ModEx.
 MAX_MOD_EX = 16
 
 _LEGACY_VIDEO_PACKETS = {
@@ -281,7 +281,7 @@ _ROLES = {
 def _need(body: bytes, end: int) -> None:
     if end > len(body):
         raise RemoteProtocolError(
-            "flv-truncated", f"a body of {len(body)} bytes, at least {end} wanted"
+            "flv-truncated", f"a body of {len(body)} bytes, at least {end} are needed"
         )
 
 
@@ -296,11 +296,11 @@ def _fourCCBytes(fourCC: str) -> bytes:
 
 class _EnhancedReader:
     """
-    The part of an enhanced body that video and audio have in common: ModEx in front
-    of it, tracks, FourCCs.
+    Reads the parts of an enhanced body that video and audio have in common: ModEx,
+    tracks, FourCCs.
 
     @ivar packetType: its number, once the ModEx and Multitrack headers are read.
-    @ivar end: where the track at hand ends, in the body.
+    @ivar end: where the current track ends, in the body.
     """
 
     __slots__ = (
@@ -349,7 +349,7 @@ class _EnhancedReader:
         if start + size > self.end:
             raise RemoteProtocolError(
                 "flv-truncated",
-                f"{size} bytes wanted at offset {start} of a body or track that ends"
+                f"{size} bytes needed at offset {start} of a body or track that ends"
                 f" at {self.end}",
             )
         self.offset = start + size
@@ -365,7 +365,7 @@ class _EnhancedReader:
         if len(self.modEx) == MAX_MOD_EX:
             raise RemoteProtocolError(
                 "flv-too-many-modex",
-                f"a ModEx after {MAX_MOD_EX}, at most {MAX_MOD_EX}",
+                f"more than {MAX_MOD_EX} ModEx, at most {MAX_MOD_EX} are allowed",
             )
         self.modEx.append(ModEx(types >> 4, data))
         if types >> 4 == _TIMESTAMP_OFFSET_NANO:
@@ -373,11 +373,11 @@ class _EnhancedReader:
 
     def readPayload(self, multitrackPacket: int) -> bytes:
         """
-        Read the headers of the tracks and what is in them.
+        Read the rest of the body, with all its tracks.
 
-        @param multitrackPacket: the packet type that announces tracks.
+        @param multitrackPacket: the packet type that means multitrack.
 
-        @return: the data of a body that has no tracks.
+        @return: the data of a body without tracks; empty for multitrack.
 
         @raise RemoteProtocolError: as L{parseVideo} does.
         """
@@ -390,13 +390,14 @@ class _EnhancedReader:
         if self.packetType == multitrackPacket:
             raise RemoteProtocolError(
                 "flv-nested-multitrack",
-                f"packet type {multitrackPacket} within packet type {multitrackPacket}",
+                f"packet type {multitrackPacket} inside packet type {multitrackPacket}",
             )
         self.packet = self.packets.get(self.packetType, PacketType.UNKNOWN)
         if types >> 4 >= len(_MULTITRACK_TYPES):
             raise RemoteProtocolError(
                 "flv-bad-multitrack",
-                f"multitrack type {types >> 4}, at most {len(_MULTITRACK_TYPES) - 1}",
+                f"multitrack type {types >> 4}, "
+                f"must be 0 to {len(_MULTITRACK_TYPES) - 1}",
             )
         multitrack = self.multitrack = _MULTITRACK_TYPES[types >> 4]
         if multitrack is not MultitrackType.MANY_TRACKS_MANY_CODECS:
@@ -413,7 +414,7 @@ class _EnhancedReader:
         if len(self.tracks) == MAX_TRACKS:
             raise RemoteProtocolError(
                 "flv-too-many-tracks",
-                f"a track after {MAX_TRACKS}, at most {MAX_TRACKS}",
+                f"more than {MAX_TRACKS} tracks, at most {MAX_TRACKS} are allowed",
             )
         fourCC = self.fourCC or self._fourCC()
         trackID = self.byte()
@@ -449,11 +450,11 @@ class _EnhancedReader:
 
 def parseVideo(body: bytes) -> VideoTag:
     """
-    Take a video body apart (Annex E.4.3; Enhanced RTMP v2, Enhanced Video).
+    Parse a video body completely (Annex E.4.3; Enhanced RTMP v2, Enhanced Video).
 
-    @raise RemoteProtocolError: if it is cut off (C{flv-truncated}), has tracks
-        within tracks (C{flv-nested-multitrack}), in a layout that is not defined
-        (C{flv-bad-multitrack}) or too many (C{flv-too-many-tracks}), or too many
+    @raise RemoteProtocolError: if it is truncated (C{flv-truncated}), has nested
+        tracks (C{flv-nested-multitrack}), an undefined track layout
+        (C{flv-bad-multitrack}), too many tracks (C{flv-too-many-tracks}) or too many
         extensions (C{flv-too-many-modex}).
     """
     _need(body, 1)
@@ -477,7 +478,7 @@ def _parseEnhancedVideo(body: bytes) -> VideoTag:
     data = b""
     command: int | None = None
     packetType: PacketType | None = None
-    # FFmpeg sends metadata with the frame type of commands.
+    # FFmpeg sends metadata with the frame type of a command.
     if frameType == _COMMAND_FRAME and reader.packetType != _VIDEO_METADATA:
         command = reader.byte()
     else:
@@ -501,11 +502,11 @@ def _parseEnhancedVideo(body: bytes) -> VideoTag:
 
 def parseAudio(body: bytes) -> AudioTag:
     """
-    Take an audio body apart (Annex E.4.2; Enhanced RTMP v2, Enhanced Audio).
+    Parse an audio body completely (Annex E.4.2; Enhanced RTMP v2, Enhanced Audio).
 
-    @raise RemoteProtocolError: if it is cut off (C{flv-truncated}), has tracks
-        within tracks (C{flv-nested-multitrack}), in a layout that is not defined
-        (C{flv-bad-multitrack}) or too many (C{flv-too-many-tracks}), or too many
+    @raise RemoteProtocolError: if it is truncated (C{flv-truncated}), has nested
+        tracks (C{flv-nested-multitrack}), an undefined track layout
+        (C{flv-bad-multitrack}), too many tracks (C{flv-too-many-tracks}) or too many
         extensions (C{flv-too-many-modex}).
     """
     _need(body, 1)
@@ -551,9 +552,9 @@ def _parseEnhancedAudio(body: bytes) -> AudioTag:
 _LEGACY_VIDEO = {**_AVC_LIKE, **_PLAIN_VIDEO}
 _LEGACY_AUDIO = {**_PLAIN_AUDIO, _AAC: Codec.AAC}
 
-# What frameFromMessage looks up by the first byte of a body are tuples of 256; and
-# the members of the enumerations have names of their own here, because to look them
-# up in their class costs more than all the rest.
+# The tables that frameFromMessage indexes by the first byte of a body are tuples of
+# 256. Enum members have module-level names here, because looking them up in their
+# class would cost more than everything else.
 
 _AUDIO: Final = FrameKind.AUDIO
 _VIDEO: Final = FrameKind.VIDEO
@@ -563,7 +564,7 @@ _UNKNOWN: Final = Role.UNKNOWN
 
 def _avcLikeOf(first: int) -> Codec | None:
     """
-    @return: the codec of a legacy body with the header of AVC.
+    @return: the codec of a legacy body with AVC's header; C{None} for other bodies.
     """
     if first & 0x80 or first >> 4 == _COMMAND_FRAME:
         return None
@@ -572,7 +573,8 @@ def _avcLikeOf(first: int) -> Codec | None:
 
 def _enhancedVideoOf(first: int) -> Role | None:
     """
-    @return: the role of an enhanced body without ModEx and tracks.
+    @return: the role of an enhanced body without ModEx and tracks; C{None} for other
+        bodies.
     """
     packetType = first & 0x0F
     isCommand = first >> 4 & 0x07 == _COMMAND_FRAME and packetType != _VIDEO_METADATA
@@ -583,8 +585,8 @@ def _enhancedVideoOf(first: int) -> Role | None:
 
 def _enhancedAudioOf(first: int) -> Role | None:
     """
-    @return: the role of an enhanced body of coded frames, a header or an end,
-        without ModEx and tracks.
+    @return: the role of an enhanced body with coded frames, a sequence header or an
+        end, without ModEx and tracks; C{None} for other bodies.
     """
     packetType = first & 0x0F
     if first >> 4 != _ENHANCED_AUDIO or packetType > 2:
@@ -594,8 +596,8 @@ def _enhancedAudioOf(first: int) -> Role | None:
 
 def _isKey(first: int) -> bool:
     """
-    @return: whether the first byte is that of a key frame, legacy (1, or 4 if a
-        server made it) or enhanced (1), if the body is one of coded frames.
+    @return: whether a body of coded frames with this first byte is a key frame:
+        legacy (1, or 4 if a server generated it) or enhanced (1).
     """
     return first >> 4 in (0x1, 0x4, 0x9)
 
@@ -617,17 +619,17 @@ _AAC_ROLES: Final = tuple(
 
 def frameFromMessage(kind: FrameKind, timestamp: int, payload: bytes) -> Frame:
     """
-    Make the frame of an audio, video or data message.
+    Create the frame of an audio, video or data message.
 
-    Called once for every message of every publisher, so the common forms are read
-    in place.
+    Called once for every message of every publisher, so the common forms are parsed
+    inline.
 
-    @param timestamp: in milliseconds, for L{Frame.timestamp}.
+    @param timestamp: in ms, for L{Frame.timestamp}.
     @param payload: the FLV tag body; for data, AMF0 that begins with the name.
 
-    @return: the frame; its role is L{Role.UNKNOWN} if the body cannot be read.
-        Nothing is raised. With several tracks, codec and composition time are those
-        of the first.
+    @return: the frame; its role is L{Role.UNKNOWN} if the body is invalid. Never
+        raises. With several tracks, codec and composition time are those of the
+        first.
     """
     size = len(payload)
     if kind is _VIDEO:
@@ -674,13 +676,14 @@ def frameFromMessage(kind: FrameKind, timestamp: int, payload: bytes) -> Frame:
 
 def frameFromSpan(kind: FrameKind, timestamp: int, span: Span) -> Frame:
     """
-    Make the frame of an audio or video message, and leave its payload where it lies,
-    if it is coded media and its first bytes say all.
+    Create the frame of an audio or video message. The payload is not copied if it is
+    coded media and its first bytes are enough to describe it.
 
     @return: as L{frameFromMessage}.
     """
     frame = frameFromMessage(kind, timestamp, span.head())
-    # Those with tracks have more to say behind that. Headers are few, and kept long.
+    # Multitrack bodies have headers further on. Sequence headers are rare and kept
+    # long, so they are copied.
     if frame.role is _CODED and frame.tracks is DEFAULT_TRACKS:
         frame.lieIn(span)
         return frame
@@ -733,13 +736,13 @@ def _rareAudio(timestamp: int, payload: bytes) -> Frame:
 def _roleOf(packetType: PacketType | None, codec: Codec | None) -> Role:
     if packetType is not None:
         return _ROLES[packetType]
-    # A legacy body without packets: coded, if we know of what.
+    # A legacy body without packet types: coded, if we know the codec.
     return _UNKNOWN if codec is None else _CODED
 
 
 def _leadingString(payload: bytes) -> str:
     """
-    @return: the AMF0 string, short or long, that begins a message; empty if there
+    @return: the AMF0 string, short or long, at the start of a message; empty if there
         is none.
     """
     if payload[:1] == b"\x02":
@@ -754,25 +757,25 @@ def _leadingString(payload: bytes) -> str:
     return payload[start:end].decode("utf-8", "surrogateescape")
 
 
-#: The verbs of data messages, as AMF0.
+#: The verbs of data messages, encoded in AMF0.
 _VERBS = {
     "@setDataFrame": b"\x02\x00\x0d@setDataFrame",
     "@clearDataFrame": b"\x02\x00\x0f@clearDataFrame",
 }
 
 
-#: So many numbers are passed over before a verb: some encoders have two there.
+#: Maximum number of AMF0 numbers skipped before a verb: some encoders send two.
 MAX_NUMBERS: Final = 2
 
 
 def dataMessage(payload: bytes) -> tuple[str, bytes]:
     """
-    Split the verb from a data message: C{@setDataFrame} or C{@clearDataFrame},
-    which tell a server to keep or to drop the message that follows. FFmpeg, OBS and
-    GStreamer say it before onMetaData.
+    Split the verb from a data message: C{@setDataFrame} or C{@clearDataFrame}, which
+    tell a server to keep or to discard the message that follows. FFmpeg, OBS and
+    GStreamer send it before onMetaData.
 
-    @return: the verb, empty if there is none, and the message without it, and without
-        numbers before it, otherwise untouched.
+    @return: the verb, empty if there is none; and the message without the verb and
+        the numbers before it, otherwise unchanged.
     """
     begin = 0
     for _count in range(MAX_NUMBERS):

@@ -1,9 +1,9 @@
 """
 The FLV file: a header, then tags (FLV specification E.2 to E.4.1).
 
-Bytes in, bytes out: who opens, reads and writes files is elsewhere. The body of a
-tag is the payload of a L{rtmptw.frames.Frame}, untouched; see L{rtmptw.flv.body}
-for what is in it.
+This module only encodes and decodes bytes; it does not open, read or write files. The
+body of a tag is the payload of a L{rtmptw.frames.Frame}, unchanged; L{rtmptw.flv.body}
+parses it.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,18 +14,18 @@ from rtmptw.errors import LocalProtocolError, RemoteProtocolError
 
 #: The file header, E.2, without the PreviousTagSize0 that follows it.
 HEADER_SIZE = 9
-#: Type, body size, timestamp, its high byte, stream id: E.4.1.
+#: Type, body size, timestamp, its high byte, stream id (E.4.1).
 TAG_HEADER_SIZE = 11
 #: The back pointer after each tag, E.3.
 PREVIOUS_SIZE = 4
-#: Where the first tag of a file of ours begins.
+#: Where the first tag begins in a file that we write.
 FIRST_TAG = HEADER_SIZE + PREVIOUS_SIZE
-#: The body size is a 24 bit field.
+#: The body size is a 24-bit field.
 MAX_BODY = 0xFFFFFF
-#: Version 1 has a header of 9 bytes; the size field is there for later versions,
-#: of which there is none. A larger header is skipped, but not without an end.
+#: The version 1 header has 9 bytes; its size field is meant for later versions, which
+#: do not exist. A larger header is skipped up to this size.
 MAX_HEADER = 4096
-#: Where the two flags are in the header, to rewrite them in place.
+#: The offset of the flags byte in the header, to rewrite it in place.
 FLAGS_OFFSET = 4
 
 _SIGNATURE = b"FLV\x01"
@@ -46,7 +46,7 @@ def flags(hasAudio: bool, hasVideo: bool) -> bytes:
 
 def fileHeader(hasAudio: bool, hasVideo: bool) -> bytes:
     """
-    @return: what stands before the first tag: header and PreviousTagSize0.
+    @return: the bytes before the first tag: the file header and PreviousTagSize0.
     """
     return (
         _SIGNATURE
@@ -58,15 +58,19 @@ def fileHeader(hasAudio: bool, hasVideo: bool) -> bytes:
 
 def tagHeader(kind: int, timestamp: int, size: int) -> bytes:
     """
-    @param kind: 8 audio, 9 video, 18 script.
-    @param timestamp: in milliseconds; the field keeps the low 32 bits.
-    @param size: the bytes of the body.
+    Return the header of a tag.
 
-    @raise LocalProtocolError: if the body is larger than a tag can say.
+    @param kind: 8 audio, 9 video, 18 script.
+    @param timestamp: in ms; the field keeps the low 32 bits.
+    @param size: of the body, in bytes.
+
+    @raise LocalProtocolError: if the body is too large for a tag.
     """
     if size > MAX_BODY:
-        raise LocalProtocolError(f"tag body {size} bytes, at most {MAX_BODY}")
-    # The low 24 bits come first, then the high byte: the drawing in E.4.1 has the
+        raise LocalProtocolError(
+            f"tag body of {size} bytes, at most {MAX_BODY} are allowed"
+        )
+    # The low 24 bits come first, then the high byte: the figure in E.4.1 has the
     # fields in this order, and every implementation agrees.
     return _packTagHeader(
         kind << 24 | size, (timestamp & 0xFFFFFF) << 8 | timestamp >> 24 & 0xFF
@@ -75,17 +79,17 @@ def tagHeader(kind: int, timestamp: int, size: int) -> bytes:
 
 def previousSize(size: int) -> bytes:
     """
-    @param size: the bytes of the body that precedes.
+    @param size: of the tag's body, in bytes.
 
-    @return: the back pointer that ends a tag.
+    @return: the back pointer that ends the tag.
     """
     return (TAG_HEADER_SIZE + size).to_bytes(4, "big")
 
 
 def wholeSize(size: int) -> int:
     """
-    @return: what a tag with a body of C{size} bytes takes in a file, with its back
-        pointer.
+    @return: the size in a file of a tag with a body of C{size} bytes, including its
+        back pointer.
     """
     return TAG_HEADER_SIZE + size + PREVIOUS_SIZE
 
@@ -94,7 +98,7 @@ def tag(kind: int, timestamp: int, payload: bytes) -> bytes:
     """
     @return: the tag and its back pointer.
 
-    @raise LocalProtocolError: if the payload is larger than a tag can say.
+    @raise LocalProtocolError: if the payload is too large for a tag.
     """
     size = len(payload)
     return b"".join((tagHeader(kind, timestamp, size), payload, previousSize(size)))
@@ -103,10 +107,10 @@ def tag(kind: int, timestamp: int, payload: bytes) -> bytes:
 @dataclass(slots=True, eq=True)
 class Tag:
     """
-    One tag of a file. Not frozen, for the reason L{rtmptw.frames.Frame} is not.
+    One tag of a file. Not frozen, for the same reason as L{rtmptw.frames.Frame}.
 
-    @ivar kind: 8 audio, 9 video, 18 script; others as they are in the file.
-    @ivar timestamp: in milliseconds, 0 to 2^32 - 1.
+    @ivar kind: 8 audio, 9 video, 18 script; other values are returned unchanged.
+    @ivar timestamp: in ms, 0 to 2^32 - 1.
     @ivar payload: the body.
     """
 
@@ -117,13 +121,13 @@ class Tag:
 
 class TagReader:
     """
-    Reads an FLV file that comes in pieces.
+    Reads an FLV file that arrives in pieces.
 
-    Back pointers are not looked at: files with wrong ones play everywhere.
+    Back pointers are ignored: files with wrong ones play everywhere.
 
-    @ivar hasAudio: the flag of the file header; C{False} before it was read. What
-        the flags promise is often wrong.
-    @ivar hasVideo: likewise.
+    @ivar hasAudio: the flag of the file header; C{False} before that is read. The
+        flags are often wrong.
+    @ivar hasVideo: the same for video.
     """
 
     def __init__(self) -> None:
@@ -135,7 +139,8 @@ class TagReader:
     @property
     def waiting(self) -> int:
         """
-        The bytes that are no whole tag yet: not 0 at the end if the file was cut.
+        The number of bytes of an incomplete tag: not 0 at the end if the file is
+        truncated.
         """
         return len(self._buffer)
 
@@ -143,10 +148,10 @@ class TagReader:
         """
         @param data: the next piece, of any size.
 
-        @return: the tags that are whole now, in order.
+        @return: the tags that are complete now, in order.
 
-        @raise RemoteProtocolError: if this is not an FLV file, or is encrypted. What
-            was whole before that has been returned.
+        @raise RemoteProtocolError: if this is not an FLV file, or is encrypted.
+            Earlier calls have returned all tags before that.
         """
         buffer = self._buffer
         buffer += data
@@ -163,7 +168,7 @@ class TagReader:
             kind, size, timestamp = _fields(buffer, position)
             if kind & _FILTER:
                 if tags:
-                    # Next time: these are whole.
+                    # Return the tags before it first; the next call raises.
                     break
                 raise RemoteProtocolError("flv-encrypted", "the FLV tag is encrypted")
             end = body + size
@@ -177,13 +182,14 @@ class TagReader:
     def _readHeader(self) -> None:
         buffer = self._buffer
         if not _SIGNATURE.startswith(buffer[: len(_SIGNATURE)]):
-            raise RemoteProtocolError("not-flv", "the file does not start as FLV does")
+            raise RemoteProtocolError("not-flv", "the file has no FLV signature")
         if len(buffer) < HEADER_SIZE:
             return
         size = int.from_bytes(buffer[5:HEADER_SIZE], "big")
         if not HEADER_SIZE <= size <= MAX_HEADER:
             raise RemoteProtocolError(
-                "not-flv", f"FLV header of {size} bytes, {HEADER_SIZE} to {MAX_HEADER}"
+                "not-flv",
+                f"FLV header of {size} bytes, must be {HEADER_SIZE} to {MAX_HEADER}",
             )
         if len(buffer) < size + PREVIOUS_SIZE:
             return
@@ -193,20 +199,20 @@ class TagReader:
         self._headerRead = True
 
 
-#: How many bytes of each body a walk shows: the longest header of a body, with
-#: Enhanced RTMP modifiers before it, is far shorter.
+#: The number of bytes of each body that L{walk} returns. The longest header of a body,
+#: with Enhanced RTMP extensions before it, is far shorter.
 WALK_PREFIX = 64
 
 
 @dataclass(slots=True)
 class Mark:
     """
-    A whole tag met on a walk.
+    A complete tag found by L{walk}.
 
     @ivar position: where it begins in the file.
     @ivar kind: 8, 9 or 18.
-    @ivar timestamp: in milliseconds, 0 to 2^32 - 1.
-    @ivar size: the bytes of the body.
+    @ivar timestamp: in ms, 0 to 2^32 - 1.
+    @ivar size: of the body, in bytes.
     @ivar prefix: the first L{WALK_PREFIX} bytes of the body.
     """
 
@@ -228,17 +234,17 @@ def walk(
     read: Callable[[int, int], bytes], end: int, position: int = FIRST_TAG
 ) -> Iterator[Mark]:
     """
-    Go from tag to tag without reading the bodies, and stop before the first one
-    that a writer of ours cannot have finished: cut, of no known type, with a
-    stream id, or with a back pointer that is not its size.
+    Go from tag to tag without reading whole bodies. Stop before the first tag that
+    our writer cannot have completed: one that is truncated, of an unknown type, with
+    a stream id, or with a wrong back pointer.
 
-    @param read: called with a position and a number of bytes; gives fewer only at
+    @param read: called with a position and a number of bytes; returns fewer only at
         the end of the file.
     @param end: the size of the file.
-    @param position: where a tag begins.
+    @param position: where the first tag begins.
     """
     # The back pointer of one tag, the header of the next and the first bytes of its
-    # body stand together: one read for each tag.
+    # body are adjacent: one read for each tag.
     ahead = TAG_HEADER_SIZE + WALK_PREFIX
     head = read(position, ahead)
     while len(head) >= TAG_HEADER_SIZE:

@@ -335,7 +335,7 @@ class ParsingTests(SynchronousTestCase):
         for body in ("", "af", "90", "914f7075", "944f70757302", "944f7075730101ff"):
             self.assertFault("flv-truncated", FrameKind.AUDIO, body)
         fault = self.assertFault("flv-truncated", FrameKind.VIDEO, "1701")
-        self.assertEqual(fault, "a body of 2 bytes, at least 5 wanted")
+        self.assertEqual(fault, "a body of 2 bytes, at least 5 are needed")
 
     def test_aTrackTooShortForItsCompositionTime(self) -> None:
         """
@@ -355,7 +355,7 @@ class ParsingTests(SynchronousTestCase):
         Cannot be read.
         """
         fault = self.assertFault("flv-bad-multitrack", FrameKind.VIDEO, "963161766331")
-        self.assertEqual(fault, "multitrack type 3, at most 2")
+        self.assertEqual(fault, "multitrack type 3, must be 0 to 2")
 
     def test_tracksHaveABound(self) -> None:
         """

@@ -56,7 +56,7 @@ class HeaderTests(SynchronousTestCase):
             with self.assertRaises(RemoteProtocolError) as caught:
                 TagReader().receive(SAMPLE[:5] + size.to_bytes(4, "big") + body)
             self.assertEqual(
-                str(caught.exception), f"FLV header of {size} bytes, 9 to 4096"
+                str(caught.exception), f"FLV header of {size} bytes, must be 9 to 4096"
             )
 
     def test_itsFlags(self) -> None:
