@@ -1,3 +1,3 @@
 """
-The domain: streams, each joining one source to many sinks.
+The hub: live streams, each connecting one source to many sinks.
 """

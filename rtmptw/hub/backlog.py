@@ -1,5 +1,5 @@
 """
-What waits for a sink: how much may, and what is done when more does.
+The queue of frames for a sink, its limits, and what happens when they are exceeded.
 """
 
 from collections import deque
@@ -10,15 +10,14 @@ from rtmptw.delivery import Delivery
 from rtmptw.frames import Frame
 from rtmptw.hub.ledger import TOO_SLOW, Ledger
 
-#: Stands for no limit.
+#: Means no limit.
 _UNLIMITED: Final = 1 << 60
 
 
 class Backlog:
     """
-    The frames that wait for a sink, oldest first, booked as they come and go. What
-    gives way when there are too many is up to those who inherit from this: there is one
-    for each policy.
+    The queue of frames for a sink, oldest first, counted in the sink's ledger. There
+    is a subclass for each policy, which decides what happens when a limit is exceeded.
 
     @ivar isFull: whether the source has to wait for this sink.
     """
@@ -40,8 +39,8 @@ class Backlog:
         self, limits: Delivery, ledger: Ledger, seconds: Callable[[], float]
     ) -> None:
         """
-        @param limits: more than these may not wait.
-        @param ledger: the sink's books.
+        @param limits: the limits of the queue.
+        @param ledger: the sink's ledger.
         @param seconds: the monotonic clock.
         """
         self.isFull: bool = False
@@ -50,31 +49,32 @@ class Backlog:
         self._maxBytes: int = limits.maxBytes or _UNLIMITED
         self._maxFrames: int = limits.maxFrames or _UNLIMITED
         self._maxMilliseconds: int = limits.maxMilliseconds or _UNLIMITED
-        # What a late sink begins with, which is not counted against its limits.
+        # The frames that a late sink begins with; they do not count toward its limits.
         self._first: deque[Frame] = deque()
         self._queue: deque[Frame] = deque()
-        # When the frames of the queue came.
+        # When each frame of the queue was added.
         self._since: deque[float] = deque()
         self._bytes: int = 0
 
     def heldBytes(self) -> int:
         """
-        @return: of the payloads that wait, those that it began with among them.
+        @return: the payload bytes queued, including the frames that the sink begins
+            with.
         """
         return self._bytes + sum(frame.size for frame in self._first)
 
     @property
     def isEmpty(self) -> bool:
         """
-        Whether nothing waits but what the sink is to begin with.
+        Whether the queue is empty, apart from the frames that the sink begins with.
         """
         return not self._queue
 
     def beginWith(self, frames: Iterable[Frame]) -> int:
         """
-        Let these wait before all others. However many they are, none is dropped.
+        Queue frames before all others. None is dropped, however many there are.
 
-        @return: how many they are.
+        @return: the number of frames.
         """
         before = len(self._first)
         self._first.extend(frames)
@@ -84,10 +84,10 @@ class Backlog:
 
     def add(self, frame: Frame) -> bool:
         """
-        Let a frame wait.
+        Queue a frame.
 
-        @return: whether the outlet has to act: the source must wait (L{isFull}), or
-            else the sink must go.
+        @return: whether the outlet has to act: pause the source if L{isFull}, else
+            detach the sink.
         """
         self._queue.append(frame)
         self._since.append(self._seconds())
@@ -97,7 +97,9 @@ class Backlog:
 
     def take(self) -> Frame:
         """
-        @return: the oldest frame, which waits no longer. There must be one.
+        Remove the oldest frame from the queue, which must not be empty.
+
+        @return: the frame.
         """
         self._ledger.queued -= 1
         if self._first:
@@ -109,8 +111,11 @@ class Backlog:
 
     def isRelieved(self) -> bool:
         """
-        @return: whether the source had to wait and need not any longer. At half of what
-            may wait, so as not to stop and go with each frame.
+        Check whether the source can resume, and if so clear L{isFull}. It can when the
+        queue is down to half its limits, so that it does not stop and go with each
+        frame.
+
+        @return: whether the source was waiting and can resume.
         """
         if not self.isFull or self._isOver(2):
             return False
@@ -119,9 +124,9 @@ class Backlog:
 
     def drop(self, reason: str) -> None:
         """
-        Drop all that waits.
+        Drop all queued frames.
 
-        @param reason: for the books.
+        @param reason: for the ledger.
         """
         self._ledger.drop(reason, len(self._first) + len(self._queue))
         self._ledger.queued = 0
@@ -132,7 +137,7 @@ class Backlog:
 
     def _giveWay(self) -> bool:
         """
-        More waits than may.
+        Handle a queue that exceeds its limits.
 
         @return: as L{add}.
         """
@@ -140,7 +145,8 @@ class Backlog:
 
     def _isOver(self, share: int) -> bool:
         """
-        @return: whether more waits than may; with 2, more than half of that.
+        @param share: 1 for the limits, 2 for half of them.
+        @return: whether the queue exceeds that.
         """
         return (
             len(self._queue) * share > self._maxFrames
@@ -153,7 +159,7 @@ class Backlog:
 
     def _waitingTime(self) -> int:
         """
-        @return: how long the oldest frame had waited when the newest came, in ms.
+        @return: how long the oldest frame had waited when the newest was added, in ms.
         """
         since = self._since
         return int((since[-1] - since[0]) * 1000) if since else 0
@@ -161,7 +167,7 @@ class Backlog:
 
 class LosslessBacklog(Backlog):
     """
-    Nothing gives way: the source waits.
+    Drops nothing: the source waits.
     """
 
     __slots__ = ()
@@ -174,7 +180,7 @@ class LosslessBacklog(Backlog):
 
 class DisconnectBacklog(Backlog):
     """
-    The sink gives way.
+    Drops everything, and has the sink detached.
     """
 
     __slots__ = ()

@@ -1,5 +1,5 @@
 """
-The end of a sink: told to it once, and waited for by whoever wants to.
+The end of a sink: the sink is told once, and any caller can wait until it has finished.
 """
 
 from typing import ClassVar
@@ -13,17 +13,17 @@ from rtmptw.interfaces import IFrameSink
 
 class Ending:
     """
-    Tells a sink that nothing follows, and when it has put everything away.
+    Tells a sink that its stream has ended, and waits until the sink has finished.
 
-    @ivar finished: fires then; C{None} while the sink has not been told.
+    @ivar finished: fires when the sink has finished; C{None} until it is told.
     """
 
-    # Not one for each object, as mypyc would make it.
+    # ClassVar, because mypyc would otherwise create one for each object.
     _log: ClassVar[Logger] = Logger()
 
     def __init__(self, name: str, sink: IFrameSink) -> None:
         """
-        @param name: the sink's, for the log.
+        @param name: the sink's name, for the log.
         """
         self.finished: Deferred[None] | None = None
         self._name = name
@@ -42,8 +42,10 @@ class Ending:
         try:
             result = self._sink.streamEnded(reason)
         except (Exception, SystemExit):
-            # A sink is anybody's code: what goes wrong in it ends it alone.
-            self._log.failure("{sink}: an error at its end", sink=self._name)
+            # A sink is foreign code: an error in it affects no other sink.
+            self._log.failure(
+                "{sink}: error while the sink was ending", sink=self._name
+            )
             result = None
         if result is None:
             result = succeed(None)
@@ -53,8 +55,7 @@ class Ending:
 
     def whenOver(self) -> "Deferred[None]":
         """
-        @return: a L{Deferred} of the caller's own that fires when the sink has put
-            everything away.
+        @return: a new L{Deferred} that fires when the sink has finished.
         """
         waiting: Deferred[None] = Deferred()
         if self._isOver:
@@ -64,7 +65,9 @@ class Ending:
         return waiting
 
     def _failed(self, failure: Failure) -> None:
-        self._log.failure("{sink}: an error at its end", failure, sink=self._name)
+        self._log.failure(
+            "{sink}: error while the sink was ending", failure, sink=self._name
+        )
 
     def _over(self, result: object, finished: "Deferred[None]") -> None:
         self._isOver = True

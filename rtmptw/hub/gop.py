@@ -1,6 +1,5 @@
 """
-The frames since the last key frame: what a late sink needs to show a picture at
-once.
+The frames since the last key frame: a late sink needs them to show video immediately.
 """
 
 from typing import Final
@@ -8,43 +7,43 @@ from typing import Final
 from rtmptw.frames import Frame, FrameKind, Role
 from rtmptw.keyframes import LeadingTrack
 
-#: A longer group is not kept: whoever joins would lag by as much. 250 pictures, which
-#: is what x264 makes by itself, are 17 s at 15 a second.
+#: A longer group is not kept, because a new player would start with that much latency.
+#: x264's default of 250 frames takes 17 s at 15 frames per second.
 MAX_MILLISECONDS: Final = 20_000
-#: So many parts of one picture are kept before its key frame is known.
+#: Maximum number of messages kept that may be the first parts of a key frame.
 MAX_PARTS: Final = 64
-#: Bounds the overhead of tiny frames (SRS has the same number).
+#: Limits the overhead of tiny frames (SRS uses the same number).
 MAX_FRAMES: Final = 2500
-#: Ten seconds of 13 Mbit/s.
+#: Ten seconds at 13 Mbit/s.
 MAX_BYTES: Final = 16 * 1024 * 1024
 
 
 class GroupOfPictures:
     """
-    Keeps the current group of pictures, within bounds: a group that grows beyond
-    them is dropped whole, as half of one cannot be decoded.
+    Keeps the current group of pictures (GOP). A group that exceeds the limits is
+    dropped entirely, because half of one cannot be decoded.
     """
 
     def __init__(self, leading: LeadingTrack) -> None:
         """
-        @param leading: says which key frames begin a group; somebody else lets it
-            follow the frames, before they are added here.
+        @param leading: decides which key frames begin a group; the stream updates it
+            with each frame before the frame is added here.
         """
         self._leading = leading
         self._frames: list[Frame] = []
         self._bytes = 0
-        # While there is no group: the picture that comes.
+        # While there is no group: the messages of the current video frame.
         self._parts: list[Frame] = []
 
     def add(self, frame: Frame) -> None:
         """
-        Take the next frame of the stream, no header.
+        Add the next frame of the stream, which must not be a header.
         """
         frames = self._frames
         if frame.isKey and self._leading.leads(frame):
             timestamp = frame.timestamp
             if not (frames and _isPart(frames[0], timestamp)):
-                # A picture can come in several messages: it begins with the first.
+                # A video frame can consist of several messages: begin with the first.
                 before = frames or self._parts
                 begin = len(before)
                 while begin and _isPart(before[begin - 1], timestamp):
@@ -68,7 +67,7 @@ class GroupOfPictures:
 
     def _addPart(self, frame: Frame) -> None:
         """
-        Keep what may be the beginning of a picture that has come to a key frame.
+        Keep a message that may turn out to be the first part of a key frame.
         """
         parts = self._parts
         if parts and (
@@ -81,7 +80,7 @@ class GroupOfPictures:
 
     def clear(self) -> None:
         """
-        Forget the group and wait for the next key frame.
+        Drop the group, and wait for the next key frame.
         """
         self._frames = []
         self._bytes = 0
@@ -89,14 +88,14 @@ class GroupOfPictures:
 
     def heldBytes(self) -> int:
         """
-        @return: of the payloads that are kept.
+        @return: the payload bytes kept.
         """
         return self._bytes + sum([part.size for part in self._parts])
 
     def frames(self) -> list[Frame]:
         """
-        @return: the group from its key frame on; empty if there is none. The end
-            of a sequence is left out, the stream goes on.
+        @return: the group, beginning with its key frame; empty if there is none.
+            End-of-sequence frames are omitted, because the stream continues.
         """
         return [
             frame
@@ -107,6 +106,6 @@ class GroupOfPictures:
 
 def _isPart(frame: Frame, timestamp: int) -> bool:
     """
-    Whether a frame is part of the picture of this time.
+    @return: whether a frame is part of the video frame with this timestamp.
     """
     return frame.kind is FrameKind.VIDEO and frame.timestamp == timestamp

@@ -1,5 +1,5 @@
 """
-All live streams by public name: arrivals, takeovers, departures.
+All live streams by public name: how they begin, change publishers, and end.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,20 +17,20 @@ from rtmptw.frames import FrameKind, StreamInfo, publicName
 from rtmptw.hub.stream import SinkReport, Stream
 from rtmptw.interfaces import IDemanded, IFrameSinkFactory, IFrameSource
 
-#: A publisher that has sent nothing for so long gives way to a new one of the same
+#: A publisher that has been silent this long is replaced by a new one of the same
 #: name. Encoders send at least audio every few tens of milliseconds.
 STALE_SECONDS = 3.0
-#: When the server stops, streams that Python programs feed end so many seconds after
-#: the others at the latest.
+#: When the server stops, streams that Python programs feed end at most this many
+#: seconds later than the others.
 FEED_PATIENCE = 3.0
 
 
 @dataclass(slots=True)
 class _Demand:
     """
-    A source that works while somebody wants its stream.
+    A source that runs only while its stream is wanted.
 
-    @ivar isWanted: what it was told last.
+    @ivar isWanted: what the source was last told.
     """
 
     source: IDemanded
@@ -39,9 +39,9 @@ class _Demand:
 
 class StreamHub:
     """
-    Joins publishers to streams, and streams to sinks.
+    Connects publishers to streams, and streams to sinks.
 
-    @ivar clock: monotonic seconds, for grace times and whoever feeds the hub.
+    @ivar clock: the monotonic clock, for grace times and for sources.
     """
 
     _log = Logger()
@@ -57,13 +57,14 @@ class StreamHub:
         wallClock: Callable[[], datetime] = lambda: datetime.now().astimezone(),
     ) -> None:
         """
-        @param sinkFactories: named; each is asked for a sink when a stream starts.
-        @param graceTime: how long a stream waits for a publisher to come back, in
+        @param sinkFactories: names and factories; each is asked for a sink when a
+            stream starts.
+        @param graceTime: how long a stream waits for its publisher to come back, in
             seconds.
-        @param graceAfterStop: whether it waits for one that has stopped, too, not only
-            for one that was lost.
+        @param graceAfterStop: whether it also waits if the publisher stopped, and not
+            only if the publisher was lost.
         @param gopCache: whether late sinks get the frames since the last key frame.
-        @param sinkEnded: gets the closed books of each sink.
+        @param sinkEnded: called with the final report of each sink.
         @param wallClock: the time of day.
         """
         self.clock = clock
@@ -90,7 +91,7 @@ class StreamHub:
     @property
     def awaited(self) -> Mapping[str, int]:
         """
-        How many wait for streams that nobody publishes, by public name.
+        How many callers wait for streams that are not published, by public name.
         """
         return {name: len(waiters) for name, waiters in self._waiters.items()}
 
@@ -102,13 +103,14 @@ class StreamHub:
         credentials: str | None = None,
     ) -> Stream:
         """
-        Let a source give a stream its frames: a new stream, one that waits for its
+        Make a source the publisher of a stream: a new stream, one that waits for its
         publisher to come back, or one that it takes over.
 
-        @return: the stream; give it frames with C{frameReceived}, and tell the hub
-            with L{sourceLost} when there are no more.
+        @return: the stream; pass it frames with C{frameReceived}, and call
+            L{sourceLost} when there are no more.
 
-        @raise NotAllowed: C{NetStream.Publish.BadName} if another source is alive.
+        @raise NotAllowed: C{NetStream.Publish.BadName} if another source is active;
+            C{NetStream.Publish.Denied} if the hub is shut down.
         """
         name = publicName(app, stream)
         if self._closing:
@@ -119,7 +121,7 @@ class StreamHub:
         if live.source is None:
             self._graces.pop(name).cancel()
             self._log.info(
-                "{stream}: {peer} ({encoder}) continues it",
+                "{stream}: {peer} ({encoder}) resumes publishing",
                 stream=name,
                 peer=source.peer,
                 encoder=source.encoder,
@@ -145,9 +147,10 @@ class StreamHub:
             try:
                 sink = factory.buildSink(info)
             except (Exception, SystemExit):
-                # A factory is anybody's code, too.
+                # A factory is foreign code too.
                 self._log.failure(
-                    "{stream}: sink {sink} could not be built; the stream goes on",
+                    "{stream}: sink {sink} could not be built; the stream continues "
+                    "without it",
                     stream=info.name,
                     sink=name,
                 )
@@ -170,8 +173,8 @@ class StreamHub:
         """
         Wait for a stream.
 
-        @return: fires with the stream: now if it is live, or when somebody publishes
-            it, before its first frame. Cancel it to wait no longer.
+        @return: fires with the stream: now if it is live, else when it is published,
+            before its first frame. Cancel it to stop waiting.
 
         @raise NotAllowed: if the hub is shut down.
         """
@@ -196,20 +199,20 @@ class StreamHub:
 
     def addDemanded(self, app: str, stream: str, demanded: IDemanded) -> None:
         """
-        Name a source that can give a stream when somebody wants it. It is told at
-        once if somebody waits already.
+        Register a source on demand, which can publish a stream when it is wanted. The
+        source is told at once if a caller is already waiting for the stream.
 
-        @raise ValueError: if there is one for this stream.
+        @raise ValueError: if there is already one for this stream.
         """
         name = publicName(app, stream)
         if name in self._demands:
-            raise ValueError(f"{name} has a source on demand already")
+            raise ValueError(f"{name} already has a source on demand")
         self._demands[name] = _Demand(demanded)
         self._demandChanged(name)
 
     def removeDemanded(self, app: str, stream: str) -> None:
         """
-        Forget a source on demand; it is told nothing more.
+        Remove a source on demand. It is told nothing more.
 
         @raise KeyError: if there is none.
         """
@@ -217,7 +220,7 @@ class StreamHub:
 
     def isOnDemand(self, app: str, stream: str) -> bool:
         """
-        @return: whether a source would give this stream if somebody asked for it.
+        @return: whether there is a source on demand for this stream.
         """
         return publicName(app, stream) in self._demands
 
@@ -244,48 +247,48 @@ class StreamHub:
         assert old is not None
         silence = old.silentFor()
         if credentials is not None and credentials == stream.credentials:
-            why = "it shows the same credentials"
+            why = "same credentials"
         elif silence >= STALE_SECONDS:
             why = f"the old publisher has been silent for {silence:.1f} s"
         else:
             self._log.warn(
-                "{stream}: {peer} is refused, {old} publishes it",
+                "{stream}: rejected {peer}, because {old} is already publishing",
                 stream=stream.name,
                 peer=source.peer,
                 old=old.peer,
             )
             raise NotAllowed(
                 "NetStream.Publish.BadName",
-                f"{stream.name} is being published already; stop the other encoder "
+                f"{stream.name} is already being published; stop the other encoder "
                 "or use another name.",
             )
         self._log.warn(
-            "{stream}: {peer} takes it over from {old}: {why}",
+            "{stream}: {peer} replaces {old} as the publisher: {why}",
             stream=stream.name,
             peer=source.peer,
             old=old.peer,
             why=why,
         )
         stream.source = None
-        old.sourceReplaced(f"taken over by {source.peer}")
+        old.sourceReplaced(f"replaced by {source.peer}")
 
     def sourceLost(
         self, stream: Stream, source: IFrameSource, reason: str, isStop: bool = False
     ) -> None:
         """
-        A source gives no more frames. After the grace time the stream ends.
+        A source has no more frames. The stream ends after the grace time.
 
-        @param isStop: whether the source has said that this is the end: the stream ends
-            at once then, unless it is to wait all the same.
+        @param isStop: whether the source stopped deliberately. Then the stream ends at
+            once, unless there is a grace time after a stop too.
         """
         if stream.source is not source:
-            # It has been taken over, or the stream has ended already.
+            # The source has been replaced, or the stream has already ended.
             return
         stream.source = None
         waits = self._graceAfterStop or not isStop
         if self._graceTime and waits and not self._closing:
             self._log.info(
-                "{stream}: {reason}; waiting {grace:g} s for its publisher",
+                "{stream}: {reason}; waiting {grace:g} s for the publisher to return",
                 stream=stream.name,
                 reason=reason,
                 grace=self._graceTime,
@@ -302,7 +305,7 @@ class StreamHub:
 
     def kick(self, name: str, reason: str) -> None:
         """
-        Disconnect the publisher of a stream, as if it had left by itself.
+        Disconnect the publisher of a stream, as if the publisher had left.
 
         @raise KeyError: if there is no such stream.
         @raise ValueError: if it has no publisher now.
@@ -316,9 +319,9 @@ class StreamHub:
 
     def end(self, name: str, reason: str) -> "Deferred[Any]":
         """
-        End a stream: its publisher is disconnected, its sinks are ended.
+        End a stream: disconnect its publisher, and end its sinks.
 
-        @return: fires when the sinks have put everything away.
+        @return: fires when the sinks have finished.
 
         @raise KeyError: if there is no such stream.
         """
@@ -359,10 +362,10 @@ class StreamHub:
 
     def shutdown(self, reason: str) -> "Deferred[Any]":
         """
-        End all streams and accept no more. Streams that Python programs feed, perhaps
-        from others, end after those: what is on its way comes through.
+        End all streams, and accept no more. Streams that Python programs feed end after
+        the others, because they may be made from those: this lets them finish.
 
-        @return: fires when all sinks have put everything away.
+        @return: fires when all sinks have finished.
         """
         self._closing = reason
         for waiters in list(self._waiters.values()):
@@ -391,14 +394,14 @@ class StreamHub:
 
 def _extra(stream: Stream) -> str:
     """
-    @return: what went wrong, for the last line of a stream; often nothing.
+    @return: what went wrong, for the last log line of a stream; often empty.
     """
     parts = [
         f"{count} timestamp repairs ({kind})"
         for kind, count in sorted(stream.timeline.repairs.items())
     ]
     if stream.malformed:
-        parts.append(f"{stream.malformed} bodies not understood")
+        parts.append(f"{stream.malformed} invalid frames")
     if stream.pauses:
         parts.append(f"paused {stream.pauses} times for a slow sink")
     if stream.publishers > 1:

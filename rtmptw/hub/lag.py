@@ -1,5 +1,5 @@
 """
-How far a sink is behind, what is said of it, and for how long it may be.
+How far a sink is behind, for how long, and what is logged about it.
 """
 
 from collections.abc import Callable
@@ -9,18 +9,19 @@ from twisted.logger import Logger
 
 from rtmptw.hub.ledger import Ledger
 
-#: A sink that lags and catches up time and again is told of once in so many seconds.
+#: A sink that repeatedly lags and catches up is logged at most once in this many
+#: seconds.
 SAY_AGAIN: Final = 10.0
 
 
 class Lag:
     """
-    Notes when a sink falls behind, so that frames are dropped, and catches up again.
+    Records when a sink falls behind, so that frames are dropped, and catches up again.
 
     @ivar isBehind: whether it is behind now.
     """
 
-    # Not one for each object, as mypyc would make it.
+    # ClassVar, because mypyc would otherwise create one for each object.
     _log: ClassVar[Logger] = Logger()
 
     def __init__(
@@ -32,10 +33,10 @@ class Lag:
         seconds: Callable[[], float],
     ) -> None:
         """
-        @param stream: its name, for the log.
-        @param sink: likewise.
-        @param patience: the seconds for which it may be behind; 0 is for ever.
-        @param ledger: counts what is dropped.
+        @param stream: the stream's name, for the log.
+        @param sink: the sink's name, for the log.
+        @param patience: how long the sink may be behind, in seconds; 0 for no limit.
+        @param ledger: counts the dropped frames.
         @param seconds: the monotonic clock.
         """
         self.isBehind: bool = False
@@ -45,7 +46,7 @@ class Lag:
         self._ledger = ledger
         self._seconds = seconds
         self._behindSince = 0.0
-        # What the next line in the log tells: perhaps of several times.
+        # For the next line in the log, which can cover several lags.
         self._isUntold = False
         self._untoldSince = 0.0
         self._droppedBefore = 0
@@ -55,10 +56,10 @@ class Lag:
 
     def fallBehind(self, milliseconds: int, size: int) -> None:
         """
-        More waits than may.
+        Note that the queue exceeds its limits.
 
         @param milliseconds: how long the oldest frame has waited.
-        @param size: how many bytes wait.
+        @param size: the number of bytes queued.
         """
         now = self._seconds()
         if not self._isUntold:
@@ -75,7 +76,7 @@ class Lag:
     @property
     def isOverdue(self) -> bool:
         """
-        Whether it has been behind for too long.
+        Whether the sink has been behind for too long.
         """
         return (
             self.isBehind
@@ -86,18 +87,18 @@ class Lag:
     @property
     def verdict(self) -> str:
         """
-        Why the sink has to leave.
+        Why the sink is detached.
         """
         return f"too slow for {self._patience:g} s: {self._told()}"
 
     def catchUp(self) -> None:
         """
-        Nothing waits any more.
+        Note that the queue is empty again.
         """
         self.isBehind = False
         now = self._seconds()
         if now - self._toldAt < SAY_AGAIN:
-            # It comes and goes; one line will tell it all.
+            # It lags again and again: one line later covers it all.
             return
         self._log.warn(
             "{stream}: {sink} was too slow and has caught up after {seconds:.1f} s: "

@@ -1,5 +1,5 @@
 """
-The books of one sink: where every frame that came for it went.
+Counters of one sink, which account for every frame of its stream.
 """
 
 from typing import Final
@@ -18,7 +18,7 @@ __all__ = [
     "Ledger",
 ]
 
-# Why frames are dropped, beside what sinks may say.
+# Reasons for dropped frames; sinks can add their own.
 AWAITING_KEYFRAME: Final = "awaiting-keyframe"
 NOT_NEWEST: Final = "not-newest"
 SINK_FAILED: Final = "sink-failed"
@@ -30,17 +30,17 @@ NOT_TAKEN: Final = "not-taken"
 
 class Ledger:
     """
-    Counts, exact at every moment:
+    The counters, always exact:
     C{received = delivered + queued + sum(dropped.values())}.
 
     @ivar received: frames offered to the sink's outlet.
-    @ivar delivered: frames the sink has taken.
-    @ivar queued: frames that wait for it.
-    @ivar dropped: frames it will never get, by reason.
+    @ivar delivered: frames the sink has accepted.
+    @ivar queued: frames queued for the sink.
+    @ivar dropped: frames the sink will never get, by reason.
     @ivar bytes: payload bytes delivered.
-    @ivar firstTimestamp: of the first frame delivered that was no header, in ms;
-        C{None} before.
-    @ivar lastTimestamp: of the last one; says nothing before.
+    @ivar firstTimestamp: of the first frame delivered that was not a header, in ms;
+        C{None} before that.
+    @ivar lastTimestamp: of the last such frame; meaningless before that.
     """
 
     __slots__ = (
@@ -60,22 +60,21 @@ class Ledger:
         self.dropped: dict[str, int] = {}
         self.bytes: int = 0
         self.firstTimestamp: int | None = None
-        # Never None: compiled, that would be an object made for each frame.
+        # Never None: when compiled, that would create an object for each frame.
         self.lastTimestamp: int = 0
 
     def drop(self, reason: str, frames: int = 1) -> None:
         """
-        Book frames that the sink will not get.
+        Count frames that the sink will not get.
         """
         if frames:
             self.dropped[reason] = self.dropped.get(reason, 0) + frames
 
     def lose(self, reason: str, frames: int, size: int) -> None:
         """
-        Book frames as dropped that the sink has taken, and that did not get where they
-        were to go.
+        Count frames as dropped that the sink has accepted but could not deliver.
 
-        @param size: their payload bytes; 0 if that is not known.
+        @param size: their payload bytes; 0 if unknown.
         """
         self.delivered -= frames
         self.bytes -= size
@@ -83,7 +82,7 @@ class Ledger:
 
     def deliver(self, frame: Frame) -> None:
         """
-        Book a frame that the sink has taken.
+        Count a frame that the sink has accepted.
         """
         self.delivered += 1
         self.bytes += frame.size
@@ -95,7 +94,7 @@ class Ledger:
     @property
     def droppedFrames(self) -> int:
         """
-        The frames it will never get, for whatever reason.
+        The number of frames dropped, for any reason.
         """
         return sum(self.dropped.values())
 

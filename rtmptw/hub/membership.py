@@ -1,5 +1,5 @@
 """
-One sink's part in a multicast.
+One sink's membership in a multicast.
 """
 
 from rtmptw.hub.ledger import Ledger
@@ -9,11 +9,11 @@ from rtmptw.interfaces import IMulticastSink, IMulticastTarget
 
 class Membership:
     """
-    Lets a sink take its frames together with others for a while, and books them.
+    Lets a sink receive its frames together with others for a while, and counts them.
 
-    @ivar target: what it would share with them.
-    @ivar multicast: what it gets its frames through; C{None} while it gets them one
-        by one.
+    @ivar target: the multicast target that such sinks share.
+    @ivar multicast: the multicast the sink is in; C{None} while it gets its frames
+        individually.
     """
 
     __slots__ = (
@@ -27,7 +27,7 @@ class Membership:
 
     def __init__(self, sink: IMulticastSink, ledger: Ledger) -> None:
         """
-        @param ledger: the sink's books.
+        @param ledger: the sink's ledger.
         """
         self.target: IMulticastTarget = sink.multicast
         self.multicast: Multicast | None = None
@@ -38,19 +38,19 @@ class Membership:
 
     def join(self, multicast: Multicast) -> None:
         """
-        Take what comes through a multicast from now on.
+        Receive frames through a multicast from now on.
         """
         self.multicast = multicast
         self._framesBefore = multicast.frames
         self._bytesBefore = multicast.bytes
-        # If this shows that the sink is full, it leaves again at once.
+        # If the sink turns out to be full here, it leaves again at once.
         self.target.join(self._sink)
 
     def leave(self) -> Multicast | None:
         """
-        Take no more of it.
+        Leave the multicast, if the sink is in one.
 
-        @return: what was left; C{None} if there was nothing to leave.
+        @return: the multicast left; C{None} if there was none.
         """
         multicast = self.multicast
         if multicast is not None:
@@ -61,7 +61,7 @@ class Membership:
 
     def settle(self) -> None:
         """
-        Book what has come through the multicast so far.
+        Count the frames received through the multicast so far.
         """
         multicast = self.multicast
         if multicast is None:

@@ -1,5 +1,5 @@
 """
-One frame for many sinks at once: those that keep pace share a target, and their books.
+One frame for many sinks at once: sinks that keep up share a target and its counters.
 """
 
 from rtmptw.frames import Frame
@@ -8,15 +8,15 @@ from rtmptw.interfaces import IMulticastTarget
 
 class Multicast:
     """
-    Gives each frame of a stream once to a target that many sinks share, and counts for
-    all of them. What one sink got is the difference between two readings.
+    Passes each frame of a stream once to a target that many sinks share, and counts for
+    all of them. What one sink received is the difference between two readings.
 
-    @ivar target: takes the frames.
-    @ivar members: how many sinks it stands for.
-    @ivar frames: given so far.
-    @ivar bytes: of their payloads.
-    @ivar isTimed: whether a frame was given that was no header.
-    @ivar lastTimestamp: of the last one, in ms.
+    @ivar target: receives the frames.
+    @ivar members: the number of sinks in this multicast.
+    @ivar frames: the number of frames passed so far.
+    @ivar bytes: their payload bytes.
+    @ivar isTimed: whether any of them was not a header.
+    @ivar lastTimestamp: of the last such frame, in ms.
     """
 
     __slots__ = ("bytes", "frames", "isTimed", "lastTimestamp", "members", "target")
@@ -31,7 +31,7 @@ class Multicast:
 
     def frameReceived(self, frame: Frame) -> None:
         """
-        Give the next frame.
+        Pass the next frame to the target.
         """
         self.frames += 1
         self.bytes += frame.size

@@ -1,5 +1,5 @@
 """
-The hub's side of one sink: hands it the stream's frames, and keeps its books.
+The hub's side of one sink: passes it the stream's frames, and keeps its ledger.
 """
 
 from collections.abc import Callable, Iterable
@@ -31,13 +31,13 @@ from rtmptw.keyframes import LeadingTrack
 @mypyc_attr(allow_interpreted_subclasses=True)
 class OutletOwner:
     """
-    What outlets belong to, as they see it: a stream. To inherit from, not an interface
-    of zope's: compiled, a call is then one in C.
+    The owner of outlets: a stream. A base class instead of a zope interface: when
+    compiled, each method call is then one in C.
 
-    @ivar info: the stream's name and where it came from.
+    @ivar info: the stream's name and origin.
     @ivar seconds: the monotonic clock.
-    @ivar leading: the video track that leads, kept up to date before the outlets get a
-        frame.
+    @ivar leading: the leading video track, updated with each frame before the outlets
+        get it.
     """
 
     def __init__(self, info: StreamInfo, seconds: Callable[[], float]) -> None:
@@ -53,37 +53,37 @@ class OutletOwner:
 
     def outletEnded(self, outlet: "Outlet") -> None:
         """
-        The sink takes no more frames though the stream goes on. Called once.
+        The sink accepts no more frames, although the stream continues. Called once.
         """
         raise NotImplementedError
 
     def join(self, outlet: "Outlet", target: IMulticastTarget) -> Multicast:
         """
-        The sink may take frames together with others.
+        The sink can receive frames together with others.
 
-        @return: what gets its frames from now on, in place of the outlet.
+        @return: the multicast that gets the frames from now on, instead of the outlet.
         """
         raise NotImplementedError
 
     def part(self, outlet: "Outlet", multicast: Multicast) -> None:
         """
-        It may not any more.
+        The sink gets its frames through its outlet again.
         """
         raise NotImplementedError
 
 
 class Outlet:
     """
-    Joins a stream to one sink. To the sink this is the producer of its frames.
+    Connects a stream to one sink. For the sink this is the producer of its frames.
 
-    @ivar name: what the sink is called in logs and ledgers.
-    @ivar ended: why it ended; empty while it has not.
-    @ivar isViewer: whether the sink serves somebody who watches: it comes and goes
-        without a warning, and keeps a source on demand working.
-    @ivar isStreamOver: whether it is the stream that has ended, not this sink alone.
+    @ivar name: the sink's name in logs and ledgers.
+    @ivar ended: why it ended; empty until then.
+    @ivar isViewer: whether the sink serves a viewer: its end is not logged as a
+        warning, and it keeps a source on demand running.
+    @ivar isStreamOver: whether the stream has ended, and not only this sink.
     """
 
-    # Not one for each object, as mypyc would make it.
+    # ClassVar, because mypyc would otherwise create one for each object.
     _log: ClassVar[Logger] = Logger()
 
     def __init__(
@@ -130,7 +130,7 @@ class Outlet:
     @property
     def ledger(self) -> Ledger:
         """
-        The books.
+        The sink's ledger, up to date.
         """
         if self._membership is not None:
             self._membership.settle()
@@ -145,14 +145,14 @@ class Outlet:
         try:
             self.sink.streamStarted(self._owner.info, cast(IPushProducer, self))
         except (Exception, SystemExit):
-            # A sink is anybody's code: what goes wrong in it ends it alone. It may say
-            # sys.exit(), too.
+            # A sink is foreign code: an error in it ends only that sink. It may even
+            # call sys.exit().
             self._sinkFailed()
 
     def beginWith(self, frames: Iterable[Frame]) -> None:
         """
-        Give the sink, before anything else, what it needs to show a picture. However
-        long it takes for that, none of it is dropped.
+        Pass the sink the frames it needs to show video, before any others. None of
+        them is dropped, however long the sink takes.
         """
         if self.ended:
             return
@@ -162,13 +162,13 @@ class Outlet:
 
     def heldBytes(self) -> int:
         """
-        @return: of the frames that wait.
+        @return: the payload bytes of the queued frames.
         """
         return self._backlog.heldBytes()
 
     def awaitKeyframe(self, timestamp: int) -> None:
         """
-        Begin with the next key frame: what comes before cannot be decoded.
+        Begin with the next key frame, because frames before it cannot be decoded.
 
         @param timestamp: the stream's time now, in ms.
         """
@@ -177,7 +177,7 @@ class Outlet:
 
     def offer(self, frame: Frame) -> None:
         """
-        Take the next frame of the stream.
+        Pass the next frame of the stream to the sink, or queue or drop it.
         """
         if self.ended:
             return
@@ -197,28 +197,28 @@ class Outlet:
         else:
             self._hand(frame)
             if ledger.queued > 0:
-                # A frame that came while the sink was busy with this one.
+                # A frame arrived while the sink was handling this one.
                 self._drain(regardless=False)
             if self._membership is not None:
                 self._keepPace()
 
     def end(self, reason: str) -> "Deferred[None]":
         """
-        The stream is over: hand over what waits, and then the end.
+        The stream has ended: pass the queued frames to the sink, then end it.
 
-        @return: fires when the sink has put everything away.
+        @return: fires when the sink has finished.
         """
         self.isStreamOver = True
         self._leaveMulticast()
         self._drain(regardless=True)
         return self._ending.finished or self._finish(reason)
 
-    # What others call.
+    # What other code calls.
 
     def select(self, unwanted: frozenset[FrameKind]) -> None:
         """
-        Hand over no frames of these kinds, headers excepted. Video that is wanted
-        again begins with a key frame.
+        Skip all frames of these kinds except headers. Video that is turned on again
+        begins with a key frame.
         """
         self._selection.select(unwanted)
         if self._selection.isActive:
@@ -226,9 +226,9 @@ class Outlet:
 
     def detach(self, reason: str) -> "Deferred[None]":
         """
-        End this sink alone, and drop what waits for it.
+        End only this sink, and drop the frames queued for it.
 
-        @return: fires when the sink has put everything away.
+        @return: fires when the sink has finished.
         """
         if self._ending.finished is not None:
             return self._ending.finished
@@ -238,7 +238,7 @@ class Outlet:
 
     def whenEnded(self) -> "Deferred[None]":
         """
-        @return: fires when the sink has ended and put everything away.
+        @return: fires when the sink has ended and finished.
         """
         return self._ending.whenOver()
 
@@ -268,16 +268,15 @@ class Outlet:
 
     def framesDropped(self, reason: str, frames: int, size: int) -> None:
         """
-        The sink has taken frames that come to nothing.
+        The sink reports frames that it accepted but could not deliver.
         """
         self._ledger.lose(reason, frames, size)
 
-    # Together with others.
+    # Multicast.
 
     def _keepPace(self) -> None:
         """
-        A sink that has all that came so far, and wants all that comes, may take it
-        together with others.
+        Join the multicast if the sink has all frames so far, and wants all that follow.
         """
         membership = self._membership
         if (
@@ -286,7 +285,7 @@ class Outlet:
             or self._ledger.queued
             or self._selection.isActive
             or self.ended
-            # The books say when its first frame was.
+            # The ledger needs the timestamp of its first frame.
             or self._ledger.firstTimestamp is None
         ):
             return
@@ -302,8 +301,8 @@ class Outlet:
 
     def _hand(self, frame: Frame) -> None:
         """
-        Hand a frame to the sink and book it, in this order: a frame counts as
-        delivered when the sink has taken it.
+        Pass a frame to the sink, then count it: a frame counts as delivered only after
+        the sink has accepted it.
         """
         self._inSink = True
         try:
@@ -319,9 +318,9 @@ class Outlet:
 
     def _drain(self, regardless: bool) -> None:
         """
-        Hand over what waits until the sink is full again.
+        Pass queued frames to the sink until it is full again.
 
-        @param regardless: whether to go on even then.
+        @param regardless: whether to continue even if it is full.
         """
         ledger, backlog = self._ledger, self._backlog
         while ledger.queued and (regardless or not self._paused):
@@ -333,7 +332,7 @@ class Outlet:
 
     def _overflow(self) -> None:
         """
-        More waits than may, and no frame may give way.
+        The queue exceeds its limits, and the policy does not drop single frames.
         """
         if self._backlog.isFull:
             self._owner.pressureChanged(self)
@@ -344,16 +343,16 @@ class Outlet:
 
     def _sinkFailed(self) -> None:
         self._log.failure(
-            "{sink}: an error in the sink; it is detached, the stream goes on",
+            "{sink}: error in the sink; it is detached, and the stream continues",
             sink=self.name,
         )
         self._backlog.drop(SINK_FAILED)
         if self._ending.finished is None:
-            self._leave("an error in the sink")
+            self._leave("error in the sink")
 
     def _leave(self, reason: str) -> "Deferred[None]":
         """
-        End this sink; the stream learns of it unless it is ending itself.
+        End this sink, and tell the stream unless the stream is ending too.
         """
         finished = self._finish(reason)
         if not self.isStreamOver:
@@ -367,5 +366,5 @@ class Outlet:
         return self._ending.begin(reason)
 
 
-# Not as a decorator: mypyc makes a plain class of one that has any.
+# Not as a decorator: mypyc does not compile decorated classes natively.
 classImplements(Outlet, IFrameProducer)

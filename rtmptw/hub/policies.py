@@ -1,5 +1,5 @@
 """
-Which kind of backlog a sink asks for.
+Selects the kind of backlog for a sink.
 """
 
 from collections.abc import Callable
@@ -22,8 +22,8 @@ def backlogFor(
     lag: Lag,
 ) -> Backlog:
     """
-    @param delivery: the policy, and its limits.
-    @return: what keeps frames waiting by it; for the other arguments see there.
+    @param delivery: the sink's policy and limits.
+    @return: a backlog with this policy; see its class for the other arguments.
     """
     policy = delivery.policy
     if policy is Policy.LOSSLESS:

@@ -1,5 +1,5 @@
 """
-Which frames of a stream are for one sink.
+Selects the frames of a stream that one sink gets.
 """
 
 from rtmptw.frames import Frame, FrameKind
@@ -9,16 +9,16 @@ from rtmptw.keyframes import KeyGate, LeadingTrack
 
 class Selection:
     """
-    Skips what a sink does not want, and what it could not decode.
+    Skips frames that a sink does not want, or could not decode.
 
-    @ivar isActive: whether any frame may be skipped.
+    @ivar isActive: whether any frame may be skipped now.
     """
 
     __slots__ = ("_gate", "_unwanted", "isActive")
 
     def __init__(self, leading: LeadingTrack) -> None:
         """
-        @param leading: of the stream.
+        @param leading: the stream's leading video track.
         """
         self.isActive: bool = False
         self._gate = KeyGate(leading)
@@ -26,17 +26,18 @@ class Selection:
 
     def awaitKeyframe(self, timestamp: int, soundWaits: bool = True) -> None:
         """
-        Skip what cannot be decoded before the next key frame.
+        Skip frames that cannot be decoded, until the next key frame.
 
-        @param timestamp: of the last picture, or the stream's time now, in ms.
-        @param soundWaits: whether sound is skipped, too.
+        @param timestamp: of the last video frame, or the stream's time now, in ms.
+        @param soundWaits: whether audio is skipped too.
         """
         self._gate.close(timestamp, soundWaits)
         self.isActive = True
 
     def select(self, unwanted: frozenset[FrameKind]) -> None:
         """
-        Skip these kinds. Video that is wanted again begins with a key frame.
+        Skip these kinds of frames. Video that is turned on again begins with a key
+        frame.
         """
         if FrameKind.VIDEO in self._unwanted and FrameKind.VIDEO not in unwanted:
             self._gate.closeAgain()
@@ -45,7 +46,7 @@ class Selection:
 
     def whySkipped(self, frame: Frame) -> str:
         """
-        @return: why a frame is not for this sink, for its books; empty if it is.
+        @return: why a frame is skipped, for the ledger; empty if it is not.
         """
         if frame.isHeader:
             return ""

@@ -1,5 +1,5 @@
 """
-What waits for a sink that may lose frames: how room is made for new ones.
+The queues for sinks that may lose frames: how they make room for new ones.
 """
 
 from collections import deque
@@ -16,10 +16,10 @@ from rtmptw.keyframes import LeadingTrack
 
 class KeyframeBacklog(Backlog):
     """
-    Makes room from the back: drops the newest group of pictures that waits, or, if it
-    is the only one, its end; and all that follows up to the next key frame. So what is
-    delivered begins at a key frame and is whole from there, as far as there was room.
-    Without video the oldest frames are dropped. Headers stay.
+    Makes room by dropping the newest queued group of pictures (GOP), or, if it is the
+    only one, its last frames; and all frames that follow until the next key frame. So
+    delivered video always begins with a key frame and has no gaps before the next drop.
+    Without video it drops the oldest frames. Headers are kept.
     """
 
     __slots__ = ("_lag", "_leading", "_selection")
@@ -34,9 +34,9 @@ class KeyframeBacklog(Backlog):
         lag: Lag,
     ) -> None:
         """
-        @param leading: says where a group begins.
+        @param leading: decides where a group begins.
         @param selection: is told to wait for a key frame.
-        @param lag: is told how much waited.
+        @param lag: is told how long the queue was.
         """
         super().__init__(limits, ledger, seconds)
         self._leading = leading
@@ -53,6 +53,8 @@ class KeyframeBacklog(Backlog):
 
     def _dropGroup(self) -> bool:
         """
+        Drop the newest group of pictures, or its end.
+
         @return: whether there was video to drop.
         """
         queue = self._queue
@@ -64,7 +66,7 @@ class KeyframeBacklog(Backlog):
                 newest = max(newest, index)
                 if frame.isKey and self._leading.leads(frame):
                     begin = index
-                    # It may be one part of several.
+                    # The key frame may consist of several messages.
                     while begin and (
                         queue[begin - 1].kind is FrameKind.VIDEO
                         and queue[begin - 1].timestamp == frame.timestamp
@@ -75,7 +77,8 @@ class KeyframeBacklog(Backlog):
         if newest < 0:
             return False
         if begin == 0:
-            # It has been begun, or is all there is: keep as much as may be.
+            # The sink already has its beginning, or it is the only one: keep as much
+            # of it as possible.
             begin = newest
         self._selection.awaitKeyframe(queue[newest].timestamp)
         kept: list[Frame] = []
@@ -96,7 +99,7 @@ class KeyframeBacklog(Backlog):
 
     def _dropOldest(self) -> bool:
         """
-        Drop the oldest frame that is no header.
+        Drop the oldest frame that is not a header.
 
         @return: whether there was one.
         """
@@ -108,7 +111,7 @@ class KeyframeBacklog(Backlog):
 
     def _dropSuperseded(self) -> None:
         """
-        With nothing but headers left, drop those that a later one replaces:
+        Drop headers that a later one replaces. Only headers are queued by now:
         GStreamer repeats its metadata eleven times a second.
         """
         latest = {
@@ -126,7 +129,7 @@ class KeyframeBacklog(Backlog):
 
     def _remove(self, index: int, frame: Frame, reason: str) -> None:
         """
-        Drop the frame that is at this place of the queue.
+        Drop the frame at an index of the queue.
         """
         del self._queue[index]
         del self._since[index]
@@ -137,15 +140,15 @@ class KeyframeBacklog(Backlog):
 
 class LatestBacklog(KeyframeBacklog):
     """
-    Keeps only the newest frame of each track. Should that still be too much, room is
-    made as up to a key frame.
+    Keeps only the newest frame of each track. If that still exceeds the limits, it
+    makes room like L{KeyframeBacklog}.
     """
 
     __slots__ = ()
 
     def add(self, frame: Frame) -> bool:
         """
-        Let a frame wait in place of what it makes old.
+        Queue a frame, in place of an older one of its track.
 
         @return: as L{Backlog.add}.
         """

@@ -1,5 +1,5 @@
 """
-A stream: one source, many sinks, and every frame accounted for at each.
+A stream: one source and many sinks, with every frame accounted for at each sink.
 """
 
 from collections.abc import Callable
@@ -25,26 +25,26 @@ from rtmptw.hub.outlet import Outlet, OutletOwner
 from rtmptw.hub.timeline import Timeline
 from rtmptw.interfaces import IFrameSink, IFrameSource, IMulticastTarget
 
-# To look a member up in its class costs more than to compare it.
+# Looking up an enum member in its class costs more than comparing it.
 _VIDEO: Final = FrameKind.VIDEO
 _AUDIO: Final = FrameKind.AUDIO
 _CODED: Final = Role.CODED
 _UNKNOWN: Final = Role.UNKNOWN
-#: Codecs that anything may be: a frame of them changes nothing.
+#: Codecs that do not identify the format: a frame of these is not a codec change.
 _VAGUE: Final = (None, Codec.DEVICE)
 
 
 @dataclass(frozen=True, slots=True)
 class SinkReport:
     """
-    The closed books of one sink.
+    The final report of one sink.
 
     @ivar stream: the stream's public name.
     @ivar sink: the sink's name.
-    @ivar ledger: what it got.
-    @ivar repairs: of the stream's timestamps so far, by kind.
-    @ivar ended: why it ended.
-    @ivar failure: what the sink could not do; empty if it could.
+    @ivar ledger: the sink's frame counters.
+    @ivar repairs: the number of timestamp repairs of the stream so far, by kind.
+    @ivar ended: why the sink ended.
+    @ivar failure: what the sink could not do; empty if nothing failed.
     """
 
     stream: str
@@ -59,16 +59,16 @@ class Stream(OutletOwner):
     """
     A live stream.
 
-    @ivar source: what gives it frames; C{None} in the grace time.
-    @ivar credentials: what its publisher showed.
-    @ivar headers: metadata and codec headers so far.
+    @ivar source: the source of its frames; C{None} in the grace time.
+    @ivar credentials: the credentials of its publisher.
+    @ivar headers: the latest metadata and sequence headers.
     @ivar timeline: its clock, with the repairs.
     @ivar bytes: payload bytes received.
-    @ivar malformed: bodies that no codec explains, passed on as they are.
-    @ivar publishers: how many sources it has had.
-    @ivar pauses: how often its source was paused for a sink that was full.
-    @ivar viewers: how many of the sinks serve somebody who watches.
-    @ivar shared: what sinks of this stream share among themselves, by keys of theirs.
+    @ivar malformed: frames whose body is invalid, passed on unchanged.
+    @ivar publishers: the number of sources so far.
+    @ivar pauses: how often the source was paused because a sink was full.
+    @ivar viewers: the number of sinks that serve viewers.
+    @ivar shared: objects that sinks of this stream share, by keys of their choice.
     """
 
     _log = Logger()
@@ -101,14 +101,15 @@ class Stream(OutletOwner):
         self._sinkEnded = sinkEnded
         self._viewersChanged = viewersChanged
         self._hasVideo = False
-        # Of the last coded frames; and of one that has another, with its number.
+        # The current codecs; and a new one seen in one frame, with that frame's number.
         self._videoCodec: Codec | None = None
         self._audioCodec: Codec | None = None
         self._newCodec: Codec | None = None
         self._newSince = 0
-        # Replaced, never changed, so that a sink may leave while a frame goes round.
+        # Replaced, never modified, so that a sink can leave while a frame is passed
+        # round.
         self._outlets: tuple[Outlet, ...] = ()
-        # Those that get their frames one by one, and those that get them together.
+        # Outlets that get their frames individually, and multicasts for the others.
         self._separate: tuple[Outlet, ...] = ()
         self._multicasts: tuple[Multicast, ...] = ()
         self.viewers = 0
@@ -126,7 +127,7 @@ class Stream(OutletOwner):
     @property
     def counts(self) -> dict[FrameKind, int]:
         """
-        The frames received, by kind.
+        The number of frames received, by kind.
         """
         return {
             FrameKind.AUDIO: self._audio,
@@ -143,15 +144,15 @@ class Stream(OutletOwner):
 
     def heldBytes(self) -> int:
         """
-        @return: of the frames that are kept: headers, the group of pictures, and what
-            waits for the slowest sink; what waits for the others are the same frames.
+        @return: the payload bytes kept: headers, the group of pictures, and the longest
+            queue of a sink. The other queues have the same frames.
         """
         held = self.headers.bytes + (0 if self._gop is None else self._gop.heldBytes())
         return held + max((outlet.heldBytes() for outlet in self._outlets), default=0)
 
     def setSource(self, source: IFrameSource, credentials: str | None) -> None:
         """
-        Take frames from C{source} from now on.
+        Get frames from C{source} from now on.
         """
         if self.publishers:
             self.timeline.sourceReplaced()
@@ -167,11 +168,11 @@ class Stream(OutletOwner):
 
     def attach(self, name: str, sink: IFrameSink, viewer: bool = False) -> Outlet:
         """
-        Give the stream's frames to one more sink, from the last key frame on; if that
-        is not kept, from the next.
+        Add a sink. It begins with the last key frame or, if that is not kept, with the
+        next.
 
-        @param name: what to call it in logs and ledgers.
-        @param viewer: whether the sink serves somebody who watches.
+        @param name: the sink's name in logs and ledgers.
+        @param viewer: whether the sink serves a viewer.
         @return: its outlet; C{outlet.detach(reason)} ends it.
         """
         outlet = Outlet(name, sink, self, viewer)
@@ -189,9 +190,9 @@ class Stream(OutletOwner):
 
     def frameReceived(self, frame: Frame) -> None:
         """
-        Take the next frame from the source and give it to all sinks.
+        Pass the next frame from the source to all sinks.
 
-        @param frame: with the source's timestamp, which is put on the stream's
+        @param frame: with the source's timestamp, which is converted to the stream's
             clock here.
         """
         self.timeline.repair(frame)
@@ -218,7 +219,8 @@ class Stream(OutletOwner):
                     self.malformed += 1
             if self._gop is not None:
                 self._gop.add(frame)
-        # Taken now: who joins or leaves a multicast meanwhile has had this frame.
+        # Read before the multicasts: an outlet that leaves one meanwhile already has
+        # this frame.
         separate = self._separate
         for multicast in self._multicasts:
             multicast.frameReceived(frame)
@@ -227,8 +229,9 @@ class Stream(OutletOwner):
 
     def _codecSeen(self, frame: Frame) -> None:
         """
-        A frame has another codec than those before it. The second one shows that it is
-        no accident: some codecs have no header that would say so.
+        Handle a frame whose codec differs from the current one. The codec changes with
+        the second such frame in a row, so that a single one has no effect: some codecs
+        have no sequence header that announces the change.
         """
         codec = frame.codec
         if codec in _VAGUE or frame.tracks is not DEFAULT_TRACKS:
@@ -254,11 +257,11 @@ class Stream(OutletOwner):
         """
         End all sinks.
 
-        @return: fires when they have put everything away.
+        @return: fires when they have finished.
         """
         outlets, self._outlets = self._outlets, ()
         if self._gop is not None:
-            # Nobody joins any more, and a sink may have us for longer than that.
+            # No sink joins from now on, and a sink may keep a reference to us for long.
             self._gop.clear()
         self.viewers = 0
         self._viewersChanged(self)
@@ -271,7 +274,7 @@ class Stream(OutletOwner):
 
     def pressureChanged(self, outlet: Outlet) -> None:
         """
-        A lossless sink is full, or no longer: the source waits for the slowest.
+        A lossless sink is full, or no longer full. The source is paused while any is.
         """
         before = bool(self._full)
         if outlet.full:
@@ -288,7 +291,7 @@ class Stream(OutletOwner):
 
     def outletEnded(self, outlet: Outlet) -> None:
         """
-        A sink has left before the end.
+        A sink has ended before the stream.
         """
         self._outlets = _without(self._outlets, outlet)
         self._separate = _without(self._separate, outlet)
@@ -299,7 +302,7 @@ class Stream(OutletOwner):
             self._viewersChanged(self)
             return
         self._log.warn(
-            "{stream}: sink {sink} left: {reason}",
+            "{stream}: sink {sink} detached: {reason}",
             stream=self.name,
             sink=outlet.name,
             reason=getattr(outlet.sink, "failure", "") or outlet.ended,
@@ -307,9 +310,9 @@ class Stream(OutletOwner):
 
     def join(self, outlet: Outlet, target: IMulticastTarget) -> Multicast:
         """
-        A sink keeps pace with others.
+        A sink keeps up, and can receive frames together with others.
 
-        @return: what it gets its frames through.
+        @return: the multicast that it gets its frames through.
         """
         self._separate = _without(self._separate, outlet)
         for multicast in self._multicasts:
@@ -323,7 +326,7 @@ class Stream(OutletOwner):
 
     def part(self, outlet: Outlet, multicast: Multicast) -> None:
         """
-        A sink gets its frames one by one again.
+        A sink gets its frames individually again.
         """
         self._separate = (*self._separate, outlet)
         multicast.members -= 1
@@ -335,7 +338,7 @@ class Stream(OutletOwner):
     def _wait(self, outlet: Outlet, finished: "Deferred[None]") -> None:
         def report(result: None) -> None:
             self._ending.remove(waiting)
-            # Of a sink that passes frames on, and knows what did not arrive.
+            # A sink that forwards frames may know how many did not arrive.
             outlet.ledger.lose(NOT_TAKEN, getattr(outlet.sink, "lost", 0), 0)
             self._sinkEnded(
                 SinkReport(

@@ -1,42 +1,44 @@
 """
-One unbroken clock for a stream, from the timestamps its sources send.
+One continuous clock for a stream, made from the timestamps of its sources.
 
-Real encoders wrap at 2^32 or at 2^31 (FFmpeg), start at -1 (macOS OBS), stamp
-headers and the end of a sequence with 0 in the middle (OBS), restart at 0, or jump
-when their clock is set.
-A step that makes sense passes unchanged; anything else is repaired, and counted.
-All tracks share one clock, as those of the encoder do. A track whose timestamp goes
-astray leaves the clock by itself (to move both then takes one track's jump for the
-other's, ossrs/srs#2776), goes on with its own steps, and comes back to the clock as
-soon as its timestamps do. If the others go where it went, the clock was set: they meet
-there.
+Real encoders wrap at 2^32 or at 2^31 (FFmpeg), start at -1 (macOS OBS), give sequence
+headers and ends timestamp 0 in the middle (OBS), restart at 0, or jump when their
+clock is set.
+A plausible step passes unchanged; anything else is repaired, and counted. All tracks
+share one clock, as in the encoder. If a track's timestamps jump, only that track leaves
+the clock (moving all would turn one track's jump into a jump of the others,
+ossrs/srs#2776). It continues with its own steps, and returns to the clock as soon as
+its timestamps do. If the other tracks make the same jump, the encoder's clock was set:
+then all tracks follow.
 """
 
 from typing import Final
 
 from rtmptw.frames import DEFAULT_TRACKS, Frame, FrameKind, Role
 
-#: A step back of less than this is an encoder's own unevenness and is passed on.
+# All times are in ms.
+
+#: A smaller step back is normal jitter of an encoder, and passed on.
 MAX_BACK: Final = 1000
-#: A step forward of more than this, and beyond where the other tracks are, is a pause
-#: only if the others make it too.
+#: A larger step forward, beyond where the other tracks are, is a pause only if the
+#: others make it too.
 MAX_STEP: Final = 1000
-#: A step forward of more than this is a new clock and no pause: no publisher may be
-#: silent for so long, and no unpaced file shows a picture for so long.
+#: A larger step forward is a new clock and not a pause: no publisher may be silent for
+#: so long, and no file sent faster than real time shows one video frame for so long.
 MAX_FORWARD: Final = 60_000
-#: A track that is so far behind the stream has stopped.
+#: A track that is further behind the stream has stopped.
 LIVE: Final = 3000
-#: So many clocks that a track has left are remembered.
+#: How many former clock offsets of a track are remembered.
 MAX_LEFT: Final = 4
-#: What a track steps when nothing is known of it: a video frame at 30 a second.
+#: The assumed step of a track while none is known: a video frame at 30 per second.
 DEFAULT_STEP: Final = 33
 
-# To look a member up in its class costs more than to compare it.
+# Looking up an enum member in its class costs more than comparing it.
 _CODED: Final = Role.CODED
 _VIDEO: Final = FrameKind.VIDEO
 _AUDIO: Final = FrameKind.AUDIO
 
-#: Roles whose timestamps mean little: they follow the media.
+#: Roles whose timestamps are unreliable: these frames follow the media.
 _FOLLOWERS: Final = frozenset(
     {Role.CONFIG, Role.METADATA, Role.CHANNELS, Role.END, Role.DATA, Role.COMMAND}
 )
@@ -44,11 +46,13 @@ _FOLLOWERS: Final = frozenset(
 
 class _Track:
     """
+    The clock state of one track.
+
     @ivar offset: what to add to a timestamp of the source.
     @ivar wire: the last timestamp of the source, unwrapped.
-    @ivar position: the last timestamp given out.
+    @ivar position: the last timestamp assigned.
     @ivar step: the last step forward.
-    @ivar left: the offsets it had before, the newest last.
+    @ivar left: former offsets, the newest last.
     """
 
     __slots__ = ("left", "offset", "position", "step", "wire")
@@ -65,24 +69,24 @@ class Timeline:
     """
     Repairs the timestamps of one stream.
 
-    @ivar position: the largest timestamp given out, in ms.
-    @ivar isTrusted: whether the source means its steps, and needs nobody to confirm a
-        pause: a Python program does.
-    @ivar repairs: how often which repair was needed: C{"header"} a header or end
-        far from the media around it, C{"back"} and C{"forward"} jumps, C{"source"}
-        a new source that continues the stream, C{"wrap"} a clock of 24 or 31 bits
-        that began anew.
+    @ivar position: the largest timestamp assigned, in ms.
+    @ivar isTrusted: whether a pause in one track is accepted without the others
+        confirming it: true for a source that is a Python program.
+    @ivar repairs: the number of repairs by kind: C{"header"} for a header or end far
+        from the media around it, C{"back"} and C{"forward"} for jumps, C{"source"}
+        for a new source that continues the stream, C{"wrap"} for a clock of 24 or 31
+        bits that wrapped.
     """
 
     def __init__(self) -> None:
         self._tracks: dict[tuple[FrameKind, int], _Track] = {}
-        # Those of nearly all frames.
+        # The tracks of nearly all frames.
         self._video: _Track | None = None
         self._audio: _Track | None = None
         # The offset of the clock that the tracks share.
         self._offset = 0
-        # The last timestamp of the source, unwrapped, if it has sent any. Not one
-        # number or none: compiled, that would be an object made for each frame.
+        # The last timestamp of the source, unwrapped, if it has sent any. Not an
+        # optional number: when compiled, that would create an object for each frame.
         self._hasReference = False
         self._reference = 0
         self._continuing = False
@@ -92,8 +96,8 @@ class Timeline:
 
     def sourceReplaced(self) -> None:
         """
-        What comes next is from another source: its first coded frame follows the
-        last one of the old source.
+        The next frames are from another source. Its first coded frame continues from
+        the last one of the old source.
         """
         self._tracks.clear()
         self._video = self._audio = None
@@ -102,9 +106,9 @@ class Timeline:
 
     def repair(self, frame: Frame) -> None:
         """
-        Put a frame on the stream's clock.
+        Convert a frame's timestamp to the stream's clock.
 
-        @param frame: with the timestamp of the wire, 0 to 2^32 - 1, which is
+        @param frame: with the timestamp from the wire, 0 to 2^32 - 1, which is
             replaced.
         """
         timestamp = frame.timestamp
@@ -146,10 +150,10 @@ class Timeline:
 
     def _follow(self, wire: int) -> int:
         """
-        @return: the time for a frame that has none of its own.
+        @return: the timestamp for a frame whose own is unreliable.
         """
         if not self._hasReference:
-            # Before the media: FFmpeg, OBS and GStreamer say 0 whatever follows.
+            # Before the media FFmpeg, OBS and GStreamer always send 0.
             return self.position if self._continuing else wire
         timestamp = wire + self._offset
         if abs(timestamp - self.position) > MAX_BACK:
@@ -179,8 +183,7 @@ class Timeline:
 
     def _comeBack(self, track: _Track, wire: int) -> None:
         """
-        A track that has left the clock goes on. It comes back if that is the better
-        step.
+        Return a track to the clock it has left, if that gives the better step.
         """
         offset = self._known(track, wire)
         if offset is not None:
@@ -190,7 +193,7 @@ class Timeline:
 
     def _jump(self, track: _Track, wire: int, step: int) -> None:
         """
-        A timestamp that does not go on from the last one of its track.
+        Handle a timestamp that does not continue from the last one of its track.
         """
         isPause = MAX_STEP < step <= MAX_FORWARD and track.offset == self._offset
         offset = self._known(track, wire)
@@ -208,7 +211,8 @@ class Timeline:
         kind = "forward" if step > 0 else "back"
         self._count(kind if rest is None else "wrap")
         if offset != self._offset and self._isWhereOthersAre(wire, others):
-            # It was too far ahead before. Nothing goes back, so they follow.
+            # The track was too far ahead before. It cannot go back, so the others
+            # follow it.
             before = self._offset
             self._offset = offset = self._expected(track) - wire
             for other in others:
@@ -224,14 +228,14 @@ class Timeline:
         self, track: _Track, wire: int, isPause: bool, others: list[_Track]
     ) -> int | None:
         """
-        @return: the offset of another track that has left the clock in the same way, if
-            there is one: so that was no accident.
+        @return: the offset of another track that has left the clock in the same way,
+            which confirms the jump; C{None} if there is none.
         """
         for other in others:
             offset = other.offset
             if offset != self._offset and self._fits(track, wire + offset):
                 if isPause and offset < self._offset:
-                    # Both were silent: they are where they should be.
+                    # Both tracks paused: they are still on the clock.
                     self._move(other, self._offset)
                 else:
                     self._offset = offset
@@ -242,8 +246,8 @@ class Timeline:
         self, track: _Track, wire: int, rest: int | None, others: list[_Track]
     ) -> int:
         """
-        @param rest: the step that was meant, if that is known.
-        @return: the offset for a track that goes on by itself.
+        @param rest: the intended step, if known.
+        @return: the offset for a track that continues on a clock of its own.
         """
         if rest is not None:
             offset = track.position + rest - wire
@@ -257,7 +261,8 @@ class Timeline:
 
     def _isWhereOthersAre(self, wire: int, others: list[_Track]) -> bool:
         """
-        Whether the clock that others are on says the same of them as of a timestamp.
+        @return: whether a timestamp, converted by the shared clock, is near the
+            position of another track on that clock.
         """
         offset = self._offset
         return any(
@@ -267,8 +272,8 @@ class Timeline:
 
     def _known(self, track: _Track, wire: int) -> int | None:
         """
-        @return: the offset of the clock if the track can go on with it; else the newest
-            of those it has left that makes sense; C{None} if none does.
+        @return: the offset of the shared clock if the track can continue with it; else
+            the newest suitable offset among its former ones; C{None} if none is.
         """
         if self._fits(track, wire + self._offset):
             return self._offset
@@ -279,17 +284,17 @@ class Timeline:
 
     def _fits(self, track: _Track, timestamp: int) -> bool:
         """
-        Whether the track can go on there.
+        @return: whether the track can continue at this timestamp.
         """
         return track.position - MAX_BACK < timestamp <= self.position + MAX_STEP
 
     def _expected(self, track: _Track) -> int:
         """
-        @return: when the track goes on, as far as anybody can say.
+        @return: the expected next timestamp of the track.
         """
         expected = track.position + track.step
         if self.position - expected > MAX_BACK:
-            # It has been away.
+            # It has paused.
             return self.position
         return expected
 
@@ -309,15 +314,14 @@ class Timeline:
 
 def _rest(step: int) -> int | None:
     """
-    @return: the step that was meant by a clock of fewer bits than 32; C{None} if there
-        is none that makes sense.
+    @return: the real step if the clock has wrapped at fewer than 32 bits; C{None} if
+        there is no plausible one.
     """
-    # FFmpeg's FLV muxer keeps 31 bits. Of small steps all that is below counts, too.
+    # FFmpeg's FLV muxer keeps 31 bits. Smaller steps are left to the 24-bit check.
     rest = (step + 0x40000000) % 0x80000000 - 0x40000000
     if rest != step and MAX_STEP < rest <= MAX_FORWARD:
         return rest
-    # A step back sent as a difference, which has 24 bits and no sign; and clocks that
-    # stop at 24 bits.
+    # A step back sent as a delta, which has 24 bits and no sign; and clocks of 24 bits.
     rest = (step + 0x800000) % 0x1000000 - 0x800000
     if -MAX_BACK < rest <= MAX_STEP:
         return rest

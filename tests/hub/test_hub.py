@@ -197,7 +197,7 @@ class HubTests(SynchronousTestCase):
         self.clock.advance(3)
         second.lastReceived = self.clock.seconds()
         self.assertIs(hub.publish("live", "cam", second), stream)
-        self.assertEqual(first.calls, ["taken over by 127.0.0.2:1"])
+        self.assertEqual(first.calls, ["replaced by 127.0.0.2:1"])
         hub.sourceLost(stream, first, "late news")
         stream.frameReceived(videoFrame(0, True))
         (sink,) = self.sinks.sinks
@@ -500,8 +500,8 @@ class HubTests(SynchronousTestCase):
         self.assertEqual(
             lines,
             [
-                "live/cam: sink guest left: seen enough",
-                "live/cam: sink disk left: the disk is full",
+                "live/cam: sink guest detached: seen enough",
+                "live/cam: sink disk detached: the disk is full",
             ],
         )
         self.assertEqual(
@@ -542,7 +542,7 @@ class HubTests(SynchronousTestCase):
             lines,
             [
                 "live/cam: ended after 1.5 s: enough; 1 video, 7 audio, 0 data frames, "
-                "340 bytes, 1 timestamp repairs (source), 1 bodies not understood, "
+                "340 bytes, 1 timestamp repairs (source), 1 invalid frames, "
                 "paused 1 times for a slow sink, 2 publishers"
             ],
         )
@@ -737,7 +737,7 @@ class DemandTests(SynchronousTestCase):
         error = self.assertRaises(
             ValueError, self.hub.addDemanded, "live", "cam", Demanded()
         )
-        self.assertEqual(str(error), "live/cam has a source on demand already")
+        self.assertEqual(str(error), "live/cam already has a source on demand")
         self.hub.removeDemanded("live", "cam")
         self.assertFalse(self.hub.isOnDemand("live", "cam"))
         self.wait()

@@ -575,7 +575,7 @@ class OutletTests(SynchronousTestCase):
         outlet = self.open(sink)
         self.offer(outlet, *makeFrames())
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
-        self.assertEqual(sink.ended, ["an error in the sink"])
+        self.assertEqual(sink.ended, ["error in the sink"])
         self.assertEqual(outlet.ledger.dropped, {SINK_FAILED: 1})
         self.assertEqual(outlet.ledger.delivered, 2)
         self.assertEqual(self.left, [outlet])

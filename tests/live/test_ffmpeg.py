@@ -314,7 +314,7 @@ async def test_aSecondPublisherIsRefused(serve: Serve, isSecure: bool) -> None:
     await publisher.paused
     with pytest.raises(PublisherFailed) as refused:
         await server.publish(Mux(source, server.url()))
-    assert "being published already" in str(refused.value)
+    assert "already being published" in str(refused.value)
     publisher.goOn()
     await publisher.done
     await server.ended()

@@ -161,9 +161,9 @@ class FeedTests(FeedTestCase):
         self.clock.advance(10)
         self.assertEqual(first.silentFor(), 10)
         self.publish()
-        self.assertIn("taken over", first.ended)
+        self.assertIn("replaced", first.ended)
         error = self.assertRaises(FeedEnded, first.video, picture(1))
-        self.assertIn("live/out is over: taken over by this process", str(error))
+        self.assertIn("live/out is over: replaced by this process", str(error))
 
     def test_everyPicture(self) -> None:
         """
