@@ -148,7 +148,7 @@ S = TypeVar("S", ServerState, StreamState, ClientState)
 
 class OutOfOrder(RemoteProtocolError):
     """
-    The peer asked for a step that is not in the table.
+    The peer tried a step that is not in the table.
     """
 
     def __init__(self, step: Step, state: Enum) -> None:

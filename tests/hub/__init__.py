@@ -1,5 +1,5 @@
 """
-Tests of hub.
+Tests of L{rtmptw.hub}.
 """
 
 import tests.profile  # noqa: F401

@@ -1,5 +1,5 @@
 """
-Tests of what waits for a sink, policy by policy, at the limits and next to them.
+Tests of the queues of sinks, for each policy, at and near the limits.
 """
 
 from twisted.internet.task import Clock
@@ -25,7 +25,7 @@ from rtmptw.testing import audioFrame, makeFrames, videoFrame
 
 def metadata(timestamp: int = 0, name: str = "onMetaData", size: int = 1) -> Frame:
     """
-    A header of so many bytes.
+    A header of the given number of bytes.
     """
     role = Role.METADATA if name != "onMetaData" else Role.DATA
     return Frame(FrameKind.DATA, timestamp, bytes(size), role, name=name)
@@ -33,14 +33,14 @@ def metadata(timestamp: int = 0, name: str = "onMetaData", size: int = 1) -> Fra
 
 class BacklogTestsBase(SynchronousTestCase):
     """
-    What they share.
+    What the tests share.
     """
 
     policy = Policy.LOSSLESS
 
     def open(self, milliseconds: int = 0, size: int = 0, frames: int = 0) -> Backlog:
         """
-        A backlog with these limits.
+        Create a backlog with these limits.
         """
         self.clock = Clock()
         self.ledger = Ledger()
@@ -60,9 +60,9 @@ class BacklogTestsBase(SynchronousTestCase):
 
     def add(self, *frames: Frame) -> list[bool]:
         """
-        Let frames wait, those that are selected; the books must balance after each.
+        Queue frames, those that are selected; the ledger must balance after each.
 
-        @return: what the backlog said of each.
+        @return: what the backlog returned for each.
         """
         said = []
         for frame in frames:
@@ -78,7 +78,7 @@ class BacklogTestsBase(SynchronousTestCase):
 
     def take(self, count: int | None = None) -> list[Frame]:
         """
-        Take so many frames, or all.
+        Take this many frames, or all.
         """
         taken: list[Frame] = []
         while self.ledger.queued and (count is None or len(taken) < count):
@@ -90,7 +90,7 @@ class BacklogTestsBase(SynchronousTestCase):
 
     def times(self) -> list[int]:
         """
-        Take all.
+        Take all frames.
 
         @return: their timestamps.
         """
@@ -99,12 +99,13 @@ class BacklogTestsBase(SynchronousTestCase):
 
 class LosslessBacklogTests(BacklogTestsBase):
     """
-    The source waits. And what is true of all: limits, order, books.
+    With the lossless policy the source waits. Also tests what all policies share:
+    limits, order, the ledger.
     """
 
     def test_oldestFirst(self) -> None:
         """
-        What the sink begins with comes before what was there already.
+        Frames that the sink begins with come before frames already queued.
         """
         self.open()
         self.assertTrue(self.backlog.isEmpty)
@@ -120,7 +121,7 @@ class LosslessBacklogTests(BacklogTestsBase):
 
     def test_whatItBeginsWithIsNotCounted(self) -> None:
         """
-        Neither as waiting, nor against any limit.
+        They count neither as waiting, nor toward any limit.
         """
         self.open(1, 100, 1)
         self.ledger.received += 50
@@ -132,12 +133,12 @@ class LosslessBacklogTests(BacklogTestsBase):
 
     def test_frames(self) -> None:
         """
-        As many as may wait, and one more; then half of them.
+        The limit in frames, and one more; then half of it.
         """
         self.open(frames=10)
         self.assertEqual(self.add(*map(audioFrame, range(10))), [False] * 10)
         self.assertFalse(self.backlog.isFull)
-        # That it is full is news once.
+        # Full is reported only once.
         self.assertEqual(self.add(audioFrame(10), audioFrame(11)), [True, False])
         self.assertTrue(self.backlog.isFull)
         self.take(6)
@@ -146,13 +147,13 @@ class LosslessBacklogTests(BacklogTestsBase):
         self.take(1)
         self.assertTrue(self.backlog.isRelieved())
         self.assertFalse(self.backlog.isFull)
-        # And so is that it is not.
+        # And so is no longer full.
         self.assertFalse(self.backlog.isRelieved())
         self.assertEqual(self.add(*map(audioFrame, range(6))), [False] * 5 + [True])
 
     def test_bytes(self) -> None:
         """
-        As many as may wait, and one more; then half of them.
+        The limit in bytes, and one more; then half of it.
         """
         self.open(size=1000)
         said = self.add(videoFrame(0, size=500), videoFrame(1, size=500))
@@ -166,8 +167,8 @@ class LosslessBacklogTests(BacklogTestsBase):
 
     def test_milliseconds(self) -> None:
         """
-        As long as a frame may wait, and a moment longer; then half as long. By the wall
-        clock: what the timestamps say does not matter.
+        The limit in waiting time, and a bit longer; then half of it. By the wall clock:
+        timestamps do not matter.
         """
         self.open(milliseconds=1000)
         self.assertEqual(self.add(audioFrame(0), audioFrame(9000)), [False, False])
@@ -185,7 +186,7 @@ class LosslessBacklogTests(BacklogTestsBase):
 
     def test_halfOfTheTime(self) -> None:
         """
-        Exactly half is few enough; and so is nothing.
+        The source resumes at exactly half, and with an empty queue.
         """
         self.open(milliseconds=1000)
         for step in (0, 0.75, 0.5):
@@ -202,7 +203,7 @@ class LosslessBacklogTests(BacklogTestsBase):
 
     def test_nothingHasNotWaited(self) -> None:
         """
-        However short the limit is.
+        An empty queue has not waited, however short the limit is.
         """
         self.open(milliseconds=1)
         self.add(audioFrame(0))
@@ -213,7 +214,7 @@ class LosslessBacklogTests(BacklogTestsBase):
 
     def test_noLimits(self) -> None:
         """
-        0 is none.
+        0 means no limit.
         """
         self.open()
         for number in range(3000):
@@ -222,7 +223,7 @@ class LosslessBacklogTests(BacklogTestsBase):
 
     def test_dropsAll(self) -> None:
         """
-        When the sink ends; nothing of it counts any more.
+        When the sink ends, all queued frames are dropped and no longer counted.
         """
         self.open(1000, 1000, 3)
         self.ledger.received += 2
@@ -240,7 +241,7 @@ class LosslessBacklogTests(BacklogTestsBase):
 
     def test_everyPolicySaysWhatGivesWay(self) -> None:
         """
-        The class that they share does not know.
+        The common base class does not implement it.
         """
         backlog = Backlog(Delivery(Policy.LOSSLESS, 0, 0, 1), Ledger(), Clock().seconds)
         self.assertFalse(backlog.add(audioFrame(0)))
@@ -250,14 +251,14 @@ class LosslessBacklogTests(BacklogTestsBase):
 
 class DisconnectBacklogTests(BacklogTestsBase):
     """
-    The sink gives way.
+    The sink is detached.
     """
 
     policy = Policy.DISCONNECT
 
     def test_dropsAll(self) -> None:
         """
-        The sink must go, with all that waits for it; the source need not wait.
+        The sink must be detached, and its queue dropped; the source does not wait.
         """
         self.open(frames=5)
         self.ledger.received += 1
@@ -271,14 +272,14 @@ class DisconnectBacklogTests(BacklogTestsBase):
 
 class KeyframeBacklogTests(BacklogTestsBase):
     """
-    Frames give way, from the back up to the next key frame.
+    Frames are dropped, from the end of the queue until the next key frame.
     """
 
     policy = Policy.TO_KEYFRAME
 
     def test_atTheLimit(self) -> None:
         """
-        Nothing is dropped yet.
+        Nothing is dropped at the limit.
         """
         self.open(frames=3)
         self.assertEqual(
@@ -289,7 +290,7 @@ class KeyframeBacklogTests(BacklogTestsBase):
 
     def test_theEndOfTheOnlyGroup(self) -> None:
         """
-        One frame too many: the newest picture goes, and what follows it.
+        One frame too many: the newest video frame is dropped, and what follows it.
         """
         self.open(frames=3)
         self.add(videoFrame(0, True), videoFrame(40), audioFrame(41))
@@ -304,7 +305,7 @@ class KeyframeBacklogTests(BacklogTestsBase):
 
     def test_theNewestGroup(self) -> None:
         """
-        What came before its key frame is kept, and what came with it goes along.
+        Frames before its key frame are kept; frames of the same group are dropped.
         """
         self.open(frames=5)
         self.add(
@@ -321,8 +322,8 @@ class KeyframeBacklogTests(BacklogTestsBase):
 
     def test_theGroupBehindTheFirstFrame(self) -> None:
         """
-        A group that begins with the second frame that waits is one to be dropped whole:
-        the first may belong to what the sink has got.
+        A group that begins with the second queued frame is dropped entirely: the first
+        frame may belong to what the sink already has.
         """
         self.open(frames=3)
         self.add(videoFrame(0), videoFrame(40, True), videoFrame(80), videoFrame(120))
@@ -330,7 +331,7 @@ class KeyframeBacklogTests(BacklogTestsBase):
 
     def test_theGroupInFront(self) -> None:
         """
-        A group that begins with the first frame that waits is kept as far as may be.
+        As much as possible is kept of a group that begins with the first queued frame.
         """
         self.open(frames=3)
         self.add(*(videoFrame(n * 40, n == 0) for n in range(4)))
@@ -338,7 +339,8 @@ class KeyframeBacklogTests(BacklogTestsBase):
 
     def test_theOnlyPicture(self) -> None:
         """
-        Goes with the sound that follows it, though it is the first that waits.
+        It is dropped with the audio that follows it, even if it is the first in the
+        queue.
         """
         self.open(frames=1)
         self.add(videoFrame(0, True), audioFrame(1))
@@ -348,7 +350,7 @@ class KeyframeBacklogTests(BacklogTestsBase):
 
     def test_untilThereIsRoom(self) -> None:
         """
-        Picture by picture, if one is not enough.
+        Frame by frame, if one is not enough.
         """
         self.open(size=1000)
         self.add(*(videoFrame(n * 40, n == 0, 200) for n in range(5)))
@@ -361,7 +363,7 @@ class KeyframeBacklogTests(BacklogTestsBase):
 
     def test_theTimeOfWhatStays(self) -> None:
         """
-        With the newest frames goes their time: there is room again.
+        The newest frames are dropped along with their time: there is room again.
         """
         self.open(milliseconds=100)
         self.add(videoFrame(0, True))
@@ -371,14 +373,15 @@ class KeyframeBacklogTests(BacklogTestsBase):
         self.add(videoFrame(80))
         self.assertEqual(self.ledger.dropped, {TOO_SLOW: 1})
         self.add(videoFrame(120, True))
-        # It came as late.
+        # It was added equally late.
         self.assertEqual(self.times(), [0, 40])
         self.add(videoFrame(160, True))
         self.assertEqual(self.times(), [160])
 
     def test_headersStay(self) -> None:
         """
-        In their order and with their bytes, wherever the group is dropped around them.
+        They stay in order and count their bytes, wherever the group around them is
+        dropped.
         """
         self.open(size=1000)
         headers = [metadata(1, size=50), metadata(3, "other", 50)]
@@ -386,7 +389,7 @@ class KeyframeBacklogTests(BacklogTestsBase):
         self.add(videoFrame(40, True, 400), headers[0], videoFrame(80, size=300))
         self.add(headers[1], audioFrame(81, 101))
         self.assertEqual(self.ledger.dropped, {TOO_SLOW: 3})
-        # 200 bytes wait.
+        # 200 bytes are queued.
         self.add(videoFrame(120, True, 800))
         self.assertEqual(self.ledger.dropped, {TOO_SLOW: 3})
         self.add(metadata(121, "another"))
@@ -395,7 +398,8 @@ class KeyframeBacklogTests(BacklogTestsBase):
 
     def test_theTimesOfHeaders(self) -> None:
         """
-        A header that is kept has waited no longer than what is dropped around it.
+        A header that is kept counts as waiting no longer than the frames dropped around
+        it.
         """
         self.open(milliseconds=1000)
         self.add(videoFrame(0, True))
@@ -408,7 +412,7 @@ class KeyframeBacklogTests(BacklogTestsBase):
         self.assertEqual(self.ledger.dropped, {TOO_SLOW: 3})
         self.assertEqual([f.timestamp for f in self.take(1)], [0])
         self.clock.advance(0.25)
-        # Since 500 the header waits, until 1500.
+        # The header has waited from 500 to 1500.
         self.assertEqual(self.add(videoFrame(1500, True)), [False])
         self.assertEqual(self.ledger.dropped, {TOO_SLOW: 3})
         self.clock.advance(0.002)
@@ -418,8 +422,8 @@ class KeyframeBacklogTests(BacklogTestsBase):
 
     def test_soundBesideTheKeyframe(self) -> None:
         """
-        Of the same time, and before it, is no part of its picture: it stays. A part of
-        the picture goes.
+        Audio with the same timestamp, before the key frame, is not part of the video
+        frame: it stays. A part of the video frame is dropped.
         """
         self.open(frames=5)
         self.add(videoFrame(0, True), videoFrame(40), audioFrame(80))
@@ -432,7 +436,7 @@ class KeyframeBacklogTests(BacklogTestsBase):
 
     def test_whatItHolds(self) -> None:
         """
-        The bytes of what waits, and of what it began with.
+        The bytes queued, including those that it began with.
         """
         self.open(frames=9)
         first = [videoFrame(0, True, size=100), videoFrame(40, size=30)]
@@ -448,7 +452,7 @@ class KeyframeBacklogTests(BacklogTestsBase):
 
     def test_otherTracksBeginNoGroup(self) -> None:
         """
-        The group goes from the key frame of the leading track on.
+        The group is dropped from the key frame of the leading track.
         """
         self.open(frames=5)
         other = videoFrame(81, True)
@@ -459,7 +463,7 @@ class KeyframeBacklogTests(BacklogTestsBase):
 
     def test_soundAlone(self) -> None:
         """
-        The oldest frames give way, as many as must; headers do not.
+        The oldest frames are dropped, as many as necessary; headers are not.
         """
         self.open(size=100)
         self.add(metadata(0, size=20), *(audioFrame(n, 40) for n in (1, 2)))
@@ -473,7 +477,7 @@ class KeyframeBacklogTests(BacklogTestsBase):
 
     def test_theOldestSoundTakesItsTimeAlong(self) -> None:
         """
-        The next one is younger.
+        After that the waiting time is that of the next frame.
         """
         self.open(milliseconds=1000)
         self.add(audioFrame(0))
@@ -485,7 +489,7 @@ class KeyframeBacklogTests(BacklogTestsBase):
 
     def test_headersAlone(self) -> None:
         """
-        Those that a later one replaces give way; the last of each stays.
+        Headers that a later one replaces are dropped; the last of each kind stays.
         """
         self.open(frames=2)
         self.add(metadata(0), metadata(1, "other"))
@@ -496,7 +500,7 @@ class KeyframeBacklogTests(BacklogTestsBase):
 
     def test_headersThatDiffer(self) -> None:
         """
-        All stay, even if they are too many: without them nothing can be decoded.
+        All stay, even above the limit: nothing can be decoded without them.
         """
         self.open(frames=1)
         self.add(*(metadata(n, f"header {n}") for n in range(3)))
@@ -505,7 +509,7 @@ class KeyframeBacklogTests(BacklogTestsBase):
 
     def test_theBytesOfHeadersThatStay(self) -> None:
         """
-        Those count, and no others.
+        Only the bytes of the headers kept are counted.
         """
         self.open(size=100)
         self.add(metadata(0, size=60), metadata(1, size=60))
@@ -518,7 +522,7 @@ class KeyframeBacklogTests(BacklogTestsBase):
 
     def test_theTimesOfHeadersThatStay(self) -> None:
         """
-        The oldest times go with the headers that are replaced.
+        The oldest times are removed with the headers that are replaced.
         """
         self.open(milliseconds=1000)
         self.add(metadata(0))
@@ -531,7 +535,8 @@ class KeyframeBacklogTests(BacklogTestsBase):
 
     def test_waitsFromTheNewestPictureOn(self) -> None:
         """
-        Sound goes on alone when no picture has come for three seconds after it.
+        Audio is sent on its own when there has been no video frame for three seconds
+        after it.
         """
         self.open(frames=2)
         self.add(videoFrame(0, True), videoFrame(1000), videoFrame(2000))
@@ -541,7 +546,7 @@ class KeyframeBacklogTests(BacklogTestsBase):
 
     def test_howFarBehind(self) -> None:
         """
-        What waited before anything was dropped.
+        The report covers what waited before anything was dropped.
         """
         self.open(frames=2)
         self.add(videoFrame(0, True))
@@ -552,14 +557,14 @@ class KeyframeBacklogTests(BacklogTestsBase):
 
 class LatestBacklogTests(BacklogTestsBase):
     """
-    Old frames give way to newer ones of their track.
+    Old frames are replaced by newer ones of their track.
     """
 
     policy = Policy.LATEST
 
     def test_theNewestOfEachTrack(self) -> None:
         """
-        Of each kind and each number; in the order in which they came.
+        Of each kind and each track number, in the order of arrival.
         """
         self.open()
         other = videoFrame(2)
@@ -570,7 +575,7 @@ class LatestBacklogTests(BacklogTestsBase):
 
     def test_headersStay(self) -> None:
         """
-        They make nothing old, and nothing makes them old.
+        They neither replace frames, nor are replaced.
         """
         self.open()
         frames = makeFrames(0.04)
@@ -582,7 +587,7 @@ class LatestBacklogTests(BacklogTestsBase):
 
     def test_whatIsReplacedCountsNoMore(self) -> None:
         """
-        Neither its bytes nor its time.
+        Neither its bytes nor its time are counted.
         """
         self.open(1000, 200, 1)
         for number in range(5):
@@ -593,7 +598,7 @@ class LatestBacklogTests(BacklogTestsBase):
 
     def test_theOldTimeGoesAlong(self) -> None:
         """
-        When the oldest is replaced, the next one says how long it takes.
+        When the oldest frame is replaced, the waiting time is that of the next one.
         """
         self.open(1000)
         self.add(videoFrame(0))
@@ -605,7 +610,7 @@ class LatestBacklogTests(BacklogTestsBase):
 
     def test_tooMuchAllTheSame(self) -> None:
         """
-        Then it is as with L{Policy.TO_KEYFRAME}.
+        Then it works as with L{Policy.TO_KEYFRAME}.
         """
         self.open(size=100)
         self.add(audioFrame(0), videoFrame(0, True, 61))

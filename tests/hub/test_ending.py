@@ -11,7 +11,7 @@ from rtmptw.testing import RecordingSink
 
 class EndingTests(SynchronousTestCase):
     """
-    Told once, and waited for by many.
+    The sink is told once, and many callers can wait.
     """
 
     def setUp(self) -> None:
@@ -20,7 +20,7 @@ class EndingTests(SynchronousTestCase):
 
     def test_atOnce(self) -> None:
         """
-        A sink that has nothing to put away.
+        A sink that finishes at once.
         """
         early = self.ending.whenOver()
         self.assertIsNone(self.ending.finished)
@@ -33,7 +33,7 @@ class EndingTests(SynchronousTestCase):
 
     def test_later(self) -> None:
         """
-        All are told when the sink is done; those who ask after that at once.
+        All callers are told when the sink has finished; later callers at once.
         """
         self.sink.finished = Deferred()
         early = self.ending.whenOver()
@@ -48,7 +48,7 @@ class EndingTests(SynchronousTestCase):
 
     def test_errors(self) -> None:
         """
-        Are logged, with the name of the sink, and everybody is told all the same.
+        Errors are logged with the name of the sink, and all callers are told anyway.
         """
         self.sink.finished = Deferred()
         early = self.ending.whenOver()

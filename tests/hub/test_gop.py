@@ -1,5 +1,5 @@
 """
-Tests of the group of pictures, on its own.
+Tests of the group of pictures (GOP) on its own.
 """
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -18,7 +18,7 @@ from rtmptw.testing import audioFrame, videoFrame
 
 class GroupOfPicturesTests(SynchronousTestCase):
     """
-    What is kept, at the limits and next to them, wherever the stream's clock is.
+    What is kept, at and near the limits, at any time of the stream's clock.
     """
 
     def setUp(self) -> None:
@@ -38,7 +38,7 @@ class GroupOfPicturesTests(SynchronousTestCase):
 
     def test_fromTheKeyFrameOn(self) -> None:
         """
-        Nothing before the first; with each, a new group.
+        Nothing before the first key frame; each key frame begins a new group.
         """
         self.assertEqual(self.add(videoFrame(0), audioFrame(1)), [])
         first = [videoFrame(40, True), audioFrame(41), videoFrame(80)]
@@ -50,7 +50,7 @@ class GroupOfPicturesTests(SynchronousTestCase):
 
     def test_milliseconds(self) -> None:
         """
-        Counted from its key frame.
+        Counted from the key frame.
         """
         self.assertEqual(MAX_MILLISECONDS, 20_000)
         for start in (0, 50_000):
@@ -60,8 +60,8 @@ class GroupOfPicturesTests(SynchronousTestCase):
 
     def test_aPictureInSeveralMessages(self) -> None:
         """
-        The group begins with its first part, marked or not, whether there was a group
-        before or none.
+        The group begins with the first part of the video frame, marked as key or not,
+        and whether or not there was a group before.
         """
         for begin in (0, 100):
             parts = [videoFrame(begin + 40, n != 1) for n in range(1, 5)]
@@ -77,8 +77,8 @@ class GroupOfPicturesTests(SynchronousTestCase):
 
     def test_partsAreCounted(self) -> None:
         """
-        Their bytes too; and no more than a picture can have are kept for a key frame
-        that does not come.
+        With their bytes. No more parts than a video frame can have are kept while
+        waiting for its key frame.
         """
         self.assertEqual(MAX_PARTS, 64)
         parts = [videoFrame(40, size=MAX_BYTES // 2), videoFrame(40, True)]
@@ -99,7 +99,7 @@ class GroupOfPicturesTests(SynchronousTestCase):
 
     def test_frames(self) -> None:
         """
-        With the key frame.
+        Including the key frame.
         """
         self.assertEqual(MAX_FRAMES, 2500)
         for _ in range(2):
@@ -109,7 +109,7 @@ class GroupOfPicturesTests(SynchronousTestCase):
 
     def test_bytes(self) -> None:
         """
-        With those of the key frame; the next group begins at 0.
+        Including those of the key frame; the next group begins at 0.
         """
         self.assertEqual(MAX_BYTES, 16_777_216)
         half = MAX_BYTES // 2
@@ -120,7 +120,7 @@ class GroupOfPicturesTests(SynchronousTestCase):
 
     def test_theEndOfASequence(self) -> None:
         """
-        Of the video is left out; of the sound it is not.
+        That of video is omitted, that of audio is not.
         """
         key = videoFrame(0, True)
         ends = [

@@ -27,7 +27,7 @@ from rtmptw.testing import RecordingSink, audioFrame, makeFrames, videoFrame
 @implementer(IFrameSource)
 class Source:
     """
-    A publisher's place holder: what a hub asks of it.
+    A stand-in for a publisher, as the hub sees it.
     """
 
     def __init__(self, clock: Clock, peer: str = "127.0.0.1:1000") -> None:
@@ -53,7 +53,7 @@ class Source:
 
 class SinkFactory(FrameSinkFactory):
     """
-    Keeps the sinks it makes.
+    Keeps the sinks it creates.
     """
 
     def __init__(self, delivery: Delivery | None = None) -> None:
@@ -68,7 +68,7 @@ class SinkFactory(FrameSinkFactory):
 
 class BrokenFactory(FrameSinkFactory):
     """
-    Cannot build.
+    Fails to create a sink.
     """
 
     def buildSink(self, stream: StreamInfo) -> IFrameSink | None:
@@ -77,7 +77,7 @@ class BrokenFactory(FrameSinkFactory):
 
 class PickyFactory(FrameSinkFactory):
     """
-    Wants no stream.
+    Rejects every stream.
     """
 
     def buildSink(self, stream: StreamInfo) -> IFrameSink | None:
@@ -86,7 +86,7 @@ class PickyFactory(FrameSinkFactory):
 
 class HubTests(SynchronousTestCase):
     """
-    Arrivals, takeovers, departures.
+    How streams begin, change publishers, and end.
     """
 
     def setUp(self) -> None:
@@ -101,7 +101,7 @@ class HubTests(SynchronousTestCase):
         graceAfterStop: bool = False,
     ) -> StreamHub:
         """
-        A hub with one recording sink a stream.
+        A hub with one recording sink for each stream.
         """
         return StreamHub(
             self.clock,
@@ -115,7 +115,7 @@ class HubTests(SynchronousTestCase):
 
     def observe(self) -> list[str]:
         """
-        @return: what is logged from now on.
+        @return: the list that log events are added to from now on.
         """
         lines: list[str] = []
 
@@ -128,7 +128,7 @@ class HubTests(SynchronousTestCase):
 
     def test_everyFrameToEverySink(self) -> None:
         """
-        Two sinks get all frames of a stream, and their books say so.
+        Two sinks get all frames of a stream, and their ledgers show it.
         """
         other = SinkFactory()
         hub = StreamHub(
@@ -157,8 +157,8 @@ class HubTests(SynchronousTestCase):
 
     def test_oneBrokenSinkHurtsNobody(self) -> None:
         """
-        A factory that fails, and one that does not want the stream, leave the
-        others alone.
+        A factory that fails, and one that does not want the stream, do not affect the
+        others.
         """
         hub = StreamHub(
             self.clock,
@@ -170,8 +170,8 @@ class HubTests(SynchronousTestCase):
 
     def test_theSameNameTwice(self) -> None:
         """
-        A second publisher is refused while the first is alive, and the first does
-        not notice.
+        A second publisher is rejected while the first is active, and the first is not
+        affected.
         """
         hub = self.newHub()
         first = Source(self.clock)
@@ -186,8 +186,8 @@ class HubTests(SynchronousTestCase):
 
     def test_aSilentPublisherGivesWay(self) -> None:
         """
-        After three silent seconds a new publisher takes over, and the recording
-        goes on.
+        After three seconds of silence a new publisher takes over, and the recording
+        continues.
         """
         hub = self.newHub()
         first, second = Source(self.clock), Source(self.clock, "127.0.0.2:1")
@@ -207,7 +207,7 @@ class HubTests(SynchronousTestCase):
 
     def test_aPublisherThatLeavesWhenItIsReplaced(self) -> None:
         """
-        At once: the stream goes on with the new one.
+        At once: the stream continues with the new publisher.
         """
         hub = self.newHub()
         stream: Stream | None = None
@@ -228,7 +228,8 @@ class HubTests(SynchronousTestCase):
 
     def test_theSameCredentialsTakeOverAtOnce(self) -> None:
         """
-        Who shows what the first one showed need not wait; nobody else.
+        A publisher with the same credentials as the first does not have to wait; any
+        other does.
         """
         hub = self.newHub()
         first = Source(self.clock)
@@ -242,8 +243,9 @@ class HubTests(SynchronousTestCase):
 
     def test_aCodecWithoutAHeader(self) -> None:
         """
-        Takes the place of one that has one: the old header is given to nobody any more
-        from the second frame on; one frame, or those of no codec, may be an accident.
+        It replaces a codec that has one: from the second frame on, new sinks no longer
+        get the old header. A single frame, or frames without a known codec, have no
+        effect.
         """
         hub = self.newHub(gopCache=False)
         stream = hub.publish("live", "cam", Source(self.clock))
@@ -279,7 +281,7 @@ class HubTests(SynchronousTestCase):
 
     def test_whatASinkDidNotBringAnywhere(self) -> None:
         """
-        Was not delivered: the books say so in the end, and are balanced.
+        Such frames were not delivered: the ledger shows it at the end, and balances.
         """
         hub = self.newHub()
         source = Source(self.clock)
@@ -296,7 +298,8 @@ class HubTests(SynchronousTestCase):
 
     def test_graceIsForWhoWasLost(self) -> None:
         """
-        One that has stopped ends its stream at once, unless it is waited for, too.
+        If the publisher stopped, the stream ends at once, unless the hub waits after a
+        stop too.
         """
         for waits in (False, True):
             hub = self.newHub(graceTime=5, graceAfterStop=waits)
@@ -311,8 +314,8 @@ class HubTests(SynchronousTestCase):
 
     def test_graceTime(self) -> None:
         """
-        A publisher that comes back in time continues its stream; after it, the
-        stream ends.
+        A publisher that comes back in time continues its stream; afterwards, the stream
+        ends.
         """
         hub = self.newHub(graceTime=5)
         first, second = Source(self.clock), Source(self.clock)
@@ -356,7 +359,7 @@ class HubTests(SynchronousTestCase):
 
     def test_aFullSinkThatLeavesFreesTheSource(self) -> None:
         """
-        Detaching the sink that was full lets the publisher go on.
+        Detaching the full sink resumes the publisher.
         """
         factory = SinkFactory(Delivery(Policy.LOSSLESS, 0, 0, 4))
         hub = StreamHub(self.clock, [("a", factory)])
@@ -371,7 +374,7 @@ class HubTests(SynchronousTestCase):
 
     def test_aNewSourceOfAFullStreamIsPaused(self) -> None:
         """
-        Who takes over waits for the full sink as the one before did.
+        A new publisher waits for the full sink, as the old one did.
         """
         factory = SinkFactory(Delivery(Policy.LOSSLESS, 0, 0, 4))
         hub = StreamHub(self.clock, [("a", factory)], graceTime=5)
@@ -388,8 +391,8 @@ class HubTests(SynchronousTestCase):
 
     def test_shutdownWaitsForSinks(self) -> None:
         """
-        At the end every stream is ended, publishers are told, nobody may come, and
-        it is over when the sinks are.
+        Shutdown ends every stream, tells the publishers, rejects new ones, and finishes
+        when the sinks do.
         """
         hub = self.newHub(graceTime=60)
         source, lost = Source(self.clock), Source(self.clock)
@@ -411,8 +414,8 @@ class HubTests(SynchronousTestCase):
 
     def test_feedsEndAfterWhatTheyAreFedFrom(self) -> None:
         """
-        A program that makes one stream of another has time for what is on its way;
-        one that never ends is ended.
+        A program that makes one stream from another has time to finish; a program that
+        never finishes is ended.
         """
         for inTime in (True, False):
             hub = self.newHub()
@@ -440,7 +443,7 @@ class HubTests(SynchronousTestCase):
 
     def test_theLedgerOfASinkThatLeft(self) -> None:
         """
-        A sink that is attached and detached while the stream runs has books of its
+        A sink that is attached and detached while the stream runs has a ledger of its
         own.
         """
         hub = self.newHub()
@@ -465,10 +468,10 @@ class HubTests(SynchronousTestCase):
 
     def test_sinksThatHaveEndedAreLetGo(self) -> None:
         """
-        The stream keeps none, neither of those that left it nor of those that it has
-        ended, though its publisher may keep the stream.
+        The stream keeps no reference to sinks that have ended, before it or with it,
+        although its publisher may keep the stream.
         """
-        # What was there before need not be looked at.
+        # Ignore the objects that exist already.
         gc.freeze()
         self.addCleanup(gc.unfreeze)
         stream = StreamHub(self.clock).publish("live", "cam", Source(self.clock))
@@ -486,8 +489,8 @@ class HubTests(SynchronousTestCase):
 
     def test_whySomebodyLeft(self) -> None:
         """
-        Of a sink that leaves before the end a line tells what it could not do, or else
-        why it was sent away; so does its report. A viewer comes and goes without one.
+        When a sink ends before the stream, the log and its report give its failure, or
+        else why it was detached. Viewers are not logged.
         """
         stream = self.newHub().publish("live", "cam", Source(self.clock))
         lines = self.observe()
@@ -515,8 +518,8 @@ class HubTests(SynchronousTestCase):
 
     def test_theLastLineSaysWhatWasWrong(self) -> None:
         """
-        A stream's end is one line: how many frames, and all that was not as it
-        should be.
+        The end of a stream is logged in one line: the number of frames, and all
+        problems.
         """
         lines = self.observe()
         factory = SinkFactory(Delivery(Policy.LOSSLESS, 0, 0, 4))
@@ -549,7 +552,7 @@ class HubTests(SynchronousTestCase):
 
     def test_theLastLineOfOneThatWasAsItShouldBe(self) -> None:
         """
-        Says nothing more; the first one says who gets it.
+        Without problems, the last line lists none; the first line names the sinks.
         """
         lines = self.observe()
         hub = StreamHub(
@@ -589,7 +592,7 @@ class HubTests(SynchronousTestCase):
 
     def test_theEndInTheGraceTime(self) -> None:
         """
-        A stream that waits for its publisher can be ended; its timer goes with it.
+        A stream that waits for its publisher can be ended; this cancels its timer.
         """
         hub = self.newHub(graceTime=60)
         source = Source(self.clock)
@@ -602,7 +605,7 @@ class HubTests(SynchronousTestCase):
 
     def test_aPublisherThatIsSentAway(self) -> None:
         """
-        It is told why, and may come back as if it had left by itself.
+        It is told why, and can come back as if it had left.
         """
         hub = self.newHub(graceTime=5)
         source = Source(self.clock)
@@ -621,7 +624,7 @@ class HubTests(SynchronousTestCase):
 @implementer(IDemanded)
 class Demanded:
     """
-    Writes down what a source on demand is told.
+    Records what a source on demand is told.
     """
 
     def __init__(self) -> None:
@@ -636,8 +639,7 @@ class Demanded:
 
 class DemandTests(SynchronousTestCase):
     """
-    Those who wait for a stream, those who watch it, and a source that works only for
-    them.
+    Callers that wait for a stream, viewers, and a source that runs only for them.
     """
 
     def setUp(self) -> None:
@@ -660,7 +662,8 @@ class DemandTests(SynchronousTestCase):
 
     def test_whoWaitsGetsTheStream(self) -> None:
         """
-        Before its first frame; when it is there already, at once.
+        A waiting caller gets the stream before its first frame; or at once if it is
+        already live.
         """
         waiting = [self.wait(), self.wait()]
         self.assertEqual(self.hub.awaited, {"live/cam": 2})
@@ -675,7 +678,7 @@ class DemandTests(SynchronousTestCase):
 
     def test_demandByThoseWhoWait(self) -> None:
         """
-        It begins with the first of them and ends when the last waits no longer.
+        The demand begins with the first waiting caller, and ends with the last.
         """
         calls = self.demand().calls
         self.assertEqual(calls, [])
@@ -691,7 +694,7 @@ class DemandTests(SynchronousTestCase):
 
     def test_demandByThoseWhoWatch(self) -> None:
         """
-        It goes on while one viewer is left; other sinks do not count.
+        The demand continues while there is a viewer; other sinks do not count.
         """
         calls = self.demand().calls
         watching = self.wait().addCallback(
@@ -713,7 +716,7 @@ class DemandTests(SynchronousTestCase):
 
     def test_whoWaitedAndDoesNotWatch(self) -> None:
         """
-        Wants the source no longer.
+        The demand ends when a waiting caller does not attach a viewer.
         """
         self.demand()
         self.wait()
@@ -722,14 +725,14 @@ class DemandTests(SynchronousTestCase):
 
     def test_aSourceThatComesLate(self) -> None:
         """
-        Is told at once that somebody waits.
+        It is told at once that there is demand.
         """
         self.wait()
         self.assertEqual(self.demand().calls, ["begun"])
 
     def test_oneSourceOfAName(self) -> None:
         """
-        A second one is refused; one that is removed is told nothing more.
+        A second one is rejected; one that is removed is told nothing more.
         """
         self.assertFalse(self.hub.isOnDemand("live", "cam"))
         self.demand()
@@ -747,7 +750,7 @@ class DemandTests(SynchronousTestCase):
 
     def test_shutdown(self) -> None:
         """
-        Nobody waits any longer, and nobody may wait or publish.
+        All waiting is cancelled, and no caller can wait or publish.
         """
         self.demand()
         waiting = [self.wait(), self.wait()]
@@ -769,7 +772,7 @@ class DemandTests(SynchronousTestCase):
 
 class LateSinkTests(SynchronousTestCase):
     """
-    What a sink gets that comes when the stream runs.
+    What a sink gets if it is attached to a running stream.
     """
 
     def publish(self, gopCache: bool, frames: list[Frame]) -> list[Frame]:
@@ -787,7 +790,7 @@ class LateSinkTests(SynchronousTestCase):
 
     def test_headersAndTheGroup(self) -> None:
         """
-        Metadata, video and audio headers, then all since the last key frame.
+        Metadata, video and audio headers, then all frames since the last key frame.
         """
         frames = makeFrames(seconds=3)
         metadata = Frame(FrameKind.DATA, 0, b"m", Role.DATA, name="onMetaData")
@@ -797,7 +800,7 @@ class LateSinkTests(SynchronousTestCase):
 
     def test_theCacheIsThere(self) -> None:
         """
-        Unless it is not wanted.
+        The GOP cache is on by default.
         """
         clock = Clock()
         stream = StreamHub(clock).publish("live", "cam", Source(clock))
@@ -816,8 +819,8 @@ class LateSinkTests(SynchronousTestCase):
 
     def test_soundAlone(self) -> None:
         """
-        Nobody waits for pictures of a stream that has shown none, though it has said
-        that there will be some.
+        A stream that has sent no video frame has sinks wait for none, even if it
+        announced video.
         """
         for gopCache in (True, False):
             clock = Clock()
@@ -834,7 +837,7 @@ class LateSinkTests(SynchronousTestCase):
 
     def test_theNewestHeaderOnly(self) -> None:
         """
-        A header that was replaced is not shown to newcomers.
+        New sinks do not get a header that was replaced.
         """
         frames = makeFrames(seconds=1)
         again = makeFrames(seconds=0)[0]
@@ -844,8 +847,8 @@ class LateSinkTests(SynchronousTestCase):
 
     def test_theGroupIsBounded(self) -> None:
         """
-        A group that is too long, too large or of too many frames is not kept; the
-        next one is.
+        A group that is too long, too large or has too many frames is not kept; the next
+        one is.
         """
         key = videoFrame(0, True)
         for frames in (
@@ -861,7 +864,7 @@ class LateSinkTests(SynchronousTestCase):
 
     def test_aKeyframeOfAnotherTrackBeginsNoGroup(self) -> None:
         """
-        With several video tracks the lowest one leads.
+        With several video tracks, the one with the lowest number leads.
         """
         first = videoFrame(0, True)
         other = videoFrame(40, True)
@@ -873,7 +876,7 @@ class LateSinkTests(SynchronousTestCase):
 
     def test_whenTheLeadingTrackEnds(self) -> None:
         """
-        Groups begin with the key frames of the next one.
+        Groups then begin with the key frames of the next track.
         """
         other = videoFrame(80, True)
         other.tracks = (1,)
@@ -885,8 +888,8 @@ class LateSinkTests(SynchronousTestCase):
 
     def test_theTracksOfAnotherSource(self) -> None:
         """
-        Of two it has only the second: that one leads, with the group of pictures and
-        without.
+        If the second source has only the second of two tracks, that one leads, with and
+        without the GOP cache.
         """
         for gopCache in (True, False):
             clock = Clock()
@@ -909,7 +912,8 @@ class LateSinkTests(SynchronousTestCase):
 
     def test_withoutTheCacheTheLowestTrackLeadsToo(self) -> None:
         """
-        Whoever comes between its key frame and that of another waits for the next.
+        A sink attached between its key frame and that of another track waits for its
+        next one.
         """
         clock = Clock()
         stream = StreamHub(clock, gopCache=False).publish("live", "cam", Source(clock))
@@ -925,7 +929,7 @@ class LateSinkTests(SynchronousTestCase):
 
     def test_unknownBodiesAreCounted(self) -> None:
         """
-        A body that nobody understands is passed on, and counted.
+        A frame with an invalid body is passed on, and counted.
         """
         clock = Clock()
         hub = StreamHub(clock)
@@ -935,7 +939,7 @@ class LateSinkTests(SynchronousTestCase):
 
     def test_aClearedHeader(self) -> None:
         """
-        Metadata that the publisher withdraws is not shown to newcomers.
+        New sinks do not get metadata that the publisher has withdrawn.
         """
         clock = Clock()
         hub = StreamHub(clock)

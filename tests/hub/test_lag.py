@@ -1,5 +1,5 @@
 """
-Tests of how far a sink is behind, and what is said of it.
+Tests of how far a sink is behind, and what is logged about it.
 """
 
 from typing import cast
@@ -20,12 +20,12 @@ from rtmptw.hub.ledger import TOO_SLOW, Ledger
 
 class LagTests(SynchronousTestCase):
     """
-    By a clock that stands still unless it is set.
+    The clock only moves when it is set.
     """
 
     def open(self, patience: float = 0.0) -> Lag:
         """
-        A sink that has lost three frames before.
+        A sink that has already lost three frames.
         """
         self.clock = Clock()
         self.clock.advance(1000)
@@ -40,7 +40,7 @@ class LagTests(SynchronousTestCase):
 
     def lines(self) -> list[str]:
         """
-        What was logged since the last time, all of it as warnings.
+        The lines logged since the last call, all of them warnings.
         """
         lines = [formatEvent(event) for event in self.events]
         for event in self.events:
@@ -50,7 +50,7 @@ class LagTests(SynchronousTestCase):
 
     def test_tellsWhenItHasCaughtUp(self) -> None:
         """
-        For how long it was behind, the most that waited, and what was dropped since.
+        How long it was behind, the longest queue, and what was dropped in that time.
         """
         lag = self.open()
         self.assertFalse(lag.isBehind)
@@ -74,8 +74,8 @@ class LagTests(SynchronousTestCase):
 
     def test_oneLineTellsOfSeveralTimes(self) -> None:
         """
-        Within ten seconds after a line there is no other; the next tells of all that
-        was not told.
+        For ten seconds after a line no other is logged; the next line covers everything
+        since.
         """
         lag = self.open()
         lag.fallBehind(900, 9000)
@@ -103,7 +103,7 @@ class LagTests(SynchronousTestCase):
 
     def test_theLineThatFollowsSoon(self) -> None:
         """
-        Counts from the one before it, not from the first.
+        The ten seconds count from the last line, not from the first.
         """
         lag = self.open()
         told = []
@@ -116,7 +116,7 @@ class LagTests(SynchronousTestCase):
 
     def test_patience(self) -> None:
         """
-        It ends after so many seconds, and says why.
+        It ends after the given number of seconds, and the reason says so.
         """
         lag = self.open(patience=5)
         self.clock.advance(60)
@@ -124,7 +124,7 @@ class LagTests(SynchronousTestCase):
         lag.fallBehind(200, 5000)
         self.ledger.drop(TOO_SLOW, 4)
         self.clock.advance(2)
-        # Falling further behind is no new beginning.
+        # Falling further behind does not start the time again.
         lag.fallBehind(200, 6000)
         self.clock.advance(2.875)
         self.assertFalse(lag.isOverdue)
@@ -138,7 +138,7 @@ class LagTests(SynchronousTestCase):
 
     def test_patienceBeginsAnew(self) -> None:
         """
-        When the sink had caught up, told or not.
+        It restarts when the sink has caught up, logged or not.
         """
         lag = self.open(patience=5)
         for _ in range(3):
@@ -151,7 +151,7 @@ class LagTests(SynchronousTestCase):
 
     def test_noPatience(self) -> None:
         """
-        0 is for ever; a little is not.
+        0 means no limit; a small value is a limit.
         """
         for patience, isOverdue in ((0, False), (0.5, True), (1.5, True)):
             lag = self.open(patience)

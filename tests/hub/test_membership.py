@@ -1,5 +1,5 @@
 """
-Tests of one sink's part in a multicast.
+Tests of one sink's membership in a multicast.
 """
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -16,7 +16,7 @@ from rtmptw.testing import RecordingSink, makeFrames, videoFrame
 @implementer(IMulticastTarget)
 class Target:
     """
-    Writes down who joins and leaves.
+    Records who joins and leaves.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Target:
 @implementer(IMulticastSink)
 class Sink(RecordingSink):
     """
-    Can take frames together with others.
+    Can receive frames together with others.
     """
 
     def __init__(self, target: Target) -> None:
@@ -45,7 +45,7 @@ class Sink(RecordingSink):
 
 class MembershipTests(SynchronousTestCase):
     """
-    What is booked, and who is told.
+    What is counted, and who is told.
     """
 
     def setUp(self) -> None:
@@ -57,7 +57,7 @@ class MembershipTests(SynchronousTestCase):
 
     def send(self, *frames: Frame) -> None:
         """
-        Give frames to all members.
+        Send frames to all members.
         """
         for frame in frames:
             self.multicast.frameReceived(frame)
@@ -73,7 +73,7 @@ class MembershipTests(SynchronousTestCase):
 
     def test_noMember(self) -> None:
         """
-        Has nothing to book, and nothing to leave.
+        Without a multicast there is nothing to count, and nothing to leave.
         """
         self.assertIs(self.membership.target, self.target)
         self.assertIsNone(self.membership.multicast)
@@ -83,8 +83,8 @@ class MembershipTests(SynchronousTestCase):
 
     def test_booksWhatComesWhileItIsAMember(self) -> None:
         """
-        Not what came before or comes after; each frame once, however often the books
-        are looked at.
+        Frames before and after are not counted; each frame is counted once, however
+        often the ledger is read.
         """
         self.send(videoFrame(0, size=1000), videoFrame(40, size=1000))
         self.membership.join(self.multicast)
@@ -106,7 +106,7 @@ class MembershipTests(SynchronousTestCase):
 
     def test_whatIsCountedForAll(self) -> None:
         """
-        Frames, bytes, and the time of the last frame that was no header.
+        Frames, bytes, and the timestamp of the last frame that is not a header.
         """
         multicast = self.multicast
 
@@ -128,7 +128,7 @@ class MembershipTests(SynchronousTestCase):
 
     def test_headersHaveNoTime(self) -> None:
         """
-        The last frame's stays.
+        The last timestamp does not change.
         """
         self.ledger.lastTimestamp = 40
         self.membership.join(self.multicast)

@@ -1,5 +1,5 @@
 """
-Tests of sinks that take their frames together.
+Tests of sinks that receive their frames together.
 """
 
 from typing import Any
@@ -22,9 +22,9 @@ from rtmptw.testing import RecordingSink, audioFrame, makeStreamInfo, videoFrame
 @implementer(IMulticastTarget)
 class Target:
     """
-    Gives each member each frame at once.
+    Passes each frame to each member at once.
 
-    @ivar frames: how many it was given.
+    @ivar frames: the number of frames received.
     """
 
     def __init__(self) -> None:
@@ -53,9 +53,9 @@ class Target:
 @implementer(IMulticastSink)
 class MulticastSink(RecordingSink):
     """
-    Keeps all that it is given, alone or with others.
+    Keeps all frames it gets, alone or with others.
 
-    @ivar fullAfter: it is full when it has so many frames.
+    @ivar fullAfter: the number of frames after which it is full.
     """
 
     def __init__(self, target: Target) -> None:
@@ -66,7 +66,7 @@ class MulticastSink(RecordingSink):
 
 class MulticastTests(SynchronousTestCase):
     """
-    The same frames, exact books, and one call for all who keep pace.
+    The same frames, an exact ledger, and one call for all sinks that keep up.
     """
 
     def setUp(self) -> None:
@@ -83,21 +83,21 @@ class MulticastTests(SynchronousTestCase):
 
     def attach(self) -> tuple[MulticastSink, Outlet]:
         """
-        One more sink.
+        Attach one more sink.
         """
         sink = MulticastSink(self.target)
         return sink, self.stream.attach("sink", sink)
 
     def send(self, *frames: Frame) -> None:
         """
-        Publish.
+        Publish frames.
         """
         for frame in frames:
             self.stream.frameReceived(frame)
 
     def test_interfaces(self) -> None:
         """
-        The doubles are what the hub expects.
+        The stand-ins provide the interfaces.
         """
         self.assertTrue(verifyObject(IMulticastTarget, self.target))
         self.assertTrue(verifyObject(IMulticastSink, MulticastSink(self.target)))
@@ -120,7 +120,8 @@ class MulticastTests(SynchronousTestCase):
 
     def test_aLateOne(self) -> None:
         """
-        It has caught up with the group of pictures, so it is with the others at once.
+        After the group of pictures a late sink has caught up, and joins the others at
+        once.
         """
         first, _ = self.attach()
         frames = [videoFrame(n * 40, n == 0) for n in range(10)]
@@ -133,7 +134,8 @@ class MulticastTests(SynchronousTestCase):
 
     def test_whoIsFullLeaves(self) -> None:
         """
-        In the middle of a frame: it has had that one, and no other sink misses any.
+        In the middle of a frame: it has received that frame, and no other sink misses
+        any.
         """
         slow, outlet = self.attach()
         quick, _ = self.attach()
@@ -153,7 +155,7 @@ class MulticastTests(SynchronousTestCase):
 
     def test_whoWantsNotAllLeaves(self) -> None:
         """
-        And comes back when it does.
+        It comes back when it wants all frames again.
         """
         sink, outlet = self.attach()
         self.send(videoFrame(0, True), videoFrame(40))
@@ -169,7 +171,7 @@ class MulticastTests(SynchronousTestCase):
 
     def test_whoCannotKeepPace(self) -> None:
         """
-        A sink that its first frame fills, and one that has enough of it, take no part.
+        A sink that is full after its first frame, or detaches after it, does not join.
         """
         for isOver in (False, True):
             self.open()
@@ -189,7 +191,7 @@ class MulticastTests(SynchronousTestCase):
 
     def test_whoWaitsForAKeyFrameLeaves(self) -> None:
         """
-        And comes back with it.
+        It comes back with the key frame.
         """
         sink, outlet = self.attach()
         self.send(videoFrame(0, True), videoFrame(40))
@@ -201,7 +203,7 @@ class MulticastTests(SynchronousTestCase):
 
     def test_theEnd(self) -> None:
         """
-        Of one, and of the stream.
+        The end of one sink, and of the stream.
         """
         one, outlet = self.attach()
         two, other = self.attach()
@@ -210,7 +212,7 @@ class MulticastTests(SynchronousTestCase):
         self.assertEqual(self.target.members, [two])
         self.send(videoFrame(80))
         other.pauseProducing()
-        # Nobody is left: the target gets nothing more.
+        # No member is left: the target gets no more frames.
         self.assertEqual(self.target.frames, 2)
         self.send(videoFrame(120))
         self.assertEqual(self.target.frames, 2)
@@ -222,7 +224,7 @@ class MulticastTests(SynchronousTestCase):
 
     def test_theEndComesLast(self) -> None:
         """
-        A member leaves first, and so has got all that was gathered for it.
+        A member leaves first, so it has received all frames collected for it.
         """
         for isOver in (False, True):
             self.open()
@@ -244,8 +246,9 @@ class MulticastTests(SynchronousTestCase):
     @given(st.lists(st.tuples(st.sampled_from("kiahPRFSUDL"), st.integers(0, 4))))
     def test_whateverHappens(self, script: list[tuple[str, int]]) -> None:
         """
-        Sinks come, pause, select and go: each gets what its books say, in order, every
-        frame once, and no picture without the key frame that it needs.
+        Sinks are attached, paused, told to select, and detached: each gets the frames
+        that its ledger shows, in order, every frame once, and no video frame without
+        its key frame.
         """
         self.open()
         pairs = [self.attach(), self.attach()]

@@ -55,17 +55,17 @@ class BrokenSink(RecordingSink):
 
 def metadata(timestamp: int = 0, text: bytes = b"a") -> Frame:
     """
-    An onMetaData.
+    An onMetaData message.
     """
     return Frame(FrameKind.DATA, timestamp, text, Role.DATA, name="onMetaData")
 
 
 class Owner(OutletOwner):
     """
-    Stands for the stream: writes down what outlets ask of it.
+    Stands in for the stream: records what outlets ask of it.
 
-    @ivar pressure: whether the outlet was full, for each time that this has changed.
-    @ivar left: the outlets that have ended by themselves.
+    @ivar pressure: whether the outlet was full, at each change.
+    @ivar left: the outlets that have ended before the stream.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -88,7 +88,7 @@ class Owner(OutletOwner):
 
 class OutletTests(SynchronousTestCase):
     """
-    Delivery by policy, with exact books.
+    Delivery by policy, with an exact ledger.
     """
 
     def open(self, sink: RecordingSink) -> Outlet:
@@ -105,7 +105,7 @@ class OutletTests(SynchronousTestCase):
 
     def offer(self, outlet: Outlet, *frames: Frame) -> None:
         """
-        Offer frames; the books must balance after each.
+        Offer frames; the ledger must balance after each.
         """
         for frame in frames:
             outlet.offer(frame)
@@ -113,7 +113,7 @@ class OutletTests(SynchronousTestCase):
 
     def test_deliversAtOnce(self) -> None:
         """
-        A sink that is not full gets each frame when it comes.
+        A sink that is not full gets each frame immediately.
         """
         sink = RecordingSink()
         outlet = self.open(sink)
@@ -130,7 +130,8 @@ class OutletTests(SynchronousTestCase):
 
     def test_whatComesToNothing(self) -> None:
         """
-        Frames that a sink has taken and lost are dropped in the books, and bytes too.
+        Frames that a sink has accepted and lost count as dropped, and so do their
+        bytes.
         """
         sink = RecordingSink()
         outlet = self.open(sink)
@@ -146,8 +147,8 @@ class OutletTests(SynchronousTestCase):
 
     def test_losslessPausesTheSource(self) -> None:
         """
-        Above its limits a lossless sink's outlet is full; below half it is not.
-        Nothing is lost and the order is kept.
+        The outlet of a lossless sink is full above its limits, and no longer full below
+        half of them. No frame is lost, and the order is kept.
         """
         sink = RecordingSink(Delivery(Policy.LOSSLESS, 0, 0, 10))
         outlet = self.open(sink)
@@ -174,7 +175,8 @@ class OutletTests(SynchronousTestCase):
 
     def test_losslessIgnoresMediaTime(self) -> None:
         """
-        An unpaced encoder sends minutes in a second: that fills no recorder.
+        An encoder faster than real time sends minutes in a second: that does not fill a
+        recorder.
         """
         outlet = self.open(RecordingSink(LOSSLESS))
         outlet.pauseProducing()
@@ -183,8 +185,8 @@ class OutletTests(SynchronousTestCase):
 
     def test_aSinkThatPausesWhileItTakes(self) -> None:
         """
-        A sink may say that it is full from within the call that fills it, and go on
-        from within the call that empties it.
+        A sink can pause during the call that fills it, and resume during the call that
+        empties it.
         """
         sink = RecordingSink()
         outlet = self.open(sink)
@@ -205,8 +207,8 @@ class OutletTests(SynchronousTestCase):
 
     def test_aFrameThatComesWhileASinkTakesOne(self) -> None:
         """
-        A sink whose work brings the next frame gets it when it has done with the first,
-        also when it says meanwhile that it has room; when it is full, later.
+        A sink that causes the next frame while it handles one gets it afterwards, even
+        if it resumes meanwhile; if it is full, later.
         """
         for isPausing, isResuming in ((False, False), (True, True), (True, False)):
             sink = RecordingSink()
@@ -247,7 +249,7 @@ class OutletTests(SynchronousTestCase):
 
     def test_aSinkThatIsFullOfWhatCameMeanwhile(self) -> None:
         """
-        Gets no more of it than it can take.
+        It gets no more of them than it has room for.
         """
         sink = RecordingSink()
         outlet = self.open(sink)
@@ -269,7 +271,8 @@ class OutletTests(SynchronousTestCase):
 
     def test_aFrameThatComesWhenTheSourceMayGoOn(self) -> None:
         """
-        At once, while others still wait: it comes after those.
+        The source sends at once, while other frames are still queued: the new frame
+        comes after them.
         """
         sink = RecordingSink(Delivery(Policy.LOSSLESS, 0, 0, 2))
         self.clock = Clock()
@@ -292,7 +295,7 @@ class OutletTests(SynchronousTestCase):
 
     def test_whoeverWaitsForTheEnd(self) -> None:
         """
-        Is told when the sink has put everything away.
+        All callers are told when the sink has finished.
         """
         sink = RecordingSink()
         sink.finished = Deferred()
@@ -305,8 +308,8 @@ class OutletTests(SynchronousTestCase):
 
     def test_dropsToTheNextKeyframe(self) -> None:
         """
-        A slow viewer gets what there was room for, and then a key frame: nothing is
-        decoded without what it needs. The sound of what was dropped goes with it.
+        A slow viewer gets the frames there was room for, and then a key frame: no frame
+        is delivered without those it depends on. Audio is dropped with its video.
         """
         sink = RecordingSink(Delivery(Policy.TO_KEYFRAME, 0, 0, 10))
         outlet = self.open(sink)
@@ -330,8 +333,8 @@ class OutletTests(SynchronousTestCase):
 
     def test_dropsWholeGroups(self) -> None:
         """
-        With a key frame among what waits, the group that it begins is dropped and
-        what comes before it is kept whole.
+        If there is a key frame in the queue, its group is dropped, and all frames
+        before it are kept.
         """
         sink = RecordingSink(Delivery(Policy.TO_KEYFRAME, 0, 0, 10))
         outlet = self.open(sink)
@@ -348,7 +351,7 @@ class OutletTests(SynchronousTestCase):
 
     def test_soundBeforeThePictures(self) -> None:
         """
-        Who comes late hears at once, and sees from the next key frame on.
+        A late viewer gets audio at once, and video from the next key frame.
         """
         sink = RecordingSink(TO_KEYFRAME)
         outlet = self.open(sink)
@@ -360,8 +363,8 @@ class OutletTests(SynchronousTestCase):
 
     def test_patienceEnds(self) -> None:
         """
-        A viewer that has not caught up for so long is sent away, and the reason
-        says how far behind it was and what it lost.
+        A viewer that has not caught up in time is detached; the reason says how far
+        behind it was and what it lost.
         """
         sink = RecordingSink(Delivery(Policy.TO_KEYFRAME, 0, 0, 10, patience=5))
         outlet = self.open(sink)
@@ -384,8 +387,8 @@ class OutletTests(SynchronousTestCase):
 
     def test_whoCatchesUpIsForgiven(self) -> None:
         """
-        The time counts anew after the viewer had caught up, and one line tells how
-        far behind it was.
+        The time starts again after the viewer has caught up, and one line says how far
+        behind it was.
         """
         sink = RecordingSink(Delivery(Policy.TO_KEYFRAME, 0, 0, 10, patience=5))
         outlet = self.open(sink)
@@ -414,7 +417,7 @@ class OutletTests(SynchronousTestCase):
 
     def test_whoeverWasNotBehind(self) -> None:
         """
-        Has not caught up when what waited is gone: nothing is said.
+        If it was not behind, an empty queue is not logged as catching up.
         """
         sink = RecordingSink(TO_KEYFRAME)
         outlet = self.open(sink)
@@ -430,7 +433,7 @@ class OutletTests(SynchronousTestCase):
 
     def test_timeIsBounded(self) -> None:
         """
-        No frame waits for a viewer for more than two seconds.
+        No frame waits longer than two seconds for a viewer.
         """
         outlet = self.open(RecordingSink(TO_KEYFRAME))
         outlet.pauseProducing()
@@ -450,7 +453,7 @@ class OutletTests(SynchronousTestCase):
 
     def test_unpacedIsNotBehind(self) -> None:
         """
-        Minutes of media that come at once do not make a viewer slow.
+        Minutes of media sent at once do not make a viewer slow.
         """
         sink = RecordingSink(TO_KEYFRAME)
         outlet = self.open(sink)
@@ -462,8 +465,8 @@ class OutletTests(SynchronousTestCase):
 
     def test_whatASinkBeginsWithIsNeverDropped(self) -> None:
         """
-        Ten seconds of a group of pictures do not count against the limits of a
-        viewer that takes them slowly; what comes meanwhile does.
+        Ten seconds of a group of pictures do not count toward the limits of a viewer
+        that receives them slowly; frames that arrive meanwhile do.
         """
         sink = RecordingSink(Delivery(Policy.TO_KEYFRAME, 0, 0, 10))
         outlet = self.open(sink)
@@ -481,7 +484,7 @@ class OutletTests(SynchronousTestCase):
 
     def test_detachDropsTheBeginningToo(self) -> None:
         """
-        A viewer that leaves before it has taken anything.
+        A viewer that ends before it has received anything.
         """
         outlet = self.open(RecordingSink())
         outlet.pauseProducing()
@@ -492,7 +495,7 @@ class OutletTests(SynchronousTestCase):
 
     def test_neverDropsHeaders(self) -> None:
         """
-        However slow the viewer, every header reaches it.
+        However slow the viewer is, it gets every header.
         """
         sink = RecordingSink(Delivery(Policy.TO_KEYFRAME, 500, 2000, 8))
         outlet = self.open(sink)
@@ -505,7 +508,7 @@ class OutletTests(SynchronousTestCase):
 
     def test_headersAloneAreBoundedToo(self) -> None:
         """
-        GStreamer repeats its metadata for ever: a viewer that takes nothing keeps
+        GStreamer repeats its metadata forever: the queue of a stalled viewer keeps only
         the last.
         """
         sink = RecordingSink(Delivery(Policy.TO_KEYFRAME, 0, 0, 8))
@@ -520,7 +523,7 @@ class OutletTests(SynchronousTestCase):
 
     def test_audioOnlyDropsTheOldest(self) -> None:
         """
-        Without video the newest sound is kept.
+        Without video the newest audio is kept.
         """
         sink = RecordingSink(Delivery(Policy.TO_KEYFRAME, 0, 0, 5))
         outlet = self.open(sink)
@@ -533,7 +536,7 @@ class OutletTests(SynchronousTestCase):
 
     def test_latestKeepsOneOfEachTrack(self) -> None:
         """
-        Who wants to see what is now gets the newest picture and sound.
+        A sink that wants only current frames gets the newest video and audio frame.
         """
         sink = RecordingSink(LATEST)
         outlet = self.open(sink)
@@ -554,7 +557,7 @@ class OutletTests(SynchronousTestCase):
 
     def test_disconnectsWhoIsTooSlow(self) -> None:
         """
-        Some would rather be gone than see a gap.
+        For sinks that prefer to be disconnected rather than lose frames.
         """
         sink = RecordingSink(Delivery(Policy.DISCONNECT, 0, 0, 5))
         outlet = self.open(sink)
@@ -568,8 +571,8 @@ class OutletTests(SynchronousTestCase):
 
     def test_anErrorInTheSink(self) -> None:
         """
-        A sink that fails is ended, with its traceback in the log, and the frame it
-        failed on is booked.
+        A sink that fails is ended, its traceback is logged, and the frame it failed on
+        is counted.
         """
         sink = BrokenSink()
         outlet = self.open(sink)
@@ -582,8 +585,8 @@ class OutletTests(SynchronousTestCase):
 
     def test_anErrorWhileItDrains(self) -> None:
         """
-        Failing on a frame that waited is no different; the rest that waited is
-        booked too, and the end is told once.
+        It makes no difference if the frame was queued; the rest of the queue is counted
+        too, and the end is reported once.
         """
         sink = BrokenSink()
         outlet = self.open(sink)
@@ -600,7 +603,7 @@ class OutletTests(SynchronousTestCase):
 
     def test_theEndComesAfterTheLastFrame(self) -> None:
         """
-        What waits is handed over before the end, and the end waits for the sink.
+        Queued frames are delivered before the end, and the end waits for the sink.
         """
         sink = RecordingSink()
         sink.finished = Deferred()
@@ -617,7 +620,8 @@ class OutletTests(SynchronousTestCase):
 
     def test_detachDropsWhatWaits(self) -> None:
         """
-        A sink that is detached gets nothing more; what waited is booked.
+        A sink that is detached gets nothing more; its queued frames are counted as
+        dropped.
         """
         sink = RecordingSink()
         outlet = self.open(sink)
@@ -633,7 +637,7 @@ class OutletTests(SynchronousTestCase):
 
     def test_anErrorAtTheStart(self) -> None:
         """
-        A sink that fails when it is told of its stream gets no frame.
+        A sink that fails when its stream starts gets no frame.
         """
         sink = RecordingSink()
 
@@ -651,7 +655,8 @@ class OutletTests(SynchronousTestCase):
 
     def test_aSinkThatExits(self) -> None:
         """
-        C{sys.exit()} in a sink ends the sink: whenever it says so, the publisher stays.
+        C{sys.exit()} in a sink ends only the sink, whenever it is called; the publisher
+        is not affected.
         """
 
         def leave(*arguments: object) -> None:
@@ -669,8 +674,8 @@ class OutletTests(SynchronousTestCase):
 
     def test_anErrorAtTheEnd(self) -> None:
         """
-        A sink that fails at its end, at once or later, is logged, and the end goes
-        on.
+        A sink that fails at its end, at once or later, is logged, and the end
+        continues.
         """
         for result in (None, fail(RuntimeError("later"))):
             sink = RecordingSink()
@@ -686,7 +691,7 @@ class OutletTests(SynchronousTestCase):
 
     def test_endingTwice(self) -> None:
         """
-        Detaching what has ended, or the other way round, tells the sink once.
+        Detaching an ended sink, or ending a detached one, tells the sink only once.
         """
         for first, second in (("end", "detach"), ("detach", "end")):
             sink = RecordingSink()
@@ -697,7 +702,7 @@ class OutletTests(SynchronousTestCase):
 
     def test_limitsBelowZero(self) -> None:
         """
-        A limit is a number of things.
+        A limit cannot be negative.
         """
         with self.assertRaises(ValueError):
             Delivery(Policy.LATEST, maxFrames=-1)
@@ -711,8 +716,8 @@ class OutletTests(SynchronousTestCase):
         self, policy: Policy, maxFrames: int, script: list[str]
     ) -> None:
         """
-        Whatever comes, pauses and resumes: every frame is accounted for, order is
-        kept, headers arrive, and no picture comes without the key frame it needs.
+        In any sequence of frames, pauses and resumes, every frame is accounted for,
+        order is kept, headers arrive, and no video frame arrives without its key frame.
         """
         sink = RecordingSink(Delivery(policy, 0, 0, maxFrames))
         outlet = self.open(sink)

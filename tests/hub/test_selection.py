@@ -1,5 +1,5 @@
 """
-Tests of which frames are for a sink.
+Tests of the selection of frames for a sink.
 """
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -25,14 +25,14 @@ class SelectionTests(SynchronousTestCase):
 
     def test_allAtFirst(self) -> None:
         """
-        Then nobody needs to ask.
+        At first no frame is skipped, and the selection is inactive.
         """
         self.assertFalse(self.selection.isActive)
         self.assertEqual(self.selection.whySkipped(videoFrame(0)), "")
 
     def test_unwantedKinds(self) -> None:
         """
-        Are skipped, but not their headers; all else passes.
+        They are skipped, but not their headers; all other frames pass.
         """
         self.selection.select(AUDIO)
         self.assertTrue(self.selection.isActive)
@@ -47,7 +47,7 @@ class SelectionTests(SynchronousTestCase):
 
     def test_untilTheKeyFrame(self) -> None:
         """
-        Then all is wanted again.
+        After it, no frame is skipped.
         """
         self.selection.awaitKeyframe(1000)
         self.assertTrue(self.selection.isActive)
@@ -61,7 +61,7 @@ class SelectionTests(SynchronousTestCase):
 
     def test_bothAtOnce(self) -> None:
         """
-        Each goes on without the other.
+        Each ends independently of the other.
         """
         self.selection.awaitKeyframe(0)
         self.selection.select(AUDIO)
@@ -79,7 +79,7 @@ class SelectionTests(SynchronousTestCase):
 
     def test_picturesStayAway(self) -> None:
         """
-        To say so twice does not silence the sound.
+        Selecting the same again does not make audio wait.
         """
         self.selection.select(VIDEO)
         self.selection.select(VIDEO)
@@ -87,7 +87,7 @@ class SelectionTests(SynchronousTestCase):
 
     def test_picturesAgain(self) -> None:
         """
-        Begin with a key frame; when they were never away, with any.
+        Video begins with a key frame; if it was never turned off, with any frame.
         """
         why = self.selection.whySkipped
         self.selection.select(VIDEO)

@@ -17,7 +17,7 @@ VIDEO = FrameKind.VIDEO
 
 class Second(tuple[FrameKind, int]):
     """
-    A timestamp of the second track of pictures.
+    A timestamp of the second video track.
     """
 
     def __new__(cls, timestamp: int) -> "Second":
@@ -28,7 +28,7 @@ def run(
     timeline: Timeline, *sent: tuple[FrameKind, int] | tuple[str, int]
 ) -> list[int]:
     """
-    Repair a row of frames; a word instead of a kind is a header or end.
+    Repair a row of frames; a word instead of a kind stands for a header or end.
 
     @return: their timestamps.
     """
@@ -48,12 +48,12 @@ def run(
 
 class TimelineTests(SynchronousTestCase):
     """
-    One unbroken clock.
+    One continuous clock.
     """
 
     def test_whatMakesSensePasses(self) -> None:
         """
-        Steps of real encoders pass unchanged, unevenness included.
+        Steps of real encoders pass unchanged, including jitter.
         """
         timeline = Timeline()
         self.assertEqual(timeline.position, 0)
@@ -65,7 +65,7 @@ class TimelineTests(SynchronousTestCase):
 
     def test_aBodyOfSeveralTracks(self) -> None:
         """
-        Has the clock of its first track, whatever that does alone.
+        It follows the clock of its first track, even if only that track jumps.
         """
         timeline = Timeline()
         sent = [((1, 0), 1000), ((1,), 1040), ((0,), 500_000), ((1, 0), 1080)]
@@ -79,7 +79,7 @@ class TimelineTests(SynchronousTestCase):
 
     def test_aSecondTrackOfPictures(self) -> None:
         """
-        Is not taken for the first.
+        It is not mistaken for the first.
         """
         timeline = Timeline()
         self.assertEqual(run(timeline, (VIDEO, 0)), [0])
@@ -91,7 +91,7 @@ class TimelineTests(SynchronousTestCase):
 
     def test_dataThatNobodyUnderstands(self) -> None:
         """
-        Has a clock of its own, which is not that of the sound.
+        It has a clock of its own, separate from that of audio.
         """
         timeline = Timeline()
         strange = Frame(FrameKind.DATA, 30_000, b"", Role.UNKNOWN)
@@ -102,7 +102,7 @@ class TimelineTests(SynchronousTestCase):
 
     def test_runsPast24And31And32Bits(self) -> None:
         """
-        The clock goes on where 24, 31 and 32 bits end.
+        The clock continues where 24, 31 and 32 bits wrap.
         """
         for edge in (0xFFFFFF, 2**31, 2**32):
             timeline = Timeline()
@@ -114,7 +114,7 @@ class TimelineTests(SynchronousTestCase):
 
     def test_aClockOf31Bits(self) -> None:
         """
-        FFmpeg's muxer masks its timestamps to 31 bits: the steps are those it meant,
+        FFmpeg's muxer masks its timestamps to 31 bits: the intended steps are restored,
         on both tracks, however they interleave.
         """
         timeline = Timeline()
@@ -133,8 +133,8 @@ class TimelineTests(SynchronousTestCase):
 
     def test_theEdgesOf31Bits(self) -> None:
         """
-        A step that would make sense otherwise makes sense there; one next to it is a
-        clock that was set.
+        A step that would be plausible otherwise is plausible there; one just outside is
+        a clock that was set.
         """
         for begin, step, out, kind in (
             (2**31 - 100, 60_000, 2**31 + 59_900, "wrap"),
@@ -149,7 +149,7 @@ class TimelineTests(SynchronousTestCase):
 
     def test_minusOneIsBeforeZero(self) -> None:
         """
-        macOS OBS stamps its first audio frame with 2^32 - 1.
+        macOS OBS gives its first audio frame timestamp 2^32 - 1.
         """
         timeline = Timeline()
         self.assertEqual(
@@ -159,7 +159,7 @@ class TimelineTests(SynchronousTestCase):
 
     def test_headersBeforeTheMediaSayNothing(self) -> None:
         """
-        FFmpeg with a time offset sends its headers at 0.
+        FFmpeg with a time offset sends its headers with timestamp 0.
         """
         timeline = Timeline()
         self.assertEqual(
@@ -170,7 +170,7 @@ class TimelineTests(SynchronousTestCase):
 
     def test_headersAtZeroInTheMiddle(self) -> None:
         """
-        OBS stamps a new header, and the end, with 0: they follow the media.
+        OBS gives a new header, and the end, timestamp 0: they follow the media.
         """
         timeline = Timeline()
         out = run(timeline, (VIDEO, 0), (VIDEO, 50_000), ("config", 0), (VIDEO, 50_040))
@@ -180,7 +180,7 @@ class TimelineTests(SynchronousTestCase):
 
     def test_headersNearTheMedia(self) -> None:
         """
-        Keep their time if it is within a second of the stream's.
+        They keep their timestamp if it is within a second of the stream's.
         """
         for away, out, repairs in (
             (-1001, 50_000, {"header": 1}),
@@ -192,7 +192,7 @@ class TimelineTests(SynchronousTestCase):
             run(timeline, (VIDEO, 0), (VIDEO, 50_000))
             self.assertEqual(run(timeline, ("config", 50_000 + away)), [out])
             self.assertEqual(timeline.repairs, repairs)
-        # Their time on the stream's clock counts.
+        # Their time on the stream's clock matters.
         timeline = Timeline()
         run(timeline, (VIDEO, 0), (VIDEO, 10_000_000))
         self.assertEqual(run(timeline, ("config", 10_000_010)), [DEFAULT_STEP + 10])
@@ -200,8 +200,8 @@ class TimelineTests(SynchronousTestCase):
 
     def test_aClockSetBack(self) -> None:
         """
-        A jump back of a second or more goes on one step further; audio that jumps
-        alike shares the offset and stays in step.
+        A jump back of a second or more continues one step later; audio that jumps by
+        the same amount shares the offset and stays in sync.
         """
         timeline = Timeline()
         run(timeline, (VIDEO, 100_000), (AUDIO, 100_010), (VIDEO, 100_040))
@@ -223,7 +223,8 @@ class TimelineTests(SynchronousTestCase):
 
     def test_theStepAfterAJump(self) -> None:
         """
-        Is the last one forward, however short; what stood still or went back is none.
+        It is the last step forward, however short; a step of zero or backward does not
+        count.
         """
         for sent, step in (
             ((0, 40, 40), 40),
@@ -238,8 +239,8 @@ class TimelineTests(SynchronousTestCase):
 
     def test_theOffsetThatFits(self) -> None:
         """
-        Sound takes over the offset of video that jumped before it if that makes a step
-        which makes sense, at the edges and next to them; else it goes on by itself.
+        Audio uses the offset of video that jumped before it if that gives a plausible
+        step, at and near the limits; otherwise it continues on its own.
         """
         for there, out in (
             (MAX_STEP + 80, 1080),
@@ -256,7 +257,8 @@ class TimelineTests(SynchronousTestCase):
 
     def test_aSecondTrackOnAClockOfItsOwn(self) -> None:
         """
-        Begins where the stream is, if its own time is more than a minute from there.
+        It begins at the stream's position, if its own time is more than a minute away
+        from that.
         """
         for away, out, repairs in (
             (60_000, 160_000, {}),
@@ -268,7 +270,7 @@ class TimelineTests(SynchronousTestCase):
             run(timeline, (VIDEO, 100_000))
             self.assertEqual(run(timeline, (AUDIO, 100_000 + away)), [out])
             self.assertEqual(timeline.repairs, repairs)
-        # Its time on the stream's clock counts.
+        # Its time on the stream's clock matters.
         timeline = Timeline()
         run(timeline, (VIDEO, 0), (VIDEO, 10_000_000))
         self.assertEqual(run(timeline, (AUDIO, 50)), [DEFAULT_STEP])
@@ -280,7 +282,7 @@ class TimelineTests(SynchronousTestCase):
 
     def test_oneTracksJumpIsNotTheOthers(self) -> None:
         """
-        Audio that jumps alone leaves video as it is.
+        Audio that jumps alone does not change video.
         """
         timeline = Timeline()
         run(timeline, (VIDEO, 50_000), (AUDIO, 50_000), (VIDEO, 50_040))
@@ -291,7 +293,7 @@ class TimelineTests(SynchronousTestCase):
 
     def test_pausesPass(self) -> None:
         """
-        A publisher that was stopped and goes on leaves its gap as it was.
+        A publisher that stops and continues keeps its gap.
         """
         timeline = Timeline()
         self.assertEqual(
@@ -301,7 +303,7 @@ class TimelineTests(SynchronousTestCase):
 
     def test_theEdgeOfBack(self) -> None:
         """
-        A step back of just less than a second passes, of a second is repaired.
+        A step back of just under a second passes; of a second, it is repaired.
         """
         timeline = Timeline()
         self.assertEqual(
@@ -313,8 +315,8 @@ class TimelineTests(SynchronousTestCase):
 
     def test_anotherSourceContinues(self) -> None:
         """
-        A publisher that comes back starts at 0: its first frame follows the last
-        one, and headers before it do too.
+        A publisher that returns starts at 0: its first frame follows the last one, and
+        headers before it do too.
         """
         timeline = Timeline()
         run(timeline, (VIDEO, 0), (AUDIO, 10), (VIDEO, 40))
@@ -322,7 +324,7 @@ class TimelineTests(SynchronousTestCase):
         out = run(timeline, ("config", 0), (VIDEO, 0), (AUDIO, 3), (VIDEO, 40))
         self.assertEqual(out, [40, 40 + DEFAULT_STEP, 76, 113])
         self.assertEqual(timeline.repairs, {"source": 1})
-        # And one whose clock has run before.
+        # And one whose clock has been running.
         timeline.sourceReplaced()
         out = run(timeline, (AUDIO, 7000), (VIDEO, 7001))
         self.assertEqual(out, [113 + DEFAULT_STEP, 114 + DEFAULT_STEP])
@@ -330,7 +332,7 @@ class TimelineTests(SynchronousTestCase):
 
     def test_oneThatSendsNothingBreaksNoContinuation(self) -> None:
         """
-        A publisher comes back, goes before its first frame, and comes back again.
+        A publisher returns, leaves before its first frame, and returns again.
         """
         timeline = Timeline()
         run(timeline, (VIDEO, 0), (VIDEO, 40))
@@ -340,7 +342,7 @@ class TimelineTests(SynchronousTestCase):
 
     def test_aSourceThatSentNothingIsNotContinued(self) -> None:
         """
-        Nothing to follow: the clock starts as it comes.
+        There is nothing to continue: the clock starts with the source's timestamps.
         """
         timeline = Timeline()
         timeline.sourceReplaced()
@@ -355,8 +357,8 @@ class TimelineTests(SynchronousTestCase):
     )
     def test_neverFarBack(self, sent: list[tuple[FrameKind, int]]) -> None:
         """
-        Whatever comes, no track ever goes back by a second, nor jumps by more than
-        a minute beyond the stream's position.
+        With any input, no track goes back by a second, nor jumps by more than a minute
+        beyond the stream's position.
         """
         timeline = Timeline()
         last: dict[FrameKind, int] = {}
@@ -372,7 +374,8 @@ class TimelineTests(SynchronousTestCase):
 
 def encoded(start: int, count: int) -> list[tuple[FrameKind, int]]:
     """
-    @return: what an encoder sends: 25 pictures a second, and sound between them.
+    @return: what an encoder sends: 25 video frames per second, with audio frames
+        between them.
     """
     video = [(n * 40, VIDEO) for n in range(count)]
     audio = [(n * 64 // 3, AUDIO) for n in range(count * 15 // 8)]
@@ -385,7 +388,7 @@ def _time(frame: tuple[int, FrameKind]) -> int:
 
 class TogetherTests(SynchronousTestCase):
     """
-    Sound and picture belong together as the encoder's clock says.
+    Audio and video stay in sync, as on the encoder's clock.
     """
 
     def assertTogether(
@@ -396,10 +399,10 @@ class TogetherTests(SynchronousTestCase):
         clean: int,
     ) -> list[int]:
         """
-        After C{clean} frames with nothing wrong, tracks are as far apart as those of
-        the encoder.
+        After C{clean} frames without errors, tracks are as far apart as those of the
+        encoder.
 
-        @return: how far from the encoder's each timestamp is.
+        @return: how far each timestamp is from the encoder's.
         """
         out = run(timeline, *sent)
         away = [b - a for (_, a), b in zip(true, out, strict=True)]
@@ -408,8 +411,7 @@ class TogetherTests(SynchronousTestCase):
 
     def test_oneTimestampGoesAstray(self) -> None:
         """
-        All others are given out as they were sent, whichever it is and wherever it
-        points.
+        All other timestamps are unchanged, whichever is wrong and by however much.
         """
         for kind in (VIDEO, AUDIO):
             for astray in (5000, 30_000, 60_000, 120_000, -5000, -1500, 2**24, 2**31):
@@ -423,7 +425,7 @@ class TogetherTests(SynchronousTestCase):
 
     def test_fiveInARow(self) -> None:
         """
-        Go on by their own steps, and are then as before.
+        They continue with their own steps, and return afterwards.
         """
         true = encoded(0, 50)
         for astray in (5000, -5000, 10_000_000):
@@ -439,8 +441,8 @@ class TogetherTests(SynchronousTestCase):
 
     def test_aDifferenceBelowZeroIn24Bits(self) -> None:
         """
-        Makes the picture's clock 2^24 more from there on: it goes on to the
-        millisecond, each tenth time too.
+        From there on the video clock is 2^24 more: video continues exactly to the
+        millisecond, also if every tenth timestamp is so.
         """
         true = encoded(0, 400)
         for each in (10, 100):
@@ -462,7 +464,7 @@ class TogetherTests(SynchronousTestCase):
 
     def test_bothAreSet(self) -> None:
         """
-        A true new clock moves both alike, on or back.
+        A real new clock moves both tracks equally, forward or back.
         """
         true = encoded(100_000, 50)
         for by in (-2500, -100_000, 3_600_000, 61_000):
@@ -472,7 +474,8 @@ class TogetherTests(SynchronousTestCase):
 
     def test_bothAreSilent(self) -> None:
         """
-        A pause of both is one: only the frame that came first after it is early.
+        A pause of both tracks is a pause: only the frame that came first after it is
+        early.
         """
         true = [(k, t + 5000 * (t >= 1000)) for k, t in encoded(0, 50)]
         timeline = Timeline()
@@ -482,7 +485,7 @@ class TogetherTests(SynchronousTestCase):
 
     def test_aSourceThatMeansIt(self) -> None:
         """
-        Is believed a pause at once.
+        Its pause is accepted at once.
         """
         true = [(k, t + 5000 * (t >= 1000)) for k, t in encoded(0, 50)]
         timeline = Timeline()
@@ -492,7 +495,7 @@ class TogetherTests(SynchronousTestCase):
 
     def test_onlyOneIsSilent(self) -> None:
         """
-        The other has gone on meanwhile: nothing to repair.
+        The other track has continued meanwhile: nothing is repaired.
         """
         for silent in (VIDEO, AUDIO):
             true = [
@@ -506,7 +509,7 @@ class TogetherTests(SynchronousTestCase):
 
     def test_oneIsSetAndStays(self) -> None:
         """
-        It goes on where it was, to the millisecond.
+        It continues from its position, exactly to the millisecond.
         """
         true = encoded(100_000, 100)
         for by in (-2000, 2000, 3_600_000):
@@ -516,7 +519,7 @@ class TogetherTests(SynchronousTestCase):
 
     def test_theFirstOneIsWrong(self) -> None:
         """
-        Nothing goes back, so all that follows is later, together.
+        No track goes back, so all following frames are later, in sync.
         """
         for astray in (1500, 2500, 5000, 30_000, 120_000, -1500, -5000, -120_000):
             true = encoded(200_000, 50)
@@ -525,7 +528,7 @@ class TogetherTests(SynchronousTestCase):
 
     def test_whereTheOthersAre(self) -> None:
         """
-        Is within a second of them, on the clock that they share: then they follow.
+        Within a second of the other tracks, on the shared clock: then they follow.
         """
         for wire, sound in ((2000, 5074), (1999, 3001)):
             timeline = Timeline()
@@ -536,7 +539,7 @@ class TogetherTests(SynchronousTestCase):
 
     def test_whereTheOthersAreOnTheirClock(self) -> None:
         """
-        Which is that of the stream, not of the wire.
+        The shared clock is that of the stream, not of the wire.
         """
         timeline = Timeline()
         self.assertEqual(run(timeline, (AUDIO, 0), (AUDIO, 10_000_000)), [0, 33])
@@ -547,7 +550,7 @@ class TogetherTests(SynchronousTestCase):
 
     def test_whoIsElsewhereStaysThere(self) -> None:
         """
-        If another track was too far ahead: only those follow that share the clock.
+        If another track was too far ahead, only tracks that share the clock follow.
         """
         timeline = Timeline()
         run(timeline, (AUDIO, 3000), (VIDEO, 3000))
@@ -559,8 +562,7 @@ class TogetherTests(SynchronousTestCase):
 
     def test_theOthersAreLive(self) -> None:
         """
-        If they are no more than three seconds behind; without them a pause is believed
-        at once.
+        Those at most three seconds behind; without them a pause is accepted at once.
         """
         for behind, out in ((3000, 3040), (3001, 8001)):
             timeline = Timeline()
@@ -573,18 +575,19 @@ class TogetherTests(SynchronousTestCase):
 
     def test_aSecondIsAStep(self) -> None:
         """
-        Before the others, and a millisecond more is a pause that they have to confirm.
+        A step of a second passes; a millisecond more is a pause, which the others have
+        to confirm.
         """
         for step, out, repairs in ((1000, 1000, {}), (1001, 33, {"forward": 1})):
             timeline = Timeline()
             run(timeline, (AUDIO, 0), (VIDEO, 0))
-            # On its way there it is not ahead of the others.
+            # Up to that it is not ahead of the others.
             self.assertEqual(run(timeline, (VIDEO, step)), [out])
             self.assertEqual(timeline.repairs, repairs)
 
     def test_24Bits(self) -> None:
         """
-        A step that makes sense without the bits above is taken, up to a second.
+        A step that is plausible without the higher bits is used, up to a second.
         """
         for step, out, kind in (
             (1000, 1500, "wrap"),
@@ -599,7 +602,8 @@ class TogetherTests(SynchronousTestCase):
 
     def test_whoHasLeftStaysAway(self) -> None:
         """
-        If that is the better step, though the clock's would do.
+        It stays on its own clock if that gives the better step, even if the shared
+        clock would do.
         """
         timeline = Timeline()
         run(timeline, (VIDEO, 0), (AUDIO, 0), (AUDIO, 500), (VIDEO, 40))
@@ -608,8 +612,8 @@ class TogetherTests(SynchronousTestCase):
 
     def test_clocksThatATrackHasLeft(self) -> None:
         """
-        Are known again, the last four of them: also one of its own, and though a
-        picture is missing just then.
+        The last four are recognized again, even if a video frame is missing at that
+        moment.
         """
         own = [(VIDEO, 0), (AUDIO, 0), (VIDEO, 40), (AUDIO, 41), (VIDEO, 5000)]
         for count, out in ((1, 200), (4, 320), (5, 320)):
@@ -624,7 +628,7 @@ class TogetherTests(SynchronousTestCase):
 
     def test_anotherTrackGoesAstray(self) -> None:
         """
-        It has a clock of its own, as the first ones have.
+        It has a clock of its own, like the first two.
         """
         timeline = Timeline()
         run(timeline, (VIDEO, 0), (AUDIO, 0))
@@ -635,7 +639,7 @@ class TogetherTests(SynchronousTestCase):
 
     def test_aMomentOfBoth(self) -> None:
         """
-        200 ms of both are elsewhere: they stay together.
+        Both are off by 200 ms for a moment: they stay in sync.
         """
         true = encoded(10_000, 100)
         for astray in (5000, -5000, 120_000):
@@ -656,8 +660,8 @@ class TogetherTests(SynchronousTestCase):
         self, which: FrameKind, wrong: list[tuple[int, int]]
     ) -> None:
         """
-        Wherever one track's timestamps point, and however often: when they are the
-        encoder's again, the tracks are as far apart as the encoder's.
+        With any wrong timestamps of one track, however often: when they are right
+        again, the tracks are as far apart as the encoder's.
         """
         true = encoded(500_000, 50)
         astray = dict(wrong)
