@@ -55,7 +55,7 @@ NAMES = {
 
 def described(tag: VideoTag | AudioTag | Track, names: dict[str, Any]) -> Any:
     """
-    @param names: what the vector says; only of this is spoken.
+    @param names: the names in the vector; only these attributes are compared.
 
     @return: the tag as the vectors write it.
     """
@@ -150,7 +150,7 @@ ROLES = {
 
 def frameOf(kind: FrameKind, timestamp: int, body: bytes) -> Frame:
     """
-    @return: the frame as it follows from the whole parse, without any table.
+    @return: the frame made from the fully parsed body, without any table.
     """
     tag: VideoTag | AudioTag
     try:
@@ -179,7 +179,7 @@ def frameOf(kind: FrameKind, timestamp: int, body: bytes) -> Frame:
     return Frame(kind, timestamp, body, role, codec, isKey, time, tracks)
 
 
-#: Bodies that are mostly right.
+#: Bodies that are mostly valid.
 enhancedBodies = st.builds(
     lambda first, middle, fourCC, rest: bytes([first]) + middle + fourCC + rest,
     st.integers(0x80, 0xFF),
@@ -203,7 +203,7 @@ class VectorTests(SynchronousTestCase):
 
     def test_everyVectorParsesAsItSays(self) -> None:
         """
-        All that it names, or the error of its class.
+        All attributes that it names, or its class of error.
         """
         self.assertEqual(len(cases()), 18 + 10)
         for kind, case, body in cases():
@@ -217,7 +217,7 @@ class VectorTests(SynchronousTestCase):
 
     def test_everyVectorGivesItsFrame(self) -> None:
         """
-        The fast way and the long way to a frame agree.
+        The fast path and the full parser produce the same frame.
         """
         for kind, case, body in cases():
             found = repr(frameFromMessage(kind, 5, body))
@@ -226,12 +226,12 @@ class VectorTests(SynchronousTestCase):
 
 class ParsingTests(SynchronousTestCase):
     """
-    Bodies taken apart.
+    Fully parsed bodies.
     """
 
     def assertFault(self, label: str, kind: FrameKind, body: str) -> str:
         """
-        Parsing fails with this label, and the frame is of an unknown role.
+        Parsing fails with this label, and the frame has an unknown role.
 
         @return: the message.
         """
@@ -243,7 +243,7 @@ class ParsingTests(SynchronousTestCase):
 
     def test_whatIsNotSaidIsNothing(self) -> None:
         """
-        Zero, empty or C{None}, as the form has no place for it.
+        Zero, empty or C{None}, because the form has no field for it.
         """
         for kind, body, tag in (
             (
@@ -322,7 +322,7 @@ class ParsingTests(SynchronousTestCase):
 
     def test_aBodyShorterThanItsHeader(self) -> None:
         """
-        Is truncated, wherever it is cut.
+        It is truncated, wherever it is cut.
         """
         for body in ("", "17", "17010000", "57", "90", "90617663", "9161766331000a"):
             self.assertFault("flv-truncated", FrameKind.VIDEO, body)
@@ -339,20 +339,20 @@ class ParsingTests(SynchronousTestCase):
 
     def test_aTrackTooShortForItsCompositionTime(self) -> None:
         """
-        It is not taken from the next track.
+        Bytes are not taken from the next track.
         """
         body = "9611617663310000000200000100000300000a"
         self.assertFault("flv-truncated", FrameKind.VIDEO, body)
 
     def test_tracksWithinTracks(self) -> None:
         """
-        Are forbidden in audio too, where the packet type is another.
+        They are invalid in audio too, where the packet type is another.
         """
         self.assertFault("flv-nested-multitrack", FrameKind.AUDIO, "95056d70346100")
 
     def test_aLayoutNobodyDefined(self) -> None:
         """
-        Cannot be read.
+        Such a body is rejected.
         """
         fault = self.assertFault("flv-bad-multitrack", FrameKind.VIDEO, "963161766331")
         self.assertEqual(fault, "multitrack type 3, must be 0 to 2")
@@ -368,7 +368,7 @@ class ParsingTests(SynchronousTestCase):
 
     def test_modExHasABound(self) -> None:
         """
-        A body of nothing else is not followed to its end.
+        Parsing a body of nothing but ModEx stops at the limit.
         """
         chain, last = b"\x00\xaa\x17", b"\x00\xaa\x11Opus"
         body = b"\x97" + chain * (MAX_MOD_EX - 1) + last
@@ -378,7 +378,7 @@ class ParsingTests(SynchronousTestCase):
 
     def test_aLongModEx(self) -> None:
         """
-        256 bytes and more have a size of 16 bits.
+        256 bytes and more have a 16-bit size.
         """
         data = bytes(range(256)) * 2
         body = b"\xa7\xff" + (len(data) - 1).to_bytes(2, "big") + data + b"\x01av01x"
@@ -386,7 +386,7 @@ class ParsingTests(SynchronousTestCase):
         self.assertEqual(tag.modEx, (ModEx(0, data),))
         self.assertEqual(tag.nanoOffset, 0x000102)
         self.assertEqual((tag.fourCC, tag.data), ("av01", b"x"))
-        # The longest of the short ones, and one of a kind that is no time.
+        # The longest with a short size, and one whose type is not a timestamp offset.
         data = bytes(range(1, 256))
         tag = parseVideo(b"\xa7\xfe" + data + b"\x27\x00\xaa\x31av01")
         self.assertEqual(tag.modEx, (ModEx(2, data), ModEx(3, b"\xaa")))
@@ -397,7 +397,7 @@ class ParsingTests(SynchronousTestCase):
 
     def test_anEnhancedCommandHasNoFourCC(self) -> None:
         """
-        But metadata with the frame type of commands is metadata: FFmpeg sends it.
+        But metadata with the frame type of a command is metadata: FFmpeg sends it.
         """
         tag = parseVideo(b"\xd1\x01")
         self.assertEqual((tag.command, tag.packetType, tag.fourCC), (1, None, ""))
@@ -407,7 +407,7 @@ class ParsingTests(SynchronousTestCase):
 
     def test_channelsInNativeOrder(self) -> None:
         """
-        A mask; and nothing for an order that is not specified.
+        A mask; and nothing for an unspecified order.
         """
         tag = parseAudio(b"\x94Opus\x01\x06\x00\x00\x00\x3f")
         self.assertEqual(tag.channels, Channels(1, 6, mask=0x3F))
@@ -419,7 +419,7 @@ class ParsingTests(SynchronousTestCase):
 
     def test_channelsOfATrack(self) -> None:
         """
-        Each track says its own.
+        Each track has its own.
         """
         tag = parseAudio(bytes.fromhex("95144f707573 00 000002 0002 01 000003 020107"))
         self.assertEqual(tag.multitrack, MultitrackType.MANY_TRACKS)
@@ -432,7 +432,8 @@ class ParsingTests(SynchronousTestCase):
     @given(bodies)
     def test_anyBodyGivesATagOrItsFault(self, body: bytes) -> None:
         """
-        A tag, or RemoteProtocolError, nothing else; and data only from the body.
+        Any body gives a tag or RemoteProtocolError, nothing else; and data is only from
+        the body.
         """
         for parse in (parseVideo, parseAudio):
             try:
@@ -445,7 +446,7 @@ class ParsingTests(SynchronousTestCase):
 
 class FrameTests(SynchronousTestCase):
     """
-    Frames made from messages.
+    Frames created from messages.
     """
 
     def frame(self, kind: FrameKind, body: str) -> Frame:
@@ -493,8 +494,7 @@ class FrameTests(SynchronousTestCase):
 
     def test_aKeyFrame(self) -> None:
         """
-        Legacy, generated by a server, and enhanced with and without a composition
-        time.
+        Legacy, generated by a server, and enhanced with and without composition time.
         """
         for body in ("1701000000aa", "4701000000aa", "1c01000000", "12", "4201"):
             frame = self.video(body)
@@ -506,13 +506,13 @@ class FrameTests(SynchronousTestCase):
             self.assertTrue(self.video(body).isKey, body)
         for body in ("c161763031aa", "a161763031aa"):
             self.assertFalse(self.video(body).isKey, body)
-        # With tracks only the first bits are of a server's key frame.
+        # With tracks, the first bits of a server-generated key frame do not count.
         for first, isKey in ((0x96, True), (0xA6, False), (0xC6, False)):
             self.assertEqual(self.video(f"{first:x}016176303100aa").isKey, isKey)
 
     def test_whatLooksLikeAKeyFrameAndIsNone(self) -> None:
         """
-        Headers, and the end of a sequence, which FFmpeg sends as a key frame.
+        Sequence headers, and the end of a sequence, which FFmpeg sends as a key frame.
         """
         for body, role in (
             ("1700000000aa", Role.CONFIG),
@@ -535,7 +535,7 @@ class FrameTests(SynchronousTestCase):
 
     def test_compositionTimeIsSigned(self) -> None:
         """
-        24 bits; only where the codec has one.
+        24 bits; only for codecs that have one.
         """
         for written, time in (
             ("010203", 0x010203),
@@ -545,7 +545,7 @@ class FrameTests(SynchronousTestCase):
             ("810203", 0x010203 - 0x800000),
             ("ffffde", -34),
         ):
-            # As in every frame, and the long way: with a ModEx, with tracks.
+            # As in every frame, and by the full parser: with a ModEx, with tracks.
             for body in (
                 f"2701{written}",
                 f"a161766331{written}",
@@ -564,7 +564,7 @@ class FrameTests(SynchronousTestCase):
 
     def test_videoCodecs(self) -> None:
         """
-        By number or FourCC; C{None} for those we do not know, which are passed on.
+        By number or FourCC; C{None} for unknown codecs, which are passed on.
         """
         for number, codec in LEGACY_VIDEO.items():
             frame = self.video(f"2{number:x}01000000")
@@ -597,7 +597,7 @@ class FrameTests(SynchronousTestCase):
 
     def test_audioRoles(self) -> None:
         """
-        Headers, ends, channels; and AAC whose header is empty.
+        Sequence headers, ends, channels; and AAC with an empty header.
         """
         for body, role in (
             ("af00", Role.CONFIG),
@@ -620,7 +620,7 @@ class FrameTests(SynchronousTestCase):
 
     def test_commandFramesAreNoPictures(self) -> None:
         """
-        The client seeks: there is nothing to decode.
+        The client seeks: there is no video to decode.
         """
         for body in ("5700", "5201", "570100000000", "d100", "d668766331"):
             frame = self.video(body)
@@ -629,14 +629,14 @@ class FrameTests(SynchronousTestCase):
 
     def test_aMessageWithoutABody(self) -> None:
         """
-        Is nothing we know, and no error.
+        Its role is unknown, and it is not an error.
         """
         for kind in (FrameKind.AUDIO, FrameKind.VIDEO):
             self.assertIs(self.frame(kind, "").role, Role.UNKNOWN)
 
     def test_tracksAreNamed(self) -> None:
         """
-        Also those of a body with several codecs, and of ModEx in front.
+        Also those of a body with several codecs, and after ModEx.
         """
         many = "9621 68766331 00 000005 00000aaabb 61763031 01 000002 0102"
         tag = parseVideo(bytes.fromhex(many))
@@ -659,7 +659,7 @@ class FrameTests(SynchronousTestCase):
 
     def test_dataIsNamedByItsFirstString(self) -> None:
         """
-        Short or long, whatever its bytes; no name if there is none.
+        Short or long, whatever its bytes; the name is empty if there is none.
         """
         metadata = amf0.encode("onMetaData", ECMAArray([]))
         for payload, name in (
@@ -683,7 +683,7 @@ class FrameTests(SynchronousTestCase):
     @given(st.sampled_from(list(FrameKind)), bodies)
     def test_noBodyRaises(self, kind: FrameKind, body: bytes) -> None:
         """
-        And the fast way agrees with the long way.
+        The fast path and the full parser agree, too.
         """
         frame = frameFromMessage(kind, 40, body)
         if kind is FrameKind.DATA:
@@ -699,7 +699,7 @@ class DataMessageTests(SynchronousTestCase):
 
     def test_theVerbIsCutOff(self) -> None:
         """
-        And what follows is as it was, though its count is wrong.
+        The rest is unchanged, even if its count is wrong.
         """
         for case in vectors("command"):
             if case["name"] == "data-setdataframe-obs":
@@ -721,7 +721,7 @@ class DataMessageTests(SynchronousTestCase):
 
     def test_twoNumbersBeforeIt(self) -> None:
         """
-        Are cut off with it; more are left alone, and so are numbers before no verb.
+        They are removed with it; more numbers are not, nor are numbers without a verb.
         """
         metadata = amf0.encode("onMetaData", None)
         for count, verb in ((1, "@setDataFrame"), (2, "@setDataFrame"), (3, "")):
@@ -732,7 +732,7 @@ class DataMessageTests(SynchronousTestCase):
 
     def test_otherMessagesAreLeftAlone(self) -> None:
         """
-        Also those that only begin alike, or are no AMF.
+        Also messages that only begin like a verb, or are not AMF.
         """
         for message in (
             amf0.encode("onMetaData", ECMAArray([])),
@@ -741,6 +741,6 @@ class DataMessageTests(SynchronousTestCase):
             b"",
         ):
             self.assertEqual(dataMessage(message), ("", message))
-        # What is no number is the verb, or there is none.
+        # Anything but numbers and the verb leaves the message unchanged.
         odd = b"\2\0\1" + b"abcde\0" + bytes(8) + amf0.encode("@setDataFrame", "x")
         self.assertEqual(dataMessage(odd[1:]), ("", odd[1:]))

@@ -33,19 +33,19 @@ tagLists = st.lists(
 
 def reading(data: bytes) -> Callable[[int, int], bytes]:
     """
-    @return: what L{flvfile.walk} reads from.
+    @return: the function that L{flvfile.walk} reads with.
     """
     return lambda position, size: data[position : position + size]
 
 
 class HeaderTests(SynchronousTestCase):
     """
-    The header of a file that somebody else wrote.
+    The header of a file from another program.
     """
 
     def test_itsSizeHas32Bits(self) -> None:
         """
-        A longer header is skipped, within reason.
+        A longer header is skipped, up to a limit.
         """
         body = SAMPLE[flvfile.HEADER_SIZE :]
         longer = SAMPLE[:5] + (12).to_bytes(4, "big") + b"new" + body
@@ -61,7 +61,7 @@ class HeaderTests(SynchronousTestCase):
 
     def test_itsFlags(self) -> None:
         """
-        Are known as soon as the header is whole, and then nothing of it waits.
+        They are known as soon as the header is complete, and then none of it is kept.
         """
         for flags in [(False, False), (False, True), (True, False), (True, True)]:
             reader = TagReader()
@@ -81,7 +81,7 @@ class WritingTests(SynchronousTestCase):
 
     def test_theHeaderSaysWhatIsThere(self) -> None:
         """
-        Signature, flags, size, and a back pointer of 0 (E.2, E.3).
+        Signature, flags, header size, and a back pointer of 0 (E.2, E.3).
         """
         ahead, behind = b"FLV\x01", b"\x00\x00\x00\x09\x00\x00\x00\x00"
         for audio, video, byte in [
@@ -97,7 +97,7 @@ class WritingTests(SynchronousTestCase):
 
     def test_theHighByteOfTheTimestampComesLast(self) -> None:
         """
-        Type, size, three low bytes, the high one, stream id, body, back pointer.
+        Type, size, the three low bytes, the high byte, stream id, body, back pointer.
         """
         self.assertEqual(
             flvfile.tag(9, 0x01020304, b"ab"),
@@ -106,13 +106,13 @@ class WritingTests(SynchronousTestCase):
 
     def test_theTimestampKeeps32Bits(self) -> None:
         """
-        A clock that has gone past 2^32 wraps in the file.
+        Timestamps beyond 2^32 wrap in the file.
         """
         self.assertEqual(flvfile.tag(8, 2**32 + 5, b"x"), flvfile.tag(8, 5, b"x"))
 
     def test_aBodyHas24Bits(self) -> None:
         """
-        The largest body is taken, one byte more is not.
+        The largest body is accepted, one byte more is not.
         """
         self.assertEqual(
             flvfile.tagHeader(9, 0, flvfile.MAX_BODY)[:4], b"\x09\xff\xff\xff"
@@ -123,19 +123,19 @@ class WritingTests(SynchronousTestCase):
 
     def test_theSizeOfATagIsKnownBefore(self) -> None:
         """
-        C{wholeSize} is what C{tag} takes.
+        C{wholeSize} is the size of the result of C{tag}.
         """
         self.assertEqual(len(flvfile.tag(9, 0, b"abc")), flvfile.wholeSize(3))
 
 
 class TagReaderTests(SynchronousTestCase):
     """
-    Reading a file that comes in pieces.
+    Reading a file that arrives in pieces.
     """
 
     def test_theWholeFileAtOnce(self) -> None:
         """
-        Every tag comes out, and the flags of the header are known.
+        Every tag is returned, and the flags of the header are known.
         """
         reader = TagReader()
         self.assertEqual(reader.receive(SAMPLE), TAGS)
@@ -162,7 +162,7 @@ class TagReaderTests(SynchronousTestCase):
 
     def test_withATail(self) -> None:
         """
-        What is not whole yet waits.
+        An incomplete tag is kept.
         """
         reader = TagReader()
         self.assertEqual(reader.receive(SAMPLE[:-1]), TAGS[:-1])
@@ -171,14 +171,14 @@ class TagReaderTests(SynchronousTestCase):
 
     def test_aLongerHeaderIsSkipped(self) -> None:
         """
-        The header says how long it is.
+        The header gives its own size.
         """
         longer = b"FLV\x01\x05\x00\x00\x00\x0cabc" + SAMPLE[9:]
         self.assertEqual(TagReader().receive(longer), TAGS)
 
     def test_whatIsNoFLVIsRefused(self) -> None:
         """
-        A wrong signature, or a header of no sensible size, is the file's fault.
+        A wrong signature, or a header of implausible size, is an error.
         """
         for data in [
             b"RIFF",
@@ -192,12 +192,12 @@ class TagReaderTests(SynchronousTestCase):
 
     def test_anEncryptedFileIsRefused(self) -> None:
         """
-        The filter bit means that the body is not a body.
+        The filter bit means that the body is encrypted.
         """
         whole = TagReader().receive(SAMPLE)
         self.assertGreater(len(whole), 0)
         reader = TagReader()
-        # What came with it is not lost by it.
+        # Tags received together with it are not lost.
         self.assertEqual(reader.receive(SAMPLE + b"\x29" + bytes(10)), whole)
         error = self.assertRaises(RemoteProtocolError, reader.receive, b"")
         self.assertEqual(error.label, "flv-encrypted")
@@ -221,7 +221,7 @@ class TagReaderTests(SynchronousTestCase):
     @given(st.binary(max_size=200))
     def test_anyBytesAreTagsOrRefused(self, data: bytes) -> None:
         """
-        Nothing but tags and L{RemoteProtocolError} comes out.
+        The result is only tags or L{RemoteProtocolError}.
         """
         try:
             TagReader().receive(SAMPLE + data)
@@ -246,7 +246,7 @@ class WalkTests(SynchronousTestCase):
 
     def test_everyWholeTagIsMet(self) -> None:
         """
-        With its place, its size, and the beginning of its body.
+        With its position, its size, and the beginning of its body.
         """
         whole = [(tag.kind, tag.timestamp, len(tag.payload)) for tag in TAGS]
         self.assertEqual(self.walked(SAMPLE), whole)
@@ -256,7 +256,7 @@ class WalkTests(SynchronousTestCase):
 
     def test_theBeginningOfALongBodyIsShown(self) -> None:
         """
-        Only so much of a body is looked at.
+        Only that much of a body is read.
         """
         body = bytes(range(200))
         data = flvfile.fileHeader(True, True) + flvfile.tag(9, 0, body)
@@ -265,7 +265,7 @@ class WalkTests(SynchronousTestCase):
 
     def test_itStopsBeforeACutTag(self) -> None:
         """
-        Cut anywhere, the tags before the cut are met and no other.
+        Wherever the file is cut, the tags before the cut are found and no other.
         """
         ends = [mark.end for mark in flvfile.walk(reading(SAMPLE), len(SAMPLE))]
         for size in range(len(SAMPLE)):
@@ -274,7 +274,7 @@ class WalkTests(SynchronousTestCase):
 
     def test_itStopsBeforeZeros(self) -> None:
         """
-        After a power failure the end of a file may be nothing but zeros.
+        After a power failure the end of a file may be all zeros.
         """
         self.assertEqual(len(self.walked(SAMPLE + bytes(5000))), 3)
         zeroed = SAMPLE[:-8] + bytes(5000)
@@ -297,7 +297,7 @@ class WalkTests(SynchronousTestCase):
 
     def test_itStopsAtTheEnd(self) -> None:
         """
-        That it was told, though more has been written since.
+        At the given size, even if the file has grown since.
         """
         for end, count in ((len(SAMPLE), 3), (len(SAMPLE) - 1, 2)):
             marks = list(flvfile.walk(reading(SAMPLE), end))

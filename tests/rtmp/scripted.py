@@ -1,5 +1,5 @@
 """
-A client and a server that say what a test wants them to say, and read the answers.
+A client and a server that send what a test tells them to, and read the answers.
 """
 
 from collections.abc import Callable
@@ -18,14 +18,14 @@ from tests.messages import Calling
 
 def pseudoRandom(count: int) -> bytes:
     """
-    Bytes that are no secret.
+    Bytes that do not have to be random.
     """
     return (b"not random " * (count // 11 + 1))[:count]
 
 
 class Listener:
     """
-    Reads what a session has to send: what follows its part of the handshake.
+    Reads what a session sends: first its part of the handshake, then messages.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Listener:
 
     def hear(self) -> None:
         """
-        Read what there is by now.
+        Read what has arrived so far.
         """
         data = self._dataToSend()
         skipped = min(self._handshake, len(data))
@@ -52,9 +52,9 @@ class Listener:
 
 class ScriptedClient(Listener):
     """
-    Speaks the bytes of a client.
+    Sends the bytes of a client.
 
-    @ivar events: all the session has said.
+    @ivar events: all events of the session.
     @ivar answers: all messages that the server sent: type, message stream, payload.
     """
 
@@ -77,7 +77,7 @@ class ScriptedClient(Listener):
     @classmethod
     def ofSession(cls, session: ServerSession, now: float = 0.0) -> "ScriptedClient":
         """
-        A client of a session whose clock stands still.
+        A client of a session whose clock does not move.
         """
         return cls(lambda data: session.receive(data, now), session.dataToSend)
 
@@ -85,7 +85,7 @@ class ScriptedClient(Listener):
         """
         Send raw bytes.
 
-        @return: what the session says to them.
+        @return: the session's events.
         """
         events = self._receive(data)
         self.events += events
@@ -94,7 +94,7 @@ class ScriptedClient(Listener):
 
     def shakeHands(self) -> None:
         """
-        C0, C1 and C2.
+        Send C0, C1 and C2.
         """
         self.send(b"\3" + bytes(SIZE))
         self.send(bytes(SIZE))
@@ -138,9 +138,10 @@ class ScriptedClient(Listener):
     def manyStreams(self, count: int, verb: str = "publish") -> bytes:
         """
         @param verb: publish or play.
-        @return: the bytes of so many streams, one after the other on one message
-            stream: made, begun, closed and deleted. They are cam0, cam1 and so on; the
-            transaction ids are three times their numbers, and one and two more.
+        @return: the bytes of this many streams, one after the other on one message
+            stream: each is created, started, closed and deleted. They are cam0, cam1
+            and so on; the transaction ids are three times their numbers, and one and
+            two more.
         """
         said: list[bytes] = []
         for number in range(count):
@@ -186,7 +187,7 @@ class ScriptedClient(Listener):
 
 class ScriptedServer(Listener):
     """
-    Says what a test wants a server to say, to a client of ours.
+    Sends to our client what a test tells it to.
 
     @ivar heard: all messages of the client: type, message stream, payload, time.
     """
@@ -195,8 +196,8 @@ class ScriptedServer(Listener):
         self, receive: Callable[[bytes], Any], dataToSend: Callable[[], bytes]
     ) -> None:
         """
-        @param receive: gives the client bytes; what it returns, L{send} returns.
-        @param dataToSend: the client's bytes.
+        @param receive: passes bytes to the client; L{send} returns its result.
+        @param dataToSend: returns the client's bytes.
         """
         self._receive = receive
         self.heard: list[tuple[int, int, bytes, int]] = []
@@ -218,7 +219,7 @@ class ScriptedServer(Listener):
 
     def shakeHands(self) -> None:
         """
-        S0, S1 and S2.
+        Send S0, S1 and S2.
         """
         self.send(b"\3" + bytes(2 * SIZE))
 
@@ -239,7 +240,7 @@ class ScriptedServer(Listener):
 
     def accept(self, streamID: float = 1.0) -> None:
         """
-        Say yes up to createStream.
+        Accept everything up to createStream.
         """
         self.shakeHands()
         self.command("_result", 1.0, None, information("NetConnection.Connect.Success"))
@@ -253,7 +254,7 @@ class ScriptedServer(Listener):
 
     def start(self) -> None:
         """
-        Say yes to all.
+        Accept everything.
         """
         self.accept()
         verb = "Publish" if "publish" in self.names() else "Play"

@@ -106,7 +106,7 @@ simple: st.SearchStrategy[Value] = st.one_of(
 
 def compound(children: st.SearchStrategy[Value]) -> st.SearchStrategy[Value]:
     """
-    @return: values that hold others.
+    @return: values that contain others.
     """
     properties = st.lists(st.tuples(texts, children), max_size=4)
     return st.one_of(
@@ -126,7 +126,7 @@ class VectorTests(SynchronousTestCase):
 
     def test_everyVectorDecodesAsItSays(self) -> None:
         """
-        Values, or the error of its class.
+        Values, or its class of error.
         """
         self.assertEqual(len(cases()), 17 + 11 + 2)
         for case in cases():
@@ -140,7 +140,7 @@ class VectorTests(SynchronousTestCase):
 
     def test_everyVectorIsEncodedAsItCame(self) -> None:
         """
-        What is passed on is what came in, byte for byte.
+        What we forward is what we received, byte for byte.
         """
         for case in cases():
             if "error" in case["expect"] or case.get("reencode") is False:
@@ -168,7 +168,7 @@ class DecodingTests(SynchronousTestCase):
 
     def test_oneValueAtAnOffset(self) -> None:
         """
-        What is before it is passed over, what follows is left.
+        Bytes before it are skipped, bytes after it remain.
         """
         data = b"\xff" + amf0.encode("name") + b"\xff"
         self.assertEqual(amf0.decode(data, 1), ("name", len(data) - 1))
@@ -176,7 +176,7 @@ class DecodingTests(SynchronousTestCase):
 
     def test_nothingIsNoValue(self) -> None:
         """
-        An empty message has no values; a value must be there.
+        An empty message has no values; decoding a single value requires one.
         """
         self.assertEqual(amf0.decodeAll(b""), [])
         error = self.assertRaises(RemoteProtocolError, amf0.decode, b"")
@@ -200,7 +200,7 @@ class DecodingTests(SynchronousTestCase):
 
     def test_anObjectMayHoldReferences(self) -> None:
         """
-        Also one to itself, which nobody follows.
+        Also one to itself, which is not followed.
         """
         data = bytes.fromhex("03 000161 070000 000009")
         self.assertEqual(amf0.decodeAll(data), [AMFObject([("a", AMFReference(0))])])
@@ -224,8 +224,8 @@ class DecodingTests(SynchronousTestCase):
 
     def test_metadataMayLackItsEnd(self) -> None:
         """
-        Some encoders end an object where the message ends, with or without the
-        empty name; a command may not.
+        Some encoders end an object where the message ends, with or without the empty
+        name; a command must not.
         """
         whole = amf0.encode("onMetaData", ECMAArray([("a", AMFObject([("b", 1)]))]))
         expected: list[Value] = [
@@ -240,7 +240,7 @@ class DecodingTests(SynchronousTestCase):
 
     def test_lenientIsNotCareless(self) -> None:
         """
-        A value that is cut, or half a name, is an error all the same.
+        A truncated value, or half a name, is still an error.
         """
         whole = amf0.encode(ECMAArray([("abc", 1.0)]))
         for cut in (2, 4, 10, 12, 13, 15):
@@ -249,7 +249,7 @@ class DecodingTests(SynchronousTestCase):
 
     def test_whatIsLackingIsSaid(self) -> None:
         """
-        And where, wherever a message is cut.
+        With its offset, wherever a message is cut.
         """
         for data, wanted in (
             ("00 3ff00000000000", (8, 1, 7)),
@@ -275,7 +275,7 @@ class DecodingTests(SynchronousTestCase):
 
     def test_anUnknownMarker(self) -> None:
         """
-        Is no value, and its place is said. Those of movie clips and record sets are
+        It is rejected, with its offset. The markers of movie clips and record sets are
         reserved.
         """
         for marker in (0x04, 0x09, 0x0E, 0x12, 0xFF):
@@ -285,7 +285,8 @@ class DecodingTests(SynchronousTestCase):
 
     def test_aDepthBombIsRefused(self) -> None:
         """
-        Sixteen deep is accepted, seventeen is not, and neither is 64 KiB of it.
+        Sixteen levels are accepted, seventeen are not, and neither is 64 KiB of
+        nesting.
         """
         array, end = b"\x0a\x00\x00\x00\x01", b"\x05"
         amf0.decodeAll(array * MAX_DEPTH + end)
@@ -302,13 +303,13 @@ class DecodingTests(SynchronousTestCase):
         for end in (b"\x03\0\0\x09", b"\x08\0\0\0\0\0\0\x09", b"\x10\0\0\0\0\x09"):
             amf0.decodeAll(array * (MAX_DEPTH - 1) + end)
             self.assertFault("amf-too-deep", array * MAX_DEPTH + end)
-            # Others before it change nothing.
+            # Values before it make no difference.
             before = b"\x0a\0\0\0\x03" + end + end
             self.assertFault("amf-too-deep", before + array * (MAX_DEPTH - 1) + end)
 
     def test_depthCountsThroughTheSwitch(self) -> None:
         """
-        AMF3 within AMF0 does not begin anew.
+        AMF3 within AMF0 does not restart the count.
         """
         array0, array3 = b"\x0a\x00\x00\x00\x01", b"\x09\x03\x01"
         amf0.decodeAll(array0 * 8 + b"\x11" + array3 * 8 + b"\x01")
@@ -316,7 +317,7 @@ class DecodingTests(SynchronousTestCase):
 
     def test_siblingsAreNotDeep(self) -> None:
         """
-        What is ended is not counted any more.
+        Values that have ended are no longer counted.
         """
         deep: Value = None
         for _ in range(MAX_DEPTH - 1):
@@ -327,14 +328,14 @@ class DecodingTests(SynchronousTestCase):
 
     def test_aHugeCountIsNotBelieved(self) -> None:
         """
-        Nothing is made ready for what is not there.
+        No memory is allocated for values that are not there.
         """
         fault = self.assertFault("amf-truncated", b"\x0a\xff\xff\xff\xff\x05")
         self.assertEqual(fault, "4294967295 bytes needed at offset 5, only 1 left")
 
     def test_tooManyValuesAreRefused(self) -> None:
         """
-        As many as the limit are accepted, in an array or not.
+        Values up to the limit are accepted, in an array or not.
         """
         self.assertEqual(len(amf0.decodeAll(b"\x05" * MAX_VALUES)), 131_072)
         fault = self.assertFault("amf-too-many-values", b"\x05" * (MAX_VALUES + 1))
@@ -347,7 +348,7 @@ class DecodingTests(SynchronousTestCase):
     @given(st.binary(max_size=200), st.booleans())
     def test_anyBytesGiveValuesOrTheirFault(self, data: bytes, lenient: bool) -> None:
         """
-        Values, or RemoteProtocolError, nothing else.
+        Any bytes give values or RemoteProtocolError, nothing else.
         """
         try:
             amf0.encode(*amf0.decodeAll(data, lenient=lenient))
@@ -359,7 +360,7 @@ class DecodingTests(SynchronousTestCase):
         self, value: Value, data: st.DataObject
     ) -> None:
         """
-        Also when most of it is right; and a cut one is never taken for whole.
+        Also when they are mostly valid; and a truncated value is never accepted.
         """
         encoded = bytearray(amf0.encode(value))
         cut = data.draw(st.integers(0, len(encoded) - 1))
@@ -373,13 +374,13 @@ class DecodingTests(SynchronousTestCase):
 
 class EncodingTests(SynchronousTestCase):
     """
-    Values of ours.
+    Our own values.
     """
 
     @given(st.lists(values, max_size=3))
     def test_whatIsSentIsWhatIsReceived(self, message: list[Value]) -> None:
         """
-        Every value, in any nesting; and the same bytes again.
+        Every value, in any nesting; and encoding it again gives the same bytes.
         """
         encoded = amf0.encode(*message)
         found = amf0.decodeAll(encoded)
@@ -388,7 +389,7 @@ class EncodingTests(SynchronousTestCase):
 
     def test_eachKindToTheByte(self) -> None:
         """
-        What is said here is said the same everywhere.
+        The same value always gives the same bytes.
         """
         empty = "000009"
         values: list[tuple[str, Value]] = [
@@ -422,7 +423,7 @@ class EncodingTests(SynchronousTestCase):
 
     def test_depthHasALimit(self) -> None:
         """
-        Sixteen, with what is in AMF3; and what is ended is not counted any more.
+        Sixteen levels, including AMF3; values that have ended are no longer counted.
         """
         for around in (
             lambda value: [value],
@@ -434,7 +435,7 @@ class EncodingTests(SynchronousTestCase):
                 deep = around(deep)
             message = [deep, around(None), [deep, around(None), AMF3Value(3), deep]]
             amf0.encode(*message, [AMF3Value([None]), deep])
-            # Others before it change nothing.
+            # Values before it make no difference.
             tooDeep: list[Value] = [
                 around(around(deep)),
                 [around(None), around(None), [deep]],
@@ -454,7 +455,7 @@ class EncodingTests(SynchronousTestCase):
 
     def test_referencesHave16Bits(self) -> None:
         """
-        And so many objects can be referred to, not one more.
+        That many objects can be referred to, and not one more.
         """
         many: list[Value] = [[]] * 0x10001
         most, more = AMFReference(0xFFFF), AMFReference(0x10000)
@@ -464,14 +465,14 @@ class EncodingTests(SynchronousTestCase):
 
     def test_nanKeepsItsBits(self) -> None:
         """
-        A duration that is not a number is sent on as it came.
+        A duration that is not a number is forwarded unchanged.
         """
         data = bytes.fromhex("007ff8000000000001")
         self.assertEqual(amf0.encode(*amf0.decodeAll(data)), data)
 
     def test_integersAreNumbers(self) -> None:
         """
-        AMF0 has doubles only; booleans stay what they are.
+        AMF0 has only doubles; booleans stay booleans.
         """
         self.assertEqual(amf0.decodeAll(amf0.encode(1, True)), [1.0, True])
         self.assertEqual(amf0.encode(1), amf0.encode(1.0))
@@ -479,7 +480,7 @@ class EncodingTests(SynchronousTestCase):
 
     def test_aDictIsAnObject(self) -> None:
         """
-        In its order.
+        In order.
         """
         self.assertEqual(
             amf0.decodeAll(amf0.encode({"b": 1.0, "a": {"c": None}})),
@@ -500,7 +501,7 @@ class EncodingTests(SynchronousTestCase):
 
     def test_theHintOfAnArrayIsSentOn(self) -> None:
         """
-        As it was sent to us; our own is right.
+        The hint that we received is sent unchanged; that of our own arrays is correct.
         """
         self.assertEqual(amf0.encode(ECMAArray([], 20))[:5], b"\x08\x00\x00\x00\x14")
         self.assertEqual(amf0.encode(ECMAArray([], 0))[:5], b"\x08\x00\x00\x00\x00")
@@ -511,7 +512,7 @@ class EncodingTests(SynchronousTestCase):
 
     def test_whatCannotBeSaidIsOurFault(self) -> None:
         """
-        And is an error, not bytes that mean something else.
+        It raises an error instead of encoding something else.
         """
         knot: list[Value] = []
         knot.append(knot)
@@ -542,7 +543,7 @@ class ValueTests(SynchronousTestCase):
 
     def test_theLastOfDuplicatesCounts(self) -> None:
         """
-        But all are kept, in order.
+        All are kept, in order.
         """
         value = AMFObject([("a", 1.0), ("b", None), ("a", 2.0)])
         self.assertEqual(value.get("a"), 2.0)
@@ -552,7 +553,7 @@ class ValueTests(SynchronousTestCase):
 
     def test_objectsAreEqualByWhatTheyHold(self) -> None:
         """
-        Kind, class and properties; not by the hint of an array.
+        Type, class and properties count; the hint of an array does not.
         """
         self.assertEqual(AMFObject([("a", None)]), AMFObject([("a", None)]))
         self.assertNotEqual(AMFObject([("a", None)]), AMFObject([("b", None)]))
@@ -564,7 +565,7 @@ class ValueTests(SynchronousTestCase):
 
     def test_valuesSayWhatTheyAre(self) -> None:
         """
-        For failed tests and for logs.
+        For failed tests, and for logs.
         """
         self.assertEqual(repr(UNDEFINED), "UNDEFINED")
         self.assertEqual(repr(UNSUPPORTED), "UNSUPPORTED")
@@ -574,7 +575,7 @@ class ValueTests(SynchronousTestCase):
 
     def test_whatIsNotDefinedIsFalse(self) -> None:
         """
-        As null is.
+        Like null.
         """
         self.assertFalse(UNDEFINED)
         self.assertFalse(UNSUPPORTED)
@@ -582,6 +583,6 @@ class ValueTests(SynchronousTestCase):
 
     def test_objectsAreNoKeys(self) -> None:
         """
-        They can change.
+        Because they are mutable.
         """
         self.assertRaises(TypeError, hash, AMFObject([]))

@@ -97,7 +97,7 @@ simple: st.SearchStrategy[Value] = st.one_of(
 
 def compound(children: st.SearchStrategy[Value]) -> st.SearchStrategy[Value]:
     """
-    @return: values that hold others.
+    @return: values that contain others.
     """
     lists = st.lists(children, max_size=4)
     properties = st.lists(st.tuples(texts, children), max_size=4)
@@ -124,8 +124,8 @@ class VectorTests(SynchronousTestCase):
 
     def test_everyVectorDecodesAsItSays(self) -> None:
         """
-        A value to the last byte, or the error of its class; and what we make of the
-        value says the same.
+        A value up to the last byte, or its class of error; and encoding the value again
+        gives the same value.
         """
         cases = vectors("amf3")
         self.assertEqual(len(cases), 13)
@@ -143,7 +143,7 @@ class VectorTests(SynchronousTestCase):
 
     def test_everyVectorIsEncodedAsItCame(self) -> None:
         """
-        But for classes, which we tell again with each object.
+        Except for classes, which we encode again with each object.
         """
         for case in vectors("amf3"):
             if "error" in case["expect"] or "traits-reference" in case["name"]:
@@ -159,14 +159,14 @@ class DecodingTests(SynchronousTestCase):
 
     def assertDecodes(self, encoded: str, value: Value) -> None:
         """
-        These bytes are this value, to the last.
+        These bytes decode to this value, up to the last byte.
         """
         data = bytes.fromhex(encoded)
         self.assertEqual(amf3.decode(data), (value, len(data)))
 
     def assertIs3(self, encoded: str, value: Value) -> None:
         """
-        These bytes are this value, and the value these bytes.
+        These bytes decode to this value, and it encodes to these bytes.
         """
         self.assertDecodes(encoded, value)
         self.assertEqual(amf3.encode(value), bytes.fromhex(encoded))
@@ -183,7 +183,7 @@ class DecodingTests(SynchronousTestCase):
 
     def test_oneValueAtAnOffset(self) -> None:
         """
-        What is before it is passed over, what follows is left.
+        Bytes before it are skipped, bytes after it remain.
         """
         self.assertEqual(amf3.decode(b"\xff\x04\x05\xff", 1), (5, 3))
 
@@ -210,7 +210,7 @@ class DecodingTests(SynchronousTestCase):
 
     def test_theSimplest(self) -> None:
         """
-        Each a marker, and what it needs.
+        A marker, and the value if it has one.
         """
         self.assertIs3("00", UNDEFINED)
         self.assertIs3("01", None)
@@ -222,7 +222,7 @@ class DecodingTests(SynchronousTestCase):
 
     def test_whatHasBytesOfItsOwn(self) -> None:
         """
-        Dates, XML of both kinds and byte arrays.
+        Dates, XML of both kinds, and byte arrays.
         """
         self.assertIs3("08 01 3ff0000000000000", AMFDate(1.0))
         self.assertIs3("07 09 3c612f3e", XMLDocument("<a/>"))
@@ -231,7 +231,7 @@ class DecodingTests(SynchronousTestCase):
 
     def test_vectorsAndDictionaries(self) -> None:
         """
-        What Flash Player 10 added.
+        The types that Flash Player 10 added.
         """
         self.assertIs3(
             "0d 05 01 00000001 ffffffff", AMF3Vector(VectorType.INT, [1, -1], True)
@@ -255,7 +255,7 @@ class DecodingTests(SynchronousTestCase):
 
     def test_sealedPropertiesThenDynamic(self) -> None:
         """
-        A class may declare some and take others.
+        A class can declare some properties and allow others.
         """
         self.assertDecodes(
             "0a 1b 0343 0361 0401 0362 0402 01",
@@ -264,7 +264,7 @@ class DecodingTests(SynchronousTestCase):
 
     def test_aReferenceIsToAllButTheSimplest(self) -> None:
         """
-        Each kind has a place in the table, taken as it begins.
+        Each such value has an index in the table, assigned as it begins.
         """
         self.assertDecodes(
             "09 0d 01  08 01 3ff0000000000000  0c 01  0902  0900  0c04  0904",
@@ -283,7 +283,7 @@ class DecodingTests(SynchronousTestCase):
 
     def test_aReferenceMayStandForAnyKind(self) -> None:
         """
-        Whatever its marker, it is reported and not followed.
+        Whatever the marker is, the reference is returned and not followed.
         """
         for marker in (
             "07",
@@ -304,7 +304,7 @@ class DecodingTests(SynchronousTestCase):
 
     def test_referencesToNothing(self) -> None:
         """
-        Of every kind are refused.
+        Such references of every kind are rejected.
         """
         for data in ("0600", "0700", "0800", "0900", "0b00", "0c00", "0d00", "1000"):
             fault = self.assertFault("amf-bad-reference", bytes.fromhex(data))
@@ -314,7 +314,7 @@ class DecodingTests(SynchronousTestCase):
 
     def test_referencesBehindTheLast(self) -> None:
         """
-        Are to nothing, too.
+        They are rejected too.
         """
         for data, what in (
             ("09 05 01 06 0361 06 02", "string"),
@@ -326,7 +326,7 @@ class DecodingTests(SynchronousTestCase):
 
     def test_tablesBeginEmptyWithEachValue(self) -> None:
         """
-        The second switch to AMF3 knows nothing of the first.
+        The second switch to AMF3 does not know the tables of the first.
         """
         first = amf0.encode(AMF3Value("a"))
         self.assertEqual(amf0.decodeAll(first + first), [AMF3Value("a")] * 2)
@@ -337,7 +337,7 @@ class DecodingTests(SynchronousTestCase):
 
     def test_anUnknownMarker(self) -> None:
         """
-        Is no value.
+        It is rejected.
         """
         for marker in (0x12, 0x80, 0xFF):
             fault = self.assertFault("amf-bad-marker", bytes([marker]))
@@ -346,7 +346,7 @@ class DecodingTests(SynchronousTestCase):
 
     def test_whatIsLackingIsSaid(self) -> None:
         """
-        And where, before anything is made ready for it.
+        With its offset, before memory is allocated for it.
         """
         for data, wanted in (
             ("04 80", (1, 2, 0)),
@@ -372,14 +372,14 @@ class DecodingTests(SynchronousTestCase):
 
     def test_theClassThatCannotBeReadIsNamed(self) -> None:
         """
-        An externalizable object says nothing of its length.
+        The length of an externalizable object is unknown.
         """
         fault = self.assertFault("amf-externalizable", b"\x0a\x07\x05ab\x01")
         self.assertIn("'ab'", fault)
 
     def test_aDepthBombIsRefused(self) -> None:
         """
-        In arrays, objects, vectors and dictionaries; 64 KiB of them as well.
+        In arrays, objects, vectors and dictionaries; also 64 KiB of nesting.
         """
         array = b"\x09\x03\x01"
         amf3.decode(array * MAX_DEPTH + b"\x01")
@@ -402,7 +402,7 @@ class DecodingTests(SynchronousTestCase):
 
     def test_depthIsThatOfWhatIsOpen(self) -> None:
         """
-        Values beside each other are not within each other.
+        Values next to each other are not nested.
         """
         inner: Value = [1]
         for _ in range(MAX_DEPTH - 2):
@@ -416,7 +416,7 @@ class DecodingTests(SynchronousTestCase):
 
     def test_aDictionaryOfTheSmallestValues(self) -> None:
         """
-        A key and a value take a byte each at least, and need no more.
+        A key and a value take at least one byte each, and need no more.
         """
         data = b"\x11\x05\x00" + b"\x02\x03" * 2
         value, _ = amf3.decode(data)
@@ -425,11 +425,11 @@ class DecodingTests(SynchronousTestCase):
 
     def test_theSecondClassAndObject(self) -> None:
         """
-        References count from 0, each kind on its own.
+        References count from 0, separately for each kind.
         """
         first, second = b"\x0a\x13\x03a\x03x\x00", b"\x0a\x13\x03b\x03y\x02"
-        # An array of an object of each class, one more of the second by reference to
-        # the class, and a reference to the second object.
+        # An array with an object of each class, another of the second class by
+        # reference to the class, and a reference to the second object.
         again, reference = b"\x0a\x05\x02", b"\x0a\x04"
         data = b"\x09\x09\x01" + first + second + again + reference
         value, _ = amf3.decode(data)
@@ -442,7 +442,7 @@ class DecodingTests(SynchronousTestCase):
 
     def test_hugeCountsAreNotBelieved(self) -> None:
         """
-        Nothing is made ready for what is not there.
+        No memory is allocated for values that are not there.
         """
         for data in (
             "06ffffffff61",
@@ -458,7 +458,7 @@ class DecodingTests(SynchronousTestCase):
 
     def test_tooManyValuesAreRefused(self) -> None:
         """
-        Also those of vectors.
+        Also those in vectors.
         """
         number = MAX_VALUES << 1 | 1
         u29 = bytes([number >> 14 | 0x80, number >> 7 & 0x7F | 0x80, number & 0x7F])
@@ -473,7 +473,7 @@ class DecodingTests(SynchronousTestCase):
     @given(st.binary(max_size=200))
     def test_anyBytesGiveAValueOrTheirFault(self, data: bytes) -> None:
         """
-        A value, or RemoteProtocolError, nothing else.
+        Any bytes give a value or RemoteProtocolError, nothing else.
         """
         try:
             value, _ = amf3.decode(data)
@@ -487,7 +487,7 @@ class DecodingTests(SynchronousTestCase):
         self, value: Value, data: st.DataObject
     ) -> None:
         """
-        Also when most of it is right; and a cut one is never taken for whole.
+        Also when they are mostly valid; and a truncated value is never accepted.
         """
         encoded = bytearray(amf3.encode(value))
         cut = data.draw(st.integers(0, len(encoded) - 1))
@@ -503,13 +503,13 @@ class DecodingTests(SynchronousTestCase):
 
 class EncodingTests(SynchronousTestCase):
     """
-    Values of ours.
+    Our own values.
     """
 
     @given(values)
     def test_whatIsSentIsWhatIsReceived(self, value: Value) -> None:
         """
-        Every value, in any nesting, alone and among AMF0; and its types.
+        Every value, in any nesting, alone and within AMF0; and its types.
         """
         encoded = amf3.encode(value)
         found, end = amf3.decode(encoded)
@@ -542,7 +542,7 @@ class EncodingTests(SynchronousTestCase):
 
     def test_aStringIsSentOnce(self) -> None:
         """
-        Then by its number: a peer cannot have us copy it thousands of times.
+        Later only its index: a peer cannot make us copy it thousands of times.
         """
         encoded = amf3.encode(AMF3Array(["a" * 30000] * 1000, []))
         self.assertLess(len(encoded), 33000)
@@ -550,7 +550,7 @@ class EncodingTests(SynchronousTestCase):
 
     def test_referencesAreSentOn(self) -> None:
         """
-        With the marker of what they are to.
+        With the marker of the value they refer to.
         """
         value = AMF3Array([b"x", AMFReference(1), AMFReference(0)], [])
         encoded = amf3.encode(value)
@@ -569,8 +569,8 @@ class EncodingTests(SynchronousTestCase):
 
     def test_aClassDeclaresItsProperties(self) -> None:
         """
-        Flash refuses those that are not; an object without a class has none, but
-        for an empty name.
+        Flash rejects undeclared properties. An object without a class declares none,
+        unless a name is empty.
         """
         self.assertEqual(
             amf3.encode(AMFObject([("a", 1)], "Foo")),
@@ -585,7 +585,7 @@ class EncodingTests(SynchronousTestCase):
 
     def test_whatCannotBeSaidIsOurFault(self) -> None:
         """
-        And is an error, not bytes that mean something else.
+        It raises an error instead of encoding something else.
         """
         knot = AMF3Array([], [])
         knot.dense.append(knot)

@@ -1,5 +1,5 @@
 """
-Tests of the chunk stream.
+Tests of the chunk reader.
 """
 
 import hashlib
@@ -60,7 +60,7 @@ def readAll(
 
 def waysToCut(data: bytes, vector: dict[str, Any]) -> list[list[int]]:
     """
-    Whole, byte by byte, and as the vector says.
+    Whole, byte by byte, and as the vector gives it.
     """
     return [[], list(range(1, len(data))), *vector.get("splits", [])]
 
@@ -126,7 +126,7 @@ class ChunkReaderVectorTests(SynchronousTestCase):
 
     def test_everyHostileVectorHoweverItIsCut(self) -> None:
         """
-        Each hostile sample ends in its error, or in its messages.
+        Each hostile sample ends with its error, or gives its messages.
         """
         count = 0
         for vector in vectors("hostile"):
@@ -151,8 +151,8 @@ class ChunkReaderVectorTests(SynchronousTestCase):
 
     def test_aTailIsLeftForLater(self) -> None:
         """
-        A sample followed by the first bytes of another message gives the same
-        messages, and the rest completes that one.
+        A sample followed by the first bytes of another message gives the same messages,
+        and the remaining bytes complete that one.
         """
         extra = encodeMessage(7, 9, 5, 1, b"more", DEFAULT_CHUNK_SIZE)
         for vector in vectors("chunk-read"):
@@ -174,12 +174,12 @@ class ChunkReaderVectorTests(SynchronousTestCase):
 
 class ChunkReaderTests(SynchronousTestCase):
     """
-    What the reader promises beside the vectors.
+    What the reader guarantees beyond the vectors.
     """
 
     def test_saysWhatItExpects(self) -> None:
         """
-        After each byte the state is named for the next one.
+        After each byte the state is named for what comes next.
         """
         reader = ChunkReader(Calling(lambda *message: None))
         data = bytes.fromhex("06ffffff0000020901000000010000006162")
@@ -198,7 +198,7 @@ class ChunkReaderTests(SynchronousTestCase):
 
     def test_messagesBeforeAFaultAreDelivered(self) -> None:
         """
-        What was whole before the peer's fault is not lost with it.
+        Messages complete before the peer's error are not lost.
         """
         good = encodeMessage(4, 8, 1, 1, b"good", 128)
         found, error, _ = readAll(good + b"\xc9", [])
@@ -207,7 +207,7 @@ class ChunkReaderTests(SynchronousTestCase):
 
     def test_aLongIdentifierMayBeWrittenEitherWay(self) -> None:
         """
-        Chunk stream 64 in two bytes and in three is the same stream.
+        Chunk stream 64 is the same with a two-byte and a three-byte header.
         """
         data = bytes.fromhex("000000000100000109010000006181000000000162")
         found, error, _ = readAll(data, [])
@@ -234,8 +234,8 @@ class ChunkReaderTests(SynchronousTestCase):
 
     def test_boundsDifferByType(self) -> None:
         """
-        A command of 64 KiB is read and one byte more is not; media may have 10 MiB.
-        Whether something is known of the chunk stream or not.
+        A command of 64 KiB is accepted and one byte more is not; media can have 10 MiB,
+        whether or not the chunk stream is known.
         """
         known = encodeMessage(3, 8, 0, 1, b"", 128)
         for kind, bound in (
@@ -253,8 +253,8 @@ class ChunkReaderTests(SynchronousTestCase):
 
     def test_aFloodOfEmptyMessages(self) -> None:
         """
-        So many are delivered in one turn and no more; what is left comes in the next
-        ones, and what has come meanwhile behind it.
+        A limited number is delivered in one turn; the others follow in the next turns,
+        and after them the data that arrived meanwhile.
         """
         found: list[int] = []
         reader = ChunkReader(Calling(lambda *message: found.append(message[1])))
@@ -271,11 +271,11 @@ class ChunkReaderTests(SynchronousTestCase):
         reader.takeTurn()
         self.assertFalse(reader.isResting)
         self.assertEqual(found, list(range(1, 1501)))
-        # Five hundred that nothing follows are no reason to rest.
+        # Five hundred with nothing after them are no reason to rest.
         reader.receive(b"\xc4" * 500)
         self.assertFalse(reader.isResting)
         self.assertEqual(found, list(range(1, 2001)))
-        # A new read, a new turn.
+        # A new read is a new turn.
         reader.receive(b"\xc4" * 499)
         reader.receive(b"\xc4" * 499)
         self.assertFalse(reader.isResting)
@@ -289,7 +289,8 @@ class ChunkReaderTests(SynchronousTestCase):
 
     def test_whatTakesMoreWork(self) -> None:
         """
-        Than a frame, leaves less to do for others in the same turn.
+        A message that takes more work than a frame leaves less for others in the same
+        turn.
         """
         found: list[bytes] = []
         left: list[bool] = []
@@ -312,7 +313,7 @@ class ChunkReaderTests(SynchronousTestCase):
 
     def test_smallPiecesTakeNoMemory(self) -> None:
         """
-        A long message that comes two bytes at a time is joined on the way.
+        The pieces of a long message that arrives two bytes at a time are joined early.
         """
         size = 1_000_000
         found: list[bytes] = []
@@ -331,7 +332,7 @@ class ChunkReaderTests(SynchronousTestCase):
 
     def test_whenPiecesAreJoined(self) -> None:
         """
-        Each 1024, if they have less than 1 MiB; of each message anew.
+        Every 1024 pieces, if they have less than 1 MiB; counted anew for each message.
         """
         reader = ChunkReader(Calling(lambda *message: None))
         reader.receive(bytes.fromhex("02000000000004010000000000ffffff"))
@@ -352,7 +353,7 @@ class ChunkReaderTests(SynchronousTestCase):
         reader.receive(bytes.fromhex("06 000000 001000 09 01000000"))
         for number in range(1, 4096):
             reader.receive(b"\0")
-            # Those that were joined, and those since.
+            # Pieces that were joined, and those since.
             self.assertEqual(pieces(), number // 1024 + number % 1024)
         reader.receive(b"\0")
         for last, count in ((1023, 1), (1024, 1024), (1023, 1)):
@@ -362,7 +363,7 @@ class ChunkReaderTests(SynchronousTestCase):
             self.assertEqual(pieces(), count + 1)
             reader.receive(bytes(2048 - last - 1))
             self.assertEqual(pieces(), 0)
-        # Small ones behind large ones.
+        # Small pieces after large ones.
         reader.receive(bytes.fromhex("06 000000 100800 09 01000000"))
         for size in (1024, 1):
             for _ in range(1024):
@@ -378,8 +379,8 @@ class ChunkReaderTests(SynchronousTestCase):
 
     def test_heldMessagesWait(self) -> None:
         """
-        While a decision is waited for nothing is delivered; afterwards all is, in
-        order, and the size of chunks changed by then counts.
+        While a decision is pending nothing is delivered; afterwards everything is, in
+        order, with the chunk size as changed meanwhile.
         """
         order: list[bytes] = []
 
@@ -404,8 +405,8 @@ class ChunkReaderTests(SynchronousTestCase):
 
     def test_manyHolds(self) -> None:
         """
-        Each of thousands of messages in one delivery may hold the rest: nothing is
-        lost between them, and what follows is read where it lies.
+        Each of thousands of messages in one delivery can hold the rest: none is lost,
+        and the rest is not copied each time.
         """
         order: list[bytes] = []
 
@@ -428,8 +429,8 @@ class ChunkReaderTests(SynchronousTestCase):
 
     def test_holdsAreNoNewTurns(self) -> None:
         """
-        The work of a turn is not more if one of its messages holds the rest. Only a new
-        turn renews it.
+        A turn has no more work if one of its messages holds the rest. Only a new turn
+        renews it.
         """
         found: list[int] = []
 
@@ -459,8 +460,7 @@ class ChunkReaderTests(SynchronousTestCase):
 
     def test_heldWithinAHeader(self) -> None:
         """
-        The part of a long id that is there already is not lost, whatever was held
-        before.
+        The received part of a long id is not lost, whatever was held before.
         """
         found: list[bytes] = []
 
@@ -490,8 +490,8 @@ class ChunkReaderTests(SynchronousTestCase):
 
     def test_whatItHolds(self) -> None:
         """
-        The bytes that have come and are not delivered: of unfinished messages, near and
-        far, of a cut header, and of what waits behind a hold.
+        The bytes received but not delivered: of unfinished messages with short and long
+        ids, of an incomplete header, and of data that is held.
         """
         reader = ChunkReader(Calling(lambda *message: None))
         self.assertEqual(reader.heldBytes(), 0)
@@ -522,7 +522,7 @@ class ChunkReaderTests(SynchronousTestCase):
 
     def test_heldBytesAreBounded(self) -> None:
         """
-        A peer that sends on and on without waiting for an answer is ended.
+        A peer that keeps sending without waiting for an answer is disconnected.
         """
         reader = ChunkReader(Calling(lambda *message: None))
         reader.hold()
@@ -533,7 +533,7 @@ class ChunkReaderTests(SynchronousTestCase):
 
     def test_theBounds(self) -> None:
         """
-        Are what is documented.
+        The limits are those documented.
         """
         reader = ChunkReader(Calling(lambda *message: None))
         self.assertEqual(reader.WORK, 500)
@@ -542,7 +542,7 @@ class ChunkReaderTests(SynchronousTestCase):
 
     def test_whichMessagesMayBeLong(self) -> None:
         """
-        Audio, video, data and aggregates; of all other types none.
+        Audio, video, data and aggregate messages; none of the other types.
         """
         size = (65_537).to_bytes(3, "big")
         found = {
@@ -554,7 +554,7 @@ class ChunkReaderTests(SynchronousTestCase):
 
     def test_whatIsGivenUpIsGone(self) -> None:
         """
-        At once: what has begun on a chunk stream, with whatever id, and what is held.
+        Unfinished messages, with any id, and held data are freed at once.
         """
 
         def begin(reader: ChunkReader, basic: str) -> None:
@@ -584,7 +584,7 @@ class ChunkReaderTests(SynchronousTestCase):
 
     def test_theReceiverIsLetGo(self) -> None:
         """
-        By a reader that is given up, which may be kept for longer.
+        A reader that has given up drops its receiver, because it may be kept longer.
         """
         receiver = Calling(lambda *message: None)
         kept = weakref.ref(receiver)
@@ -596,7 +596,7 @@ class ChunkReaderTests(SynchronousTestCase):
 
     def test_abortMakesRoom(self) -> None:
         """
-        What an Abort drops no longer counts against the bound of partial data.
+        Data discarded by an Abort no longer counts toward the limit of partial data.
         """
         begun = b"\x06\0\0\0" + (900).to_bytes(3, "big") + b"\x09\1\0\0\0" + bytes(128)
         abort = bytes.fromhex("020000000000040200000000") + b"\0\0\0\x06"
@@ -624,7 +624,7 @@ messages = st.lists(
 
 class RoundTripTests(SynchronousTestCase):
     """
-    What the writer writes, the reader reads, however the network cuts it.
+    The reader reads what the writer writes, however the network cuts it.
     """
 
     @settings(deadline=None)
@@ -648,8 +648,8 @@ class RoundTripTests(SynchronousTestCase):
 
     def within(self, wire: bytes, size: int) -> tuple[list[int], list[int]]:
         """
-        @return: the bytes after which a message has begun and is not delivered, and
-            those after which one was delivered.
+        @return: the byte counts after which a message has begun and is not delivered,
+            and those after which one was delivered.
         """
         ends: list[int] = []
         within: list[int] = []
@@ -665,7 +665,7 @@ class RoundTripTests(SynchronousTestCase):
     @given(messages, st.sampled_from([1, 7, 128, 4096]))
     def test_isWithin(self, sent: list[Message], chunkSize: int) -> None:
         """
-        A message from its first byte until it is delivered.
+        True from the first byte of a message until it is delivered.
         """
         wire = b"".join(
             encodeMessage(chunkStream, kind, time, stream, payload, chunkSize)
@@ -677,7 +677,7 @@ class RoundTripTests(SynchronousTestCase):
 
     def test_isWithinOneBehindAnother(self) -> None:
         """
-        A message between the chunks of another one does not end that.
+        A message between the chunks of another one does not make it false.
         """
         long = encodeMessage(6, 9, 0, 1, bytes(200), 128)
         short = encodeMessage(4, 8, 0, 1, bytes(10), 128)
@@ -690,8 +690,8 @@ class RoundTripTests(SynchronousTestCase):
     @given(messages, st.sampled_from([1, 5, 128, 4096]))
     def test_selfContained(self, sent: list[Message], chunkSize: int) -> None:
         """
-        The self-contained form needs nothing before it: any message alone, or all
-        in a row.
+        A message with a self-contained header depends on nothing before it: any message
+        works alone, or all in a row.
         """
         whole = b""
         for message in sent:
@@ -717,8 +717,8 @@ class RoundTripTests(SynchronousTestCase):
         self, sent: list[tuple[int, bytes]], chunkSize: int, random: Any
     ) -> None:
         """
-        Chunks of messages on several chunk streams in any order give each message
-        whole.
+        Chunks of messages on several chunk streams, interleaved in any order, give each
+        message whole.
         """
         queues: dict[int, list[bytes]] = {}
         for chunkStream, payload in sent:
@@ -748,8 +748,8 @@ class RoundTripTests(SynchronousTestCase):
     @given(st.binary(max_size=600), st.randoms())
     def test_garbage(self, data: bytes, random: Any) -> None:
         """
-        Any bytes give messages, or RemoteProtocolError, nothing else; and the same
-        whatever the cuts.
+        Any bytes give messages or RemoteProtocolError, nothing else; and the same
+        result wherever they are cut.
         """
         whole = readAll(data, [])
         cuts = sorted(random.sample(range(len(data) + 1), min(6, len(data))))
@@ -760,7 +760,7 @@ class RoundTripTests(SynchronousTestCase):
 
 class BoundTests(SynchronousTestCase):
     """
-    Each limit to the byte, and what is put back after a message.
+    Each limit to the byte, and how a message is uncounted.
     """
 
     def begun(self, chunkStreamID: int, length: int) -> bytes:
@@ -772,7 +772,7 @@ class BoundTests(SynchronousTestCase):
 
     def test_partialData(self) -> None:
         """
-        Unfinished messages may have as many bytes as is said, and not one more.
+        Unfinished messages can have as many bytes as the limit, and not one more.
         """
         for second, error in ((400, None), (401, "too-much-partial-data")):
             data = self.begun(6, 600) + self.begun(7, second)
@@ -781,7 +781,7 @@ class BoundTests(SynchronousTestCase):
 
     def test_wholeMessagesCountOnce(self) -> None:
         """
-        Short ones behind a long one make no more room.
+        Short messages after a long one do not free any room.
         """
         before = encodeMessage(6, 9, 0, 1, bytes(600), 128)
         before += encodeMessage(6, 9, 0, 1, b"", 128) * 3
@@ -792,18 +792,19 @@ class BoundTests(SynchronousTestCase):
 
     def test_aChunkIsNoPartialData(self) -> None:
         """
-        A message of one chunk does not count, however long; one byte more does.
+        A message of one chunk does not count, however long it is; with one byte more it
+        does.
         """
         for length, error in ((128, None), (129, "too-much-partial-data")):
             data = self.begun(6, length)[: 12 + 100]
             _, found, _ = readAll(data, [], {"limits": {"max_partial": 100}})
             self.assertEqual(found, error)
-            # And again, with the header of one byte.
+            # Again, with a one-byte header.
             wire = encodeMessage(6, 9, 0, 1, bytes(length), 128)
             limits = {"limits": {"max_partial": length - 1}}
             _, found, _ = readAll(wire + b"\xc6" + bytes(10), [], limits)
             self.assertEqual(found, error)
-            # And on a chunk stream that is known, with each other header.
+            # On a known chunk stream, with each other header.
             known = encodeMessage(6, 9, 0, 1, b"", 128)
             short = b"\x46\0\0\0" + length.to_bytes(3, "big") + b"\x09"
             for header in (wire[:12], short):
@@ -812,7 +813,7 @@ class BoundTests(SynchronousTestCase):
 
     def test_nothingIsPromisedAfterwards(self) -> None:
         """
-        What was finished or aborted counts no more, in whatever order and form.
+        Messages that were completed or aborted no longer count, in any order and form.
         """
         long = encodeMessage(6, 9, 0, 1, bytes(600), 128)
         far = b"\0\2" + long[1 : 12 + 128]
@@ -821,7 +822,7 @@ class BoundTests(SynchronousTestCase):
             long,
             self.begun(6, 600) + abort + b"\0\0\0\x06" + long,
             far + abort + b"\0\0\0\x42" + long,
-            # Behind the abort, a message of one chunk on the same chunk stream.
+            # After the abort, a message of one chunk on the same chunk stream.
             self.begun(6, 600)
             + abort
             + b"\0\0\0\x06"
@@ -837,8 +838,8 @@ class BoundTests(SynchronousTestCase):
 
     def test_abortOfNothing(self) -> None:
         """
-        Of a chunk stream that is not there, or has nothing begun, changes nothing; nor
-        does a message that is none.
+        An Abort for an unknown chunk stream, or one without an unfinished message, has
+        no effect; nor has a message that is not an Abort.
         """
         abort = bytes.fromhex("020000000000040200000000")
         none = encodeMessage(4, 8, 0, 1, b"\0\0\0\6", 128)
@@ -851,7 +852,7 @@ class BoundTests(SynchronousTestCase):
 
     def test_abortOfTooFewBytes(self) -> None:
         """
-        Says not which, and is an error.
+        It is an error, because it has no chunk stream id.
         """
         for size in range(5):
             abort = bytes.fromhex(f"0200000000000{size}0200000000") + bytes(size)
@@ -868,7 +869,7 @@ class BoundTests(SynchronousTestCase):
 
     def test_aMessageStaysWhatItIs(self) -> None:
         """
-        A header within it may say the same again, and nothing else.
+        A new header within a message can repeat its values, but not change them.
         """
         begun = bytes.fromhex("06 000000 0000c8 09 01000000") + bytes(128)
         for header, error in (
@@ -885,7 +886,7 @@ class BoundTests(SynchronousTestCase):
 
     def test_abortOfEachKindOfIdentifier(self) -> None:
         """
-        Nothing of the message is left.
+        Nothing of the message remains.
         """
         header = bytes.fromhex("000000 000258 09 01000000") + bytes(128)
         for basic, chunkStreamID in (
@@ -897,7 +898,7 @@ class BoundTests(SynchronousTestCase):
         ):
             begun = basic + header
             self.assertTrue(readAll(begun, [])[2].isWithin)
-            # What follows the four bytes does not count.
+            # Bytes after the first four do not matter.
             for more in (b"", b"\7"):
                 payload = chunkStreamID.to_bytes(4, "big") + more
                 wire = begun + encodeMessage(3, 2, 0, 0, payload, 128)
@@ -907,7 +908,7 @@ class BoundTests(SynchronousTestCase):
 
     def test_chunkSizes(self) -> None:
         """
-        From 1 to 2^31 - 1, of which no more counts than a message can have.
+        From 1 to 2^31 - 1; a size above the maximum message length means that length.
         """
         head = bytes.fromhex("020000000000040100000000")
         for size, taken in (
@@ -927,13 +928,14 @@ class BoundTests(SynchronousTestCase):
                 self.assertEqual(reader.chunkSize, taken)
         _, error, _ = readAll(bytes.fromhex("020000000000030100000000000001"), [])
         self.assertEqual(error, "bad-set-chunk-size")
-        # What follows the four bytes does not count.
+        # Bytes after the first four do not matter.
         more = bytes.fromhex("0200000000000501000000000000010001")
         self.assertEqual(readAll(more, [])[2].chunkSize, 256)
 
     def test_heldToTheByte(self) -> None:
         """
-        The bound counts all that is held, however it comes, and from where it lies.
+        The limit counts all bytes held, however they arrive, without those already
+        delivered.
         """
 
         def deliver(*message: Any) -> None:
@@ -949,7 +951,7 @@ class BoundTests(SynchronousTestCase):
 
     def test_anExtendedTimestampCounts(self) -> None:
         """
-        Absolute, as a difference and again, with each way to repeat it behind a type 3
+        Absolute, as a delta and repeated, with each way to repeat it after a type 3
         header that begins a message.
         """
         first = bytes.fromhex("06ffffff0000020901000000010000006162")
@@ -972,7 +974,7 @@ class BoundTests(SynchronousTestCase):
 
     def test_theNextTimeIsRepeated(self) -> None:
         """
-        By who repeats the time that the message has, not the difference.
+        By a peer that repeats the message's timestamp instead of the delta.
         """
         wire = bytes.fromhex("06ffffff0000020901000000 01000001 6162")
         wire += bytes.fromhex("86ffffff 01000000 6364 c6 03000001 6566")
@@ -985,7 +987,7 @@ class BoundTests(SynchronousTestCase):
 
     def test_messageStreamsAreKnownApart(self) -> None:
         """
-        A header that does not say the message stream means that of its chunk stream.
+        A header without a message stream id uses that of its chunk stream.
         """
         wire = encodeMessage(4, 8, 0, 7, b"a", 128) + encodeMessage(
             6, 9, 0, 1, b"b", 128
@@ -997,7 +999,7 @@ class BoundTests(SynchronousTestCase):
 
     def test_extendedInManyChunks(self) -> None:
         """
-        Wherever it is cut.
+        Wherever the data is cut.
         """
         payload = bytes(range(60))
         wire = encodeMessage(6, 9, 0x1000000, 1, payload, 4)
@@ -1007,7 +1009,8 @@ class BoundTests(SynchronousTestCase):
 
     def test_extendedFromWithin(self) -> None:
         """
-        Who says an extended timestamp within a message repeats it from there on.
+        A peer that sends an extended timestamp within a message repeats it from there
+        on.
         """
         wire = bytes.fromhex("06 000000 00000c 09 01000000") + b"abcd"
         wire += bytes.fromhex("06 ffffff 00000c 09 01000000 01000000") + b"efgh"
@@ -1017,8 +1020,8 @@ class BoundTests(SynchronousTestCase):
 
     def test_whoRepeatsItOnce(self) -> None:
         """
-        Repeats it always, whatever it says then. Zeros do not show that: they may be
-        the payload's.
+        A peer that repeats it once is taken to repeat it always, whatever the value.
+        Zeros do not prove that: they may be payload.
         """
         first = bytes.fromhex("06ffffff00000c0901000000 01000000") + b"abcd"
         odd = bytes.fromhex("77777777")
@@ -1034,8 +1037,8 @@ class BoundTests(SynchronousTestCase):
 
     def test_whoLeavesItOut(self) -> None:
         """
-        More than once, leaves it out always: zeros are payload then. One that has
-        repeated it may say what it likes.
+        A peer that omits it more than once is taken to omit it always: zeros are
+        payload then. If it has repeated it, any value counts as repeated.
         """
         begin = bytes.fromhex("06ffffff00001c0901000000 01000000") + b"abcd"
         payloads = [b"efgh", b"ijkl", bytes(4), b"\0\0\0\7", b"mnop", bytes(3) + b"q"]
@@ -1046,11 +1049,11 @@ class BoundTests(SynchronousTestCase):
             self.assertEqual(
                 found, [(9, 0x1000000, 1, b"abcd" + b"".join(payloads), 6)], cut
             )
-        # Once can be by chance, in a peer that repeats zeros.
+        # Once can be chance, in a peer that repeats zeros.
         wire = begin + b"\xc6efgh" + (b"\xc6" + bytes(4) + b"ijkl") * 5
         found, error, _ = readAll(wire, [], {"chunk_size": 4})
         self.assertEqual(found[0][3], b"abcdefgh" + b"ijkl" * 5)
-        # Not so in one that repeats what it said.
+        # Not in one that repeats the real value.
         repeated = b"\xc6\1\0\0\0"
         wire = begin + repeated + b"efgh" + b"\xc6" + b"ijkl" * 2
         wire += b"\xc6" + bytes(4) + b"mnop" + (b"\xc6qrst" + b"uvwx") * 3
@@ -1059,7 +1062,7 @@ class BoundTests(SynchronousTestCase):
 
     def test_whatFollowsIsNotExtended(self) -> None:
         """
-        After a header without one, no extended timestamp is looked for.
+        After a header without an extended timestamp, none is expected.
         """
         wire = bytes.fromhex("06ffffff000002090100000001000000") + b"ab"
         wire += bytes.fromhex("86000005") + b"cd" + b"\xc6" + b"\0\0"
@@ -1072,8 +1075,8 @@ class BoundTests(SynchronousTestCase):
 
     def test_itBeginsWithType1(self) -> None:
         """
-        A chunk stream that nothing is known of, at time 0 on message stream 0,
-        whatever was said on others.
+        An unknown chunk stream starts at timestamp 0 on message stream 0, whatever was
+        sent on others.
         """
         before = encodeMessage(4, 8, 7, 0x01020304, b"ab", 128)
         wire = before + bytes.fromhex("42000005000001140a")
@@ -1084,7 +1087,7 @@ class BoundTests(SynchronousTestCase):
 
     def test_itCannotBeginShorter(self) -> None:
         """
-        With type 2 or 3: nothing says how long its message is.
+        It cannot begin with type 2 or 3, because the message length is unknown.
         """
         before = encodeMessage(4, 8, 7, 1, b"ab", 128)
         for start in (b"\x86\0\0\0ab", b"\xc6ab", b"\x80\0\0\0\0ab", b"\xc0\0ab"):
@@ -1096,8 +1099,8 @@ class BoundTests(SynchronousTestCase):
 
     def test_runsOfAnyLength(self) -> None:
         """
-        In small chunks, whole, cut in two, and with another message between any two
-        of the chunks.
+        In small chunks, whole, cut in two, and with another message between any two of
+        the chunks.
         """
         short = encodeMessage(4, 8, 0, 1, b"ab", 4)
         for size in range(1, 41):
@@ -1116,7 +1119,7 @@ class BoundTests(SynchronousTestCase):
 
     def test_shortAndLongIdentifiers(self) -> None:
         """
-        63 is the last that has a header of one byte between its chunks.
+        63 is the last id with one-byte headers between chunks.
         """
         payload = bytes(200) + bytes(range(100))
         for chunkStreamID, basic in ((63, "3f"), (64, "0000"), (319, "00ff")):
@@ -1135,8 +1138,8 @@ class BoundTests(SynchronousTestCase):
 
     def test_everyByteOfAHeader(self) -> None:
         """
-        Counts for what it is, whether the chunk stream is new or known, and whether
-        the header came in one piece.
+        Each byte counts, whether the chunk stream is new or known, and whether or not
+        the header arrived in one piece.
         """
         payload = bytes(0x012345)
         for head, wanted in (

@@ -1,5 +1,5 @@
 """
-Tests of the chunk reader's table: every edge of it is taken.
+Tests of the chunk reader's state table: every edge is taken.
 """
 
 from typing import Any
@@ -12,12 +12,12 @@ from rtmptw.rtmp.chunkstates import CHUNK_TRANSITIONS, ChunkStep, Expect
 from rtmptw.rtmp.chunkwriter import encodeMessage
 from tests.messages import Calling
 
-#: Of 0x01000000 ms.
+#: A message at 0x01000000 ms.
 EXTENDED = "06 ffffff 000002 09 01000000 01000000 6162"
 TOO_LONG = "ffffff 0b 01000000"
 
-#: What brings a reader there, what moves it, and the label of the fault in that. A word
-#: is a method of the reader.
+#: The bytes that lead to a state, those that make the step, and the label of the
+#: resulting error. A word is a method of the reader.
 EDGES: dict[tuple[Expect, ChunkStep], tuple[str, str, str]] = {
     (Expect.BASIC_HEADER, ChunkStep.TYPE_0_TO_2): ("", "06", ""),
     (Expect.BASIC_HEADER, ChunkStep.TYPE_3_EXTENDED): (EXTENDED, "c6", ""),
@@ -74,7 +74,7 @@ EDGES: dict[tuple[Expect, ChunkStep], tuple[str, str, str]] = {
 
 def readerIn(state: Expect) -> ChunkReader:
     """
-    @return: a reader that expects this.
+    @return: a reader in this state.
     """
     reader = ChunkReader(Calling(lambda *message: None))
     if state is Expect.NOTHING:
@@ -91,7 +91,7 @@ def readerIn(state: Expect) -> ChunkReader:
 
 def move(reader: ChunkReader, how: str) -> None:
     """
-    Give it bytes, or call its method.
+    Pass it bytes, or call its method.
     """
     if how in ("hold", "release"):
         getattr(reader, how)()
@@ -101,13 +101,13 @@ def move(reader: ChunkReader, how: str) -> None:
 
 class EdgeTests(SynchronousTestCase):
     """
-    The table and the reader say the same.
+    The table and the reader agree.
     """
 
     def test_everyEdge(self) -> None:
         """
-        Each edge of the table leads from its state to the next, and there is none that
-        is not taken here.
+        Each edge of the table leads from its state to the next, and all of them are
+        tested.
         """
         table = {
             (state, step): following
@@ -134,7 +134,7 @@ class EdgeTests(SynchronousTestCase):
 
     def test_everyEdgeOneByteAtATime(self) -> None:
         """
-        The same if each byte comes alone.
+        The same if each byte arrives alone.
         """
         for (state, step), (before, act, label) in EDGES.items():
             if label or before == "hold" or act == "hold":
@@ -148,8 +148,8 @@ class EdgeTests(SynchronousTestCase):
 
     def test_givenUpInAnyState(self) -> None:
         """
-        Nothing is expected then; and to give up twice, to hold, to release or to be
-        given bytes changes nothing.
+        The state is then NOTHING; giving up again, holding, releasing and receiving
+        have no effect.
         """
         for state in Expect:
             reader = readerIn(state)
@@ -163,7 +163,7 @@ class EdgeTests(SynchronousTestCase):
 
     def test_holdAndReleaseOutOfOrder(self) -> None:
         """
-        Are the caller's fault, and change nothing.
+        They are errors of the caller, and have no effect.
         """
         for state in Expect:
             if state is Expect.NOTHING:
@@ -183,12 +183,12 @@ class EdgeTests(SynchronousTestCase):
 
 class FaultTests(SynchronousTestCase):
     """
-    What is left after a fault.
+    The state after an error.
     """
 
     def test_nothingMoreIsDelivered(self) -> None:
         """
-        A reader that met a fault ignores what still comes.
+        A reader that met an error ignores what follows.
         """
         found: list[Any] = []
         reader = ChunkReader(Calling(lambda *message: found.append(message)))
@@ -201,7 +201,7 @@ class FaultTests(SynchronousTestCase):
 
     def test_theReceiverFails(self) -> None:
         """
-        The place in the bytes is lost then: nothing more is read.
+        The position in the data is lost then: nothing more is read.
         """
         found: list[Any] = []
 
@@ -219,7 +219,7 @@ class FaultTests(SynchronousTestCase):
 
     def test_whatIsKnownChangesWithAWholeHeader(self) -> None:
         """
-        Of a chunk stream, at any byte before the last of a header nothing has.
+        A chunk stream does not change at any byte before the last of a header.
         """
         for wire in (
             "46 000001 000003 08",
@@ -247,8 +247,8 @@ class FaultTests(SynchronousTestCase):
 
     def test_anExtendedTimestampLeftOut(self) -> None:
         """
-        By an old encoder, before payload that begins as one would: wherever it is cut,
-        nothing of the payload is lost.
+        By an old encoder, before payload that begins like one: wherever the data is
+        cut, no payload is lost.
         """
         payload = bytes(128) + b"\x00\x00\x07" + bytes(range(60))
         wire = bytes.fromhex("06 ffffff 0000bf 09 01000000 01000000") + payload[:128]

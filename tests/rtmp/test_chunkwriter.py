@@ -12,13 +12,13 @@ from tests.vectors import vectors
 
 class ChunkWriterTests(SynchronousTestCase):
     """
-    The writer's headers.
+    The headers that the writer chooses.
     """
 
     def test_everyVector(self) -> None:
         """
-        Each sample is written as expected; where two forms are right, the one that
-        all servers read.
+        Each sample is written as expected; where two forms are correct, in the one that
+        all servers understand.
         """
         count = 0
         for vector in vectors("chunk-write"):
@@ -47,7 +47,7 @@ class ChunkWriterTests(SynchronousTestCase):
 
     def test_whatCannotBeSaid(self) -> None:
         """
-        Ids, lengths and sizes out of range are the caller's fault.
+        Ids, lengths and sizes out of range are errors of the caller.
         """
         for chunkStream, payload, size in (
             (1, b"", 128),
@@ -61,7 +61,7 @@ class ChunkWriterTests(SynchronousTestCase):
 
     def test_aChunkSizeThatCannotBeSaid(self) -> None:
         """
-        A Set Chunk Size out of range is refused, and changes nothing.
+        A Set Chunk Size out of range is rejected, and has no effect.
         """
         writer = ChunkWriter()
         for payload in (b"", bytes(4), b"\xff\xff\xff\xff"):
@@ -71,7 +71,7 @@ class ChunkWriterTests(SynchronousTestCase):
 
     def test_theLargestThatCanBeSaid(self) -> None:
         """
-        The first and the last id, the smallest and the largest chunk, the longest
+        The smallest and largest id, the smallest and largest chunk size, the longest
         message.
         """
         self.assertEqual(encodeMessage(2, 9, 0, 1, b"ab", 1)[-3:], b"a\xc2b")
@@ -81,14 +81,14 @@ class ChunkWriterTests(SynchronousTestCase):
 
     def test_aPayloadAsLongAsAChunk(self) -> None:
         """
-        Is one chunk; a byte more is another.
+        It is one chunk; with one byte more it is two.
         """
         self.assertEqual(len(encodeMessage(6, 9, 0, 1, bytes(128), 128)), 12 + 128)
         self.assertEqual(len(encodeMessage(6, 9, 0, 1, bytes(129), 128)), 13 + 129)
 
     def test_whenATimestampIsExtended(self) -> None:
         """
-        From 0xFFFFFF ms on; and what is beyond 32 bits wraps.
+        From 0xFFFFFF ms on; and it wraps at 32 bits.
         """
         self.assertEqual(
             encodeMessage(6, 9, 0xFFFFFE, 1, b"", 128)[1:4].hex(), "fffffe"
@@ -104,16 +104,16 @@ class ChunkWriterTests(SynchronousTestCase):
 
     def test_theSmallestHeader(self) -> None:
         """
-        Type 0 for the first, for another message stream, for a time before and for a
-        difference too large; type 1 for another length or type, type 2 for another
-        difference, type 3 for the same.
+        Type 0 for the first message, for another message stream, for a timestamp that
+        goes back and for a delta too large; type 1 for another length or type, type 2
+        for another delta, type 3 for the same.
         """
         writer = ChunkWriter()
         headers = [
             writer.write(6, kind, time, stream, payload)[:4].hex()
             for kind, time, stream, payload in (
                 (9, 0, 1, b"a"),
-                # The difference is that of the first, which was 0.
+                # The delta is that of the first, which was 0.
                 (9, 0, 1, b"a"),
                 (9, 40, 1, b"a"),
                 (9, 80, 1, b"a"),
@@ -147,7 +147,8 @@ class ChunkWriterTests(SynchronousTestCase):
 
     def test_afterAnAbsoluteTime(self) -> None:
         """
-        The same number is no type 3 header behind it: to some that means 0.
+        After an absolute timestamp, a delta of the same value is not sent as type 3:
+        some readers take that as 0.
         """
         writer = ChunkWriter()
         writer.write(6, 9, 40, 1, b"a")
@@ -156,7 +157,7 @@ class ChunkWriterTests(SynchronousTestCase):
 
     def test_afterAnotherLength(self) -> None:
         """
-        The difference that counts is that of the header of type 1.
+        The delta that counts is that of the type 1 header.
         """
         writer = ChunkWriter()
         said = [
@@ -183,10 +184,10 @@ class ChunkWriterTests(SynchronousTestCase):
 
     def test_theSizeOfChunksChanges(self) -> None:
         """
-        Behind the message that says so.
+        After the message that sets it.
         """
         writer = ChunkWriter()
-        # What follows the four bytes does not count.
+        # Bytes after the first four do not matter.
         writer.write(2, 1, 0, 0, bytes([0, 0, 0, 2, 7]))
         self.assertEqual(writer.chunkSize, 2)
         writer.write(2, 1, 0, 0, bytes([0, 0, 0, 1]))

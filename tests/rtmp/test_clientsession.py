@@ -1,5 +1,5 @@
 """
-Tests of the client's conversation.
+Tests of the client's session.
 """
 
 from typing import Any
@@ -42,10 +42,10 @@ KEYFRAME = b"\x17\1\0\0\0key"
 
 class SessionServer(ScriptedServer):
     """
-    The server of a session, whose clock it has.
+    A server for a session, with its clock.
 
     @ivar session: the session.
-    @ivar events: all that the session has said.
+    @ivar events: all events of the session.
     @ivar now: the time.
     """
 
@@ -63,7 +63,7 @@ class SessionServer(ScriptedServer):
 
 class PublishTests(SynchronousTestCase):
     """
-    To publish.
+    Publishing.
     """
 
     def setUp(self) -> None:
@@ -71,7 +71,8 @@ class PublishTests(SynchronousTestCase):
 
     def test_whatIsSaid(self) -> None:
         """
-        The commands come in the order SRS needs, with what it takes to be understood.
+        The commands are sent in the order SRS needs, with the arguments that servers
+        require.
         """
         server = self.server
         server.start()
@@ -91,7 +92,7 @@ class PublishTests(SynchronousTestCase):
             self.assertEqual(command.argument(0), "cam?token=s3cret")
         self.assertEqual(publish.values, (None, "cam?token=s3cret", "live"))
         self.assertEqual([c.transactionID for c in server.commands()], [1, 2, 3, 4, 5])
-        # FFmpeg as a server wants connect before anything else.
+        # FFmpeg as a server requires connect first.
         self.assertEqual([kind for kind, *_ in server.heard][:2], [20, 1])
         self.assertEqual(server.heard[1][2], CHUNK_SIZE.to_bytes(4, "big"))
         self.assertEqual(
@@ -101,7 +102,7 @@ class PublishTests(SynchronousTestCase):
 
     def test_theStreamsNumber(self) -> None:
         """
-        All goes to the message stream that the server made.
+        Everything is sent on the message stream that the server has assigned.
         """
         self.server.accept(7.0)
         self.server.status("NetStream.Publish.Start")
@@ -112,15 +113,15 @@ class PublishTests(SynchronousTestCase):
 
     def test_noStreamZero(self) -> None:
         """
-        Message stream 0 is no stream.
+        Message stream 0 is not valid.
         """
         self.server.accept(0.0)
         self.assertEqual(self.server.events[-1].label, "bad-stream-id")
 
     def test_answersThatNameNothing(self) -> None:
         """
-        Some servers answer with a transaction id of 0; those to releaseStream and
-        FCPublish have no number.
+        Some servers answer with transaction id 0; answers to releaseStream and
+        FCPublish have no stream id.
         """
         server = self.server
         server.shakeHands()
@@ -136,8 +137,8 @@ class PublishTests(SynchronousTestCase):
 
     def test_metadata(self) -> None:
         """
-        It is told to be kept, and is an array whatever it was; all else goes as it
-        came, and nothing empty.
+        It is sent with @setDataFrame, always as an ECMA array; all else is sent
+        unchanged, and empty frames are not sent.
         """
         server = self.server
         server.start()
@@ -161,7 +162,7 @@ class PublishTests(SynchronousTestCase):
 
     def test_tooEarly(self) -> None:
         """
-        Nothing is published before it is granted.
+        No frame can be sent before the server has accepted the stream.
         """
         self.server.accept()
         with self.assertRaises(LocalProtocolError):
@@ -169,7 +170,7 @@ class PublishTests(SynchronousTestCase):
 
     def test_refused(self) -> None:
         """
-        By the level or by the code, whichever the server gets right.
+        Detected by the level or by the code, whichever the server sets correctly.
         """
         for code, level in (
             ("NetStream.Publish.BadName", "error"),
@@ -187,7 +188,7 @@ class PublishTests(SynchronousTestCase):
 
     def test_secrets(self) -> None:
         """
-        The reason of the end is for the log, and does not tell the key.
+        The reason of the end is for the log, and does not contain the stream key.
         """
         self.server.accept()
         self.server.status("NetStream.Publish.BadName", "error", "no cam?token=s3cret")
@@ -237,7 +238,7 @@ class PublishTests(SynchronousTestCase):
 
     def test_farewell(self) -> None:
         """
-        FCUnpublish and deleteStream.
+        FCUnpublish and deleteStream are sent.
         """
         self.server.start()
         (ended,) = self.server.session.close("enough")
@@ -254,14 +255,14 @@ class PublishTests(SynchronousTestCase):
 
     def test_mediaIsNotWanted(self) -> None:
         """
-        A server that sends frames to a publisher is not listened to.
+        Frames that a server sends to a publisher are ignored.
         """
         self.server.start()
         self.assertEqual(self.server.message(9, KEYFRAME), [])
 
     def test_steps(self) -> None:
         """
-        Each answer has its time; a publisher then waits for nothing.
+        Each answer has its timeout; after that a publisher waits for nothing.
         """
         steps = (
             lambda server: None,
@@ -292,7 +293,8 @@ class PublishTests(SynchronousTestCase):
 
     def test_lost(self) -> None:
         """
-        The end says what was waited for: nginx-rtmp refuses applications so.
+        The reason says what we were waiting for: this is how nginx-rtmp rejects
+        applications.
         """
         self.server.shakeHands()
         (ended,) = self.server.session.connectionLost("closed")
@@ -304,7 +306,7 @@ class PublishTests(SynchronousTestCase):
 
 class ControlTests(SynchronousTestCase):
     """
-    What goes on beside the stream.
+    Control messages beside the stream.
     """
 
     def setUp(self) -> None:
@@ -317,19 +319,19 @@ class ControlTests(SynchronousTestCase):
 
     def test_ping(self) -> None:
         """
-        It is answered with its time.
+        It is answered with its timestamp.
         """
         self.server.message(4, b"\0\6\1\2\3\4", 0)
         self.assertEqual(self.heard(), [UserControl(7, 0x01020304)])
 
     def test_acknowledgements(self) -> None:
         """
-        At the server's window, or ours if that is smaller; 0 says nothing.
+        At the server's window, or ours if that is smaller; 0 is ignored.
         """
         self.server.message(5, bytes(4), 0)
         self.server.message(5, (1000).to_bytes(4, "big"), 0)
         self.server.heard.clear()
-        # Cut in chunks of 128 bytes.
+        # Cut into chunks of 128 bytes.
         self.server.message(9, KEYFRAME + bytes(1000))
         (acknowledged,) = self.heard()
         self.assertEqual(
@@ -344,7 +346,7 @@ class ControlTests(SynchronousTestCase):
 
     def test_bandwidth(self) -> None:
         """
-        Set Peer Bandwidth is answered with our window; 0 with nothing.
+        Set Peer Bandwidth is answered with our window; 0 is not answered.
         """
         self.server.message(6, (5000).to_bytes(4, "big") + b"\2", 0)
         self.server.message(6, bytes(5), 0)
@@ -352,7 +354,7 @@ class ControlTests(SynchronousTestCase):
 
     def test_onBWDone(self) -> None:
         """
-        Is answered with a question.
+        It is answered with a request.
         """
         self.server.command("onBWDone", 0.0, None)
         self.assertEqual(self.server.names(), ["_checkbw"])
@@ -369,14 +371,14 @@ class ControlTests(SynchronousTestCase):
 
     def test_garbage(self) -> None:
         """
-        What is no chunk stream ends it.
+        Data that is not a chunk stream ends the session.
         """
         events = self.server.send(b"\xc9garbage")
         self.assertEqual([e.label for e in events], ["no-header"])
 
     def test_noServer(self) -> None:
         """
-        What does not begin as a server does.
+        Data that does not begin like a server's ends the session.
         """
         for first, word in (
             (b"HTTP/1.1 400", "HTTP"),
@@ -391,7 +393,7 @@ class ControlTests(SynchronousTestCase):
 
 class PlayTests(SynchronousTestCase):
     """
-    To play.
+    Playing.
     """
 
     def setUp(self) -> None:
@@ -407,7 +409,7 @@ class PlayTests(SynchronousTestCase):
 
     def test_whatIsSaid(self) -> None:
         """
-        Play, live or recorded, and how much to send ahead.
+        Play, live or recorded, and the buffer length.
         """
         self.server.start()
         self.assertEqual(self.server.names(), ["connect", "createStream", "play"])
@@ -421,8 +423,8 @@ class PlayTests(SynchronousTestCase):
 
     def test_frames(self) -> None:
         """
-        Of all kinds, aggregates taken apart; what is about the connection is left
-        out.
+        Frames of all kinds, also from aggregates; messages about the connection are
+        omitted.
         """
         self.server.start()
         metadata = data("onMetaData", ECMAArray([("width", 96.0)]))
@@ -450,7 +452,7 @@ class PlayTests(SynchronousTestCase):
 
     def test_framesOfOneRead(self) -> None:
         """
-        Come together, unless something else lies between.
+        They are one event, unless something else comes between them.
         """
         self.server.accept()
         writer = self.server._writer
@@ -475,7 +477,7 @@ class PlayTests(SynchronousTestCase):
 
     def test_mediaSaysYes(self) -> None:
         """
-        A server that forgets to say that it plays.
+        A server that does not send a status before media.
         """
         self.server.accept()
         self.server.message(9, KEYFRAME)
@@ -484,7 +486,7 @@ class PlayTests(SynchronousTestCase):
 
     def test_notFound(self) -> None:
         """
-        What is not there is refused.
+        A missing stream is rejected.
         """
         self.server.accept()
         self.server.status("NetStream.Play.StreamNotFound", "error", "no cam")
@@ -494,14 +496,14 @@ class PlayTests(SynchronousTestCase):
 
     def test_ends(self) -> None:
         """
-        The words for it, and nothing after them.
+        The codes that end a stream, and nothing after them.
         """
         complete = data("onPlayStatus", information("NetStream.Play.Complete"))
         for end in (
             lambda server: server.status("NetStream.Play.Stop"),
             lambda server: server.status("NetStream.Play.UnpublishNotify"),
             lambda server: server.message(18, complete),
-            # Without the end of the object, which some leave out.
+            # Without the end marker, which some servers omit.
             lambda server: server.message(18, complete[:-3]),
         ):
             self.server = SessionServer(False)
@@ -513,7 +515,7 @@ class PlayTests(SynchronousTestCase):
 
     def test_endOfFile(self) -> None:
         """
-        StreamEOF alone ends nothing; with the end of the connection it does.
+        StreamEOF alone ends nothing; followed by the end of the connection it does.
         """
         self.server.start()
         self.server.message(9, KEYFRAME)
@@ -530,8 +532,8 @@ class PlayTests(SynchronousTestCase):
 
     def test_silence(self) -> None:
         """
-        nginx-rtmp says yes and then nothing while nobody publishes; pings are no
-        media. While we do not read, nothing is expected.
+        nginx-rtmp accepts the play and then sends nothing while nobody publishes; pings
+        are not media. There is no timeout while we do not read.
         """
         self.server.start()
         session = self.server.session
@@ -556,7 +558,7 @@ class PlayTests(SynchronousTestCase):
 
     def test_farewell(self) -> None:
         """
-        deleteStream only.
+        Only deleteStream is sent.
         """
         self.server.start()
         self.server.session.close("enough")
@@ -572,7 +574,7 @@ class TogetherTests(SynchronousTestCase):
 
     def converse(self, cuts: list[int]) -> tuple[list[Any], list[Any]]:
         """
-        Publish two seconds, each way cut at random.
+        Publish two seconds, each direction cut at random.
 
         @return: the events of both.
         """
@@ -632,13 +634,13 @@ class TogetherTests(SynchronousTestCase):
 
     def test_whole(self) -> None:
         """
-        As it comes.
+        Without cuts.
         """
         self.check([])
 
     def test_byteByByte(self) -> None:
         """
-        The worst a network can do.
+        The worst case of a network.
         """
         self.check([1] * 100_000)
 
@@ -646,19 +648,19 @@ class TogetherTests(SynchronousTestCase):
     @given(st.lists(st.integers(1, 3000), max_size=200))
     def test_anyCut(self, cuts: list[int]) -> None:
         """
-        Anything else it can do.
+        Any other case.
         """
         self.check(cuts)
 
 
 class TransitionTests(SynchronousTestCase):
     """
-    The table.
+    The state table.
     """
 
     def test_everyState(self) -> None:
         """
-        Each has a row and a way to it, and each but the last can be closed.
+        Each state has a row and can be reached, and each but the last can be closed.
         """
         self.assertEqual(set(CLIENT_TRANSITIONS), set(ClientState))
         reached = {ClientState.HANDSHAKE}
@@ -674,7 +676,7 @@ class TargetTests(SynchronousTestCase):
 
     def test_parts(self) -> None:
         """
-        Taken apart as FFmpeg does it.
+        Split in the same way as FFmpeg.
         """
         for url, host, port, app, stream in (
             ("rtmp://h/live/cam", "h", 1935, "live", "cam"),
@@ -697,7 +699,7 @@ class TargetTests(SynchronousTestCase):
 
     def test_tcUrl(self) -> None:
         """
-        Without the stream, and without a port that goes without saying.
+        Without the stream, and without a default port.
         """
         for url, tcUrl in (
             ("rtmp://h/live/cam?q", "rtmp://h/live"),
@@ -712,7 +714,7 @@ class TargetTests(SynchronousTestCase):
 
     def test_bad(self) -> None:
         """
-        A sentence, without what may be secret.
+        The error is a sentence without anything that may be secret.
         """
         for url, words in (
             ("http://h/s3cret/s3cret", "rtmp://"),
@@ -735,7 +737,7 @@ class TargetTests(SynchronousTestCase):
 
     def test_placeholders(self) -> None:
         """
-        Filled in after the URL is taken apart, and once only.
+        They are filled in after the URL is parsed, and only once.
         """
         target = RTMPTarget.fromURL("rtmp://h/x-{app}/{name}?from={app}/{name}")
         filled = target.forStream("{name}", "a/b")
@@ -744,7 +746,7 @@ class TargetTests(SynchronousTestCase):
 
     def test_secrets(self) -> None:
         """
-        Nothing of the key, the query and the password is shown.
+        The key, the query and the password are not shown.
         """
         target = RTMPTarget.fromURL("rtmp://me:pa%40ss@h/live/key-1?token=t0ken")
         self.assertEqual((target.user, target.password), ("me", "pa@ss"))
@@ -760,7 +762,7 @@ class TargetTests(SynchronousTestCase):
 
 class AuthenticationTests(SynchronousTestCase):
     """
-    Adobe's dialogue.
+    Adobe's authentication.
     """
 
     def next(self, words: str, user: str = "bob") -> str | None:
@@ -770,7 +772,7 @@ class AuthenticationTests(SynchronousTestCase):
 
     def test_whoWeAre(self) -> None:
         """
-        First the name.
+        First the user name is sent.
         """
         self.assertEqual(
             self.next(
@@ -799,7 +801,7 @@ class AuthenticationTests(SynchronousTestCase):
 
     def test_nothingToDo(self) -> None:
         """
-        Wrong names and passwords, other refusals, and nobody to be.
+        Wrong names and passwords, other errors, and no user name.
         """
         self.assertIsNone(self.next("authmod=adobe ?reason=authfailed"))
         self.assertIsNone(self.next("authmod=llnw code=403 need auth"))
@@ -808,7 +810,7 @@ class AuthenticationTests(SynchronousTestCase):
 
     def test_whereItIsSaid(self) -> None:
         """
-        With the application and with tcUrl; never in a log.
+        With the application and in tcUrl; never in a log.
         """
         target = TARGET.authenticatedBy("?authmod=adobe&user=bob")
         server = SessionServer(True, target)

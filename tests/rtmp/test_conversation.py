@@ -1,5 +1,5 @@
 """
-Tests of what both sides put on the wire, number for number.
+Tests of the exact bytes that both sides send.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ Said = tuple[int, int, int, str]
 
 class Tap:
     """
-    Keeps what a session says.
+    Records what a session sends.
     """
 
     def __init__(self, dataToSend: Callable[[], bytes]) -> None:
@@ -41,7 +41,7 @@ class Tap:
 
     def dataToSend(self) -> bytes:
         """
-        @return: the bytes, as they were.
+        @return: the bytes, unchanged.
         """
         data = self._dataToSend()
         self._said += data
@@ -49,7 +49,7 @@ class Tap:
 
     def said(self) -> list[Said]:
         """
-        @return: all messages since the last time. Each has the time 0.
+        @return: all messages since the last call. Each has timestamp 0.
         """
         found: list[Said] = []
 
@@ -72,13 +72,13 @@ class Tap:
 
 class ServerWireTests(SynchronousTestCase):
     """
-    A server.
+    The server's side.
     """
 
     def test_aPublish(self) -> None:
         """
-        Control messages go on chunk stream 2, commands on 3, statuses on 5; without
-        settings chunks have 60,000 bytes and the window 2,500,000.
+        Control messages are on chunk stream 2, commands on 3, status messages on 5; by
+        default chunks have 60,000 bytes and the window 2,500,000.
         """
         session = ServerSession(0.0, pseudoRandom)
         tap = Tap(session.dataToSend)
@@ -110,7 +110,7 @@ class ServerWireTests(SynchronousTestCase):
 
     def test_aPlay(self) -> None:
         """
-        The data that a play begins with goes on chunk stream 5, too.
+        The data messages at the start of a play are also on chunk stream 5.
         """
         session = ServerSession(0.0, pseudoRandom)
         tap = Tap(session.dataToSend)
@@ -138,7 +138,7 @@ class ServerWireTests(SynchronousTestCase):
 
     def test_whatIsHadWithoutSettings(self) -> None:
         """
-        The numbers that the documentation gives.
+        The documented values.
         """
         self.assertEqual(
             ServerSettings(),
@@ -152,8 +152,8 @@ class ServerWireTests(SynchronousTestCase):
 
     def test_acknowledgements(self) -> None:
         """
-        Of half a window of received bytes, the handshake among them, and not of one
-        less.
+        After half a window of received bytes, including the handshake, and not one byte
+        earlier.
         """
         session = ServerSession(0.0, pseudoRandom, ServerSettings(window=8001))
         client = ScriptedClient.ofSession(session)
@@ -173,7 +173,7 @@ class ServerWireTests(SynchronousTestCase):
 
     def test_whatIsReceived(self) -> None:
         """
-        Is counted from the first byte on.
+        They are counted from the first byte.
         """
         session = ServerSession(0.0, pseudoRandom)
         self.assertEqual(session.bytesReceived, 0)
@@ -183,7 +183,7 @@ class ServerWireTests(SynchronousTestCase):
 
     def test_whatIsUnsaid(self) -> None:
         """
-        Is counted until it is said; a connection that is gone is told nothing.
+        They are counted until they are sent; nothing is sent on a lost connection.
         """
         session = ServerSession(0.0, pseudoRandom)
         self.assertEqual(session.unsaid, 0)
@@ -209,12 +209,12 @@ class ServerWireTests(SynchronousTestCase):
 
 class ClientWireTests(SynchronousTestCase):
     """
-    A client.
+    The client's side.
     """
 
     def open(self, publishes: bool) -> None:
         """
-        A client of a server that says yes to all.
+        A client of a server that accepts everything.
         """
         target = RTMPTarget.fromURL("rtmp://example.com/live/cam")
         self.session = ClientSession(12.345, pseudoRandom, target, publishes)
@@ -226,7 +226,7 @@ class ClientWireTests(SynchronousTestCase):
 
     def finish(self) -> list[Said]:
         """
-        @return: all that the client has said when it has said farewell.
+        @return: all messages that the client has sent when it has closed.
         """
         self.session.close("enough")
         self.server.hear()
@@ -234,8 +234,8 @@ class ClientWireTests(SynchronousTestCase):
 
     def test_aPublish(self) -> None:
         """
-        Commands of the connection go on chunk stream 3, those of the stream on 8, audio
-        on 4, data on 5 and video on 6.
+        Commands of the connection are on chunk stream 3, those of the stream on 8,
+        audio on 4, data on 5 and video on 6.
         """
         self.open(True)
         self.server.accept(7.0)
@@ -264,7 +264,7 @@ class ClientWireTests(SynchronousTestCase):
 
     def test_aPlay(self) -> None:
         """
-        The same, and how much to send ahead on 2.
+        The same, and the buffer length on 2.
         """
         self.open(False)
         self.server.accept(7.0)
@@ -292,7 +292,7 @@ class ClientWireTests(SynchronousTestCase):
 
     def connected(self) -> list[tuple[str, Any]]:
         """
-        @return: what connect says of the client, tables as lists.
+        @return: the properties that the client sends with connect, arrays as lists.
         """
         self.server.shakeHands()
         (properties,) = self.server.commands()[0].values
@@ -304,7 +304,7 @@ class ClientWireTests(SynchronousTestCase):
 
     def test_whatIsSaidOfUs(self) -> None:
         """
-        As FFmpeg says it, and what Enhanced RTMP wants.
+        The same as FFmpeg, plus the properties of Enhanced RTMP.
         """
         enhanced = [
             (
@@ -357,7 +357,8 @@ class ClientWireTests(SynchronousTestCase):
 
     def test_acknowledgements(self) -> None:
         """
-        Of 1,250,000 received bytes, the handshake among them, and not of one less.
+        After 1,250,000 received bytes, including the handshake, and not one byte
+        earlier.
         """
         self.open(False)
         self.server.start()
@@ -373,7 +374,7 @@ class ClientWireTests(SynchronousTestCase):
 
     def test_whatIsUnsaid(self) -> None:
         """
-        Is counted, and forgotten when the connection is gone.
+        They are counted, and discarded when the connection is lost.
         """
         self.open(True)
         self.session.receive(b"\3" + bytes(2 * SIZE), 20.0)
@@ -385,12 +386,12 @@ class ClientWireTests(SynchronousTestCase):
 
 class ClientAnswersTests(SynchronousTestCase):
     """
-    What a client takes for an answer.
+    What a client accepts as an answer.
     """
 
     def at(self, publishes: bool, steps: int) -> ScriptedServer:
         """
-        @return: a server that has taken so many steps.
+        @return: a server that has taken this many steps.
         """
         target = RTMPTarget.fromURL("rtmp://example.com/live/cam")
         session = ClientSession(0.0, pseudoRandom, target, publishes)
@@ -409,8 +410,8 @@ class ClientAnswersTests(SynchronousTestCase):
 
     def test_ofAnotherCall(self) -> None:
         """
-        An answer to something else, or to nothing, changes nothing; a status that is
-        no start does not start, and to start twice is to start once.
+        An answer to something else, or to nothing, has no effect; a status other than a
+        start does not start anything, and a second start has no effect.
         """
         for publishes, verb in ((True, "Publish"), (False, "Play")):
             for steps in range(1, 4):
@@ -437,8 +438,8 @@ class ClientAnswersTests(SynchronousTestCase):
 
     def test_refusals(self) -> None:
         """
-        C{_error} with the number of what is waited for, or with 0 before there is a
-        stream.
+        C{_error} with the transaction id of the pending command, or with 0 before there
+        is a stream.
         """
         for steps, answers, others in (
             (1, (0.0, 1.0), (4.0, 5.0)),
@@ -475,7 +476,7 @@ class ClientAnswersTests(SynchronousTestCase):
 
 class TurnTests(SynchronousTestCase):
     """
-    A peer that sends more than one turn takes.
+    A peer that sends more than can be handled in one turn.
     """
 
     def setUp(self) -> None:
@@ -493,14 +494,14 @@ class TurnTests(SynchronousTestCase):
 
     def receive(self, data: bytes) -> list[Any]:
         """
-        The client sends.
+        The client sends bytes.
         """
         self.events += self.session.receive(data, 0.0)
         return []
 
     def turn(self, now: float = 1.0) -> list[Any]:
         """
-        @return: what comes of another turn.
+        @return: the events of another turn.
         """
         self.assertTrue(self.session.isResting)
         self.events += self.session.takeTurn(now)
@@ -508,7 +509,7 @@ class TurnTests(SynchronousTestCase):
 
     def frames(self) -> list[tuple[int, bytes]]:
         """
-        @return: the time and payload of all frames so far.
+        @return: timestamp and payload of all frames so far.
         """
         return [
             (frame.timestamp, frame.payload)
@@ -518,7 +519,7 @@ class TurnTests(SynchronousTestCase):
 
     def aggregate(self, count: int) -> bytes:
         """
-        @return: one of so many parts, the last of each ten of a kind that nobody knows.
+        @return: an aggregate of this many parts; every tenth has an unknown type.
         """
         parts = []
         for number in range(count):
@@ -530,14 +531,14 @@ class TurnTests(SynchronousTestCase):
 
     def test_anAggregate(self) -> None:
         """
-        Its parts come in as many turns as they take, those of no kind counted, and what
-        follows it comes after them.
+        Its parts are delivered in as many turns as needed, including those of unknown
+        type; what follows it comes after them.
         """
         whole = self.aggregate(1250)
         after = self.client.message(8, b"after", timestamp=9000)
         self.client.send(self.client.message(22, whole, timestamp=100) + after)
         wanted = [(100 + n, n.to_bytes(2, "big")) for n in range(1250) if n % 10 != 9]
-        # The aggregate itself is a piece of work, and so is each frame twice: as a part
+        # The aggregate itself is a unit of work, and so is each frame twice: as a part
         # and as a message.
         self.assertEqual(self.frames(), wanted[: len(self.frames())])
         self.assertEqual(len(self.frames()), 450)
@@ -554,7 +555,7 @@ class TurnTests(SynchronousTestCase):
 
     def test_aBrokenOne(self) -> None:
         """
-        Ends the session when its turn comes, and not what was whole before.
+        It ends the session in its turn, after the complete parts.
         """
         whole = self.aggregate(750) + b"\x08\0\0\7" + bytes(7)
         self.client.send(self.client.message(22, whole) + b"\xff")
@@ -567,7 +568,7 @@ class TurnTests(SynchronousTestCase):
 
     def test_theEndOfWhatIsLeft(self) -> None:
         """
-        Who closes a session has done with the rest.
+        Closing a session discards the remaining parts.
         """
         self.client.send(self.client.message(22, self.aggregate(750)))
         self.assertTrue(self.session.isResting)
@@ -579,7 +580,7 @@ class TurnTests(SynchronousTestCase):
 
     def test_aFaultInALaterTurn(self) -> None:
         """
-        Is the peer's, as in the first.
+        It is an error of the peer, as in the first turn.
         """
         empty = self.client.message(8, b"")
         self.client.send(empty * 750 + b"\xff")
@@ -589,14 +590,14 @@ class TurnTests(SynchronousTestCase):
 
     def frames_(self, events: list[Any]) -> list[Frame]:
         """
-        @return: the frames among events.
+        @return: the frames in the events.
         """
         return [f for event in events for f in getattr(event, "frames", [])]
 
     def test_commandsTakeMore(self) -> None:
         """
-        Several times as much as a frame, and more if they are long; data are as much as
-        they are long. Control messages are as frames.
+        A command takes several times the work of a frame, and more if it is long; the
+        work of data depends on the length. Control messages are like frames.
         """
         nothing = self.client.message(20, command("x", 0.0), 0)
         long = self.client.message(20, command("x", 0.0, "a" * 6400), 0)
@@ -622,7 +623,7 @@ class TurnTests(SynchronousTestCase):
 
     def test_whenATurnIs(self) -> None:
         """
-        What a request asks for is asked when it is looked at.
+        The time of a request is when it is handled.
         """
         empty = self.client.message(8, b"")
         stop = self.client.message(20, command("closeStream", 0.0, None))
@@ -635,6 +636,6 @@ class TurnTests(SynchronousTestCase):
 
 def command(name: str, *values: Any) -> bytes:
     """
-    @return: AMF0 of a command, or of data.
+    @return: a command or data message in AMF0.
     """
     return b"".join(amf0.encode(value) for value in (name, *values))

@@ -29,14 +29,14 @@ from tests.vectors import vectors
 
 def pseudoRandom(count: int) -> bytes:
     """
-    Bytes that are no secret.
+    Bytes that do not have to be random.
     """
     return (b"random bytes that repeat " * (count // 25 + 1))[:count]
 
 
 def newHandshake() -> ServerHandshake:
     """
-    A handshake at 1.234 s.
+    A handshake that begins at 1.234 s.
     """
     return ServerHandshake(1234, pseudoRandom)
 
@@ -59,7 +59,7 @@ class VectorTests(SynchronousTestCase):
 
     def test_everyVectorHoweverItIsCut(self) -> None:
         """
-        Each sample is answered the same whole, byte by byte and at its splits.
+        Each sample is answered in the same way whole, byte by byte and at its splits.
         """
         count = 0
         for vector in vectors("handshake"):
@@ -109,12 +109,13 @@ class VectorTests(SynchronousTestCase):
 
 class ServerHandshakeTests(SynchronousTestCase):
     """
-    What clients of all kinds get.
+    What each kind of client gets.
     """
 
     def test_answersAllAtOnce(self) -> None:
         """
-        S0, S1 and S2 leave as soon as C1 is whole: FFmpeg sends nothing before.
+        S0, S1 and S2 are sent as soon as C1 is complete: FFmpeg sends nothing before
+        that.
         """
         handshake = newHandshake()
         self.assertEqual(handshake.receive(b"\3" + bytes(SIZE - 1)), b"")
@@ -126,8 +127,8 @@ class ServerHandshakeTests(SynchronousTestCase):
 
     def test_signedAnswer(self) -> None:
         """
-        A client that signs C1, in either schema, gets S1 signed in the same and S2
-        signed over its own digest.
+        A client that signs C1, in either schema, gets S1 signed in the same schema and
+        S2 signed over its own digest.
         """
         for schema in Schema:
             c1 = signedC1(schema)
@@ -156,8 +157,7 @@ class ServerHandshakeTests(SynchronousTestCase):
 
     def test_whereADigestLies(self) -> None:
         """
-        The sum of four bytes says it, in a block of 764 bytes that has no room for
-        more than 728 places.
+        The sum of four bytes gives its offset, one of 728 in a block of 764 bytes.
         """
         for numbers, place in (
             ("00000000", 0),
@@ -174,7 +174,7 @@ class ServerHandshakeTests(SynchronousTestCase):
 
     def test_whichVersionSaysSigned(self) -> None:
         """
-        One that is not zero in all of its four bytes, whatever stands around it.
+        Any whose four bytes are not all zero, whatever comes before or after it.
         """
         for schema in Schema:
             for version in ("01000000", "00010000", "00000100", "00000001"):
@@ -188,7 +188,7 @@ class ServerHandshakeTests(SynchronousTestCase):
 
     def test_ourClockHas32Bits(self) -> None:
         """
-        And begins anew behind them.
+        It wraps after that.
         """
         handshake = ServerHandshake(0x1_F234_5679, pseudoRandom)
         answer = handshake.receive(b"\3" + bytes(SIZE))
@@ -196,7 +196,7 @@ class ServerHandshakeTests(SynchronousTestCase):
 
     def test_theLastByteOfC2(self) -> None:
         """
-        Ends the handshake; none after it is needed.
+        It ends the handshake; no byte after it is needed.
         """
         handshake = newHandshake()
         handshake.receive(b"\3" + bytes(SIZE))
@@ -208,7 +208,7 @@ class ServerHandshakeTests(SynchronousTestCase):
 
     def test_anyC2Will(self) -> None:
         """
-        GStreamer overwrites part of the echo, nginx-rtmp sends what it got.
+        GStreamer overwrites part of the echo, nginx-rtmp sends back what it received.
         """
         handshake = newHandshake()
         handshake.receive(b"\3" + bytes(SIZE))
@@ -218,7 +218,7 @@ class ServerHandshakeTests(SynchronousTestCase):
 
     def test_saysWhatItWas(self) -> None:
         """
-        The fault names what the first byte looks like.
+        The error says what the first byte looks like.
         """
         for first, word in (
             (b"\x16", "TLS"),
@@ -240,7 +240,7 @@ class ServerHandshakeTests(SynchronousTestCase):
     @given(st.lists(st.integers(1, 2000), max_size=6), st.sampled_from(list(Schema)))
     def test_anyCuts(self, sizes: list[int], schema: Schema) -> None:
         """
-        The same answer and remainder whatever the cuts.
+        The answer and the remainder are the same wherever the data is cut.
         """
         data = b"\3" + signedC1(schema) + bytes(SIZE) + b"the rest"
         whole = newHandshake()
@@ -261,14 +261,14 @@ class ServerHandshakeTests(SynchronousTestCase):
 
     def test_theStatesDiffer(self) -> None:
         """
-        None is another one under a second name.
+        No state is an alias of another.
         """
         self.assertEqual([state.name for state in Expect], ["C0", "C1", "C2", "CHUNKS"])
         self.assertEqual([state.name for state in Await], ["S0", "S1", "S2", "CHUNKS"])
 
     def test_keysMatchTheirUse(self) -> None:
         """
-        The full keys are the text and the common tail.
+        The full keys are the text plus the common tail.
         """
         self.assertEqual(len(PLAYER_KEY_FULL), 62)
         self.assertEqual(len(SERVER_KEY_FULL), 68)
@@ -305,7 +305,7 @@ class ClientTests(SynchronousTestCase):
 
     def test_anyEcho(self) -> None:
         """
-        nginx-rtmp sends C1 back as S1, and anything may be in S2.
+        nginx-rtmp sends C1 back as S1, and S2 can be anything.
         """
         c1 = self.client.begin()[1:]
         self.assertEqual(self.client.receive(b"\3" + c1 + bytes(SIZE) + b"more"), c1)
@@ -315,7 +315,7 @@ class ClientTests(SynchronousTestCase):
     @given(st.lists(st.integers(1, 3100), max_size=20))
     def test_withOurServerHoweverItIsCut(self, cuts: list[int]) -> None:
         """
-        Both come to their ends, and what follows is handed on.
+        Both sides complete, and the data after the handshake is passed on.
         """
         client, server = ClientHandshake(1234, pseudoRandom), newHandshake()
         sizes = iter(cuts)
@@ -337,7 +337,7 @@ class ClientTests(SynchronousTestCase):
 
     def test_noServer(self) -> None:
         """
-        What is none is told from its first byte.
+        Anything else is detected by its first byte.
         """
         for first, word in (
             (b"\x15", "TLS"),

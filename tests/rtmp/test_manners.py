@@ -1,6 +1,6 @@
 """
-Tests of the chunk reader with what encoders write, each in its manner: whole and cut
-anywhere it means the same.
+Tests of the chunk reader with the chunks that encoders write, each in its own way: the
+result is the same whole and cut anywhere.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.rtmp.test_chunkreader import readAll
 
-#: Type, time and payload.
+#: Type, timestamp and payload.
 Sent = tuple[int, int, bytes]
 
 EXTENDED = 0xFFFFFF
@@ -23,12 +23,12 @@ class Manner:
     """
     How an encoder writes chunks.
 
-    @ivar name: who does so.
-    @ivar repeats: what it puts where a type 3 chunk has an extended timestamp: what the
-        first chunk had on the wire, the absolute time, zeros, or nothing.
+    @ivar name: of the encoder.
+    @ivar repeats: what it sends as the extended timestamp of a type 3 chunk: the field
+        of the first chunk, the absolute timestamp, zeros, or nothing.
     @ivar usesDeltas: whether it uses headers of types 1 to 3 where it can.
     @ivar chunkSize: in bytes.
-    @ivar interleaves: whether a chunk of sound comes between two of a picture.
+    @ivar interleaves: whether it sends an audio chunk between two video chunks.
     """
 
     name: str
@@ -55,12 +55,12 @@ MANNERS = (
 
 class Encoder:
     """
-    Writes messages in a manner.
+    Writes messages like a certain encoder.
     """
 
     def __init__(self, manner: Manner) -> None:
         self._manner = manner
-        # Of each chunk stream: time, length and type, the field on the wire.
+        # For each chunk stream: timestamp, length and type, and the field on the wire.
         self._last: dict[int, tuple[int, int, int, int]] = {}
 
     def chunks(self, chunkStreamID: int, message: Sent) -> list[bytes]:
@@ -104,7 +104,7 @@ class Encoder:
 
     def session(self, messages: list[Sent]) -> bytes:
         """
-        @return: the bytes of all, in the order of their last chunks.
+        @return: the bytes of all messages, in the order of their last chunks.
         """
         wire = []
         waiting: list[bytes] = []
@@ -123,13 +123,13 @@ class Encoder:
 def frames(draw: Any, start: int, isPlain: bool) -> list[Sent]:
     """
     @param isPlain: whether no chunk begins with zeros.
-    @return: pictures and sound from this time on.
+    @return: video and audio frames from this timestamp on.
     """
     sent: list[Sent] = []
     time = start
     for number in range(draw(st.integers(2, 4))):
         length = draw(st.sampled_from([5, 100, 128, 129, 300, 400]))
-        # Parts of a picture have their lengths in front, which begin with zeros.
+        # NAL units have their length in front, which begins with zeros.
         unit = (
             b"A" * 12 if isPlain else draw(st.sampled_from([bytes(12), b"\0\0\0\x41"]))
         )
@@ -141,20 +141,21 @@ def frames(draw: Any, start: int, isPlain: bool) -> list[Sent]:
     return sent
 
 
-#: When the 24 bits of a time are full, and the 32.
+#: Around the end of 24-bit and of 32-bit timestamps.
 STARTS = st.sampled_from([0, 0xFFFFFE, 0x1000000, 0x1000028, 0x01020304, 0xFFFFFFF0])
 
 
 class MannerTests(SynchronousTestCase):
     """
-    Sessions of every encoder's manner.
+    Sessions of each kind of encoder.
     """
 
     def assertRead(
         self, wire: bytes, wanted: list[Sent] | None, cuts: list[int]
     ) -> None:
         """
-        Whole and cut they are the same, and what was sent if that is known.
+        The messages are the same whole and cut, and those that were sent if these are
+        given.
         """
         state = {"chunk_size": self.manner.chunkSize}
         whole, error, _ = readAll(wire, [], state)
@@ -168,7 +169,7 @@ class MannerTests(SynchronousTestCase):
     @given(st.sampled_from(MANNERS), STARTS, st.data())
     def test_whatWasSentIsRead(self, manner: Manner, start: int, data: Any) -> None:
         """
-        Every message with its time and bytes, in order of their ends.
+        Every message with its timestamp and bytes, in the order of their ends.
         """
         self.manner = manner
         sent = frames(data.draw, start, isPlain=True)
@@ -184,14 +185,15 @@ class MannerTests(SynchronousTestCase):
     @given(st.sampled_from(MANNERS), STARTS, st.data())
     def test_whatLooksLikeATime(self, manner: Manner, start: int, data: Any) -> None:
         """
-        Is decided the same wherever it is cut. Who repeats what the wire had is always
-        understood; and who repeats nothing, once it has shown that.
+        The decision is the same wherever the data is cut. A peer that repeats the field
+        of the first chunk is always understood; so is one that repeats nothing, once it
+        has shown that.
         """
         self.manner = manner
         sent = frames(data.draw, start, isPlain=False)
         isPlain = data.draw(st.booleans())
         if isPlain:
-            # It has shown its manner before.
+            # The peer has shown before which it is.
             sent = [(9, start, b"plain" * 100), *sent]
         wire = Encoder(manner).session(sent)
         cuts = sorted(data.draw(st.sets(st.integers(1, len(wire) - 1), max_size=4)))
@@ -200,8 +202,8 @@ class MannerTests(SynchronousTestCase):
 
     def test_thoseWhoRepeatNothing(self) -> None:
         """
-        A long stream of an old OBS that begins behind 4 h 40 min: pictures whose parts
-        begin with zeros at the chunks' starts come whole, all of them.
+        A long stream of an old OBS, which begins after 4 h 40 min: all video frames
+        with chunks that begin with the zeros of a NAL unit's length arrive whole.
         """
         self.manner = MANNERS[3]
         begin = (9, 0x1000000, b"\x17\0\0\0\0" + b"config" * 50)

@@ -1,6 +1,6 @@
 """
-Tests for L{rtmptw.rtmp.message}: what is said to the byte. Whole conversations are in
-the tests of the sessions.
+Tests for L{rtmptw.rtmp.message}, byte by byte. Whole sessions are in the tests of the
+sessions.
 """
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -24,7 +24,7 @@ from rtmptw.rtmp.message import (
 
 class NumberTests(SynchronousTestCase):
     """
-    What the specification numbers.
+    The numbers in the specification.
     """
 
     def test_types(self) -> None:
@@ -52,7 +52,7 @@ class NumberTests(SynchronousTestCase):
 
     def test_userControlEvents(self) -> None:
         """
-        As in RTMP 1.0, 7.1.7. There is no 5.
+        As in RTMP 1.0, 7.1.7. There is no number 5.
         """
         self.assertEqual(
             {member.name: member.value for member in UserControlEvent},
@@ -75,8 +75,7 @@ class ControlTests(SynchronousTestCase):
 
     def test_eachIsReadAndWritten(self) -> None:
         """
-        To the byte. One that is too short says nothing, and what follows is passed
-        over.
+        Byte by byte. A message that is too short is ignored, and so are extra bytes.
         """
         for message, kind, body in (
             (SetChunkSize(0x01020304), 1, "01020304"),
@@ -94,7 +93,7 @@ class ControlTests(SynchronousTestCase):
 
     def test_theKindOfALimit(self) -> None:
         """
-        Dynamic, if it is not said.
+        Dynamic by default.
         """
         message = parse(6, bytes.fromhex("01020304"))
         assert isinstance(message, SetPeerBandwidth)
@@ -104,7 +103,7 @@ class ControlTests(SynchronousTestCase):
 
     def test_whatSaysNothing(self) -> None:
         """
-        Other types are no fault.
+        Other types are not an error.
         """
         for kind in (0, 2, 7, 8, 9, 15, 18, 19, 22, 255):
             self.assertIsNone(parse(kind, bytes(11)), kind)
@@ -117,8 +116,8 @@ class CommandTests(SynchronousTestCase):
 
     def test_itsParts(self) -> None:
         """
-        A name, a number and the rest, in AMF0; also with AMF3's type, with the
-        selector in front or without it.
+        A name, a transaction id and the arguments, in AMF0; also with AMF3's type, with
+        or without the format selector.
         """
         payload = amf0.encode("play", 4.0, None, "cam", -2000.0)
         command = Command("play", 4.0, (None, "cam", -2000.0))
@@ -133,7 +132,7 @@ class CommandTests(SynchronousTestCase):
 
     def test_howManyValues(self) -> None:
         """
-        A thousand are looked at: more take longer to read than a command is worth.
+        A thousand are decoded: more would take more time than a command is worth.
         """
         name = amf0.encode("x")
         parse(20, name + b"\5" * 999)
@@ -151,7 +150,7 @@ class CommandTests(SynchronousTestCase):
 
     def test_anObjectThatHasNoEnd(self) -> None:
         """
-        Ends where the command does, as that of metadata.
+        It ends with the command, as in metadata.
         """
         payload = amf0.encode("connect", 1.0, {"app": "live"})
         whole = Command("connect", 1.0, (AMFObject([("app", "live")]),))
@@ -160,8 +159,8 @@ class CommandTests(SynchronousTestCase):
 
     def test_whatFollowsItsValues(self) -> None:
         """
-        May be anything: an argument that is not understood is a fault when it is asked
-        for, and no argument before it is.
+        The data can be invalid: it is an error only when an argument from it is
+        requested, and not for the arguments before it.
         """
         payload = amf0.encode("publish", 5.0, None, "cam")
         for rest in (b"\0", b"\xff", b"\2\0\4liv", bytes(5)):
@@ -179,7 +178,7 @@ class CommandTests(SynchronousTestCase):
 
     def test_withoutItsNull(self) -> None:
         """
-        Arguments come first then.
+        The arguments come first then.
         """
         for values in (("cam", 1.0), (None, "cam", 1.0), (AMFObject([]), "cam", 1.0)):
             command = Command("play", 4.0, values)
@@ -191,7 +190,7 @@ class CommandTests(SynchronousTestCase):
 
     def test_itsArguments(self) -> None:
         """
-        Counted behind the command object; nothing where there are no more.
+        They are counted after the command object; C{None} if there are no more.
         """
         command = Command("play", 4.0, (None, "cam", -2000.0))
         arguments = [command.argument(index) for index in range(3)]
@@ -200,7 +199,7 @@ class CommandTests(SynchronousTestCase):
 
     def test_aNumberThatIsMissing(self) -> None:
         """
-        Wants no answer, as 0 does.
+        No answer is expected, as with 0.
         """
         for values in ((), (None,), ("4",), (True,)):
             payload = amf0.encode("close", *values)
@@ -208,7 +207,7 @@ class CommandTests(SynchronousTestCase):
 
     def test_aNameThatIsMissing(self) -> None:
         """
-        Is a fault.
+        It is an error.
         """
         for payload, what in ((b"", "NoneType"), (amf0.encode(1.0, "play"), "float")):
             with self.assertRaises(RemoteProtocolError) as caught:
@@ -242,7 +241,7 @@ class AggregateTests(SynchronousTestCase):
 
     def test_partsKeepTheirDistances(self) -> None:
         """
-        The first has the time of the whole, in 32 bits.
+        The first has the timestamp of the aggregate, in 32 bits.
         """
         whole = (
             self.part(9, "02030401", b"first")
@@ -265,7 +264,7 @@ class AggregateTests(SynchronousTestCase):
 
     def test_theLastBackPointerMayBeMissing(self) -> None:
         """
-        And nothing else.
+        Nothing else may be missing.
         """
         first, last = self.part(8, "00000000", b"a"), self.part(9, "01000000", b"bc")
         parts = [(8, 5, b"a"), (9, 0x10005, b"bc")]
@@ -286,12 +285,12 @@ class AggregateTests(SynchronousTestCase):
 
 class AcknowledgementTests(SynchronousTestCase):
     """
-    How many bytes have come.
+    The number of bytes received.
     """
 
     def test_itHas32Bits(self) -> None:
         """
-        And begins anew behind them (RTMP 1.0, 5.4.3).
+        It wraps after that (RTMP 1.0, 5.4.3).
         """
         for count, body in (
             (0, "00000000"),

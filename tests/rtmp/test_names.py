@@ -9,13 +9,13 @@ from rtmptw.rtmp.names import otherNames, printable, splitApplication, splitStre
 
 class ApplicationTests(SynchronousTestCase):
     """
-    What connect says.
+    The application in connect.
     """
 
     def test_theApplicationAndItsQuery(self) -> None:
         """
-        Without slashes at the ends and the instance that every application has; the
-        query is that of the application, or else of the URL.
+        Without leading and trailing slashes and the default instance; the query is that
+        of the application, or else of the URL.
         """
         for app, url, expected in (
             ("live", "rtmp://h/live", ("live", "")),
@@ -34,12 +34,13 @@ class ApplicationTests(SynchronousTestCase):
 
 class StreamTests(SynchronousTestCase):
     """
-    What publish and play say.
+    The stream name in publish and play.
     """
 
     def test_theNameAndItsQuery(self) -> None:
         """
-        Without slashes at the ends, and what FFmpeg puts before files.
+        Without leading and trailing slashes, and without the prefix that FFmpeg puts
+        before files.
         """
         for name, expected in (
             ("cam", ("cam", "")),
@@ -55,7 +56,7 @@ class StreamTests(SynchronousTestCase):
 
     def test_otherNames(self) -> None:
         """
-        With and without the suffixes of files.
+        With and without file suffixes.
         """
         for name, expected in (
             ("cam", ("cam.flv", "cam.mp4")),
@@ -67,7 +68,7 @@ class StreamTests(SynchronousTestCase):
 
     def test_whatIsEscaped(self) -> None:
         """
-        What would not be seen in a line of a log as it is; nothing else.
+        Only characters that are not printable in a log line.
         """
         self.assertEqual(printable("f\u00fcr 100 %"), "f\u00fcr 100 %")
         self.assertEqual(

@@ -1,5 +1,5 @@
 """
-Tests of how players are talked to.
+Tests of the server's session with players.
 """
 
 from typing import Any
@@ -31,7 +31,7 @@ class PlayTests(SessionTestCase):
 
     def connect(self) -> None:
         """
-        Go as far as a message stream.
+        Connect, and create a message stream.
         """
         self.open()
         self.accept(self.client.connect())
@@ -40,7 +40,7 @@ class PlayTests(SessionTestCase):
 
     def play(self, *arguments: Any) -> PlayRequested:
         """
-        Ask to play.
+        Request to play.
         """
         *_, event = self.client.command("play", 3.0, None, *arguments, streamID=1)
         assert isinstance(event, PlayRequested)
@@ -48,7 +48,7 @@ class PlayTests(SessionTestCase):
 
     def begin(self, *arguments: Any) -> None:
         """
-        Play, and forget what was said so far.
+        Play, and discard the messages so far.
         """
         self.connect()
         self.accept([self.play(*(arguments or ("cam",)))])
@@ -56,8 +56,8 @@ class PlayTests(SessionTestCase):
 
     def said(self) -> list[str]:
         """
-        What the player was told since: codes of status messages, names of data
-        messages and events of user control messages.
+        The messages to the player since the last call: codes of status messages, names
+        of data messages and events of user control messages.
         """
         told = []
         for kind, stream, payload in self.client.answers:
@@ -79,8 +79,8 @@ class PlayTests(SessionTestCase):
 
     def test_whatPlayersAsk(self) -> None:
         """
-        FFmpeg and librtmp count in ms, the specification in seconds, GStreamer says
-        -2; some say nothing.
+        FFmpeg and librtmp send ms, the specification has seconds, GStreamer sends -2;
+        some send nothing.
         """
         for arguments, start, duration, reset in (
             (("cam?x=1",), -2.0, -1.0, False),
@@ -103,8 +103,8 @@ class PlayTests(SessionTestCase):
 
     def test_theBeginning(self) -> None:
         """
-        StreamBegin, the statuses, access to samples, the start of data: in the order
-        of the specification (7.2.2.1).
+        StreamBegin, the status messages, access to samples, the start of data: in the
+        order of the specification (7.2.2.1).
         """
         for reset, more in ((False, []), (True, ["NetStream.Play.Reset"])):
             self.connect()
@@ -129,8 +129,8 @@ class PlayTests(SessionTestCase):
 
     def test_theEndOfTheStream(self) -> None:
         """
-        The statuses, and a moment later StreamEOF; the player may play again, or is
-        dropped.
+        The status messages, and StreamEOF a moment later; the player can play again, or
+        is disconnected.
         """
         self.begin()
         self.session.endPlay(1, 102.0)
@@ -152,7 +152,7 @@ class PlayTests(SessionTestCase):
 
     def test_theEndOfTheConnectionToo(self) -> None:
         """
-        A session that ends says StreamEOF at once.
+        A session that ends sends StreamEOF at once.
         """
         self.begin()
         self.session.endPlay(1, 102.0)
@@ -163,7 +163,7 @@ class PlayTests(SessionTestCase):
 
     def test_noEndOfWhatIsPlayedAnew(self) -> None:
         """
-        A player that plays again, or deletes the stream, hears of no end.
+        A player that plays again, or deletes the stream, gets no StreamEOF.
         """
         for name, arguments in (("play", ("cam",)), ("deleteStream", (1.0,))):
             self.begin()
@@ -177,8 +177,8 @@ class PlayTests(SessionTestCase):
 
     def test_thePlayerStops(self) -> None:
         """
-        closeStream keeps the message stream, deleteStream does not; GStreamer names
-        the stream instead of giving its number.
+        closeStream keeps the message stream, deleteStream does not; GStreamer sends the
+        stream's name instead of its id.
         """
         for name, arguments, reason in (
             ("closeStream", (), "stream closed"),
@@ -193,8 +193,8 @@ class PlayTests(SessionTestCase):
 
     def test_anotherPlay(self) -> None:
         """
-        A second play on the same stream replaces the first; the end of the session
-        ends it.
+        A second play on the same message stream replaces the first; the end of the
+        session ends it.
         """
         self.begin("one")
         ended, request = self.client.command("play", 4.0, None, "two", streamID=1)
@@ -207,7 +207,7 @@ class PlayTests(SessionTestCase):
 
     def test_severalPlays(self) -> None:
         """
-        One connection may play on several message streams.
+        A connection can play on several message streams.
         """
         self.begin("one")
         self.client.command("createStream", 4.0, None)
@@ -221,7 +221,7 @@ class PlayTests(SessionTestCase):
 
     def test_play2(self) -> None:
         """
-        Flash changes the bit rate by playing another stream.
+        Flash switches to another bit rate by playing another stream.
         """
         self.begin("low")
         parameters = AMFObject([("streamName", "high?a=1"), ("transition", "switch")])
@@ -241,7 +241,7 @@ class PlayTests(SessionTestCase):
 
     def test_pause(self) -> None:
         """
-        It is answered and told; pauseRaw is another name of it.
+        It is answered and reported; pauseRaw is another name for it.
         """
         for name in ("pause", "pauseRaw"):
             self.begin()
@@ -277,7 +277,7 @@ class PlayTests(SessionTestCase):
 
     def test_seek(self) -> None:
         """
-        There is nowhere to go in a live stream, and nothing to complain about.
+        A live stream has no other position, and this is not an error.
         """
         self.begin()
         self.assertEqual(self.client.command("seek", 0.0, None, 5000.0, streamID=1), [])
@@ -285,7 +285,7 @@ class PlayTests(SessionTestCase):
 
     def test_commandsOfPlayersWhileNothingPlays(self) -> None:
         """
-        They are of no consequence.
+        They have no effect.
         """
         self.connect()
         for name in ("pause", "receiveAudio", "receiveVideo", "seek", "closeStream"):
@@ -297,7 +297,8 @@ class PlayTests(SessionTestCase):
 
     def test_commandsOfPlayersThatSayNothing(self) -> None:
         """
-        A pause that does not say so goes on; media are wanted unless they are not.
+        A pause without an argument resumes; media is wanted unless the argument is
+        false.
         """
         self.begin()
         for name, event in (
@@ -309,7 +310,7 @@ class PlayTests(SessionTestCase):
 
     def test_theBufferLength(self) -> None:
         """
-        The player's own matter: librtmp sends it for stream 0 and after play.
+        It is ignored: librtmp sends it for stream 0 and after play.
         """
         self.begin()
         for streamID in (0, 1):
@@ -319,7 +320,7 @@ class PlayTests(SessionTestCase):
 
     def test_theLength(self) -> None:
         """
-        FFmpeg asks for it before it plays: a live stream has none.
+        FFmpeg requests it before it plays: a live stream has none.
         """
         self.connect()
         self.client.command("getStreamLength", 3.0, None, "cam")
@@ -330,7 +331,7 @@ class PlayTests(SessionTestCase):
 
     def test_refused(self) -> None:
         """
-        In the code and at the level that make FFmpeg stop.
+        With the code and the level that make FFmpeg stop.
         """
         self.connect()
         request = self.play("cam")
@@ -345,7 +346,7 @@ class PlayTests(SessionTestCase):
 
     def test_nobodyDecides(self) -> None:
         """
-        A player is refused in the words of players.
+        The player is rejected with a play code.
         """
         self.connect()
         self.play("cam")
@@ -357,7 +358,7 @@ class PlayTests(SessionTestCase):
 
     def test_names(self) -> None:
         """
-        A name too long, or none at all, is not found.
+        A name that is too long, or empty, is not found.
         """
         for app, name, isGood in (
             ("live", "n" * (MAX_NAME + 1), False),
@@ -381,8 +382,8 @@ class PlayTests(SessionTestCase):
 
     def test_aSignOfLife(self) -> None:
         """
-        A silent player that takes nothing is asked, and given up if it does not answer;
-        the media that we send say nothing.
+        A silent player that receives nothing is pinged, and disconnected if it does not
+        answer; media that we send does not count.
         """
         self.begin()
         asked = self.session.lastReceived + PING_AFTER
@@ -390,7 +391,7 @@ class PlayTests(SessionTestCase):
         self.assertEqual(self.session.checkTime(asked), [])
         self.client.hear()
         ((kind, streamID, payload),) = self.client.answers
-        # The time in ms.
+        # The timestamp in ms.
         self.assertEqual((kind, streamID, payload.hex()), (4, 0, "0006000274e8"))
         self.assertEqual(self.session.deadline(), asked + PING_PATIENCE)
         ended, end = self.session.checkTime(asked + PING_PATIENCE)
@@ -403,8 +404,8 @@ class PlayTests(SessionTestCase):
 
     def test_whatItTakesIsLife(self) -> None:
         """
-        Of a player that says nothing: it is asked when it takes nothing more, and what
-        it takes then is an answer.
+        For a player that sends nothing: it is pinged when it stops receiving, and
+        receiving again counts as an answer.
         """
         self.begin()
         begun = self.session.lastReceived
@@ -420,7 +421,7 @@ class PlayTests(SessionTestCase):
 
     def test_aPingAfterManyDays(self) -> None:
         """
-        The time in it wraps at 32 bits.
+        The timestamp in it wraps at 32 bits.
         """
         self.begin()
         now = 2**32 / 1000 + 5.2515
@@ -433,7 +434,7 @@ class PlayTests(SessionTestCase):
 
     def test_anAnswerIsASignOfLife(self) -> None:
         """
-        Whatever it sends.
+        Any data from it.
         """
         self.begin()
         asked = self.session.lastReceived + PING_AFTER
@@ -446,7 +447,7 @@ class PlayTests(SessionTestCase):
 
     def test_publishAndPlayOnOneConnection(self) -> None:
         """
-        What Flash conferences did.
+        Flash conferences did this.
         """
         self.begin("other")
         self.client.command("createStream", 4.0, None)

@@ -1,5 +1,5 @@
 """
-Tests of the server's conversation.
+Tests of the server's session.
 """
 
 from pathlib import Path
@@ -35,7 +35,7 @@ from rtmptw.rtmp.states import ServerState
 from tests.rtmp.scripted import ScriptedClient, data, pseudoRandom
 from tests.vectors import vectors
 
-#: What GStreamer, librtmp and FFmpeg (with H.264, HEVC, VP9 and Opus) really sent.
+#: Recorded from GStreamer, librtmp and FFmpeg (with H.264, HEVC, VP9 and Opus).
 CAPTURES = sorted((Path(__file__).parents[1] / "captures").glob("*.rtmp"))
 
 KEYFRAME = b"\x17\1\0\0\0key"
@@ -48,7 +48,7 @@ class SessionTestCase(SynchronousTestCase):
 
     def open(self, serverSettings: ServerSettings | None = None) -> None:
         """
-        A new connection at 100 s, hands shaken at 101 s.
+        A new connection at 100 s, handshake complete at 101 s.
         """
         self.session = ServerSession(100.0, pseudoRandom, serverSettings)
         self.client = ScriptedClient.ofSession(self.session, 101.0)
@@ -56,7 +56,7 @@ class SessionTestCase(SynchronousTestCase):
 
     def openPublishing(self, name: str = "cam") -> None:
         """
-        A connection that publishes since 101 s.
+        A connection that has been publishing since 101 s.
         """
         self.open()
         self.accept(self.client.connect())
@@ -65,7 +65,7 @@ class SessionTestCase(SynchronousTestCase):
 
     def accept(self, events: list[Any]) -> None:
         """
-        Grant the request that C{events} end with.
+        Accept the request that is the last of C{events}.
         """
         self.client.events += self.session.accept(events[-1].requestID, 101.0)
         self.client.hear()
@@ -105,7 +105,7 @@ class ConnectTests(SessionTestCase):
 
     def test_aQueryIsOfAllItsStreams(self) -> None:
         """
-        Who publishes or plays without a query of the name's own has the application's.
+        A publish or play without a query on its name has that of the application.
         """
         self.open()
         asked: list[Any] = self.client.command(
@@ -126,7 +126,7 @@ class ConnectTests(SessionTestCase):
 
     def test_moreThanItsObject(self) -> None:
         """
-        What follows the object is of no consequence.
+        Data after the object has no effect.
         """
         self.open()
         (event,) = self.client.command(
@@ -148,8 +148,8 @@ class ConnectTests(SessionTestCase):
 
     def test_theAnswer(self) -> None:
         """
-        Window, bandwidth, our chunk size and StreamBegin come before the result,
-        never after: OBS reads nothing properly once it streams.
+        Window, bandwidth, our chunk size and StreamBegin come before the result, never
+        after: OBS does not parse properly once it is streaming.
         """
         self.open(ServerSettings(chunkSize=4096, window=100_000))
         self.accept(self.client.connect())
@@ -178,7 +178,7 @@ class ConnectTests(SessionTestCase):
 
     def test_enhancedRTMP(self) -> None:
         """
-        Who speaks of Enhanced RTMP is told that we forward any codec.
+        A client that supports Enhanced RTMP is told that we forward any codec.
         """
         for question in (
             {"fourCcList": ["av01"]},
@@ -198,7 +198,7 @@ class ConnectTests(SessionTestCase):
 
     def test_refusal(self) -> None:
         """
-        A refused client gets the reason, with a description, and then the end.
+        A rejected client gets the code with a description, then the session ends.
         """
         self.open()
         (event,) = self.client.connect()
@@ -222,7 +222,7 @@ class ConnectTests(SessionTestCase):
 
     def test_closedBeforeTheHandshake(self) -> None:
         """
-        What comes then is not answered.
+        Data that arrives after that is not answered.
         """
         session = ServerSession(100.0, pseudoRandom)
         self.assertEqual(len(session.close("enough", 100.0)), 1)
@@ -231,7 +231,7 @@ class ConnectTests(SessionTestCase):
 
     def test_whatIsNoConnect(self) -> None:
         """
-        Anything else first ends the session.
+        Any other first command ends the session.
         """
         for name in ("createStream", "publish", "play"):
             self.open()
@@ -274,12 +274,12 @@ class ConnectTests(SessionTestCase):
 
 class PublishTests(SessionTestCase):
     """
-    What encoders do.
+    The commands of encoders.
     """
 
     def test_likeFFmpeg(self) -> None:
         """
-        releaseStream, FCPublish and createStream in a row, then publish.
+        releaseStream, FCPublish and createStream together, then publish.
         """
         self.open()
         self.accept(self.client.connect())
@@ -307,7 +307,7 @@ class PublishTests(SessionTestCase):
 
     def test_likeGStreamer(self) -> None:
         """
-        Transaction 0 wants no answers; deleteStream names the stream.
+        Transaction id 0 expects no answers; deleteStream has the stream's name.
         """
         self.open()
         self.accept(self.client.connect())
@@ -325,8 +325,8 @@ class PublishTests(SessionTestCase):
 
     def test_likeOBS(self) -> None:
         """
-        Everything after connect in one segment, media included: nothing is lost
-        while the publish is decided on.
+        Everything after connect in one segment, including media: nothing is lost while
+        the publish is being decided.
         """
         self.open()
         (event,) = self.client.connect()
@@ -353,7 +353,8 @@ class PublishTests(SessionTestCase):
 
     def test_frames(self) -> None:
         """
-        Audio, video and data come as frames, in order, with what their headers say.
+        Audio, video and data are delivered as frames, in order, with what their headers
+        say.
         """
         self.openPublishing()
         client = self.client
@@ -379,7 +380,7 @@ class PublishTests(SessionTestCase):
 
     def test_framesOfOneRead(self) -> None:
         """
-        Come together, unless something else or another stream lies between.
+        They are one event, unless another event or stream comes between them.
         """
         self.openPublishing("one")
         self.client.command("createStream", 6.0, None)
@@ -410,7 +411,8 @@ class PublishTests(SessionTestCase):
 
     def test_dataInAMF3AndOnStreamZero(self) -> None:
         """
-        Type 15 has a selector byte before its AMF0; stream 0 means the only one.
+        Type 15 has a format selector before its AMF0; stream 0 means the only published
+        stream.
         """
         self.openPublishing()
         text = data("onTextData", AMFObject([("text", "hi")]))
@@ -424,7 +426,7 @@ class PublishTests(SessionTestCase):
             (frame,) = event.frames
             self.assertEqual(frame.payload, text)
             self.assertEqual(frame.name, "onTextData")
-        # In AMF0 a number begins so.
+        # An AMF0 number begins like a format selector.
         number = data(5.0)  # type: ignore[arg-type]
         (event,) = self.client.send(self.client.message(18, number))
         assert isinstance(event, FramesReceived)
@@ -432,8 +434,8 @@ class PublishTests(SessionTestCase):
 
     def test_anEventIsNoMetadata(self) -> None:
         """
-        onMetaData without a verb is the metadata while there are none that were set to
-        be kept, and an event beside those.
+        onMetaData without a verb is the metadata if none was set with @setDataFrame,
+        and otherwise an event.
         """
         self.openPublishing()
         metadata = data("onMetaData", AMFObject([("width", 640.0)]))
@@ -447,7 +449,7 @@ class PublishTests(SessionTestCase):
                 self.assertEqual((frame.payload, frame.role), (metadata, Role.DATA))
                 found.append(frame.isHeader)
         self.assertEqual(found, [True, True, False, True, True])
-        # Another stream, another time.
+        # Another stream, which starts over.
         self.client.send(self.client.message(18, keep))
         self.client.command("FCUnpublish", 6.0, None, "cam")
         self.accept(self.client.publish())
@@ -457,7 +459,7 @@ class PublishTests(SessionTestCase):
 
     def test_numbersBeforeTheVerb(self) -> None:
         """
-        Some encoders have two: the metadata are set all the same.
+        Some encoders send two: the metadata is set anyway.
         """
         self.openPublishing()
         metadata = data("onMetaData", AMFObject([("width", 640.0)]))
@@ -469,8 +471,8 @@ class PublishTests(SessionTestCase):
 
     def test_asFMLEDoes(self) -> None:
         """
-        Who says FCPublish is told onFCPublish and onFCUnpublish, on the message stream
-        and before the statuses; nobody else is.
+        A client that sends FCPublish gets onFCPublish and onFCUnpublish, on the message
+        stream and before the status; other clients do not.
         """
         for says in (True, False):
             self.open()
@@ -504,7 +506,7 @@ class PublishTests(SessionTestCase):
 
     def test_clearDataFrame(self) -> None:
         """
-        The publisher may withdraw its metadata.
+        The publisher can withdraw its metadata.
         """
         self.openPublishing()
         (event,) = self.client.send(
@@ -514,7 +516,7 @@ class PublishTests(SessionTestCase):
 
     def test_aggregates(self) -> None:
         """
-        An aggregate is taken apart, once: one within it is left out.
+        An aggregate is split, but not an aggregate within it, which is ignored.
         """
         self.openPublishing()
         part = b"\x08\0\0\2\0\0\5\0\0\0\0\xaf\1\0\0\0\x0d"
@@ -573,7 +575,8 @@ class PublishTests(SessionTestCase):
 
     def test_whoHasSaidSo(self) -> None:
         """
-        A publisher that stops has said so; one that is lost, or does wrong, has not.
+        isStop is true for a publisher that stops; not for one that is lost, or breaks
+        the protocol.
         """
         stops = ("closeStream", "deleteStream", "FCUnpublish")
         for name in stops:
@@ -591,7 +594,7 @@ class PublishTests(SessionTestCase):
 
     def test_tooManyStrays(self) -> None:
         """
-        Are a flood, unless something is published: they may be meant for that.
+        They end the session, unless something is published: they may be meant for that.
         """
         self.assertEqual((MAX_STRAYS, REQUEST_WORK), (4096, 100))
         for isPublished in (False, True):
@@ -621,7 +624,7 @@ class PublishTests(SessionTestCase):
 
     def test_straysAreCounted(self) -> None:
         """
-        Media before a publish is for nobody.
+        Media before a publish is not delivered.
         """
         self.open()
         self.accept(self.client.connect())
@@ -640,8 +643,8 @@ class PublishTests(SessionTestCase):
 
     def test_republish(self) -> None:
         """
-        After FCUnpublish, closeStream or deleteStream the same connection may
-        publish again; gortmplib wants its stream to be 1 each time.
+        After FCUnpublish, closeStream or deleteStream the same connection can publish
+        again; gortmplib requires stream id 1 each time.
         """
         self.openPublishing()
         for name, values, stream, reason in (
@@ -671,7 +674,7 @@ class PublishTests(SessionTestCase):
 
     def test_deleteStreamByNumber(self) -> None:
         """
-        A number that no stream has ends none; without one it is the stream that the
+        An id that no stream has ends none; without an id it is the stream that the
         command is on, or the first.
         """
         for odd in (float("nan"), float("inf"), -5.0, 0.0, 1.5, 3.0, 2.0**32, 1e300):
@@ -691,8 +694,8 @@ class PublishTests(SessionTestCase):
 
     def test_refusal(self) -> None:
         """
-        A refused publish says so on its stream, at level error, with a description;
-        then comes the end.
+        A rejected publish gets a status on its stream, at level error, with a
+        description; then the session ends.
         """
         self.open()
         self.accept(self.client.connect())
@@ -711,7 +714,7 @@ class PublishTests(SessionTestCase):
 
     def test_namesThatAreNone(self) -> None:
         """
-        No name at all, and too long a name, are bad names.
+        An empty name and a name that is too long are bad names.
         """
         for app, name, isGood in (
             ("", "", False),
@@ -733,8 +736,8 @@ class PublishTests(SessionTestCase):
 
     def test_theNameIsNoText(self) -> None:
         """
-        Nothing is no name; a number has the name of its digits; all else ends the
-        session, with a word to the encoder's user where there is one.
+        A missing name is empty; a number becomes its digits; anything else ends the
+        session, with a description for the encoder's user where possible.
         """
         for values, name in (((5.0,), "5"), ((12345.0,), "12345"), ((), "")):
             self.open()
@@ -753,7 +756,7 @@ class PublishTests(SessionTestCase):
 
     def test_withoutTheNull(self) -> None:
         """
-        A publish without it has the same name.
+        A publish without it gives the same name.
         """
         self.open()
         self.accept(self.client.connect())
@@ -764,7 +767,8 @@ class PublishTests(SessionTestCase):
 
     def test_namesAreMadePrintable(self) -> None:
         """
-        What could break a log line or a file name is escaped; the rest is kept.
+        Characters that could break a log line or a file name are escaped; the others
+        are kept.
         """
         for name, wanted in (
             ("cam\n2", "cam%0A2"),
@@ -782,8 +786,8 @@ class PublishTests(SessionTestCase):
 
     def test_publishOnNoStream(self) -> None:
         """
-        A message stream that createStream did not make is made by a publish, number 0
-        too: the answer, the frames and the end are of that number.
+        Publishing on a message stream that was not created with createStream creates
+        it, also on id 0: the answer, the frames and the end have that id.
         """
         for number in (0, 1, 9, 2**32 - 1):
             self.open()
@@ -811,7 +815,7 @@ class PublishTests(SessionTestCase):
 
     def test_twoStreamsOnOneConnection(self) -> None:
         """
-        Frames of two publishes are told apart; FCUnpublish ends the one it names.
+        Frames of two publishes are kept apart; FCUnpublish ends the one it names.
         """
         self.openPublishing("one")
         self.client.command("createStream", 6.0, None)
@@ -827,7 +831,7 @@ class PublishTests(SessionTestCase):
             self.client.command("FCUnpublish", 7.0, None, "two"),
             [PublishEnded(2, "unpublished")],
         )
-        # The only one is meant whatever it is called.
+        # If there is only one, its name does not matter.
         self.assertEqual(
             self.client.command("FCUnpublish", 7.0, None, "three"),
             [PublishEnded(1, "unpublished")],
@@ -835,8 +839,8 @@ class PublishTests(SessionTestCase):
 
     def test_twoOfOneName(self) -> None:
         """
-        To begin twice is to begin once, on the same message stream or another: it is
-        answered, and frames on either are the same stream's.
+        Publishing again has no effect, on the same message stream or another: it is
+        answered, and frames on either belong to the same stream.
         """
         self.openPublishing()
         self.client.command("createStream", 6.0, None)
@@ -858,8 +862,8 @@ class PublishTests(SessionTestCase):
 
     def test_tooManyStreams(self) -> None:
         """
-        Sixteen message streams, and no more: the next one takes the place of the oldest
-        that nothing is done on.
+        There are at most sixteen message streams: the next one replaces the oldest idle
+        one.
         """
         self.open()
         self.accept(self.client.connect())
@@ -877,7 +881,7 @@ class PublishTests(SessionTestCase):
 
     def test_allStreamsInUse(self) -> None:
         """
-        One more is refused, and nothing ends.
+        One more is rejected, and nothing ends.
         """
         self.open()
         self.accept(self.client.connect())
@@ -895,7 +899,7 @@ class PublishTests(SessionTestCase):
 
     def test_anAnswerToNothing(self) -> None:
         """
-        Answering what was not asked is the caller's fault.
+        Answering a request that does not exist is an error of the caller.
         """
         self.openPublishing()
         with self.assertRaises(LocalProtocolError):
@@ -906,12 +910,12 @@ class PublishTests(SessionTestCase):
 
 class FlowingTests(SessionTestCase):
     """
-    While media flows only a stop ends it.
+    While media flows only a stop ends the session.
     """
 
     def assertFlows(self) -> None:
         """
-        Frames come through.
+        Frames are delivered.
         """
         (event,) = self.client.send(self.client.message(9, KEYFRAME))
         assert isinstance(event, FramesReceived)
@@ -920,7 +924,7 @@ class FlowingTests(SessionTestCase):
 
     def test_commandsNobodyUnderstands(self) -> None:
         """
-        Are counted.
+        They are counted.
         """
         self.openPublishing()
         bodies = (
@@ -942,7 +946,7 @@ class FlowingTests(SessionTestCase):
 
     def test_aByteTooMany(self) -> None:
         """
-        Changes nothing: a stop with one is a stop.
+        It has no effect: a stop with an extra byte is a stop.
         """
         self.openPublishing()
         body = data("closeStream", 0.0, None) + b"\0"
@@ -953,8 +957,8 @@ class FlowingTests(SessionTestCase):
 
     def test_connectOnceMore(self) -> None:
         """
-        Is granted again if it is to the same application, and refused if not. While
-        nothing flows it is asked for again.
+        It is accepted again for the same application, and rejected for another. While
+        no media flows a new decision is requested.
         """
         self.openPublishing()
         self.client.answers.clear()
@@ -978,8 +982,8 @@ class FlowingTests(SessionTestCase):
 
     def test_aRefusal(self) -> None:
         """
-        Of another stream on the connection does not end the one that flows, whoever
-        refuses and why; what the client had sent after it is looked at.
+        Rejecting another stream on the connection does not end the one that flows,
+        whoever rejects it and why; the client's data after it is handled.
         """
         self.openPublishing()
         (event,) = self.client.publish("taken", streamID=2)
@@ -1009,7 +1013,7 @@ class FlowingTests(SessionTestCase):
 
     def test_anotherNameOnTheSameStream(self) -> None:
         """
-        Is out of order, and the first goes on.
+        It is out of order, and the first stream continues.
         """
         self.openPublishing()
         self.assertEqual(self.client.publish("other"), [])
@@ -1018,7 +1022,7 @@ class FlowingTests(SessionTestCase):
 
     def test_whatAPlayerSays(self) -> None:
         """
-        Ends what it plays no more than a publisher's words do.
+        Invalid commands do not end what it plays, as with publishers.
         """
         self.open()
         self.accept(self.client.connect())
@@ -1032,14 +1036,13 @@ class FlowingTests(SessionTestCase):
 
 class OtherCommandTests(SessionTestCase):
     """
-    What else clients say.
+    Other commands of clients.
     """
 
     def test_commandsThatNeedLittle(self) -> None:
         """
-        _checkbw, getStreamLength and FCSubscribe get a result, and the last is told
-        more; a command that
-        nobody knows an error; nothing ends the session.
+        _checkbw, getStreamLength and FCSubscribe get a result, and the last also a
+        notice; an unknown command gets an error; none ends the session.
         """
         self.open()
         self.accept(self.client.connect())
@@ -1073,7 +1076,7 @@ class OtherCommandTests(SessionTestCase):
 
     def test_commandsInAMF3(self) -> None:
         """
-        Type 17 is AMF0 behind a selector byte, which some leave out.
+        Type 17 is AMF0 after a format selector, which some clients omit.
         """
         self.open()
         self.accept(self.client.connect())
@@ -1084,7 +1087,7 @@ class OtherCommandTests(SessionTestCase):
 
     def test_whatIsNoCommand(self) -> None:
         """
-        A command without a name, or cut short, ends the session with the reason.
+        A command that has no name, or is truncated, ends the session with the reason.
         """
         for body, label in (
             (data("x")[:2], "amf-truncated"),
@@ -1107,7 +1110,7 @@ class OtherCommandTests(SessionTestCase):
 
     def test_oddControlMessages(self) -> None:
         """
-        Short and unknown control messages, and types nobody defined, are ignored.
+        Short and unknown control messages, and undefined types, are ignored.
         """
         self.openPublishing()
         self.client.answers.clear()
@@ -1127,8 +1130,8 @@ class OtherCommandTests(SessionTestCase):
 
     def test_nonsenseBehindARequest(self) -> None:
         """
-        What a client sent ahead is looked at when it is accepted: a fault in it ends
-        the session then, and so does a command out of order.
+        Data sent after a request is handled when the request is accepted: an error in
+        it ends the session then, and so does a command out of order.
         """
         for ahead, label in (
             (b"\xff", "no-header"),
@@ -1146,7 +1149,7 @@ class OtherCommandTests(SessionTestCase):
 
 class AcknowledgementTests(SessionTestCase):
     """
-    What keeps encoders from stalling.
+    Without acknowledgements, encoders stall.
     """
 
     def acknowledged(self) -> list[int]:
@@ -1161,8 +1164,8 @@ class AcknowledgementTests(SessionTestCase):
 
     def test_unasked(self) -> None:
         """
-        At least each 1.25 MB, handshake included, though the peer never asked: half of
-        what it was told that it may send.
+        At least every 1.25 MB, including the handshake, although the peer never asked:
+        half of the window that we told it.
         """
         self.openPublishing()
         body = b"\x27\1\0\0\0" + bytes(99_995)
@@ -1195,7 +1198,8 @@ class AcknowledgementTests(SessionTestCase):
 
     def test_asAskedFor(self) -> None:
         """
-        A smaller window of the peer is kept, once for each delivery at most.
+        A smaller window set by the peer is used, with at most one acknowledgement for
+        each read.
         """
         self.openPublishing()
         self.client.send(self.client.message(5, (5000).to_bytes(4, "big"), 0))
@@ -1207,7 +1211,7 @@ class AcknowledgementTests(SessionTestCase):
 
     def test_aLargerWindowIsOurs(self) -> None:
         """
-        A peer that asks for less frequent ones gets ours.
+        If the peer sets a larger window, ours is used.
         """
         self.openPublishing()
         self.client.send(self.client.message(5, (2**31).to_bytes(4, "big"), 0))
@@ -1218,8 +1222,8 @@ class AcknowledgementTests(SessionTestCase):
 
     def test_whoIsInAHurry(self) -> None:
         """
-        An acknowledgement is said at once to a peer whose window is small; any other
-        that publishes sends half a window more before it stops.
+        A peer with a small window is acknowledged at once; any other publisher can send
+        half a window more before it stops.
         """
         self.openPublishing()
         for window, isSaid in ((2_097_150, True), (2_097_152, False)):
@@ -1231,8 +1235,8 @@ class AcknowledgementTests(SessionTestCase):
 
     def test_late(self) -> None:
         """
-        One that is said late says all that has come by then, and the next is due when
-        as much has come again.
+        A late acknowledgement covers all bytes received by then, and the next is due
+        after as many more.
         """
         self.openPublishing()
         body = self.client.message(9, bytes(499_000))
@@ -1246,7 +1250,7 @@ class AcknowledgementTests(SessionTestCase):
 
     def test_beforeARequest(self) -> None:
         """
-        Which is the last event.
+        A request is always the last event.
         """
         self.openPublishing()
         kind, payload = Command("createStream", 9.0, (None,)).encode()
@@ -1260,7 +1264,7 @@ class AcknowledgementTests(SessionTestCase):
 
     def test_whoDoesNotPublish(self) -> None:
         """
-        Is told at once: it may wait for that before it says more.
+        It is acknowledged at once: it may wait for that before it sends more.
         """
         self.open()
         self.accept(self.client.connect())
@@ -1270,7 +1274,7 @@ class AcknowledgementTests(SessionTestCase):
 
     def test_wraps(self) -> None:
         """
-        The count goes on modulo 2^32, never back to 0.
+        The count continues modulo 2^32, and is not reset to 0.
         """
         self.openPublishing()
         self.session.bytesReceived = 2**32 - 10
@@ -1285,7 +1289,7 @@ class AcknowledgementTests(SessionTestCase):
 
 class TimeTests(SessionTestCase):
     """
-    Nobody may wait for ever.
+    No client can wait forever.
     """
 
     def expire(self, at: float, label: str) -> None:
@@ -1302,7 +1306,7 @@ class TimeTests(SessionTestCase):
 
     def test_handshake(self) -> None:
         """
-        Ten seconds, however slowly bytes drip in.
+        Ten seconds, however slowly the bytes arrive.
         """
         for sent in (b"", b"\3", b"\3" + bytes(SIZE), b"\3" + bytes(SIZE + 100)):
             self.session = ServerSession(100.0, pseudoRandom)
@@ -1322,7 +1326,7 @@ class TimeTests(SessionTestCase):
 
     def test_silence(self) -> None:
         """
-        A publisher may be silent for ten seconds; any byte is a sign of life.
+        A publisher can be silent for ten seconds; any byte is a sign of life.
         """
         self.openPublishing()
         self.assertEqual(self.session.deadline(), 111.0)
@@ -1332,7 +1336,7 @@ class TimeTests(SessionTestCase):
 
     def test_silenceEndsThePublish(self) -> None:
         """
-        The publish is ended with the session.
+        The publish ends with the session.
         """
         self.openPublishing()
         events = self.session.checkTime(111.0)
@@ -1340,7 +1344,7 @@ class TimeTests(SessionTestCase):
 
     def test_whileWeDoNotRead(self) -> None:
         """
-        Silence says nothing while we ourselves do not read.
+        Silence has no effect while we do not read.
         """
         self.openPublishing()
         self.session.readingPaused()
@@ -1361,8 +1365,8 @@ class TimeTests(SessionTestCase):
 
     def test_aDecisionThatNeverComes(self) -> None:
         """
-        A request nobody answers is refused in time, in words that clients
-        understand.
+        A request that is not answered is rejected after the timeout, with a code that
+        clients understand.
         """
         self.open()
         self.client.connect()
@@ -1379,7 +1383,7 @@ class TimeTests(SessionTestCase):
 
     def test_optionsCount(self) -> None:
         """
-        Each timeout is what its setting says.
+        Each timeout has the value of its setting.
         """
         limits = ServerSettings(
             handshakeTimeout=1.0, requestTimeout=2.0, silenceTimeout=3.0
@@ -1396,7 +1400,7 @@ class TimeTests(SessionTestCase):
 
     def test_now(self) -> None:
         """
-        The time is that of whatever happened last.
+        The time is that of the last call.
         """
         self.open()
         session, say = self.session, self.client.message
@@ -1420,9 +1424,9 @@ class TimeTests(SessionTestCase):
 
     def test_whenTimeBegins(self) -> None:
         """
-        The time for a publish is counted from the answer to connect, that for the
-        answer from the request, that of a publisher from the answer; and the time to
-        the next publish from the end of the last.
+        The timeout for a publish starts with the answer to connect, that for the answer
+        with the request, that for a publisher with the answer; and that for the next
+        publish with the end of the last.
         """
         self.open(ServerSettings(requestTimeout=20.0))
         session, say = self.session, self.client.message
@@ -1447,7 +1451,7 @@ class TimeTests(SessionTestCase):
 
     def test_closing(self) -> None:
         """
-        The server may end a session; its publish ends with it.
+        The server can end a session; its publish ends with it.
         """
         self.openPublishing()
         self.assertEqual(
@@ -1462,12 +1466,12 @@ class TimeTests(SessionTestCase):
 
 class CapturedSessionTests(SessionTestCase):
     """
-    What real clients sent, cut anew.
+    Recordings of real clients, cut in other places.
     """
 
     def test_theVector(self) -> None:
         """
-        The start of a publish of ffmpeg 5.1.9, at the boundaries of its recv() calls
+        The start of a publish by ffmpeg 5.1.9, at the boundaries of its recv() calls
         and byte by byte.
         """
         (vector,) = [
@@ -1480,7 +1484,8 @@ class CapturedSessionTests(SessionTestCase):
 
     def test_byteByByte(self) -> None:
         """
-        Whole sessions of real clients, all 20 pictures in each, one byte at a time.
+        Whole sessions of real clients, with all 20 video frames in each, one byte at a
+        time.
         """
         for path in CAPTURES:
             wire = path.read_bytes()
@@ -1503,7 +1508,7 @@ class CapturedSessionTests(SessionTestCase):
 
     def replay(self, wire: bytes, cuts: list[int]) -> list[str]:
         """
-        @return: what a session says to C{wire}, granting everything.
+        @return: the events of a session for C{wire}, with everything accepted.
         """
         session = ServerSession(0.0, pseudoRandom)
         said: list[str] = []
@@ -1517,7 +1522,8 @@ class CapturedSessionTests(SessionTestCase):
                     continue
                 event = waiting.pop(0)
                 if isinstance(event, FramesReceived):
-                    # How many come together depends on where the bytes are cut.
+                    # How many frames are in one event depends on where the bytes are
+                    # cut.
                     said += [
                         f"{frame.role.value} {frame.kind.name.lower()} "
                         f"{frame.timestamp} {frame.payload.hex()}"
@@ -1533,8 +1539,7 @@ class CapturedSessionTests(SessionTestCase):
     @given(st.binary(max_size=300), st.booleans())
     def test_garbage(self, garbage: bytes, publishing: bool) -> None:
         """
-        Whatever comes after a handshake or in the middle of a publish ends in
-        events, never in an exception.
+        Any data after a handshake or during a publish gives events, never an exception.
         """
         if publishing:
             self.openPublishing()
@@ -1546,13 +1551,13 @@ class CapturedSessionTests(SessionTestCase):
 
 class ManyRequestsTests(SessionTestCase):
     """
-    Requests that come by the thousand.
+    Requests that arrive by the thousand.
     """
 
     def test_granted(self) -> None:
         """
-        Of what follows a request that was granted nothing is said before it is asked
-        for, and then all of it, once.
+        Nothing after an accepted request is handled before goOn, and then everything,
+        once.
         """
         self.open()
         (request,) = self.client.connect()
@@ -1573,7 +1578,7 @@ class ManyRequestsTests(SessionTestCase):
 
     def test_grantedAndClosed(self) -> None:
         """
-        A session that has ended does not go on.
+        A session that has ended does not continue.
         """
         self.open()
         (request,) = self.client.connect()

@@ -1,5 +1,5 @@
 """
-Payloads that lie where they were read until they are asked for.
+Tests of payloads that stay in the read buffer until they are used.
 """
 
 from hypothesis import given, settings
@@ -31,14 +31,14 @@ FIELDS = (
 
 def fields(frame: Frame) -> dict[str, object]:
     """
-    @return: all that a frame says, its payload included.
+    @return: all attributes of a frame, including its payload.
     """
     return {name: getattr(frame, name) for name in FIELDS}
 
 
 class Receiver(MessageReceiver):
     """
-    Notes what comes, and how.
+    Records what it receives, and how.
     """
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class Receiver(MessageReceiver):
 
 def read(wire: bytes, chunkSize: int) -> Receiver:
     """
-    Read bytes at once.
+    Read bytes in one call.
     """
     receiver = Receiver()
     reader = ChunkReader(receiver)
@@ -79,7 +79,7 @@ def read(wire: bytes, chunkSize: int) -> Receiver:
 
 class SpanTests(SynchronousTestCase):
     """
-    What a reader leaves where it lies.
+    What a reader leaves in its buffer.
     """
 
     @settings(deadline=None)
@@ -92,9 +92,9 @@ class SpanTests(SynchronousTestCase):
         self, size: int, chunkSize: int, before: bytes
     ) -> None:
         """
-        Audio and video of any size and chunk size that is all there in several chunks,
-        unless these are too many to look at at once, or too small to say in one what
-        it is.
+        Audio and video of any size and chunk size, if all of it is there in several
+        chunks; unless there are too many chunks to check at once, or the first is too
+        small to describe the frame.
         """
         payload = (bytes(range(251)) * 20)[:size]
         for kind in (8, 9):
@@ -111,7 +111,7 @@ class SpanTests(SynchronousTestCase):
 
     def test_whatIsCutAtOnce(self) -> None:
         """
-        What is neither audio nor video, and what needs no putting together.
+        Messages that are not audio or video, and messages of a single chunk.
         """
         for kind, chunkSize in ((18, 4096), (20, 4096), (9, 5000), (8, 60000)):
             wire = encodeMessage(6, kind, 0, 1, bytes(5000), chunkSize)
@@ -121,8 +121,8 @@ class SpanTests(SynchronousTestCase):
 
     def test_littleKeepsLittle(self) -> None:
         """
-        What is kept is at most twice the payloads: where most of what was read is
-        something else, they lie in copies.
+        At most twice the size of the payloads is kept: if most of the buffer is
+        something else, they are copied.
         """
         size = LEAST_KEPT
         message = encodeMessage(6, 9, 0, 1, bytes(size), 4096)
@@ -135,7 +135,7 @@ class SpanTests(SynchronousTestCase):
 
     def test_eachReadIsLookedAtAlone(self) -> None:
         """
-        What lay in the one before does not count.
+        Payloads in the previous buffer do not count.
         """
         receiver = Receiver()
         reader = ChunkReader(receiver)
@@ -157,7 +157,8 @@ class SpanTests(SynchronousTestCase):
 
     def test_smallReadsAreNotKept(self) -> None:
         """
-        Nor is what is small in itself, as the room it was read into was large.
+        Small payloads are not kept in it either, because the memory allocated for the
+        read was large.
         """
         message = encodeMessage(6, 9, 0, 1, bytes(1000), 500)
         (span,) = read(message, 500).spans
@@ -168,7 +169,7 @@ class SpanTests(SynchronousTestCase):
 
     def test_howMuchIsKept(self) -> None:
         """
-        From 32,768 bytes on, if half of them are payloads that lie there.
+        From 32,768 bytes on, if at least half of them are payloads.
         """
         for size, lying, isKept in (
             (32768, 32768 - 20, True),
@@ -179,7 +180,7 @@ class SpanTests(SynchronousTestCase):
             (65537, 32767, False),
         ):
             chunkSize = lying // 8 + 1
-            # Seven headers of one byte lie between.
+            # With seven one-byte headers between the chunks.
             wire = encodeMessage(6, 9, 0, 1, bytes(lying), chunkSize)
             self.assertEqual(len(wire), 12 + 7 + lying)
             following = encodeMessage(4, 18, 0, 1, bytes(65536), chunkSize)
@@ -200,8 +201,7 @@ class SpanTests(SynchronousTestCase):
 
     def test_notIfItIsInterrupted(self) -> None:
         """
-        A message with another one among its chunks, or one that is not all there, is
-        put together.
+        A message interrupted by another one, or incomplete, is assembled.
         """
         long = encodeMessage(6, 9, 0, 1, bytes(10_000), 4096)
         short = encodeMessage(4, 8, 0, 1, bytes(10), 4096)
@@ -224,14 +224,14 @@ class FrameTests(SynchronousTestCase):
 
     def test_theySayTheSame(self) -> None:
         """
-        As the frame of the same payload cut out, for every sample as it is and with
-        more behind it; and only coded media stays where it lies.
+        Like a frame of the same payload copied out, for every sample alone and with
+        more data after it; and only coded media stays in the buffer.
         """
         lying = 0
         for kind, case, body in cases():
             for payload in (body, body + bytes(range(200))):
                 if len(payload) <= HEAD:
-                    # The first chunk has as much, and there is another.
+                    # The first chunk has that much, and there is another.
                     continue
                 size = len(payload)
                 block = b"before" + payload[:HEAD] + b"\xc6" + payload[HEAD:] + b"after"
@@ -249,7 +249,7 @@ class FrameTests(SynchronousTestCase):
 
     def test_itIsCutOnce(self) -> None:
         """
-        And what was read with it may go then.
+        After that the buffer can be freed.
         """
         wanted = b"\x27\1\0\0\0" + bytes(500)
         (span,) = read(encodeMessage(6, 9, 0, 1, wanted, 128), 128).spans

@@ -1,6 +1,6 @@
 """
-Tests of the tables of states: each step is tried in each state, with bytes, through
-real sessions; every edge of a table is taken, and no step that has none.
+Tests of the state tables: each step is tried in each state, with bytes, in real
+sessions; every edge of a table is taken, and no other step is possible.
 """
 
 from collections.abc import Callable
@@ -38,7 +38,7 @@ from tests.rtmp.scripted import (
 
 class Row(dict[Any, Any]):
     """
-    A row of a table that notes what it was asked for.
+    A row of a table that records the look-ups.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Row(dict[Any, Any]):
 
     def get(self, step: Any, default: Any = None) -> Any:
         """
-        @return: the state that follows.
+        @return: the next state.
         """
         if step in self:
             self._taken.add((self._state, step))
@@ -59,12 +59,12 @@ class Row(dict[Any, Any]):
 
 class EdgesTestCase(SynchronousTestCase):
     """
-    Notes the edges that are taken.
+    Records the edges that are taken.
     """
 
     def note(self, table: dict[Any, dict[Any, Any]]) -> set[tuple[Enum, Enum]]:
         """
-        @return: the edges that are taken from now on, as they are.
+        @return: the edges that are taken from now on; the set is updated.
         """
         taken: set[tuple[Enum, Enum]] = set()
         before = dict(table)
@@ -77,8 +77,8 @@ class EdgesTestCase(SynchronousTestCase):
         self, taken: set[tuple[Enum, Enum]], table: dict[Any, dict[Any, Any]]
     ) -> None:
         """
-        All edges of a table were taken. The compiled build looks into dictionaries
-        itself, so nothing is noted there; each step has been tried all the same.
+        Check that all edges of a table were taken. The compiled build reads
+        dictionaries directly, so nothing is recorded there; each step is tried anyway.
         """
         if states.__file__.endswith(".py"):
             self.assertEqual(taken, self.edges(table))
@@ -92,7 +92,7 @@ class EdgesTestCase(SynchronousTestCase):
 
 class Client:
     """
-    A client of a server's session, and who answers it.
+    A client of a server's session, and the program that answers it.
     """
 
     def __init__(self) -> None:
@@ -104,7 +104,7 @@ class Client:
         """
         Take a step, allowed or not.
 
-        @raise LocalProtocolError: if it is ours and not allowed.
+        @raise LocalProtocolError: if it is our own step and not allowed.
         """
         client = self.client
         if step is Step.HANDSHAKE_DONE:
@@ -129,7 +129,7 @@ class Client:
         return self.session.close("enough", 0.0)
 
 
-#: The way to each state.
+#: The steps to each state.
 WAYS: dict[ServerState, list[Step]] = {
     ServerState.HANDSHAKE: [],
     ServerState.CONNECT: [Step.HANDSHAKE_DONE],
@@ -156,7 +156,7 @@ class ServerTests(EdgesTestCase):
 
     def at(self, way: list[Step]) -> Client:
         """
-        @return: a client that has gone this way.
+        @return: a client that has taken these steps.
         """
         client = Client()
         for step in way:
@@ -165,7 +165,7 @@ class ServerTests(EdgesTestCase):
 
     def assertRefused(self, client: Client, step: Step, why: str) -> None:
         """
-        A step that is not in the table is refused, by whose fault it is.
+        A step that is not in the table is rejected, as an error of whoever took it.
         """
         if step in OURS:
             self.assertRaises(LocalProtocolError, client.step, step)
@@ -177,9 +177,8 @@ class ServerTests(EdgesTestCase):
 
     def test_connection(self) -> None:
         """
-        Each step in each state of the connection goes where the table says. While the
-        handshake lasts, an answer is due or nothing is expected, commands are not
-        looked at.
+        Each step in each state of the connection leads where the table says. During the
+        handshake, while an answer is due and after the end, commands are not handled.
         """
         rows = {state: dict(row) for state, row in TRANSITIONS.items()}
         taken = self.note(TRANSITIONS)
@@ -196,7 +195,7 @@ class ServerTests(EdgesTestCase):
                     client.step(step)
                     self.assertIs(client.session.state, row[step], why)
                 elif step is Step.HANDSHAKE_DONE:
-                    # Its bytes are no step any more.
+                    # Its bytes are no longer handled.
                     continue
                 elif isDeaf and step not in OURS:
                     if state is not ServerState.HANDSHAKE:
@@ -208,8 +207,8 @@ class ServerTests(EdgesTestCase):
 
     def test_messageStream(self) -> None:
         """
-        Each step in each state of a message stream goes where the table says. While an
-        answer is due, commands are not looked at.
+        Each step in each state of a message stream leads where the table says. While an
+        answer is due, commands are not handled.
         """
         rows = {state: dict(row) for state, row in STREAM_TRANSITIONS.items()}
         taken = self.note(STREAM_TRANSITIONS)
@@ -238,7 +237,7 @@ class ServerTests(EdgesTestCase):
 
     def test_closedTwice(self) -> None:
         """
-        To close twice is to close once, in each way and each state.
+        Closing again has no effect, in each way and each state.
         """
         for state, way in WAYS.items():
             client = self.at(way)
@@ -253,7 +252,7 @@ class ServerTests(EdgesTestCase):
 
     def test_afterTheEndNobodyAnswers(self) -> None:
         """
-        The request of a session that has ended waits no more.
+        The request of a session that has ended is no longer pending.
         """
         for way in (
             WAYS[ServerState.CONNECT_ANSWER],
@@ -267,7 +266,7 @@ class ServerTests(EdgesTestCase):
 
 class Server:
     """
-    A server that says what it is told to, to a client's session.
+    A server that sends a client's session what it is told to.
     """
 
     def __init__(self, publishes: bool) -> None:
@@ -278,13 +277,13 @@ class Server:
 
     def receive(self, data: bytes) -> Any:
         """
-        @return: what the client says to bytes.
+        @return: what the client sends in answer to bytes.
         """
         return self.session.receive(data, 0.0)
 
     def upTo(self, state: ClientState) -> None:
         """
-        Say yes until this is reached.
+        Accept everything until this state is reached.
         """
         ways: list[tuple[ClientState, Callable[[], Any]]] = [
             (ClientState.CONNECT_RESULT, self.server.shakeHands),
@@ -301,7 +300,7 @@ class Server:
 
     def accept(self) -> Any:
         """
-        Say yes to whatever it waits for.
+        Accept whatever it is waiting for.
         """
         if self.session.state is ClientState.START:
             return self.server.status("NetStream.Publish.Start")
@@ -309,7 +308,7 @@ class Server:
         return self.server.command("_result", number, None, 1.0)
 
 
-#: A chunk of a message that never began, and a control message that is cut short.
+#: A chunk without a header before it, and a truncated control message.
 MALFORMED = (
     b"\xc7" + bytes(64),
     b"\x02" + bytes(3) + b"\0\0\2" + b"\1" + bytes(4) + b"\0\0",
@@ -329,13 +328,13 @@ def playEnds(server: ScriptedServer) -> bytes:
 
 class ClientTests(EdgesTestCase):
     """
-    A client's conversation.
+    The client's session.
     """
 
     def test_conversation(self) -> None:
         """
-        Each step in each state goes where the table says; an answer to nothing is
-        not looked at.
+        Each step in each state leads where the table says; an answer to nothing is
+        ignored.
         """
         rows = {state: dict(row) for state, row in CLIENT_TRANSITIONS.items()}
         taken = self.note(CLIENT_TRANSITIONS)
@@ -357,7 +356,7 @@ class ClientTests(EdgesTestCase):
 
     def test_aFrameOutOfOrder(self) -> None:
         """
-        To send a frame before the server grants it is our fault.
+        Sending a frame before the server has accepted the stream is our error.
         """
         frame = frameFromMessage(FrameKind.AUDIO, 0, b"\xaf\1abc")
         for state in ClientState:
@@ -372,7 +371,7 @@ class ClientTests(EdgesTestCase):
 
     def test_closedTwice(self) -> None:
         """
-        To close twice is to close once, in each way and each state.
+        Closing again has no effect, in each way and each state.
         """
         for state in ClientState:
             server = Server(True)
@@ -393,8 +392,8 @@ class ClientTests(EdgesTestCase):
 
     def test_theEndAndNonsenseInOneRead(self) -> None:
         """
-        A server that ends our play and sends a malformed chunk with it has ended our
-        play, and nothing else.
+        A server that ends our play and sends a malformed chunk with it has only ended
+        our play.
         """
         for malformed in MALFORMED:
             server = Server(False)
