@@ -185,9 +185,9 @@ class RefusedTests(SynchronousTestCase):
         url = "rtmp://127.0.0.1:0/live/cam"
         cases: list[tuple[str, dict[str, Any]]] = [
             ("a capture gives bgr24, rgb24 or gray, not 'rgb'", {"format": "rgb"}),
-            ("'pictures' are none of video, audio, both", {"media": "pictures"}),
+            ("'pictures' is not one of video, audio, both", {"media": "pictures"}),
             ("size is width and height, such as .*, not 640", {"size": 640}),
-            ("-1 frames per second", {"fps": -1}),
+            ("frame rate -1", {"fps": -1}),
             ("a capture cannot play from port 0", {"pull": True}),
         ]
         for words, options in cases:

@@ -416,5 +416,5 @@ def test_arraysOnly() -> None:
     PyAV's own frames do not come out of a process.
     """
     reactor: Any = Clock()
-    with pytest.raises(ValueError, match="come arrays: say which format"):
+    with pytest.raises(ValueError, match="passes arrays: choose an array format"):
         DecodedFrames(reactor, process=True)

@@ -186,10 +186,7 @@ class CallTests(SinkCase):
         self.assertIsNotNone(frame.arrived.tzinfo)
         self.assertEqual(
             said,
-            [
-                "live/cam: code got 60 of 60 decoded frames (60 pictures, 0 of sound); "
-                "over"
-            ],
+            ["live/cam: code got 60 of 60 decoded frames (60 video, 0 audio); over"],
         )
 
     def test_media(self) -> None:
@@ -778,7 +775,7 @@ class OptionTests(SinkCase):
             ("ignore:format=yuv", "none of native, rgb24, bgr24, gray"),
             ("ignore:policy=disconnect", "none of lossless, latest, to-keyframe"),
             ("ignore:size=big", "not like 640x360"),
-            ("ignore:fps=0", "no number of pictures a second from 0.001 on"),
+            ("ignore:fps=0", "no number of frames per second from 0.001 on"),
             ("ignore:keyframes=yes", "keyframes 'yes' is none of 0, 1"),
             ("ignore:track=300", "track '300' is no whole number from 0 to 255"),
             ("ignore:track=-1", "no whole number from 0 to 255"),
@@ -789,7 +786,7 @@ class OptionTests(SinkCase):
             ("ignore:latest", "has no option 'latest'"),
             ("Recorder:media=video", "media= is for functions"),
             ("Nothing", "neither videoFrame nor audioFrame"),
-            ("number", "is no function and no class, but int"),
+            ("number", "is neither a function nor a class: int"),
             ("missing", "Cannot import 'rtmptw_users_code.missing'"),
         ):
             error = self.assertRaises(UsageError, self.factory, text)
@@ -814,7 +811,7 @@ class OptionTests(SinkCase):
         for name, said in (
             ("rtmptw_broken_code.f", "ZeroDivisionError: division by zero"),
             ("rtmptw_no_such_module.f", "rtmptw_no_such_module"),
-            ("rtmptw_users_code", "is a module; say which function"),
+            ("rtmptw_users_code", "is a module; add a function"),
             ("..", "Cannot import '..'"),
         ):
             error = self.assertRaises(UsageError, DecodeSinkFactory.fromString, name)

@@ -1,3 +1,3 @@
 """
-The C{decode} sink: decoded frames for your own Python.
+The C{decode} sink: passes decoded frames to your own Python code.
 """

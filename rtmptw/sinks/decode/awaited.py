@@ -1,5 +1,5 @@
 """
-Waiting for a Deferred in a coroutine, whoever drives it: Twisted or asyncio.
+Awaits a Deferred in a coroutine run by either Twisted or asyncio.
 """
 
 import asyncio
@@ -14,9 +14,9 @@ T = TypeVar("T")
 
 class Awaited(Generic[T]):
     """
-    C{await Awaited(deferred)} works in a coroutine of Twisted, as C{await deferred},
-    and in a task of asyncio whose loop is the reactor's. A task that is cancelled
-    cancels the C{Deferred}.
+    C{await Awaited(deferred)} works in a Twisted coroutine, like C{await deferred}, and
+    in an asyncio task whose event loop is the reactor's. Cancelling the task cancels
+    the C{Deferred}.
     """
 
     def __init__(self, deferred: "Deferred[T]") -> None:
@@ -31,11 +31,12 @@ class Awaited(Generic[T]):
 
     def _inTask(self, loop: asyncio.AbstractEventLoop) -> Generator[Any, Any, T]:
         """
-        A task runs. It may have called a coroutine of Twisted, and that us.
+        Await within a running task. The task may have called a Twisted coroutine, which
+        awaits us.
         """
         outcome: list[Any] = []
         future: Any = loop.create_future()
-        # As a future says that is awaited.
+        # What awaiting a future sets.
         future._asyncio_future_blocking = True
         step: Deferred[None] = Deferred(lambda step: self._deferred.cancel())
 
@@ -49,10 +50,11 @@ class Awaited(Generic[T]):
         self._deferred.addBoth(arrived)
         try:
             if not outcome and (yield future) is future:
-                # Twisted gives back at once what is no Deferred; a task waits.
+                # Twisted sends anything but a Deferred straight back; a task waits for
+                # the future.
                 yield step
         except BaseException:
-            # The task was cancelled: nobody waits for it any more.
+            # The task was cancelled: the result is no longer wanted.
             self._deferred.cancel()
             raise
         result = outcome[0]
@@ -64,7 +66,7 @@ class Awaited(Generic[T]):
 
 def _task() -> "asyncio.Task[Any] | None":
     """
-    @return: the task of asyncio that runs in this thread, if there is one.
+    @return: the asyncio task that runs in this thread, if there is one.
     """
     try:
         return asyncio.current_task()

@@ -1,5 +1,5 @@
 """
-Coded frames that wait for the decoder, and which of them are dropped when it is slow.
+The queue of coded frames for the decoder; drops frames if the decoder is slow.
 """
 
 from collections import deque
@@ -11,17 +11,17 @@ from rtmptw.frames import Frame, FrameKind, Role
 
 class CodedFrames:
     """
-    Frames in the order in which they came. With a patience, none waits longer: what
-    would is dropped, and pictures go on with a key frame that came lately. Headers are
-    never dropped.
+    Coded frames in order of arrival. If there is a patience, no frame waits longer: it
+    is dropped, and video continues with the next key frame that is recent enough.
+    Headers are never dropped.
 
-    @ivar bytes: of those that wait.
+    @ivar bytes: the size of the waiting frames.
     """
 
     def __init__(self, patience: timedelta | None = None, track: int = 0) -> None:
         """
-        @param patience: how long a frame may wait; C{None} for any time.
-        @param track: the Enhanced RTMP track id of the pictures.
+        @param patience: how long a frame may wait; C{None} for no limit.
+        @param track: the Enhanced RTMP id of the video track.
         """
         self.bytes = 0
         self._patience = patience
@@ -36,7 +36,7 @@ class CodedFrames:
 
     def add(self, frame: Frame, arrived: datetime, now: datetime) -> None:
         """
-        Take the next one.
+        Add the next frame.
         """
         if self._patience is not None and frame.role is Role.CODED:
             self.expire(now)
@@ -51,7 +51,7 @@ class CodedFrames:
 
     def expire(self, now: datetime) -> None:
         """
-        Drop what has waited too long.
+        Drop frames that have waited too long.
         """
         patience = self._patience
         if patience is None or not self._frames or now - self._frames[0][1] <= patience:
@@ -75,13 +75,15 @@ class CodedFrames:
 
     def first(self) -> Frame:
         """
-        @return: the oldest one.
+        @return: the oldest frame.
         """
         return self._frames[0][0]
 
     def take(self) -> tuple[Frame, datetime]:
         """
-        @return: the oldest one, and when it came; it waits no more.
+        Remove the oldest frame.
+
+        @return: the frame, and when it arrived.
         """
         taken = self._frames.popleft()
         self.bytes -= taken[0].size
@@ -89,14 +91,14 @@ class CodedFrames:
 
     def clear(self) -> None:
         """
-        Forget them all.
+        Discard all frames.
         """
         self._frames.clear()
         self.bytes = 0
 
     def takeDropped(self) -> tuple[int, int]:
         """
-        @return: how many were dropped since the last call, and their bytes.
+        @return: the number of frames dropped since the last call, and their bytes.
         """
         dropped = self._dropped, self._droppedBytes
         self._dropped = self._droppedBytes = 0

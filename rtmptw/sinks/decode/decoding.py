@@ -1,6 +1,5 @@
 """
-The frames of one stream on their way through a decoder: what the decode sink and the
-iterators have in common.
+Decodes the frames of one stream: common to the decode sink and the iterators.
 """
 
 from collections import deque
@@ -19,54 +18,54 @@ from rtmptw.frames import Frame, FrameKind, StreamInfo
 from rtmptw.lane import Lane
 from rtmptw.sinks.decode.coded import CodedFrames
 
-#: Coded frames that wait for the decoder, or are in it, where none is dropped. More
-#: wait at the outlet; goes on at half.
+#: Limits of the coded frames that wait for the decoder or are in it, if none may be
+#: dropped. Beyond that the producer is paused; it resumes at half.
 MAX_CODED = 64
 MAX_CODED_BYTES = 4 * 1024 * 1024
-#: Pictures that wait to be taken, and that are decoded at once. One of 3840x2160 has
-#: 12 MB.
+#: The most decoded video frames that wait to be taken, and that are decoded in one
+#: batch. One of 3840x2160 has 12 MB.
 MAX_PICTURES = 4
-#: The same for blocks of samples, of some KB: more than come with so many pictures, so
-#: that it is these which end a batch. Each batch costs two changes of threads.
+#: The same for decoded audio frames, of a few KB each. More than come with that many
+#: video frames, so that video limits a batch. Each batch costs two thread switches.
 MAX_SOUND = 16
 
-#: Who wants the newest picture is not served with what is older than this, in ms.
+#: The largest age of a coded frame, in ms, with the policy C{latest}.
 MAX_AGE = 1000
 
 VIDEO = frozenset({FrameKind.VIDEO})
 AUDIO = frozenset({FrameKind.AUDIO})
 
-#: What can be asked for by name.
+#: The values of the argument C{media}.
 MEDIA = {"video": VIDEO, "audio": AUDIO, "both": VIDEO | AUDIO}
 
 _DELIVERIES = {
     Policy.LOSSLESS: LOSSLESS,
-    # When not even the decoder keeps up, what is coded is dropped up to a key frame.
-    # That is done here: the sink takes all at once.
+    # If even the decoder falls behind, coded frames are dropped up to the next key
+    # frame. That is done here: the sink takes every frame at once.
     Policy.LATEST: Delivery(Policy.TO_KEYFRAME, maxMilliseconds=MAX_AGE),
     Policy.TO_KEYFRAME: TO_KEYFRAME,
 }
-#: What to type for them.
+#: The values of the argument C{policy}.
 POLICIES = tuple(policy.value for policy in _DELIVERIES)
 
 
 @dataclass(slots=True, eq=False)
 class DecodedFrame:
     """
-    A picture, or a block of samples.
+    A decoded video or audio frame.
 
     @ivar kind: video or audio.
-    @ivar pts: when to show or play it, in seconds on the stream's clock: it begins
+    @ivar pts: the presentation time, in seconds on the stream's clock, which may start
         anywhere.
-    @ivar arrived: when what it was decoded from came, by the wall clock.
-    @ivar keyframe: whether it is a key frame; true of all audio.
+    @ivar arrived: the wall clock time at which the coded frame arrived.
+    @ivar keyframe: whether it is a key frame; always true for audio.
     @ivar track: the Enhanced RTMP track id; 0 if there is one track.
-    @ivar image: the picture: C{av.VideoFrame}, or a numpy array of C{uint8} whose shape
-        is (height, width, 3), for gray (height, width).
-    @ivar samples: the samples: C{av.AudioFrame}, or a numpy array whose shape is
-        (channels, samples), in the decoder's own type: C{float32} for AAC, MP3 and
+    @ivar image: the video frame: C{av.VideoFrame}, or a numpy array of C{uint8} of
+        shape (height, width, 3); for gray, (height, width).
+    @ivar samples: the audio frame: C{av.AudioFrame}, or a numpy array of shape
+        (channels, samples), of the decoder's own type: C{float32} for AAC, MP3 and
         Opus, integers for FLAC and G.711.
-    @ivar rate: samples per second; 0 for a picture.
+    @ivar rate: the sample rate; 0 for video.
     """
 
     kind: FrameKind
@@ -82,12 +81,12 @@ class DecodedFrame:
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """
-    What is to be decoded, and how it is given.
+    What to decode, and how to deliver it.
 
     @ivar format: C{native}, C{rgb24}, C{bgr24} or C{gray}.
     @ivar policy: C{lossless}, C{latest} or C{to-keyframe}.
-    @ivar size: width and height to scale to; C{None} not to.
-    @ivar fps: so many pictures a second of media at most; 0 for all.
+    @ivar size: width and height to scale to; C{None} not to scale.
+    @ivar fps: the most video frames per second of media; 0 for all.
     @ivar keyframes: whether to decode key frames only.
     @ivar media: C{video}, C{audio} or C{both}.
     @ivar track: the Enhanced RTMP track id.
@@ -105,28 +104,28 @@ class Wanted:
         checkFormat(self.format)
         if self.policy not in POLICIES:
             raise ValueError(
-                f"The policy {self.policy!r} is none of {', '.join(POLICIES)}."
+                f"The policy {self.policy!r} is not one of {', '.join(POLICIES)}."
             )
         if self.media not in MEDIA:
             raise ValueError(
-                f"The media {self.media!r} are none of {', '.join(MEDIA)}."
+                f"The media {self.media!r} is not one of {', '.join(MEDIA)}."
             )
         if self.fps < 0:
-            raise ValueError(f"{self.fps} frames per second are less than none.")
+            raise ValueError(f"The frame rate {self.fps} is negative.")
         if not 0 <= self.track <= 255:
-            raise ValueError(f"The track {self.track} is none of 0 to 255.")
+            raise ValueError(f"The track {self.track} is not between 0 and 255.")
 
     @property
     def isLatest(self) -> bool:
         """
-        Whether only the newest picture is of interest.
+        Whether only the latest frame is wanted.
         """
         return self.policy == Policy.LATEST.value
 
     @property
     def patience(self) -> timedelta | None:
         """
-        How long a coded frame may wait for the decoder; C{None} for any time.
+        How long a coded frame may wait for the decoder; C{None} for no limit.
         """
         delivery = self.delivery
         if delivery.policy is Policy.LOSSLESS:
@@ -136,15 +135,15 @@ class Wanted:
     @property
     def oldest(self) -> timedelta | None:
         """
-        How old a frame may be that is given away; C{None} for any age. (The newest
-        there is may be of any.)
+        The largest age of a decoded frame that is delivered; C{None} for no limit.
+        (With the policy C{latest} there is none: the latest frame may have any age.)
         """
         return None if self.isLatest else self.patience
 
     @property
     def delivery(self) -> Delivery:
         """
-        How coded frames are to be delivered.
+        How coded frames are queued.
         """
         return _DELIVERIES[Policy(self.policy)]
 
@@ -162,14 +161,14 @@ class Wanted:
 
     def form(self) -> "Form":
         """
-        @return: what gives decoded frames their form; for one thread at a time.
+        @return: a new converter of decoded frames; may be used by one thread at a time.
         """
         return Form(PictureForm(self.format, self.size))
 
 
 class Form:
     """
-    Makes what users get of what the decoder gives.
+    Converts frames from the decoder to what users get.
     """
 
     def __init__(self, pictures: PictureForm) -> None:
@@ -177,7 +176,7 @@ class Form:
 
     def give(self, decoded: Decoded) -> DecodedFrame:
         """
-        Scale and convert; takes a while.
+        Scale and convert a frame; takes a while.
         """
         frame = decoded.frame
         isVideo = decoded.kind is FrameKind.VIDEO
@@ -196,7 +195,9 @@ class Form:
 @dataclass(slots=True)
 class _Batch:
     """
-    @ivar skipped: how many pictures were left out for newer ones.
+    The result of decoding a batch.
+
+    @ivar skipped: the number of frames replaced by newer ones.
     """
 
     decoded: list[Decoded]
@@ -206,16 +207,17 @@ class _Batch:
 
 class Decoding:
     """
-    Decodes the frames of one stream in a lane of its own; what is decoded waits to be
-    taken. Everything here is called in the reactor's thread.
+    Decodes the frames of one stream in a lane; decoded frames wait to be taken. All
+    methods must be called in the reactor's thread.
 
-    Without a patience, at most L{MAX_CODED} coded frames are taken from the producer at
-    a time; with one, all, and those that wait too long are dropped. At most
-    L{MAX_PICTURES} pictures and L{MAX_SOUND} blocks of samples wait, and what the
-    decoder gives at its end; with the policy C{latest}, one of each kind.
+    If C{wanted.patience} is C{None}, at most L{MAX_CODED} coded frames are taken from
+    the producer at a time; otherwise all are taken, and those that wait too long are
+    dropped. At most L{MAX_PICTURES} video frames and L{MAX_SOUND} audio frames wait,
+    plus those that the decoder returns at its end; with the policy C{latest}, one of
+    each kind.
 
-    @ivar skipped: how many decoded pictures a newer one has replaced.
-    @ivar failure: what is wrong with the decoder; empty while nothing is.
+    @ivar skipped: the number of decoded frames replaced by newer ones.
+    @ivar failure: why decoding failed; empty if it has not.
     """
 
     _log = Logger()
@@ -229,7 +231,8 @@ class Decoding:
         now: Callable[[], datetime],
     ) -> None:
         """
-        @param changed: called when there is something to take, or L{isOver} is true.
+        @param changed: called when there is something to take, or L{isOver} has become
+            true.
         @param lane: makes the lane.
         @param now: the wall clock.
         """
@@ -258,27 +261,27 @@ class Decoding:
     @property
     def counts(self) -> Counts:
         """
-        What the decoder did; right when L{isOver} is true.
+        The decoder's counts; final when L{isOver} is true.
         """
         return self._decoder.counts
 
     @property
     def waiting(self) -> int:
         """
-        How many frames, coded and decoded, wait here.
+        The number of frames waiting here, coded and decoded.
         """
         return len(self._coded) + self._flying + len(self._decoded)
 
     @property
     def isOver(self) -> bool:
         """
-        Whether nothing is there to be taken, or will ever be.
+        Whether there is nothing to take, now or later.
         """
         return self._isFlushed and not self._isBusy and not self._decoded
 
     def start(self, stream: StreamInfo, producer: IPushProducer) -> None:
         """
-        The stream begins.
+        The stream starts.
         """
         self._name = stream.name
         self._producer = producer
@@ -287,7 +290,7 @@ class Decoding:
         """
         Take the next frame of the stream.
 
-        @param arrived: when it came; now if C{None}.
+        @param arrived: when it arrived; C{None} for now.
         """
         if self._isEnding or not self._decoder.wants(frame):
             return
@@ -302,14 +305,14 @@ class Decoding:
 
     def end(self) -> None:
         """
-        The stream is over: decode what waits.
+        The stream has ended: decode all that is queued.
         """
         self._isEnding = True
         self._step()
 
     def abandon(self) -> None:
         """
-        Nobody wants any more: drop what waits.
+        Nothing more is wanted: drop all that is queued.
         """
         self._isEnding = self._isAbandoned = True
         self._coded.clear()
@@ -318,8 +321,7 @@ class Decoding:
 
     def take(self, most: int = MAX_PICTURES + MAX_SOUND) -> list[Decoded]:
         """
-        @return: what is decoded, the oldest first, and at most so many; the decoder
-            goes on.
+        @return: at most C{most} decoded frames, the oldest first; decoding continues.
         """
         taken = [
             self._decoded.popleft() for _count in range(min(most, len(self._decoded)))
@@ -329,7 +331,7 @@ class Decoding:
 
     def close(self) -> None:
         """
-        End the lane; only when L{isOver} is true.
+        End the lane; may be called only when L{isOver} is true.
         """
         if self._lane is not None:
             lane, self._lane = self._lane, None
@@ -337,7 +339,7 @@ class Decoding:
 
     def _tellDropped(self) -> None:
         """
-        What was dropped here was delivered, as the books have it.
+        Report frames dropped here, which count as delivered so far.
         """
         dropped, size = self._coded.takeDropped()
         if dropped:
@@ -351,7 +353,7 @@ class Decoding:
 
     def _step(self) -> None:
         """
-        Decode the next few frames, if there is room for what comes out.
+        Decode the next frames, if there is room for the result.
         """
         if self._isBusy or self._isFlushed:
             return
@@ -363,7 +365,7 @@ class Decoding:
         elif self._isEnding and not self._coded:
             self._isFlushed = True
             if self._lane is None:
-                # Nothing was ever decoded.
+                # Nothing was decoded.
                 self._changed()
             else:
                 self._run(self._flush)
@@ -448,9 +450,9 @@ class Decoding:
 
     def _broken(self, failure: Any) -> None:
         """
-        Something of ours is wrong, not the stream.
+        Handle a bug of ours; an invalid stream does not raise.
         """
-        self._log.failure("{name}: decoding ends early", failure, name=self._name)
+        self._log.failure("{name}: decoding stopped early", failure, name=self._name)
         self.failure = failure.getErrorMessage() or type(failure.value).__name__
         self._isBusy = False
         self._isFlushed = True

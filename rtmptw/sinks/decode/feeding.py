@@ -1,5 +1,5 @@
 """
-A child that gives the frames it is sent to a sink of its own.
+A child process that passes the frames it receives to a sink of its own.
 """
 
 from datetime import datetime
@@ -15,7 +15,8 @@ from rtmptw.sinks.program import Program
 
 class ArrivalSink(Protocol):
     """
-    A sink that says how many frames it still has, and is told when they came.
+    A sink that reports how many frames it still has, and is told when each frame
+    arrived.
     """
 
     failure: str
@@ -23,24 +24,25 @@ class ArrivalSink(Protocol):
     @property
     def waiting(self) -> int:
         """
-        How many frames it has not done anything with.
+        The number of frames that it has not processed yet.
         """
 
     def frameArrived(self, frame: Frame, arrived: datetime) -> None:
         """
-        As C{frameReceived}.
+        Like C{frameReceived}, with the arrival time.
         """
 
     def streamEnded(self, reason: str) -> "Deferred[None]":
         """
-        Nothing follows.
+        The stream has ended.
         """
 
 
 @implementer(IFrameProducer)
 class FeedingProgram(Program):
     """
-    To the sink in here it is the producer: what that says goes to the server.
+    The producer of the sink in this process: passes on what the sink reports to the
+    server.
 
     @ivar sink: C{None} until it is made.
     """
@@ -53,14 +55,14 @@ class FeedingProgram(Program):
 
     def headerCame(self, frame: Frame, arrived: datetime) -> None:
         """
-        Give it to the sink.
+        Pass the header to the sink.
         """
         if self.sink is not None:
             self.sink.frameArrived(frame, arrived)
 
     def frameCame(self, frame: Frame, arrived: datetime) -> None:
         """
-        Give it to the sink.
+        Pass the frame to the sink.
         """
         self._received += 1
         if self.sink is not None:
@@ -69,7 +71,7 @@ class FeedingProgram(Program):
 
     def over(self, reason: str) -> None:
         """
-        Let the sink do what is left.
+        Let the sink process the remaining frames.
         """
         if self.sink is None:
             self.leave()
@@ -82,7 +84,7 @@ class FeedingProgram(Program):
 
     def progressed(self) -> None:
         """
-        Say how many frames the sink is done with, if they are more.
+        Report how many frames the sink has processed, if there are more.
         """
         waiting = 0 if self.sink is None else self.sink.waiting
         done = self._received - waiting
@@ -90,17 +92,17 @@ class FeedingProgram(Program):
             self._done = done
             self.done(done)
 
-    # What the sink says: IFrameProducer.
+    # Called by the sink: IFrameProducer.
 
     def pauseProducing(self) -> None:
         """
-        Read no more.
+        Stop reading.
         """
         self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
         """
-        Read on.
+        Continue reading.
         """
         self.transport.resumeProducing()
 
@@ -110,11 +112,11 @@ class FeedingProgram(Program):
         """
         assert self.sink is not None
         self.failed(self.sink.failure)
-        # What follows is the end.
+        # Resume, because the end is still to be read.
         self.transport.resumeProducing()
 
     def framesDropped(self, reason: str, frames: int, size: int) -> None:
         """
-        The books are in the server.
+        Report the dropped frames to the server, which counts them.
         """
         self.dropped(reason, frames, size)

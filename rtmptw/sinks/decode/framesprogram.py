@@ -3,8 +3,8 @@ A child that decodes one stream for a loop in the server::
 
     python -m rtmptw.sinks.decode.framesprogram
 
-Pictures and samples go into memory that both share, and what they are is said beside
-it; see L{rtmptw.sinks.wire}.
+It writes the decoded frames to shared memory, and describes each in a message; see
+L{rtmptw.sinks.wire}.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ from rtmptw.sinks.wire import Kind, jsonMessage, message
 
 class FramesProgram(FeedingProgram):
     """
-    Loops over what is decoded.
+    Sends decoded frames to the server.
     """
 
     def __init__(self, reactor: Any) -> None:
@@ -61,7 +61,7 @@ class FramesProgram(FeedingProgram):
 
     async def _send(self, frame: DecodedFrame, array: Any) -> None:
         if array.nbytes > self._size:
-            # All places become larger, when nothing is in them.
+            # Enlarge all slots, when they are empty.
             while len(self._slots) < SLOTS:
                 await self._wait()
             self._size = array.nbytes
@@ -90,7 +90,7 @@ class FramesProgram(FeedingProgram):
 
     def freed(self, slot: int) -> None:
         """
-        The server has taken what was there.
+        The server has read the frame in a slot.
         """
         self._slots.add(slot)
         freed, self._freed = self._freed, None
@@ -99,19 +99,20 @@ class FramesProgram(FeedingProgram):
 
     def readConnectionLost(self) -> None:
         """
-        The server tells as long as it is there which places are free: it is gone.
+        The server has died: while it lives it keeps our input open, to report free
+        slots.
         """
         self.connectionLost()
 
     def pauseProducing(self) -> None:
         """
-        Want no more frames; but still which places are free.
+        Ask for no more frames; messages about free slots still come.
         """
         self.transport.write(message(Kind.PAUSE))
 
     def resumeProducing(self) -> None:
         """
-        Want frames again.
+        Ask for frames again.
         """
         self.transport.write(message(Kind.RESUME))
 

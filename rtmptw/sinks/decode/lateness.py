@@ -1,5 +1,5 @@
 """
-Which decoded frames come too late for whoever wants no old ones.
+Skips decoded frames that are too old.
 """
 
 from collections.abc import Callable
@@ -11,16 +11,17 @@ from rtmptw.frames import FrameKind
 
 class Lateness:
     """
-    Looks at each decoded frame before it is given away, in one thread at a time. After
-    a picture that is too late, pictures go on with a key frame.
+    Checks the age of each decoded frame before it is delivered; may be used by one
+    thread at a time. After a video frame that is too old, video continues with a key
+    frame.
 
-    @ivar skipped: how many frames came too late, or between one that did and the next
-        key frame.
+    @ivar skipped: the number of frames skipped: too old, or between such a frame and
+        the next key frame.
     """
 
     def __init__(self, patience: timedelta | None, now: Callable[[], datetime]) -> None:
         """
-        @param patience: how old a frame may be; C{None} for any age.
+        @param patience: the largest age of a frame; C{None} for no limit.
         @param now: the wall clock.
         """
         self.skipped = 0
@@ -30,7 +31,7 @@ class Lateness:
 
     def admits(self, decoded: Decoded) -> bool:
         """
-        @return: whether it is to be given away.
+        @return: whether to deliver the frame.
         """
         if self._patience is None:
             return True

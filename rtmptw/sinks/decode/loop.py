@@ -1,5 +1,5 @@
 """
-Decoded frames for a loop of yours, in a coroutine or in a thread.
+Decoded frames for a loop of yours, in a coroutine or a thread.
 """
 
 import queue
@@ -31,34 +31,34 @@ from rtmptw.sinks.decode.lateness import Lateness
 from rtmptw.sinks.decode.remote import DecodingProcess, Remote
 from rtmptw.sinks.process import checkProcesses
 
-#: When the stream has ended, a loop that takes nothing for so many seconds gets no
-#: more: the server's shutdown waits for it.
+#: Seconds after the end of the stream for which a loop may take nothing before the
+#: remaining frames are dropped: the server's shutdown waits for it.
 END_PATIENCE = 30.0
-#: Seconds after which a thread that waits looks whether the loop is over.
+#: The interval at which a waiting thread checks whether the loop is over, in seconds.
 _LOOK_AGAIN = 1.0
 
 
 @implementer(IFrameSink)
 class DecodedFrames:
     """
-    A sink whose decoded frames a loop takes. In the reactor's thread::
+    A sink whose decoded frames a loop takes. In the reactor's thread, use::
 
         async for frame in frames:
             ...
 
-    in a coroutine of Twisted, or in a task of asyncio if its loop is the reactor's. And
-    in any other thread::
+    in a Twisted coroutine, or in an asyncio task if its event loop is the reactor's. In
+    any other thread, use::
 
         for frame in frames.iterate():
             ...
 
-    The loop ends with the stream. Leaving it earlier (C{break}, an exception, a task
-    that is cancelled) detaches the sink; so does L{close}, and leaving C{async with
-    frames}. Attach it to one stream, and use one loop. With the
-    policy C{lossless}, a loop that takes nothing makes the publisher wait.
+    The loop ends with the stream. Leaving it earlier (C{break}, an exception,
+    cancelling the task) detaches the sink; so does L{close}, and leaving C{async with
+    frames}. Attach it to one stream, and use one loop. With the policy C{lossless}, a
+    loop that takes no frames makes the publisher wait.
 
-    @ivar failure: why it ended before the stream did; empty while all is well.
-    @ivar given: how many frames the loop got.
+    @ivar failure: why it ended before the stream did; empty if it has not failed.
+    @ivar given: the number of frames that the loop has taken.
     """
 
     _log = Logger()
@@ -84,22 +84,22 @@ class DecodedFrames:
         @param format: C{native} for PyAV's own frames; C{rgb24}, C{bgr24} or C{gray}
             for numpy arrays.
         @param policy: C{lossless}: every frame, and the publisher waits for the loop;
-            C{latest}: always the newest; C{to-keyframe}: every frame, up to where the
-            loop is two seconds behind, then on from a key frame.
-        @param size: width and height to scale pictures to.
-        @param fps: so many pictures a second of media at most.
-        @param keyframes: decode key frames only.
+            C{latest}: always the latest frame; C{to-keyframe}: every frame, but if the
+            loop is two seconds behind, frames are dropped up to a key frame.
+        @param size: width and height to scale video frames to.
+        @param fps: the most video frames per second of media.
+        @param keyframes: whether to decode key frames only.
         @param media: C{video}, C{audio} or C{both}.
         @param track: the Enhanced RTMP track id.
-        @param process: whether FFmpeg decodes in a process of its own, from which
-            arrays come through shared memory.
-        @param patient: whether a loop that takes nothing for a while after the end is
-            waited for all the same.
+        @param process: whether FFmpeg decodes in a child process, which passes arrays
+            through shared memory.
+        @param patient: whether to wait without limit for a loop that takes no frames
+            after the end of the stream.
         @param lane: makes lanes.
         @param now: the wall clock.
 
-        @raise ValueError: with a sentence, if something of this is not possible.
-        @raise SinkError: if there can be no process, and one is wanted.
+        @raise ValueError: with a sentence, if an argument is invalid.
+        @raise SinkError: if a child process is wanted and cannot be started.
         """
         wanted = Wanted(format, policy, size, fps, keyframes, media, track)
         self.delivery: Delivery = wanted.delivery
@@ -113,7 +113,7 @@ class DecodedFrames:
         if process:
             if format == NATIVE:
                 raise ValueError(
-                    "From a process of its own come arrays: say which format."
+                    "A child process passes arrays: choose an array format."
                 )
             checkProcesses("decoding with process=True")
             self._form = self._decoding = DecodingProcess(reactor, wanted, self._goOn)
@@ -134,11 +134,11 @@ class DecodedFrames:
         self._timer: Any = None
         self._trigger: Any = None
 
-    # What the stream calls: IFrameSink.
+    # Called by the stream: IFrameSink.
 
     def streamStarted(self, stream: StreamInfo, producer: IPushProducer) -> None:
         """
-        The stream begins.
+        The stream starts.
         """
         self._name = stream.name
         self._producer = producer
@@ -146,43 +146,43 @@ class DecodedFrames:
 
     def frameReceived(self, frame: Frame) -> None:
         """
-        Decode it.
+        Decode the frame.
         """
         self._decoding.receive(frame)
 
     def frameArrived(self, frame: Frame, arrived: datetime) -> None:
         """
-        As L{frameReceived}, for a frame that came some time ago.
+        Like L{frameReceived}, for a frame that arrived some time ago.
         """
         self._decoding.receive(frame, arrived)
 
     @property
     def waiting(self) -> int:
         """
-        How many frames wait to be decoded or to be taken.
+        The number of frames waiting to be decoded or to be taken.
         """
         return int(self._decoding.waiting)
 
     @property
     def replaced(self) -> int:
         """
-        How many decoded frames a newer one has replaced, with the policy C{latest}.
+        The number of decoded frames replaced by newer ones, with the policy C{latest}.
         """
         return int(self._decoding.skipped)
 
     @property
     def refused(self) -> int:
         """
-        How many frames could not be decoded.
+        The number of frames that could not be decoded.
         """
         return int(self._decoding.counts.refused)
 
     def streamEnded(self, reason: str) -> "Deferred[None]":
         """
-        Decode what waits.
+        Decode all that is queued.
 
-        @return: a L{Deferred} that fires when the loop has taken it all, or was left,
-            or has taken nothing for L{END_PATIENCE} seconds.
+        @return: a L{Deferred} that fires when the loop has taken all frames, was left,
+            or has taken none for L{END_PATIENCE} seconds.
         """
         self._reason = reason
         self._done = done = Deferred[None]()
@@ -194,11 +194,11 @@ class DecodedFrames:
         self._goOn()
         return done
 
-    # What the loop calls.
+    # Called by the loop.
 
     def close(self) -> None:
         """
-        Detach it; the loop ends. In the reactor's thread.
+        Detach the sink; the loop ends. To be called in the reactor's thread.
         """
         if self._isClosed:
             return
@@ -213,7 +213,7 @@ class DecodedFrames:
         return self._loop()
 
     async def _loop(self) -> AsyncIterator[DecodedFrame]:
-        # A generator, because Python closes it when its loop is left.
+        # A generator, because Python closes it when the loop is left.
         try:
             while (decoded := await Awaited(self.take())) is not None:
                 yield await Awaited(self.convert(decoded))
@@ -228,8 +228,8 @@ class DecodedFrames:
 
     def iterate(self) -> Iterator[DecodedFrame]:
         """
-        For a loop in a thread that is not the reactor's; it blocks that thread while
-        there is no frame.
+        Iterate in a thread other than the reactor's; blocks that thread while there is
+        no frame.
         """
         self._reactor.callFromThread(self._watchReactor)
         try:
@@ -245,7 +245,7 @@ class DecodedFrames:
             try:
                 answer = answers.get(timeout=_LOOK_AGAIN)
             except queue.Empty:
-                # A reactor that stops waits for its threads, and answers no more.
+                # A stopping reactor waits for its threads, and no longer answers.
                 if self._isClosed or self._isFinished:
                     return None
             else:
@@ -258,7 +258,7 @@ class DecodedFrames:
 
     def _watchReactor(self) -> None:
         """
-        End the loop if the reactor stops, and nobody ends the stream before.
+        End the loop if the reactor stops before the stream has ended.
         """
         if IReactorCore.providedBy(self._reactor) and not self._isFinished:
             self._trigger = self._reactor.addSystemEventTrigger(
@@ -272,14 +272,15 @@ class DecodedFrames:
 
     def take(self) -> "Deferred[Decoded | None]":
         """
-        For a loop of another kind. In the reactor's thread.
+        Take the next frame, for other kinds of loops. To be called in the reactor's
+        thread.
 
-        @return: fires with the next frame, which L{give} or L{convert} makes what users
-            get; with C{None} if there is none any more. Cancel it to wait no longer:
-            nothing is lost.
+        @return: fires with the next frame, to be converted with L{give} or L{convert};
+            with C{None} after the last one. Cancel it to stop waiting: no frame is
+            lost.
         """
         if self._waiter is not None or self._isConverting:
-            raise RuntimeError(f"the frames of {self._name} are for one loop")
+            raise RuntimeError(f"only one loop can take the frames of {self._name}")
         if self._isClosed or self._isFinished:
             return succeed(None)
         self._isLooping = True
@@ -293,15 +294,15 @@ class DecodedFrames:
 
     def give(self, decoded: Decoded) -> DecodedFrame:
         """
-        Scale and convert, in any thread, but in one at a time.
+        Scale and convert a frame; in any thread, but only one at a time.
         """
         return cast(DecodedFrame, self._form.give(decoded))
 
     def convert(self, decoded: Decoded) -> "Deferred[DecodedFrame]":
         """
-        The same off the reactor's thread.
+        Like L{give}, outside the reactor's thread.
 
-        @return: fires with what users get.
+        @return: fires with the converted frame.
         """
         if self._lane is None:
             self._lane = self._makeLane(self._reactor, f"convert {self._name}")
@@ -313,7 +314,7 @@ class DecodedFrames:
         self._goOn()
         return result
 
-    # In between.
+    # Between the two.
 
     def _goOn(self) -> None:
         if self._decoding.failure and not self.failure:
@@ -321,7 +322,8 @@ class DecodedFrames:
             self.close()
         waiter = self._waiter
         if waiter is not None:
-            # Before anything is taken: that makes the decoder go on, and call this.
+            # Before taking anything: taking makes the decoder continue, which calls
+            # this.
             self._waiter = None
             taken = self._takeOne()
             if taken:
@@ -335,13 +337,13 @@ class DecodedFrames:
                 self._waiter = waiter
         if self._done is None or not self._decoding.isOver or self._isConverting:
             return
-        # A loop in a thread must learn of the end while the reactor still runs.
+        # A loop in a thread must be told of the end while the reactor still runs.
         if self._isClosed or not self._isLooping:
             self._finish()
 
     def _takeOne(self) -> list[Any]:
         """
-        @return: the next one that is not too late, if there is one.
+        @return: the next frame that is not too old, in a list; empty if there is none.
         """
         taken: list[Any]
         while taken := self._decoding.take(1):
@@ -354,7 +356,7 @@ class DecodedFrames:
 
     def _waitForLoop(self) -> None:
         """
-        From the end of the stream on.
+        After the end of the stream, start or restart the timeout of the loop.
         """
         if self._done is None or self._isPatient:
             return
@@ -365,7 +367,7 @@ class DecodedFrames:
     def _waitedLong(self) -> None:
         self._timer = None
         self._log.warn(
-            "{name}: its frames are not taken for {seconds:g} s; they are dropped",
+            "{name}: the loop has taken no frames for {seconds:g} s; dropping the rest",
             name=self._name,
             seconds=END_PATIENCE,
         )
@@ -386,7 +388,7 @@ class DecodedFrames:
             lane.close()
         counts = self._decoding.counts
         self._log.info(
-            "{name}: a loop got {given} of {decoded} decoded frames, {skipped} skipped "
+            "{name}: loop got {given} of {decoded} decoded frames, {skipped} skipped "
             "for newer ones, {refused} not decoded; {reason}",
             name=self._name,
             given=self.given,

@@ -1,9 +1,10 @@
 """
-Memory that a child and the server share: a file that is nowhere but in memory. The
-child writes pictures and samples into it, and the server reads them out.
+Memory shared by a child and the server: a file that exists only in memory. The child
+writes decoded frames to it, and the server reads them.
 
-It is read and not mapped: whatever the child does to the file, nothing but a read
-fails. numpy is needed only where this is used: without it nobody can ask for arrays.
+The server reads it and does not map it: whatever the child does to the file, the worst
+that can happen is a failed read. numpy is imported only when it is used: without it
+nobody can ask for arrays.
 """
 
 import math
@@ -12,25 +13,25 @@ from typing import Any, cast
 
 from rtmptw.sinks.disk import nameless
 
-#: Pictures, or blocks of samples, that may be in it at a time.
+#: The number of decoded frames that fit at the same time.
 SLOTS = 4
-#: The largest: more than 7680x4320 in three colours.
+#: The largest array: more than a 7680x4320 image with three channels.
 _MAX_SIZE = 256 * 1024 * 1024
-#: Of numpy's kinds of numbers those that pictures and samples have: integers with and
-#: without a sign, and floats. Anything else is no number.
+#: The kinds of numbers, as numpy names them, in decoded frames: signed and unsigned
+#: integers, and floats.
 _KINDS = "uif"
 
 
 class Memory:
     """
-    The file.
+    The shared memory.
 
-    @ivar descriptor: of it.
+    @ivar descriptor: the descriptor of its file.
     """
 
     def __init__(self, descriptor: int = -1) -> None:
         """
-        @param descriptor: of one that there is; -1 to make one.
+        @param descriptor: that of an existing file; -1 to create one.
         """
         self.descriptor = nameless("frames") if descriptor < 0 else descriptor
 
@@ -39,7 +40,7 @@ class Memory:
 
     def write(self, position: int, array: Any) -> None:
         """
-        Put an array there.
+        Write an array at a position.
         """
         import numpy
 
@@ -51,25 +52,25 @@ class Memory:
 
     def read(self, position: int, shape: list[int], kind: str) -> Any:
         """
-        @param kind: of numbers, as numpy calls it: C{|u1} for bytes.
-        @return: the array that is there, a new one.
+        @param kind: the type of the numbers in numpy's notation: C{|u1} for bytes.
+        @return: a new array with what is at the position.
 
-        @raise ValueError: if there can be no such array there.
+        @raise ValueError: if there cannot be such an array.
         """
         import numpy
 
         numbers = numpy.dtype(kind)
         if numbers.kind not in _KINDS or numbers.itemsize > 8 or min(shape) < 1:
-            raise ValueError(f"an array of {kind!r} and {shape}")
+            raise ValueError(f"invalid array of type {kind!r} and shape {shape}")
         size = math.prod(shape) * numbers.itemsize
         if not 0 < size <= _MAX_SIZE:
-            raise ValueError(f"an array of {size} bytes")
+            raise ValueError(f"invalid array of {size} bytes")
         array = numpy.empty(shape, numbers)
         rest = memoryview(cast(Any, array)).cast("B")
         while rest:
             count = os.preadv(self.descriptor, [rest], position)
             if not count:
-                raise ValueError(f"{len(rest)} bytes of an array are missing")
+                raise ValueError(f"the last {len(rest)} bytes of an array are missing")
             rest = rest[count:]
             position += count
         return array

@@ -1,5 +1,5 @@
 """
-How the server has a stream decoded, and your code called, in a child process.
+Starts the child processes that decode a stream and call your code.
 """
 
 import json
@@ -17,31 +17,32 @@ from rtmptw.sinks.decode.decoding import Wanted
 from rtmptw.sinks.encodings import MessageEncoding
 from rtmptw.sinks.program import ownProgram
 
-#: A process takes a while to start; how late its pictures may be it sees to itself.
+#: A process takes a while to start; it checks the age of its frames itself.
 _PATIENT = Delivery(
     Policy.TO_KEYFRAME, maxMilliseconds=10_000, maxBytes=16 * 1024 * 1024
 )
-#: Seconds in which your module has to be imported when the server starts.
+#: The time limit for importing your module when the server starts, in seconds.
 _IMPORT_SECONDS = 120
 _PROGRAM = "rtmptw.sinks.decode.program"
 _FRAMES_PROGRAM = "rtmptw.sinks.decode.framesprogram"
-#: The number of the memory in the child.
+#: The descriptor of the shared memory in the child.
 MEMORY = 4
-#: Seconds in which a child has to give away what is left: whoever takes it is waited
-#: for elsewhere.
+#: Seconds a child has to deliver the remaining frames: the time limit for a slow loop
+#: is in L{rtmptw.sinks.decode.loop}.
 _LEFT_SECONDS = 3600.0
-#: In place of an order: look whether there is such code.
+#: The argument that makes the child only check that your code can be imported.
 CHECK = "check"
 
 
 def mediaOf(name: str) -> str:
     """
-    Look in a child whether your code is there: the server need not import it.
+    Check in a child that your code can be imported, so that the server need not import
+    it.
 
     @param name: C{package.module.callable}.
-    @return: what a class has methods for; empty if it is a function.
+    @return: the media that a class has methods for; empty for a function.
 
-    @raise ValueError: with a sentence, if it will not do.
+    @raise ValueError: with a sentence, if it cannot be used.
     """
     arguments, environment = ownProgram(_PROGRAM)
     try:
@@ -55,15 +56,15 @@ def mediaOf(name: str) -> str:
         )
     except subprocess.TimeoutExpired:
         raise ValueError(
-            f"Cannot import {name!r}: that takes more than {_IMPORT_SECONDS} s."
+            f"Cannot import {name!r}: it takes more than {_IMPORT_SECONDS} s."
         ) from None
     try:
-        # Its own last line: the module may have printed something.
+        # Only the last line is the answer: the module may have printed something.
         said = json.loads(answer.stdout.splitlines()[-1])
         error, media = str(said["error"]), str(said["media"])
     except (ValueError, IndexError, KeyError, TypeError):
         raise ValueError(
-            f"Cannot import {name!r}: the process that tried ended with "
+            f"Cannot import {name!r}: the process that tried exited with status "
             f"{answer.returncode}."
         ) from None
     if error:
@@ -77,7 +78,7 @@ def commandFor(
     """
     @param name: C{package.module.callable}.
     @param detach: whether the first exception in your code ends the sink.
-    @param finish: seconds that it has after the end of the stream.
+    @param finish: seconds the child has after the stream ends.
     @return: the child that decodes a stream.
     """
     arguments, environment = ownProgram(_PROGRAM)
@@ -94,7 +95,7 @@ def commandFor(
         _delivery(wanted),
         environment,
         finish=finish,
-        # Your code may take as long as it likes.
+        # Your code may take any time.
         stall=0.0,
         reports=True,
     )
@@ -104,7 +105,7 @@ def commandForFrames(
     wanted: Wanted, descriptors: Callable[[], Mapping[int, int]], stream: StreamInfo
 ) -> Command:
     """
-    @param descriptors: gives the memory of each child.
+    @param descriptors: returns the shared memory for each child.
     @return: the child that decodes a stream for a loop in the server.
     """
     arguments, environment = ownProgram(_FRAMES_PROGRAM)

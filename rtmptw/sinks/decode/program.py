@@ -3,8 +3,8 @@ A child that decodes one stream, and calls your code::
 
     python -m rtmptw.sinks.decode.program
 
-What is broken in the stream, in FFmpeg or in your code ends this process, and not the
-server. L{rtmptw.sinks.wire} has what is said.
+A crash caused by the stream, FFmpeg or your code ends this process, and not the server.
+The messages are those of L{rtmptw.sinks.wire}.
 """
 
 import json
@@ -20,7 +20,7 @@ from rtmptw.sinks.program import run
 
 class DecodeProgram(FeedingProgram):
     """
-    Calls your code.
+    Decodes the stream and calls your code.
     """
 
     def ordered(self, order: Any) -> None:

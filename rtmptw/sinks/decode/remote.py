@@ -1,5 +1,5 @@
 """
-The server's side of a child that decodes for a loop in the server.
+The server's end of a child that decodes for a loop in the server.
 """
 
 import json
@@ -23,9 +23,9 @@ from rtmptw.sinks.wire import Kind, numberMessage
 @dataclass(slots=True)
 class Remote:
     """
-    A picture, or a block of samples, that is still in the memory of a child.
+    A decoded frame that is still in the shared memory.
 
-    @ivar key_frame: whether it is a key frame. (As PyAV calls it.)
+    @ivar key_frame: whether it is a key frame. (PyAV's name.)
     """
 
     kind: FrameKind
@@ -37,24 +37,25 @@ class Remote:
     @property
     def frame(self) -> "Remote":
         """
-        Itself: what else is decoded has PyAV's frame here.
+        Itself: frames decoded in this process have PyAV's frame here.
         """
         return self
 
 
 class DecodingProcess:
     """
-    As L{Decoding<rtmptw.sinks.decode.decoding.Decoding>}, in a child: pictures come
-    through memory that both share. At most L{SLOTS} of them wait.
+    Like L{Decoding<rtmptw.sinks.decode.decoding.Decoding>}, in a child: decoded frames
+    come through shared memory. At most L{SLOTS} of them wait.
 
-    @ivar skipped: how many a newer one has replaced.
+    @ivar skipped: the number of decoded frames replaced by newer ones.
     """
 
     def __init__(
         self, reactor: Any, wanted: Wanted, changed: Callable[[], None]
     ) -> None:
         """
-        @param changed: called when there is something to take, or L{isOver} is true.
+        @param changed: called when there is something to take, or L{isOver} has become
+            true.
         """
         self.skipped = 0
         self.counts = Counts()
@@ -71,20 +72,20 @@ class DecodingProcess:
     @property
     def failure(self) -> str:
         """
-        What is wrong with the child for good; empty while nothing is.
+        Why the child failed for good; empty if it has not.
         """
         return "" if self._child is None else self._child.failure
 
     @property
     def isOver(self) -> bool:
         """
-        Whether nothing is there to be taken, or will ever be.
+        Whether there is nothing to take, now or later.
         """
         return self._isEnded and not self._waiting
 
     def start(self, stream: StreamInfo, producer: IPushProducer) -> None:
         """
-        The stream begins.
+        The stream starts.
         """
         command = commandForFrames(self._wanted, self._descriptors, stream)
         self._child = ChildSink(self._reactor, command, said=self._said)
@@ -92,21 +93,21 @@ class DecodingProcess:
 
     def _descriptors(self) -> dict[int, int]:
         """
-        @return: what the next child gets, by its number there.
+        @return: the files for the next child, by their number there.
         """
         self._memory = Memory()
         return {MEMORY: self._memory.descriptor}
 
     def receive(self, frame: Frame) -> None:
         """
-        Take the next frame of the stream.
+        Pass the next frame of the stream to the child.
         """
         assert self._child is not None
         self._child.frameReceived(frame)
 
     def end(self) -> None:
         """
-        The stream is over: decode what waits.
+        The stream has ended: decode all that is queued.
         """
         if self._isEnding:
             return
@@ -124,7 +125,7 @@ class DecodingProcess:
 
     def abandon(self) -> None:
         """
-        Nobody wants any more: end the child, and drop what waits.
+        Nothing more is wanted: kill the child, and drop all that is queued.
         """
         self._isAbandoned = True
         self._waiting.clear()
@@ -134,7 +135,7 @@ class DecodingProcess:
 
     def take(self, most: int) -> list[Remote]:
         """
-        @return: what is decoded, the oldest first, and at most so many.
+        @return: at most C{most} decoded frames, the oldest first.
         """
         return [
             self._waiting.popleft() for _count in range(min(most, len(self._waiting)))
@@ -142,9 +143,9 @@ class DecodingProcess:
 
     def give(self, remote: Remote) -> DecodedFrame:
         """
-        Take it out of the memory; in any thread.
+        Read a frame from the shared memory; in any thread.
 
-        @raise ValueError: if it is not there.
+        @raise ValueError: if it cannot be read.
         """
         said = remote.said
         try:
@@ -165,20 +166,20 @@ class DecodingProcess:
 
     def letGo(self, remote: Remote) -> None:
         """
-        The child may use its place again.
+        Tell the child that the frame's slot is free again.
         """
         if self._child is not None and remote.memory is self._memory:
             self._child.tell(numberMessage(Kind.FREE, int(remote.said["slot"])))
 
     def close(self) -> None:
         """
-        Free the memory.
+        Release the shared memory.
         """
         self._memory = None
 
     def _said(self, kind: Kind, body: bytes) -> None:
         if kind is not Kind.PICTURE:
-            raise ValueError(f"a message of the kind {kind.name}")
+            raise ValueError(f"unexpected message {kind.name}")
         if self._isAbandoned:
             return
         said = json.loads(body)

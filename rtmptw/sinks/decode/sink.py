@@ -1,5 +1,5 @@
 """
-Gives decoded pictures and sound to your Python code.
+Passes decoded video and audio frames to your Python code.
 """
 
 from collections.abc import Callable
@@ -51,52 +51,52 @@ __all__ = [
 PROCESS = Argument(
     "process",
     Choice({"no": False, "yes": True}),
-    "whether FFmpeg's decoder and your code run in a process of their own",
+    "whether FFmpeg's decoder and your code run in a child process",
     "no",
 )
 FINISH = Argument(
     "finish",
     Number("seconds", 1),
-    "with process=yes, that process has so many to end when the stream has",
+    "with process=yes, how long that process may take to exit after the stream ends",
     typed(FINISH_SECONDS),
 )
 
-#: What C{--sink=decode} takes.
+#: The arguments of C{--sink=decode}.
 ARGUMENTS = Arguments(
     "decode sink",
     Argument(
         "format",
         Choice((NATIVE, *ARRAYS)),
-        "PyAV's own frames, or numpy arrays, bgr24 as OpenCV has them",
+        "PyAV's own frames, or numpy arrays (bgr24 is OpenCV's format)",
         NATIVE,
     ),
     Argument(
         "policy",
         Choice(POLICIES),
-        "what happens when your code is slower than the stream",
+        "what to do if your code is slower than the stream",
         POLICIES[0],
     ),
-    Argument("size", Text("WxH", parseSize), "what pictures are scaled to"),
+    Argument("size", Text("WxH", parseSize), "the size to scale video frames to"),
     Argument(
         "fps",
-        Number("pictures a second", 0.001, metavar="N"),
-        "so many a second of media at most",
+        Number("frames per second", 0.001, metavar="N"),
+        "the most video frames per second of media",
     ),
     Argument(
         "keyframes",
         Choice({"0": False, "1": True}),
-        "whether only key frames are decoded",
+        "whether to decode key frames only",
         "0",
     ),
     Argument(
         "media",
         Choice(tuple(MEDIA)),
-        "what a function gets, video unless given; a class has methods for it",
+        "what a function gets, video if not given; for a class its methods decide",
     ),
     Argument(
         "track",
         Number("", 0, 255, isWhole=True, metavar="N"),
-        "which track of Enhanced RTMP",
+        "the Enhanced RTMP track",
         "0",
     ),
     PROCESS,
@@ -104,7 +104,8 @@ ARGUMENTS = Arguments(
     Argument(
         "onError",
         Choice({"continue": False, "detach": True}),
-        "whether the next frame follows after an exception in your code, or none",
+        "whether to continue with the next frame after an exception in your code, or "
+        "to stop",
         "continue",
     ),
     first=First(
@@ -114,21 +115,21 @@ ARGUMENTS = Arguments(
     ),
 )
 
-#: An exception in every call is told of once in so many seconds.
+#: The interval, in seconds, at which repeated exceptions are logged.
 _SAY_AGAIN = 10.0
 
 
 @implementer(IFrameSink)
 class DecodeSink:
     """
-    Decodes one stream and calls your code with what comes out.
+    Decodes one stream and calls your code with the decoded frames.
 
-    The decoder has a lane and your code has another, so that one works while the other
-    does. Your code is never called twice at the same time.
+    The decoder and your code have a lane each, so that they work at the same time.
+    Calls of your code never overlap.
 
-    @ivar failure: why it ended before the stream did; empty while all is well.
-    @ivar given: how many frames your code got.
-    @ivar errors: how many of its calls raised an exception.
+    @ivar failure: why it ended before the stream did; empty if it has not failed.
+    @ivar given: the number of frames passed to your code.
+    @ivar errors: the number of calls that raised an exception.
     """
 
     _log = Logger()
@@ -147,10 +148,10 @@ class DecodeSink:
         """
         @param reactor: provides C{IReactorTime} and C{IReactorThreads}.
         @param detach: whether the first exception ends the sink.
-        @param hub: for your code.
+        @param hub: the hub that your code gets.
         @param lane: makes lanes.
         @param now: the wall clock.
-        @param progressed: called when L{waiting} may be smaller than before.
+        @param progressed: called when L{waiting} may have become smaller.
         """
         self.failure = ""
         self.given = 0
@@ -179,7 +180,7 @@ class DecodeSink:
 
     def streamStarted(self, stream: StreamInfo, producer: IPushProducer) -> None:
         """
-        Make the object, if your code is a class.
+        Create the object, if your code is a class.
         """
         self._name = stream.name
         self._producer = producer
@@ -196,26 +197,27 @@ class DecodeSink:
 
     def frameReceived(self, frame: Frame) -> None:
         """
-        Decode it.
+        Decode the frame.
         """
         self._decoding.receive(frame)
 
     def frameArrived(self, frame: Frame, arrived: datetime) -> None:
         """
-        As L{frameReceived}, for a frame that came some time ago.
+        Like L{frameReceived}, for a frame that arrived some time ago.
         """
         self._decoding.receive(frame, arrived)
 
     @property
     def waiting(self) -> int:
         """
-        How many frames wait to be decoded or given to your code, or are with it.
+        The number of frames waiting to be decoded, or passed to your code and not
+        returned.
         """
         return self._decoding.waiting + self._calling
 
     def streamEnded(self, reason: str) -> "Deferred[None]":
         """
-        Decode what waits, give it to your code, and tell that of the end.
+        Decode all that is queued, pass it to your code, and tell your code of the end.
 
         @return: a L{Deferred} that fires when your code has returned.
         """
@@ -254,7 +256,7 @@ class DecodeSink:
         self, caller: Caller, lane: Lane, decoded: list[Decoded]
     ) -> Outcome:
         """
-        As C{Caller.call}, for code that is awaited.
+        Like C{Caller.call}, for code that is awaited.
         """
         outcome = Outcome()
         for one in decoded:
@@ -288,14 +290,15 @@ class DecodeSink:
 
     def _goOn(self) -> None:
         """
-        Give your code what is there, unless it is busy; and the end, after it all.
+        Pass decoded frames to your code, unless it is busy; after the last one, the
+        end.
         """
         if self._decoding.failure and not self.failure:
             self._fail(self._decoding.failure)
         if self._isCalling or self._lane is None:
             return
         assert self._caller is not None
-        # Before anything is taken: that makes the decoder go on, and call this.
+        # Before taking anything: taking makes the decoder continue, which calls this.
         self._isCalling = True
         decoded = [] if self.failure else self._decoding.take()
         self._isCalling = False
@@ -314,8 +317,8 @@ class DecodeSink:
 
     def _tellErrors(self, outcome: Outcome) -> None:
         """
-        Log the first exception with its traceback, and then now and again one, with
-        how many there were.
+        Log the first exception with its traceback; then one now and then, with the
+        count.
         """
         self.errors += outcome.errors
         if outcome.failure is None:
@@ -324,7 +327,7 @@ class DecodeSink:
         if now - self._saidAt >= _SAY_AGAIN:
             self._saidAt = now
             self._log.failure(
-                "{name}: an error in {code}, {errors} so far",
+                "{name}: error in {code}, {errors} so far",
                 outcome.failure,
                 name=self._name,
                 code=self._code.name,
@@ -333,10 +336,10 @@ class DecodeSink:
 
     def _broken(self, failure: Failure) -> None:
         """
-        Not an exception of your code, but that it would end the thread, or a bug.
+        Handle a bug of ours, or an exception of your code that ends its thread.
         """
         self._isCalling = False
-        self._log.failure("{name}: decoding ends early", failure, name=self._name)
+        self._log.failure("{name}: decoding stopped early", failure, name=self._name)
         self._fail(failure.getErrorMessage() or _nameOf(failure))
         self._goOn()
 
@@ -351,8 +354,8 @@ class DecodeSink:
         counts = self._decoding.counts
         skipped = self._decoding.skipped
         self._log.info(
-            "{name}: {code} got {given} of {decoded} decoded frames ({video} pictures, "
-            "{audio} of sound){skipped}{late}{thinned}{early}{refused}{errors}; "
+            "{name}: {code} got {given} of {decoded} decoded frames ({video} video, "
+            "{audio} audio){skipped}{late}{thinned}{early}{refused}{errors}; "
             "{reason}",
             name=self._name,
             code=self._code.name,
@@ -362,8 +365,8 @@ class DecodeSink:
             audio=counts.decoded[FrameKind.AUDIO],
             skipped=counted(skipped, "skipped for newer ones"),
             late=counted(self._late, "skipped because they were late"),
-            thinned=counted(counts.thinned, "left out for fps"),
-            early=counted(counts.early, "coded pictures before a key frame"),
+            thinned=counted(counts.thinned, "skipped to limit fps"),
+            early=counted(counts.early, "coded video frames before a key frame"),
             refused=counted(counts.refused, "coded frames not decoded"),
             errors=counted(self.errors, "errors"),
             reason=self._reason,
@@ -384,7 +387,7 @@ def _nameOf(failure: Failure) -> str:
 @implementer(IFrameSinkFactory, IHubUser)
 class DecodeSinkFactory(FrameSinkFactory):
     """
-    Makes sinks that decode and call your code.
+    Makes sinks that decode streams and call your code.
     """
 
     arguments = ARGUMENTS
@@ -398,11 +401,11 @@ class DecodeSinkFactory(FrameSinkFactory):
         finish: float = FINISH_SECONDS,
     ) -> None:
         """
-        @param code: with C{process} only its name is used, which the child imports.
+        @param code: with C{process} only its name is used; the child imports it.
         @param detach: whether the first exception in your code ends a sink.
-        @param process: whether each stream has a process in which FFmpeg decodes it
-            and your code runs.
-        @param finish: seconds that this has when the stream has ended.
+        @param process: whether FFmpeg and your code run in a child process for each
+            stream.
+        @param finish: seconds the child has to exit after the stream ends.
         """
         self.code = code
         self.wanted = wanted
@@ -416,40 +419,40 @@ class DecodeSinkFactory(FrameSinkFactory):
     @classmethod
     def fromString(cls, argstring: str) -> "DecodeSinkFactory":
         r"""
-        Decode every stream and give the pictures or the sound to your Python code::
+        Decode every stream and pass the video or audio frames to your Python code::
 
             --sink=decode:CALLABLE[:format=native|rgb24|bgr24|gray]
                   [:policy=lossless|latest|to-keyframe][:size=WxH][:fps=N]
                   [:keyframes=0|1][:media=video|audio|both][:track=N]
                   [:process=no|yes][:finish=SECONDS][:onError=continue|detach]
 
-        CALLABLE is package.module.name, found as Python finds modules (PYTHONPATH). A
-        function is called with each picture and the stream: function(frame, stream).
-        media=audio or media=both gives it sound. A class is called with the stream and
-        makes one object for it; of its methods videoFrame(frame), audioFrame(frame) and
-        ended(reason) it has those that it needs. All is called in a thread, one call at
-        a time for each stream. What is declared async is awaited in the reactor's
-        thread, where it must not block.
+        CALLABLE is package.module.name, found on Python's module path (PYTHONPATH). A
+        function is called with each video frame and the stream: function(frame,
+        stream); with media=audio or media=both it also gets audio frames. A class is
+        called with the stream to create one object for it. The object may have the
+        methods videoFrame(frame), audioFrame(frame) and ended(reason). All calls are
+        made in a thread, one at a time for each stream. Functions declared async are
+        awaited in the reactor's thread, where they must not block.
 
-        A frame has image (a picture) or samples (sound), pts in seconds, arrived
-        (when it came, by the wall clock), keyframe, track and kind. Pictures and
-        samples are PyAV's own frames, or numpy arrays.
+        A frame has image (video) or samples (audio), pts in seconds, arrived (the wall
+        clock time of its arrival), keyframe, track and kind. image and samples are
+        PyAV's own frames, or numpy arrays.
 
-        When your code is slower than the stream, with policy=lossless it
-        gets every frame and the publisher has to wait; with policy=latest it gets the
-        newest picture, and none that has been replaced by then; with
-        policy=to-keyframe it gets every frame up to where it is behind by two seconds,
-        and goes on at a key frame.
+        If your code is slower than the stream: with policy=lossless it gets every
+        frame, and the publisher has to wait; with policy=latest it gets the latest
+        frame, and older ones are skipped; with policy=to-keyframe it gets every frame,
+        but if it is two seconds behind, frames are dropped up to a key frame.
 
         An exception in your code is logged and counted, and the next frame follows;
-        with onError=detach no more frames follow. The stream goes on.
+        with onError=detach no more frames follow. The stream itself continues.
 
-        FFmpeg decodes what strangers send. With process=yes it does so, and calls your
-        code, in a process for each stream: one that crashes is named in the log and
-        started again, after a second, then two, up to 30, with a key frame. There
-        stream.hub is None. When the stream has ended, it has so many seconds to finish.
+        FFmpeg decodes untrusted input. With process=yes it runs in a child process for
+        each stream, together with your code: a crash is logged, and the process is
+        restarted after 1 second, then 2, up to 30, and continues with a key frame.
+        stream.hub is None there. When the stream ends, finish is how long the process
+        may take to exit.
 
-        @raise UsageError: with one sentence, if that is not what it is.
+        @raise UsageError: with a one-sentence message, if the arguments are invalid.
         """
         said = ARGUMENTS.read(argstring)
         name = said["CALLABLE"]
@@ -463,8 +466,8 @@ class DecodeSinkFactory(FrameSinkFactory):
             if methods:
                 if media is not None:
                     raise ValueError(
-                        f"media= is for functions; the methods of the class {name} say "
-                        "what it wants."
+                        f"media= is for functions; for the class {name} its methods "
+                        "decide."
                     )
                 media = methods
             wanted = Wanted(
@@ -482,15 +485,15 @@ class DecodeSinkFactory(FrameSinkFactory):
 
     def setHub(self, hub: object) -> None:
         """
-        For your code.
+        Store the hub, for your code.
         """
         self._hub = hub
 
     def startFactory(self, reactor: object) -> None:
         """
-        Take the reactor.
+        Store the reactor.
 
-        @raise SinkError: if there can be no process, and one is wanted.
+        @raise SinkError: if a child process is wanted and cannot be started.
         """
         if self.process:
             checkProcesses("decode sink with process=yes")
@@ -509,6 +512,6 @@ class DecodeSinkFactory(FrameSinkFactory):
 
     def stopFactory(self) -> None:
         """
-        Leave no process behind.
+        Kill the remaining child processes.
         """
         self._children.kill()

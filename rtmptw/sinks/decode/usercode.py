@@ -1,5 +1,5 @@
 """
-Your function or class, which gets what was decoded: how it is found and called.
+Finds and calls your function or class that gets the decoded frames.
 """
 
 import inspect
@@ -15,20 +15,20 @@ from rtmptw.frames import FrameKind, StreamInfo
 from rtmptw.sinks.decode.decoding import DecodedFrame, Form
 from rtmptw.sinks.decode.lateness import Lateness
 
-#: The methods of a class, and what is decoded for them.
+#: The methods of a class, by the kind of frame that they get.
 METHODS = {FrameKind.VIDEO: "videoFrame", FrameKind.AUDIO: "audioFrame"}
 
 
 class DecodedStream:
     """
-    What your code is told of the stream.
+    What your code gets to know of the stream.
 
-    @ivar info: its name and where it comes from.
+    @ivar info: its name and its source.
     @ivar name: its public name, C{"live/cam"} for example.
-    @ivar hub: the L{StreamHub<rtmptw.hub.hub.StreamHub>}, to publish what you make of
-        it; C{None} where the sink was made without a server.
-    @ivar reactor: where the server runs. Your code runs in a thread: call what is not
-        made for threads with C{reactor.callFromThread}.
+    @ivar hub: the L{StreamHub<rtmptw.hub.hub.StreamHub>}, for publishing a stream of
+        your own; C{None} if the sink was made without a server.
+    @ivar reactor: the server's reactor. Your code runs in a thread: call anything that
+        is not thread-safe with C{reactor.callFromThread}.
     """
 
     def __init__(self, info: StreamInfo, hub: Any, reactor: Any) -> None:
@@ -39,7 +39,7 @@ class DecodedStream:
     @property
     def name(self) -> str:
         """
-        The public name.
+        The stream's public name.
         """
         return self.info.name
 
@@ -49,12 +49,12 @@ class UserCode:
     """
     Your function or class.
 
-    @ivar name: what to call it in the log.
-    @ivar function: called with each frame and the stream; C{None} for a class. One
-        that is declared C{async} is awaited.
-    @ivar objects: called with the stream, makes what has the methods C{videoFrame},
-        C{audioFrame} and C{ended}, or some of them; C{None} for a function. Those that
-        are declared C{async} are awaited.
+    @ivar name: its name in the log.
+    @ivar function: called with each frame and the stream; C{None} for a class. If it is
+        declared C{async}, it is awaited.
+    @ivar objects: called with the stream; returns an object with any of the methods
+        C{videoFrame}, C{audioFrame} and C{ended}. C{None} for a function. Methods
+        declared C{async} are awaited.
     """
 
     name: str
@@ -64,8 +64,8 @@ class UserCode:
     @classmethod
     def fromObject(cls, name: str, found: Any) -> "UserCode":
         """
-        @raise ValueError: with a sentence, if it is neither a function nor a class
-            that would do, or cannot be called as it will be.
+        @raise ValueError: with a sentence, if it is neither a function nor a suitable
+            class, or cannot be called with the required arguments.
         """
         if inspect.isclass(found):
             if not any(hasattr(found, method) for method in METHODS.values()):
@@ -79,7 +79,7 @@ class UserCode:
             return cls(name, objects=found)
         if not callable(found):
             raise ValueError(
-                f"{name} is no function and no class, but {type(found).__name__}."
+                f"{name} is neither a function nor a class: {type(found).__name__}."
             )
         _checkCall(name, found, "frame", "stream")
         return cls(name, function=found)
@@ -87,29 +87,29 @@ class UserCode:
     @classmethod
     def fromName(cls, name: str) -> "UserCode":
         """
-        Import it.
+        Import your code.
 
         @param name: C{package.module.callable}.
 
-        @raise ValueError: with a sentence, if that does not work.
+        @raise ValueError: with a sentence, if that fails.
         """
         try:
             found = namedAny(name)
         except Exception as error:
-            # It may be anything: the module is anybody's code.
+            # The module may raise anything.
             said = " ".join(str(error).split())
             raise ValueError(
                 f"Cannot import {name!r}: {type(error).__name__}: {said}"
             ) from None
         if inspect.ismodule(found):
             raise ValueError(
-                f"{name!r} is a module; say which function or class of it: {name}.NAME."
+                f"{name!r} is a module; add a function or class of it: {name}.NAME."
             )
         return cls.fromObject(name, found)
 
     def media(self) -> str:
         """
-        @return: what a class has methods for: C{video}, C{audio} or C{both}.
+        @return: the media that a class has methods for: C{video}, C{audio} or C{both}.
         """
         has = [
             kind for kind, method in METHODS.items() if hasattr(self.objects, method)
@@ -130,17 +130,17 @@ def _checkMethod(name: str, made: type, method: str, argument: str) -> None:
 def _checkCall(name: str, function: Any, *arguments: str) -> None:
     """
     @raise ValueError: with a sentence, if it cannot be called with these arguments, or
-        a call would do nothing.
+        a call would have no effect.
     """
     if isGenerator(function):
         raise ValueError(
-            f"{name} is a generator: calling it does nothing. Write a function without "
-            "yield."
+            f"{name} is a generator function: calling it does nothing. Use a function "
+            "without yield."
         )
     try:
         signature = inspect.signature(function)
     except ValueError:
-        # Some that are written in C do not say.
+        # Some functions written in C have no signature.
         return
     try:
         signature.bind(*arguments)
@@ -155,7 +155,7 @@ def _checkCall(name: str, function: Any, *arguments: str) -> None:
 
 def _codeOf(function: Any) -> Any:
     """
-    @return: the function itself, of an object that can be called its C{__call__}.
+    @return: the function itself; for a callable object, its C{__call__}.
     """
     if inspect.isroutine(function) or inspect.isclass(function):
         return function
@@ -166,7 +166,7 @@ def _codeOf(function: Any) -> Any:
 
 def isGenerator(function: Any) -> bool:
     """
-    Whether a call would only make a generator.
+    Whether a call would only create a generator.
     """
     code = _codeOf(function)
     return inspect.isgeneratorfunction(code) or inspect.isasyncgenfunction(code)
@@ -174,7 +174,7 @@ def isGenerator(function: Any) -> bool:
 
 def isCoroutine(function: Any) -> bool:
     """
-    Whether a call makes a coroutine, which has to be awaited.
+    Whether a call returns a coroutine, which has to be awaited.
     """
     return inspect.iscoroutinefunction(_codeOf(function))
 
@@ -182,12 +182,12 @@ def isCoroutine(function: Any) -> bool:
 @dataclass(slots=True)
 class Outcome:
     """
-    What came of some calls of your code.
+    The result of calls of your code.
 
-    @ivar given: how many frames it got.
-    @ivar errors: how many exceptions there were.
-    @ivar failure: the first of them.
-    @ivar isOver: whether it is to get no more.
+    @ivar given: the number of frames passed to it.
+    @ivar errors: the number of exceptions.
+    @ivar failure: the first exception.
+    @ivar isOver: whether it is to get no more frames.
     """
 
     given: int = 0
@@ -197,7 +197,7 @@ class Outcome:
 
     def add(self, other: "Outcome") -> None:
         """
-        Add what came of later calls.
+        Add the outcome of later calls.
         """
         self.given += other.given
         self.errors += other.errors
@@ -206,7 +206,7 @@ class Outcome:
 
     def failed(self) -> None:
         """
-        Write down the exception at hand.
+        Record the current exception.
         """
         self.errors += 1
         if self.failure is None:
@@ -215,8 +215,7 @@ class Outcome:
 
 class Caller:
     """
-    Calls your code. What is not C{async} is called in a lane; what is, in the reactor's
-    thread.
+    Calls your code: C{async} functions in the reactor's thread, others in a lane.
     """
 
     def __init__(
@@ -228,8 +227,8 @@ class Caller:
         lateness: Lateness,
     ) -> None:
         """
-        @param detach: whether the first exception is the end.
-        @param lateness: which frames are not to be given any more.
+        @param detach: whether the first exception ends the calls.
+        @param lateness: skips frames that are too old.
         """
         self._lateness = lateness
         self._code = code
@@ -243,21 +242,22 @@ class Caller:
     @property
     def isAsync(self) -> bool:
         """
-        Whether some of it has to be awaited: then L{convert} and L{give} take the
-        place of L{call}.
+        Whether any of the functions has to be awaited: then L{convert} and L{give}
+        replace L{call}.
         """
         return bool(self._awaited)
 
     def start(self) -> Outcome:
         """
-        Make the object. Without it there is nothing to do.
+        Create the object, if your code is a class. If that fails, nothing more is
+        called.
         """
         outcome = Outcome()
         if self._code.objects is not None:
             try:
                 self._object = self._code.objects(self._stream)
             except Exception:
-                # It is anybody's code.
+                # User code may raise anything.
                 outcome.failed()
                 outcome.isOver = True
                 return outcome
@@ -274,7 +274,7 @@ class Caller:
 
     def call(self, decoded: list[Decoded]) -> Outcome:
         """
-        Give it some frames.
+        Pass some frames to your code.
         """
         outcome = Outcome()
         for one in decoded:
@@ -284,7 +284,7 @@ class Caller:
             try:
                 self._calls[one.kind](self._form.give(one))
             except Exception:
-                # It is anybody's code: what it raises is told, and the stream goes on.
+                # User code may raise anything; it is logged, and the stream continues.
                 outcome.failed()
                 if self._detach:
                     outcome.isOver = True
@@ -293,8 +293,9 @@ class Caller:
 
     def convert(self, decoded: Decoded) -> DecodedFrame | None:
         """
-        @return: the frame as L{give} wants it; C{None} if it comes too late. In the
-            lane: it takes a while.
+        Convert a frame; takes a while, so it must run in the lane.
+
+        @return: the frame for L{give}; C{None} if it is too old.
         """
         return self._form.give(decoded) if self._lateness.admits(decoded) else None
 
@@ -302,9 +303,9 @@ class Caller:
         self, frame: DecodedFrame, run: Callable[..., Awaitable[object]]
     ) -> Outcome:
         """
-        Give it one frame, and wait for it.
+        Pass one frame to your code, and wait for it.
 
-        @param run: runs in the lane what need not be awaited.
+        @param run: runs functions that need not be awaited, in the lane.
         """
         outcome = Outcome(given=1)
         awaited = self._awaited.get(frame.kind)
@@ -314,14 +315,14 @@ class Caller:
             else:
                 await awaited(frame)
         except Exception:
-            # It is anybody's code: what it raises is told, and the stream goes on.
+            # User code may raise anything; it is logged, and the stream continues.
             outcome.failed()
             outcome.isOver = self._detach
         return outcome
 
     def end(self, reason: str) -> Outcome:
         """
-        Tell it that no more comes.
+        Tell your code that the stream has ended.
         """
         outcome = Outcome()
         ended = self._ended()
@@ -329,13 +330,13 @@ class Caller:
             try:
                 ended(reason)
             except Exception:
-                # It is anybody's code: what it raises is told, and the stream goes on.
+                # User code may raise anything; it is logged, and the stream continues.
                 outcome.failed()
         return outcome
 
     async def endAsync(self, reason: str) -> Outcome:
         """
-        As L{end}, if L{isEndAsync}.
+        Like L{end}; to be used if L{isEndAsync}.
         """
         outcome = Outcome()
         ended = self._ended()
@@ -343,20 +344,22 @@ class Caller:
             try:
                 await ended(reason)
             except Exception:
-                # It is anybody's code: what it raises is told, and the stream goes on.
+                # User code may raise anything; it is logged, and the stream continues.
                 outcome.failed()
         return outcome
 
     @property
     def isEndAsync(self) -> bool:
         """
-        Whether it is told of the end by something that has to be awaited.
+        Whether the C{ended} method has to be awaited.
         """
         return isCoroutine(getattr(self._object, "ended", None))
 
     def _ended(self) -> Callable[[str], Any] | None:
         """
-        @return: what tells it of the end; the object is let go.
+        Release the object.
+
+        @return: its C{ended} method, if it has one.
         """
         ended: Callable[[str], Any] | None = getattr(self._object, "ended", None)
         self._object = None
