@@ -1,3 +1,3 @@
 """
-What gives a stream its frames, besides the connection of a publisher.
+Sources that give a stream its frames, other than a publisher's connection.
 """

@@ -1,5 +1,5 @@
 """
-A stream that Python feeds: pictures, sound, packets of PyAV, frames of another stream.
+A stream fed from Python: images, audio, PyAV packets, frames of another stream.
 """
 
 import threading
@@ -27,11 +27,11 @@ from rtmptw.sources.passing import Passing, copyOf
 if TYPE_CHECKING:
     from rtmptw._pyav.encoding import Packet, Picture, Sound, Template
 
-#: Frames that wait to be given to the stream: a thread waits while there are so many;
-#: in the reactor's thread, which cannot wait, one more is refused.
+#: The most frames queued for the stream. Beyond that a thread has to wait; in the
+#: reactor's thread, which cannot wait, the frame is refused.
 MAX_WAITING = 256
-#: Sound without times of its own follows on what came before it, until it is so many
-#: seconds off the clock.
+#: Audio without timestamps continues where the previous audio frame ended, unless that
+#: is more than this off the clock, in seconds.
 MAX_DRIFT = 0.25
 DEFAULT_VIDEO = "libx264"
 DEFAULT_AUDIO = "aac"
@@ -41,15 +41,15 @@ _ENCODER = "rtmptw feed"
 
 class FeedEnded(Exception):
     """
-    The stream is over: the feed was closed, somebody else has taken the name over, or
-    the server stops.
+    The stream has ended: the feed was closed, another source has taken over the name,
+    or the server is stopping.
     """
 
 
 class FeedFull(Exception):
     """
-    A sink of the stream is so slow that nothing more may wait for it, and the reactor's
-    thread cannot.
+    The queue is full, because a sink of the stream is too slow, and the reactor's
+    thread cannot wait.
     """
 
 
@@ -63,27 +63,27 @@ def publish(
     credentials: str | None = None,
 ) -> "Feed":
     """
-    Begin a stream of one's own. In any thread.
+    Publish a stream of your own. May be called in any thread.
 
-    @param name: of the stream, C{"live/out"}: all up to the last slash is the
+    @param name: the stream's name, C{"live/out"}: the part before the last slash is the
         application.
-    @param video: the encoder of the pictures and its options, as in
-        C{"libx264:preset=fast:b=2M:g=50"}; L{DEFAULT_VIDEO} if not given. C{rate} are
-        the pictures a second, for its rate control, C{pix_fmt} the pixel format.
-    @param audio: likewise for the sound; L{DEFAULT_AUDIO} if not given.
-    @param reactor: with which the hub works (C{IReactorTime},
-        C{IReactorFromThreads}); the hub's clock if not given.
-    @param credentials: what another source must show to take the name over at once.
+    @param video: the video encoder and its options: C{"libx264:preset=fast:b=2M:g=50"}
+        for example; L{DEFAULT_VIDEO} if not given. C{rate} is the frame rate, for its
+        rate control, C{pix_fmt} the pixel format.
+    @param audio: the audio encoder and its options; L{DEFAULT_AUDIO} if not given.
+    @param reactor: the reactor of the hub (C{IReactorTime}, C{IReactorFromThreads});
+        the hub's clock if not given.
+    @param credentials: what another source must present to take over the name at once.
 
-    @return: what takes pictures and sound.
+    @return: the feed.
 
-    @raise ValueError: if the name is none, or there is no such encoder.
+    @raise ValueError: if the name is invalid, or there is no such encoder.
 
-    @raise NotAllowed: if somebody publishes this name, or the server stops.
+    @raise NotAllowed: if the name is already published, or the server is stopping.
     """
     app, slash, stream = name.rpartition("/")
     if not stream or (slash and not app):
-        raise ValueError(f"a stream is called live/out for example, not {name!r}")
+        raise ValueError(f"{name!r} is not a stream name such as live/out")
     feed = Feed(
         hub,
         hub.clock if reactor is None else reactor,
@@ -100,8 +100,7 @@ def _encoderFrom(text: str, kind: FrameKind) -> Encoder:
     for key, value in rest:
         if not key:
             raise ValueError(
-                f"an option of the encoder {name} needs a value: KEY=VALUE, not "
-                f"{value!r}"
+                f"an option of the encoder {name} must be KEY=VALUE, not {value!r}"
             )
         options[key] = value
     encoder = Encoder(name, options)
@@ -112,15 +111,15 @@ def _encoderFrom(text: str, kind: FrameKind) -> Encoder:
 @implementer(IFrameSource)
 class Feed:
     """
-    Feeds one stream. Every method can be called in any thread: a thread waits while the
-    stream is full, and so does not get ahead of its slowest lossless sink.
+    Feeds one stream. All methods may be called in any thread. A thread has to wait
+    while the stream is full, so it does not get ahead of the slowest lossless sink.
 
-    Times are seconds, and the same for pictures and sound: what is to be seen and heard
-    together has the same. They are C{at}, if that is given; else what the frame says
-    (C{pts}); else the time since the first frame.
+    Times are in seconds, on one clock for video and audio: what belongs together has
+    the same time. The time of a frame is C{at}, if given; otherwise its own (C{pts});
+    otherwise the time since the first frame.
 
     @ivar name: the stream's public name.
-    @ivar ended: why it is over; empty while it is not.
+    @ivar ended: why the stream has ended; empty if it has not.
     """
 
     _log = Logger()
@@ -138,8 +137,8 @@ class Feed:
         self._reactor: Any = reactor
         self._encoders = {FrameKind.VIDEO: video, FrameKind.AUDIO: audio}
         self._stream: Stream | None = None
-        # Held while something is encoded, which takes time: what the reactor calls
-        # never takes it, but for what its own thread feeds.
+        # Held during encoding, which takes time: never acquired in methods that the
+        # reactor calls, except to feed in the reactor's thread.
         self._encoding = threading.RLock()
         self._pictures: PictureTrack | None = None
         self._sound: SoundTrack | None = None
@@ -147,21 +146,21 @@ class Feed:
         self._described: dict[FrameKind, Any] = {}
         self._started: float | None = None
         self._nextSound: float | None = None
-        # Held only for a moment. Guards what follows.
+        # Held only briefly. Guards the following attributes.
         self._changed = threading.Condition()
         self._queue: deque[Frame] = deque()
         self._isPaused = False
         self._isCalled = False
         self._isClosing = ""
         self._lastFed = 0.0
-        # Only of the reactor's thread.
+        # Only used in the reactor's thread.
         self._passing: Passing | None = None
 
     def begin(self, app: str, stream: str, credentials: str | None) -> None:
         """
-        Publish it.
+        Publish the stream.
 
-        @raise NotAllowed: as L{publish}.
+        @raise NotAllowed: as for L{publish}.
         """
         self.name = publicName(app, stream)
         self._inReactor(self._begin, app, stream, credentials)
@@ -176,26 +175,27 @@ class Feed:
         else:
             blockingCallFromThread(self._reactor, function, *args)
 
-    # What feeds it.
+    # Feeding.
 
     def video(
         self, picture: "Picture", at: float | None = None, format: str = "rgb24"
     ) -> None:
         """
-        Encode a picture and give it to the stream. When the size changes, a new codec
+        Encode an image and pass it to the stream. If the size changes, a new sequence
         header is sent.
 
-        @param picture: an C{av.VideoFrame}, or an array of numpy of
-            height x width x 3 bytes.
-        @param format: of an array: C{"rgb24"}, C{"bgr24"}, or another of FFmpeg's.
+        @param picture: an C{av.VideoFrame}, or a numpy array of height x width x 3
+            bytes.
+        @param format: the pixel format of an array: C{"rgb24"}, C{"bgr24"}, or any
+            other of FFmpeg's.
 
         @raise ValueError: if it is neither.
 
-        @raise FeedEnded: if the stream is over.
+        @raise FeedEnded: if the stream has ended.
 
-        @raise FeedFull: in the reactor's thread.
+        @raise FeedFull: in the reactor's thread, if the queue is full.
 
-        @raise SinkError: if the encoder does not work.
+        @raise SinkError: if the encoder fails.
         """
         image = pictureOf(picture, format)
         self._waitForRoom()
@@ -218,16 +218,16 @@ class Feed:
 
     def audio(self, sound: "Sound", at: float | None = None) -> None:
         """
-        Encode sound and give it to the stream. When its format changes, a new codec
+        Encode audio and pass it to the stream. If its format changes, a new sequence
         header is sent.
 
         @param sound: an C{av.AudioFrame} of any format and length.
 
-        @raise FeedEnded: if the stream is over.
+        @raise FeedEnded: if the stream has ended.
 
-        @raise FeedFull: in the reactor's thread.
+        @raise FeedFull: in the reactor's thread, if the queue is full.
 
-        @raise SinkError: if the encoder does not work.
+        @raise SinkError: if the encoder fails.
         """
         self._waitForRoom()
         with self._encoding:
@@ -249,15 +249,15 @@ class Feed:
 
     def packet(self, packet: "Packet", template: "Template | None" = None) -> None:
         """
-        Give the stream a packet that is encoded already.
+        Pass an encoded packet to the stream.
 
         @param packet: an C{av.Packet} with C{pts}, C{dts} and C{time_base}.
-        @param template: the stream that it is of, as a container of PyAV has it; if not
-            given, C{packet.stream}. When it changes, a new codec header is sent.
+        @param template: the packet's stream in a PyAV container; C{packet.stream} if
+            not given. If it changes, a new sequence header is sent.
 
-        @raise FeedEnded: if the stream is over.
+        @raise FeedEnded: if the stream has ended.
 
-        @raise FeedFull: in the reactor's thread.
+        @raise FeedFull: in the reactor's thread, if the queue is full.
 
         @raise SinkError: if RTMP cannot carry it.
 
@@ -266,8 +266,8 @@ class Feed:
         known: Any = packet.stream if template is None else template
         if known is None or known.type not in ("video", "audio"):
             raise ValueError(
-                "a packet needs the stream of audio or video that it is of as its "
-                "template"
+                "a packet needs a template: the audio or video stream that it "
+                "belongs to"
             )
         self._waitForRoom()
         with self._encoding:
@@ -282,26 +282,27 @@ class Feed:
 
     def frame(self, frame: Frame) -> None:
         """
-        Give the stream a frame of another stream, unchanged, with the same time.
+        Pass a frame of another stream to the stream, unchanged, with the same
+        timestamp.
 
-        @raise FeedEnded: if the stream is over.
+        @raise FeedEnded: if the stream has ended.
 
-        @raise FeedFull: in the reactor's thread.
+        @raise FeedFull: in the reactor's thread, if the queue is full.
         """
         self._waitForRoom()
         self._hand([copyOf(frame)])
 
     def passOn(self, name: str, *kinds: FrameKind) -> None:
         """
-        Pass on the sound of another stream of the same hub, from its last key frame on,
-        unchanged and with the same times. So that it stays beside the pictures, which
-        take a while to be made, it waits for those that are fed; if pictures are passed
-        on too, nothing waits.
+        Pass on the audio of another stream of the same hub, from its last key frame on,
+        unchanged and with the same timestamps. Audio is held until the video frames fed
+        here, which take a while to make, have caught up. If video is passed on too,
+        nothing is held.
 
         @param name: the other stream's public name.
-        @param kinds: what to pass on; sound if not given.
+        @param kinds: what to pass on; audio if not given.
 
-        @raise ValueError: if nobody publishes it.
+        @raise ValueError: if the other stream is not published.
         """
         wanted = frozenset(kinds or (FrameKind.AUDIO,))
         self._inReactor(self._passOn, name, wanted)
@@ -309,16 +310,16 @@ class Feed:
     def _passOn(self, name: str, kinds: frozenset[FrameKind]) -> None:
         stream = self._hub.streams.get(name)
         if stream is None:
-            raise ValueError(f"nobody publishes {name}")
+            raise ValueError(f"{name} is not published")
         self._passing = Passing(self, kinds)
         stream.attach(f"feed of {self.name}", self._passing)
 
     def close(self, reason: str = "the feed was closed") -> None:
         """
-        End the stream, after all that was given to it and what the encoders still have.
-        May be called again.
+        End the stream, after all frames fed so far and those still in the encoders. May
+        be called more than once.
 
-        @raise SinkError: if an encoder does not work.
+        @raise SinkError: if an encoder fails.
         """
         with self._encoding:
             frames = []
@@ -345,7 +346,7 @@ class Feed:
 
     def _now(self) -> float:
         """
-        @return: seconds since the first frame that had no time.
+        @return: seconds since the first frame without a time.
         """
         now = time.monotonic()
         if self._started is None:
@@ -361,9 +362,10 @@ class Feed:
 
     def _describe(self, track: TrackMuxer) -> list[Frame]:
         """
-        @return: the metadata, with this track.
+        @return: the metadata, including this track's.
         """
-        # Without the codecs: who read of one only would not wait for the other.
+        # Without the codec ids: a reader that sees only one would not wait for the
+        # other.
         self._described[track.kind] = [
             (name, value)
             for name, value in track.metadata
@@ -371,7 +373,7 @@ class Feed:
         ]
         return [metadataFrame(list(self._described.values()), _ENCODER)]
 
-    # The way to the stream.
+    # The queue.
 
     def _waitForRoom(self) -> None:
         isWaiting = not _inReactorThread()
@@ -383,15 +385,15 @@ class Feed:
                     return
                 if not isWaiting:
                     raise FeedFull(
-                        f"{self.name}: {MAX_WAITING} frames wait for a sink that is "
-                        "too slow"
+                        f"{self.name}: queue full, {MAX_WAITING} frames wait for a "
+                        "slow sink"
                     )
                 self._changed.wait()
 
     def _checkEnd(self) -> None:
         over = self.ended or self._isClosing
         if over:
-            raise FeedEnded(f"{self.name} is over: {over}")
+            raise FeedEnded(f"{self.name} has ended: {over}")
 
     def _hand(self, frames: Sequence[Frame]) -> None:
         with self._changed:
@@ -409,7 +411,7 @@ class Feed:
 
     def _drain(self) -> None:
         """
-        In the reactor's thread: give the stream what waits.
+        Pass the queued frames to the stream; in the reactor's thread.
         """
         while True:
             with self._changed:
@@ -436,7 +438,7 @@ class Feed:
             and frame.kind is FrameKind.VIDEO
             and frame.role is Role.CODED
         ):
-            # It is on the stream's clock now.
+            # Its timestamp is on the stream's clock now.
             self._passing.picturesAt(stream, frame.timestamp)
 
     def _end(self, reason: str) -> None:
@@ -460,7 +462,7 @@ class Feed:
 
     def resumeSource(self) -> None:
         """
-        It has room again.
+        The lossless sinks have room again.
         """
         with self._changed:
             self._isPaused = False
@@ -484,13 +486,13 @@ class Feed:
     @property
     def stream(self) -> Stream | None:
         """
-        What is fed; C{None} when it is over. For the reactor's thread.
+        The stream; C{None} if it has ended. Only for the reactor's thread.
         """
         return self._stream
 
     def silentFor(self) -> float:
         """
-        @return: the seconds since the last frame; 0 while none are wanted.
+        @return: seconds since the last frame; 0 while paused.
         """
         if self._isPaused:
             return 0.0
@@ -498,14 +500,14 @@ class Feed:
 
     def sourceReplaced(self, reason: str) -> None:
         """
-        The stream is over for us.
+        Another source has taken over the stream.
         """
         self._end(reason)
 
 
 def _inReactorThread() -> bool:
     """
-    Whether the reactor runs in this thread, or will: it has not begun yet.
+    Whether this is the reactor's thread; also true if the reactor has not started yet.
     """
     known: Any = threadable
     return known.ioThread is None or bool(known.isInIOThread())

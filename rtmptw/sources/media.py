@@ -1,9 +1,9 @@
 """
-Whatever FFmpeg reads, published here: cameras on RTSP, HLS, files in real time.
+Publishes whatever FFmpeg can read: RTSP cameras, HLS, files in real time.
 
-FFmpeg runs in a process of its own (L{rtmptw._pyav.demuxing}), which writes FLV: a
-server that does not answer keeps nobody waiting, a decoder that crashes takes nobody
-with it, and what is stuck is killed.
+FFmpeg runs in a child process (L{rtmptw._pyav.demuxing}), which writes FLV: a server
+that does not answer blocks nothing, a crash affects nothing else, and a process that
+hangs is killed.
 """
 
 import json
@@ -37,21 +37,22 @@ from rtmptw.plugins.values import Choice, Text
 from rtmptw.sources.naming import DEMAND, NAME, nameThere
 from rtmptw.sources.pulling import Pulling
 
-#: Up to so much of the wait is added by chance, so that not all come at once.
+#: The random part added to a retry delay, as a fraction of it, so that pulls do not all
+#: retry at once.
 JITTER = 0.25
-#: What has gone well for so many seconds is tried again soon.
+#: Seconds a process must have run for the retry delay to be reset.
 GOOD_LIFE = 30.0
-#: Seconds in which a killed process must be gone; the kernel may keep one for longer
-#: that waits for a dead disk.
+#: Seconds to wait for a killed process; the kernel may keep one longer that waits for a
+#: dead disk.
 END_TIMEOUT = 2.0
-#: What the process may say of its troubles: bytes of a line, and lines.
+#: Limits for error messages of the process: bytes per line, and lines.
 MAX_LINE = 500
 MAX_LINES = 5
 
-#: The exit status of L{rtmptw._pyav.demuxing} for what has come to its end.
+#: The exit status of L{rtmptw._pyav.demuxing} at the end of a file.
 FINISHED = 0
 
-#: What C{--source=media} takes.
+#: The arguments of C{--source=media}.
 ARGUMENTS = Arguments(
     "media source",
     NAME,
@@ -59,7 +60,7 @@ ARGUMENTS = Arguments(
     Argument(
         "loop",
         Choice({"0": False, "1": True}),
-        "whether a file begins again at its end",
+        "whether to repeat a file",
         "0",
     ),
     first=First(
@@ -75,12 +76,12 @@ class MediaPullFactory:
     """
     Makes the source that publishes what FFmpeg reads.
 
-    @cvar arguments: those of the command line.
+    @cvar arguments: the command line arguments.
     @ivar url: a URL or the path of a file.
     @ivar app: the application of its name here.
-    @ivar name: its name there.
-    @ivar onDemand: whether only while somebody wants to see it.
-    @ivar loop: whether what has an end begins again there.
+    @ivar name: its name in the application.
+    @ivar onDemand: whether to pull only while there is a player.
+    @ivar loop: whether to repeat what has an end.
     """
 
     arguments: ClassVar[Arguments] = ARGUMENTS
@@ -94,15 +95,15 @@ class MediaPullFactory:
     @classmethod
     def fromString(cls, argstring: str) -> "MediaPullFactory":
         """
-        Publish here whatever FFmpeg reads, without transcoding::
+        Publish whatever FFmpeg can read, without transcoding::
 
             --source=media:rtsp://HOST/APP/NAME
             --source='media:film.mp4#as=live/film&loop=1'
 
-        --pull=URL and --pull-on-demand=URL are short for that. A file is published in
-        real time. What is live is tried again when it ends, after 1 to 30 seconds.
+        --pull=URL and --pull-on-demand=URL are short forms. A file is published in real
+        time. A live source that ends is retried after 1 to 30 seconds.
 
-        @raise UsageError: with one sentence, if the arguments are not understood.
+        @raise UsageError: with a one-sentence message, if the arguments are invalid.
         """
         said = ARGUMENTS.read(argstring)
         url = said["URL"]
@@ -112,7 +113,7 @@ class MediaPullFactory:
     @property
     def stream(self) -> str:
         """
-        Its public name here.
+        The stream's public name here.
         """
         return publicName(self.app, self.name)
 
@@ -127,9 +128,9 @@ class MediaPullFactory:
 
 def _nameIn(url: str) -> tuple[str, str]:
     """
-    @return: what the stream is called there: the last two parts of the path.
+    @return: the stream's name at its origin: the last two segments of the path.
 
-    @raise UsageError: if that is no name.
+    @raise UsageError: if they are not a name.
     """
     try:
         path = urlsplit(url).path
@@ -140,11 +141,10 @@ def _nameIn(url: str) -> tuple[str, str]:
 
 class MediaPull(Pulling):
     """
-    Publishes here what FFmpeg reads, for as long as it runs, or while it is wanted. A
-    file is published in real time, once or again and again; what is live is tried again
-    when it ends.
+    Publishes what FFmpeg reads, as long as the service runs, or on demand. A file is
+    published in real time, once or in a loop. A live source that ends is retried.
 
-    @ivar pid: of the process that reads; C{None} if there is none.
+    @ivar pid: the id of the reading process; C{None} if there is none.
     """
 
     _log = Logger()
@@ -163,10 +163,10 @@ class MediaPull(Pulling):
         """
         @param url: what PyAV opens: a URL or the path of a file.
         @param app: the application of its name here.
-        @param name: its name there.
-        @param onDemand: whether to wait until somebody wants to see it.
-        @param loop: whether what has an end begins again there.
-        @param random: gives numbers from 0 to 1.
+        @param name: its name in the application.
+        @param onDemand: whether to pull only while there is a player.
+        @param loop: whether to repeat what has an end.
+        @param random: returns random numbers from 0 to 1.
         """
         self._url = url
         self._loop = loop
@@ -183,11 +183,11 @@ class MediaPull(Pulling):
     @property
     def pid(self) -> int | None:
         """
-        The process that reads.
+        The id of the reading process.
         """
         return None if self._child is None else cast(int, self._child.transport.pid)
 
-    # As a pull.
+    # Overrides of Pulling.
 
     def _begin(self) -> None:
         self._isWanted = True
@@ -220,7 +220,8 @@ class MediaPull(Pulling):
 
     def _setReading(self, isReading: bool) -> None:
         """
-        The process, when it is not read from, reads no more either.
+        Stop or resume reading the process's output; it then stops reading its input,
+        too.
         """
         if self._child is not None:
             if isReading:
@@ -245,16 +246,16 @@ class MediaPull(Pulling):
                 env={**os.environ, "PYTHONPATH": path},
             )
         except OSError as error:
-            self._tryAgain(f"no process could be started: {error.strerror}")
+            self._tryAgain(f"cannot start a process: {error.strerror}")
             return
         self._child = child
-        # Not in its arguments, which every user of the machine can read.
+        # Not in the arguments: every user of the machine can read them.
         child.transport.write(order.encode() + b"\n")
         child.transport.closeStdin()
 
     def childWrote(self, child: "_Child", data: bytes) -> None:
         """
-        Give the stream the frames.
+        Pass the frames to the stream.
         """
         if child is not self._child or child.isUnwanted:
             return
@@ -278,7 +279,7 @@ class MediaPull(Pulling):
 
     def _tryLater(self, reason: str) -> None:
         """
-        The process is of no use now.
+        Kill the process; it is restarted later.
         """
         if self._child is not None:
             self._child.trouble = reason
@@ -286,13 +287,13 @@ class MediaPull(Pulling):
 
     def childSaid(self, line: str) -> None:
         """
-        Log what the process says.
+        Log an error message of the process.
         """
         self._say(line)
 
     def childEnded(self, child: "_Child", reason: Failure) -> None:
         """
-        The process is gone; all that it wrote has been read.
+        The process has ended, and all its output has been read.
         """
         self._child = None
         status = getattr(reason.value, "exitCode", None)
@@ -300,18 +301,18 @@ class MediaPull(Pulling):
         if child.trouble:
             why = child.trouble
         elif number is not None:
-            why = f"FFmpeg's process was ended by signal {number}"
+            why = f"FFmpeg's process was killed by signal {number}"
         elif status == FINISHED:
-            why = "it has come to its end"
+            why = "end of file"
         else:
-            why = "it has ended"
+            why = "FFmpeg's process ended"
         self._lost(why)
         wasStopping = self._stopping is not None
         self._stopped()
         if not self._isWanted:
             return
         if wasStopping:
-            # It was wanted again before the process was gone.
+            # It was wanted again before the process had ended.
             self._start()
         elif status == FINISHED and not child.trouble:
             self._isWanted = False
@@ -324,10 +325,10 @@ class MediaPull(Pulling):
     def _tryAgain(self, why: str) -> None:
         wait = self._backoff.next()
         self._retry = self._reactor.callLater(wait, self._start)
-        self._say(f"{why}; it is tried again, after 1 s at first, then up to 30")
+        self._say(f"{why}; retrying, after 1 s at first, then up to 30 s")
 
     def _say(self, words: str) -> None:
-        # The same again is no news.
+        # Do not repeat a message.
         if words not in self._said:
             self._said.add(words)
             if len(self._said) > MAX_LINES:
@@ -342,7 +343,7 @@ class MediaPull(Pulling):
 
 class _Child(ProcessProtocol):
     """
-    The process that reads.
+    The reading process.
     """
 
     transport: Any
@@ -351,7 +352,7 @@ class _Child(ProcessProtocol):
         self.reader = TagReader()
         self.since = since
         self.frames = 0
-        #: What it said last, or we say of it.
+        #: Its last error message, or why we killed it.
         self.trouble = ""
         self.isUnwanted = False
         self._pull = pull
@@ -360,17 +361,17 @@ class _Child(ProcessProtocol):
 
     def outReceived(self, data: bytes) -> None:
         """
-        Media.
+        Handle the media it writes.
         """
         try:
             self._pull.childWrote(self, data)
         except RemoteProtocolError as error:
-            self.trouble = f"FFmpeg wrote no FLV: {error}"
+            self.trouble = f"FFmpeg's process wrote invalid FLV: {error}"
             self.kill()
 
     def errReceived(self, data: bytes) -> None:
         """
-        Troubles.
+        Handle the error messages it writes.
         """
         *lines, rest = (self._partial + data).split(b"\n")
         self._partial = rest[-MAX_LINE:]
@@ -380,7 +381,8 @@ class _Child(ProcessProtocol):
 
     def tellTrouble(self) -> None:
         """
-        What was said was not the last word: the end gets another reason.
+        Log the last error message: the process went on, so it is not why the process
+        ends.
         """
         trouble, self.trouble = self.trouble, ""
         if trouble and self._lines < MAX_LINES and not self.isUnwanted:
@@ -389,17 +391,17 @@ class _Child(ProcessProtocol):
 
     def kill(self) -> None:
         """
-        Let nothing more come of it, and end it.
+        Kill the process, and ignore its remaining output.
         """
         self.isUnwanted = True
         with suppress(ProcessExitedAlready):
             self.transport.signalProcess("KILL")
-        # Else it would not be over before what is in the pipes has been read.
+        # Otherwise the end would be reported only after the pipes have been read.
         self.transport.loseConnection()
 
     def processEnded(self, reason: Failure) -> None:
         """
-        It is gone.
+        The process has ended.
         """
         self._pull.childEnded(self, reason)
 
@@ -410,7 +412,7 @@ def _frame(kind: int, timestamp: int, payload: bytes) -> Frame:
 
 def _shown(url: str) -> str:
     """
-    @return: the URL without what may be secret: user, password and query.
+    @return: the URL without possible secrets: user, password and query.
     """
     if "://" not in url:
         return url

@@ -1,6 +1,6 @@
 """
-What all sources that pull understand, beside their own arguments: what the stream is
-called here, and whether it is pulled only on demand.
+Arguments common to all sources that pull: the name of the stream here, and whether it
+is pulled only on demand.
 """
 
 from twisted.python.usage import UsageError
@@ -11,40 +11,40 @@ from rtmptw.plugins.values import Choice, Text
 
 def streamName(text: str) -> tuple[str, str]:
     """
-    @param text: C{live/cam}: all up to the last slash is the application.
+    @param text: C{live/cam}: the part before the last slash is the application.
     @return: the application and the name.
 
-    @raise ValueError: if it is no such name.
+    @raise ValueError: if it is not such a name.
     """
     app, _, name = text.strip("/").rpartition("/")
     if not app or not name or "//" in text:
         raise ValueError(
-            f"{text!r} is no name for a stream here such as live/cam: say URL=APP/NAME "
-            "or URL#as=APP/NAME"
+            f"{text!r} is not a stream name such as live/cam: use URL=APP/NAME or "
+            "URL#as=APP/NAME"
         )
     return app, name
 
 
 def nameThere(text: str) -> tuple[str, str]:
     """
-    @param text: what a stream is called where it comes from.
-    @return: the application and the name, for the same here.
+    @param text: the stream's name at its origin.
+    @return: the application and the name, the same here.
 
-    @raise UsageError: if it has to have another name here.
+    @raise UsageError: if it cannot be used as a name here.
     """
     try:
         return streamName(text)
     except ValueError as error:
-        raise UsageError(f"A stream that is pulled needs a name: {error}.") from None
+        raise UsageError(f"A pulled stream needs a name: {error}.") from None
 
 
 NAME = Argument(
-    "as", Text("APP/NAME", streamName), "its name here; as it is there unless given"
+    "as", Text("APP/NAME", streamName), "the name here; same as there if not given"
 )
 
 DEMAND = Argument(
     "demand",
     Choice({"0": False, "1": True}),
-    "whether to pull only while somebody plays it",
+    "whether to pull only while there is a player",
     "0",
 )

@@ -1,5 +1,5 @@
 """
-What a feed takes from another stream, unchanged.
+Passes frames of another stream to a feed, unchanged.
 """
 
 from collections import deque
@@ -13,33 +13,34 @@ from rtmptw.frames import Frame, FrameKind, Role, StreamInfo
 from rtmptw.hub.stream import Stream
 from rtmptw.interfaces import IFrameSink
 
-#: A frame waits while it is so many ms ahead of the pictures that are made here, ...
+#: A frame is held while it is more than this ahead of the feed's video frames, in ms.
 MAX_AHEAD = 500
-#: ... but not more than so many: ten seconds of AAC. The pictures may have stopped.
+#: The most frames held, ten seconds of AAC: there may be no more video frames.
 MAX_HELD = 512
 
 
 class Fed(Protocol):
     """
-    What is fed.
+    The feed that gets the frames.
     """
 
     @property
     def stream(self) -> Stream | None:
         """
-        The stream, while there is one.
+        The feed's stream; C{None} if there is none.
         """
 
     @property
     def isPaused(self) -> bool:
         """
-        Whether it takes nothing now.
+        Whether the feed takes no frames at the moment.
         """
 
 
 def copyOf(frame: Frame) -> Frame:
     """
-    @return: a frame for another stream: each puts its own on its own clock.
+    @return: a copy of a frame for another stream: each stream maps timestamps to a
+        clock of its own.
     """
     return frame.retimed(frame.timestamp & 0xFFFFFFFF)
 
@@ -47,11 +48,11 @@ def copyOf(frame: Frame) -> Frame:
 @implementer(IFrameSink)
 class Passing:
     """
-    The sink of another stream, whose frames a feed passes on. All in the reactor's
-    thread.
+    The sink of another stream, which passes frames to a feed. All methods must be
+    called in the reactor's thread.
 
-    Pictures take a while to be decoded, changed and encoded. What goes with them waits,
-    so that a recording or a player has both at about the same time.
+    Video frames take a while to be decoded, changed and encoded. Frames that go with
+    them are held, so that recordings and players get both at about the same time.
     """
 
     delivery = LOSSLESS
@@ -67,19 +68,20 @@ class Passing:
 
     def streamStarted(self, stream: StreamInfo, producer: IPushProducer) -> None:
         """
-        It begins.
+        The other stream starts.
         """
         self._producer = producer
 
     def frameReceived(self, frame: Frame) -> None:
         """
-        Keep it until it is time for it.
+        Hold the frame until it is due.
         """
         stream = self._feed.stream
         if frame.kind not in self._kinds or stream is None:
             return
         if not self._held and frame.role is Role.CONFIG:
-            # So that whoever opens a file for the pictures knows of the sound.
+            # Pass it on at once: whoever opens a file at the first video frame must
+            # know that there is audio.
             stream.frameReceived(copyOf(frame))
             return
         self._held.append(frame)
@@ -87,20 +89,20 @@ class Passing:
 
     def streamEnded(self, reason: str) -> None:
         """
-        What is held stays until the pictures have come.
+        The other stream has ended. Held frames still wait for the video frames.
         """
         self._producer = None
 
     def picturesAt(self, stream: Stream, timestamp: int) -> None:
         """
-        There are pictures up to here.
+        The feed's video has reached C{timestamp}.
         """
         self._upTo = timestamp + MAX_AHEAD
         self.goOn(stream)
 
     def goOn(self, stream: Stream) -> None:
         """
-        Pass on what it is time for.
+        Pass on the frames that are due.
         """
         held = self._held
         while held and not self._feed.isPaused:
@@ -125,14 +127,14 @@ class Passing:
 
     def finish(self, stream: Stream) -> None:
         """
-        The feed ends: pass on all that is held.
+        The feed ends: pass on all held frames.
         """
         while self._held:
             stream.frameReceived(copyOf(self._held.popleft()))
 
     def stop(self) -> None:
         """
-        The feed has ended.
+        The feed has ended: detach from the other stream.
         """
         self._held.clear()
         producer, self._producer = self._producer, None

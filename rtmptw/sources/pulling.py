@@ -1,5 +1,6 @@
 """
-What all pulls have in common: a stream of the hub, a service, and demand.
+The base of all pulls: a service that publishes a stream to the hub, always or on
+demand.
 """
 
 from abc import ABC, abstractmethod
@@ -14,18 +15,18 @@ from rtmptw.hub.hub import StreamHub
 from rtmptw.hub.stream import Stream
 from rtmptw.interfaces import IDemanded, IFrameSource
 
-#: A stream on demand is still pulled so many seconds after the last viewer has left:
-#: somebody who only reloads the page need not wait for it anew.
+#: Seconds for which a stream on demand is still pulled after the last player has left,
+#: so that reloading a page does not restart the pull.
 LINGER_ON_DEMAND = 5.0
 
 
 @implementer(IFrameSource, IDemanded)
 class Pulling(Service, ABC):
     """
-    Publishes here what it gets from elsewhere, for as long as it runs, or while that is
-    wanted.
+    Pulls a stream from somewhere and publishes it here, as long as the service runs, or
+    on demand.
 
-    @ivar stream: the stream that it gives its frames; C{None} if there is none.
+    @ivar stream: the stream that gets the frames; C{None} if there is none.
     """
 
     encoder = "pull"
@@ -37,8 +38,8 @@ class Pulling(Service, ABC):
     ) -> None:
         """
         @param app: the application of its name here.
-        @param name: its name there.
-        @param onDemand: whether to wait until somebody wants to see it.
+        @param name: its name in the application.
+        @param onDemand: whether to pull only while there is a player.
         """
         self._hub = hub
         self._reactor = reactor
@@ -50,39 +51,39 @@ class Pulling(Service, ABC):
         self._lastReceived = 0.0
         self._unwantedTimer: IDelayedCall | None = None
 
-    # What each kind does in its way.
+    # To override.
 
     @abstractmethod
     def _begin(self) -> None:
         """
-        Work, if it does not already.
+        Start to pull, unless it is pulling already.
         """
 
     @abstractmethod
     def _stop(self, reason: str) -> "Deferred[None]":
         """
-        Work no more.
+        Stop pulling.
 
-        @return: fires when nothing is left of it.
+        @return: fires when all resources are released.
         """
 
     @abstractmethod
     def _tryLater(self, reason: str) -> None:
         """
-        What comes is of no use now.
+        Give up for now, and retry later.
         """
 
     @abstractmethod
     def _setReading(self, isReading: bool) -> None:
         """
-        Read nothing more, or read on.
+        Stop or resume reading.
         """
 
     # The service.
 
     def startService(self) -> None:
         """
-        Begin, or wait until it is wanted.
+        Start to pull, or wait for demand.
         """
         cast(Any, super()).startService()
         if self._onDemand:
@@ -92,35 +93,35 @@ class Pulling(Service, ABC):
 
     def stopService(self) -> "Deferred[None]":
         """
-        End.
+        Stop pulling.
 
-        @return: fires when nothing is left of it.
+        @return: fires when all resources are released.
         """
         cast(Any, super()).stopService()
         if self._onDemand:
             self._hub.removeDemanded(self._app, self._name)
         self._lingerNoMore()
-        return self._stop("the pull stops")
+        return self._stop("the pull was stopped")
 
     # IDemanded.
 
     def demandBegun(self) -> None:
         """
-        Somebody wants to see it.
+        There is a player: start to pull.
         """
         self._lingerNoMore()
         self._begin()
 
     def demandEnded(self) -> None:
         """
-        Nobody does any more.
+        The last player has left: stop to pull after a while.
         """
         self._lingerNoMore()
         self._unwantedTimer = self._reactor.callLater(LINGER_ON_DEMAND, self._unwanted)
 
     def _unwanted(self) -> None:
         self._unwantedTimer = None
-        self._stop("nobody watches it any more")
+        self._stop("the last player has left")
 
     def _lingerNoMore(self) -> None:
         if self._unwantedTimer is not None:
@@ -131,14 +132,14 @@ class Pulling(Service, ABC):
 
     def pauseSource(self) -> None:
         """
-        Read nothing more.
+        Stop reading.
         """
         self._paused = True
         self._setReading(False)
 
     def resumeSource(self) -> None:
         """
-        Read on.
+        Resume reading.
         """
         self._paused = False
         self._lastReceived = self._reactor.seconds()
@@ -146,7 +147,7 @@ class Pulling(Service, ABC):
 
     def silentFor(self) -> float:
         """
-        @return: the seconds since something came; 0 while we do not read.
+        @return: seconds since data was last received; 0 while paused.
         """
         if self._paused:
             return 0.0
@@ -154,7 +155,7 @@ class Pulling(Service, ABC):
 
     def sourceReplaced(self, reason: str) -> None:
         """
-        Somebody else publishes it here now: try again later.
+        Another source has taken over the stream: retry later.
         """
         self.stream = None
         self._tryLater(reason)

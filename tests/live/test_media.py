@@ -90,7 +90,7 @@ async def test_aFile(serve: Serve, tmp_path: Path, suffix: str) -> None:
     begun = server.reactor.seconds()
     service = pull(server, str(path))
     report = await server.ended()
-    assert report.ended == "it has come to its end"
+    assert report.ended == "end of file"
     # It lasts 2.4 s.
     assert server.reactor.seconds() - begun > 2.0
     (recording,) = server.files()
@@ -164,7 +164,7 @@ async def test_overHTTP(serve: Serve, tmp_path: Path, name: str) -> None:
     server = await serve()
     service = pull(server, await web.url(name))
     report = await server.ended()
-    assert report.ended == "it has come to its end"
+    assert report.ended == "end of file"
     (recording,) = server.files()
     compare(recording, H264_AAC, name, payloads=name.endswith("mp4"))
     assert pictures(recording) == H264_AAC.frames
@@ -224,7 +224,7 @@ async def test_whatIsLive(serve: Serve, tmp_path: Path) -> None:
     service = pull(server, f"tcp://127.0.0.1:{port}")
     for turn in (1, 2):
         report = await server.ended()
-        assert report.ended == "it has ended"
+        assert report.ended == "FFmpeg's process ended"
         del server.reports["live/cam", "file"]
         assert len(server.files()) == turn
         compare(server.files()[-1], H264_AAC, f"tcp, turn {turn}", payloads=False)
@@ -311,7 +311,7 @@ async def test_stop(serve: Serve, tmp_path: Path) -> None:
     await service.stopService()
     assert state(pid) == ""
     report = await server.ended()
-    assert report.ended == "the pull stops"
+    assert report.ended == "the pull was stopped"
 
 
 @pytest_twisted.ensureDeferred
@@ -387,7 +387,7 @@ async def test_noFile(serve: Serve, tmp_path: Path, said: Said) -> None:
     service = pull(server, str(path))
     await said.line(
         server,
-        "film.mp4: FFmpeg cannot read it: No such file or directory; it is tried",
+        "film.mp4: FFmpeg cannot read it: No such file or directory; retrying",
     )
     remux(encode(Media(frames=10)), tmp_path / "other.mp4").rename(path)
     await server.ended()

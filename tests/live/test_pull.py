@@ -145,7 +145,7 @@ async def test_onDemand(serve: Serve, nginx: StartNginx, tmp_path: Path) -> None
     player.program.signal("INT")
     await player.program.done
     report = await server.ended("live/pulled")
-    assert report.ended == "nobody watches it any more"
+    assert report.ended == "the last player has left"
     await server.until(lambda: not pull.isConnected)
     await publisher.done
     await pull.stopService()

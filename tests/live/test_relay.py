@@ -425,7 +425,7 @@ async def test_chain(serve: Serve, nginx: StartNginx, tmp_path: Path) -> None:
     await last.until(lambda: last.received("live/pulled") >= len(sent))
     await pull.stopService()
     report = await last.ended("live/pulled")
-    assert report.ended == "the pull stops" and not report.ledger.dropped
+    assert report.ended == "the pull was stopped" and not report.ledger.dropped
     (path,) = last.files("live/pulled")
     # nginx-rtmp gives players a codec header when its first frame comes.
     assert headersOf(recorded(path)) == headersOf(sent)

@@ -112,7 +112,7 @@ class PermanentTests(PullTestCase):
             [(f.kind, f.timestamp, f.payload) for f in frames],
         )
         self.stop()
-        self.assertEqual(sink.ended, ["the pull stops"])
+        self.assertEqual(sink.ended, ["the pull was stopped"])
 
     def test_ends(self) -> None:
         """

@@ -163,7 +163,7 @@ class FeedTests(FeedTestCase):
         self.publish()
         self.assertIn("replaced", first.ended)
         error = self.assertRaises(FeedEnded, first.video, picture(1))
-        self.assertIn("live/out is over: replaced by this process", str(error))
+        self.assertIn("live/out has ended: replaced by this process", str(error))
 
     def test_everyPicture(self) -> None:
         """
@@ -414,7 +414,7 @@ class FeedTests(FeedTestCase):
                 "frame": audioFrame(0),
             }[call.__name__]
             error = self.assertRaises(FeedEnded, call, given)
-            self.assertEqual(str(error), "live/out is over: enough")
+            self.assertEqual(str(error), "live/out has ended: enough")
 
     def test_shutdown(self) -> None:
         """
@@ -447,7 +447,7 @@ class FullTests(FeedTestCase):
             try:
                 feed.frame(audioFrame(given * 20))
             except FeedFull as full:
-                self.assertIn("live/out: 256 frames wait for a sink", str(full))
+                self.assertIn("live/out: queue full, 256 frames wait", str(full))
                 break
             given += 1
         # What the stream took before it was full, and what waits here.
@@ -601,7 +601,7 @@ class PassOnTests(FeedTestCase):
         There is nothing to pass on.
         """
         error = self.assertRaises(ValueError, self.feed.passOn, "live/nope")
-        self.assertEqual(str(error), "nobody publishes live/nope")
+        self.assertEqual(str(error), "live/nope is not published")
 
 
 class ThreadTests(FeedTestCase):
@@ -726,7 +726,7 @@ class ThreadTests(FeedTestCase):
         self.hub.shutdown("the server stops")
         self.clock.waitUntil(lambda: bool(outcome))
         self.assertIsInstance(outcome["error"], FeedEnded)
-        self.assertEqual(str(outcome["error"]), "live/out is over: the server stops")
+        self.assertEqual(str(outcome["error"]), "live/out has ended: the server stops")
 
     def test_passOn(self) -> None:
         """

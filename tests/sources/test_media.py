@@ -190,8 +190,8 @@ class MediaPullTests(MediaPullTestCase):
         self.assertEqual(
             self.said,
             [
-                "live/cam: pull from rtsp://camera/1: no answer; it is tried again, "
-                "after 1 s at first, then up to 30"
+                "live/cam: pull from rtsp://camera/1: no answer; retrying, "
+                "after 1 s at first, then up to 30 s"
             ],
         )
 
@@ -217,9 +217,9 @@ class MediaPullTests(MediaPullTestCase):
         self.pull("film.mp4")
         self.process.say(makeFrames())
         self.process.end()
-        self.assertEqual(self.sink.ended, ["it has come to its end"])
+        self.assertEqual(self.sink.ended, ["end of file"])
         self.assertEqual(self.reactor.getDelayedCalls(), [])
-        self.assertIn("it has come to its end after", self.said[-1])
+        self.assertIn("end of file after", self.said[-1])
 
     def test_aCameraEnds(self) -> None:
         """
@@ -228,7 +228,7 @@ class MediaPullTests(MediaPullTestCase):
         self.pull()
         self.process.say(makeFrames())
         self.process.end(ENDED)
-        self.assertEqual(self.sink.ended, ["it has ended"])
+        self.assertEqual(self.sink.ended, ["FFmpeg's process ended"])
         waits = []
         for count in range(2, 10):
             (call,) = self.reactor.getDelayedCalls()
@@ -262,7 +262,7 @@ class MediaPullTests(MediaPullTestCase):
         self.pull()
         self.process.say(makeFrames())
         self.process.end(signal=11)
-        self.assertEqual(self.sink.ended, ["FFmpeg's process was ended by signal 11"])
+        self.assertEqual(self.sink.ended, ["FFmpeg's process was killed by signal 11"])
         self.assertEqual(len(self.reactor.getDelayedCalls()), 1)
 
     def test_noFLV(self) -> None:
@@ -273,7 +273,7 @@ class MediaPullTests(MediaPullTestCase):
         self.process.protocol.outReceived(b"Traceback (most recent call last)")
         self.assertEqual(self.process.calls[-2:], ["KILL", "loseConnection"])
         self.process.end(signal=9)
-        self.assertIn("FFmpeg wrote no FLV", self.said[-1])
+        self.assertIn("wrote invalid FLV", self.said[-1])
 
     def test_aTrackIsLeftOut(self) -> None:
         """
@@ -286,7 +286,7 @@ class MediaPullTests(MediaPullTestCase):
             self.said, ["live/cam: pull from film.mkv: its audio is left out"]
         )
         self.process.end()
-        self.assertEqual(self.sink.ended, ["it has come to its end"])
+        self.assertEqual(self.sink.ended, ["end of file"])
 
     def test_manyComplaints(self) -> None:
         """
@@ -304,7 +304,7 @@ class MediaPullTests(MediaPullTestCase):
         """
         self.reactor.refuses = True
         self.pull()
-        self.assertIn("no process could be started", self.said[-1])
+        self.assertIn("cannot start a process", self.said[-1])
         self.reactor.refuses = False
         self.reactor.advance(1)
         self.assertEqual(len(self.reactor.processes), 1)
@@ -336,7 +336,7 @@ class MediaPullTests(MediaPullTestCase):
         pull = self.pull()
         self.process.say(makeFrames())
         stopped = pull.stopService()
-        self.assertEqual(self.sink.ended, ["the pull stops"])
+        self.assertEqual(self.sink.ended, ["the pull was stopped"])
         self.assertEqual(self.process.calls[-2:], ["KILL", "loseConnection"])
         self.assertNoResult(stopped)
         self.process.end(signal=9)
