@@ -1,3 +1,3 @@
 """
-Sinks that keep or compute.
+The sinks: what records, forwards or decodes streams.
 """

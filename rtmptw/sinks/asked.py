@@ -1,5 +1,5 @@
 """
-A child of ours that is asked and answers, one thing after the other.
+A child process of ours that answers requests, one at a time.
 
 Everything here blocks: it runs in a lane.
 """
@@ -14,7 +14,8 @@ from rtmptw.sinks.process import MAX_LINE, Lines, bySignal
 from rtmptw.sinks.program import ownProgram
 from rtmptw.sinks.wire import Kind, MessageReader
 
-#: Seconds in which a child has to take something, or to answer.
+#: Seconds without any progress after which a child is killed: it must read its input,
+#: or answer.
 STALL_SECONDS = 30.0
 _BLOCK = 64 * 1024
 
@@ -23,21 +24,21 @@ class AskedProcess:
     """
     A child that answers on its standard output.
 
-    @ivar how: how the child ended, if it did so before its time; empty else.
-    @ivar seconds: how long it had lived by then.
+    @ivar how: how the child ended, if it ended early; otherwise empty.
+    @ivar seconds: how long it had run by then.
     """
 
     def __init__(
         self, module: str, lines: Lines, descriptors: tuple[int, ...] = ()
     ) -> None:
         """
-        Start it.
+        Start the child.
 
-        @param module: what runs in it.
-        @param lines: what it says to people.
-        @param descriptors: files that it gets, under the same numbers.
+        @param module: the module that it runs.
+        @param lines: logs its standard error.
+        @param descriptors: files to pass to it, under the same numbers.
 
-        @raise OSError: if there can be no child.
+        @raise OSError: if it cannot be started.
         """
         self.how = ""
         self.seconds = 0.0
@@ -64,9 +65,9 @@ class AskedProcess:
 
     def ask(self, data: bytes) -> tuple[Kind, bytes] | None:
         """
-        Send a question.
+        Send a request.
 
-        @return: the child's answer; C{None} if it is gone.
+        @return: the child's answer; C{None} if the child has ended.
         """
         child = self.child
         assert child.stdin is not None
@@ -80,14 +81,14 @@ class AskedProcess:
             while not self._answers:
                 ready = selector.select(STALL_SECONDS)
                 if not ready:
-                    self.die(f"took nothing for {STALL_SECONDS:g} s", kill=True)
+                    self.die(f"did not respond for {STALL_SECONDS:g} s", kill=True)
                     return None
                 for key, _events in ready:
                     if key.fileobj is child.stdin:
                         try:
                             rest = rest[os.write(key.fd, rest) :]
                         except BrokenPipeError:
-                            # The end of its output says so, too.
+                            # The child has ended; its output ends, too.
                             rest = rest[:0]
                         if not rest:
                             selector.unregister(child.stdin)
@@ -100,7 +101,7 @@ class AskedProcess:
 
     def _read(self, key: Any) -> bool:
         """
-        @return: whether there may be more.
+        @return: whether there may be more to read.
         """
         data = os.read(key.fd, _BLOCK)
         if key.fileobj is self.child.stderr:
@@ -120,9 +121,9 @@ class AskedProcess:
 
     def die(self, what: str, kill: bool = False) -> None:
         """
-        It is gone, or useless.
+        The child has ended, or is of no use any more.
 
-        @param what: what it did; empty for how it ended.
+        @param what: what went wrong; if empty, how the process ended.
         """
         self.seconds = time.monotonic() - self._started
         status = self.close(kill)
@@ -132,10 +133,10 @@ class AskedProcess:
 
     def close(self, kill: bool = False) -> int:
         """
-        Let it end, when it has done what it was asked.
+        Close the child's input and wait for it to exit; kill it if it does not.
 
-        @param kill: whether to end it now.
-        @return: its exit status; minus the signal that ended it.
+        @param kill: whether to kill it at once.
+        @return: its exit status; if a signal ended it, minus the signal's number.
         """
         child = self.child
         assert child.stdin is not None
@@ -149,7 +150,7 @@ class AskedProcess:
             child.kill()
             status = child.wait()
         if not child.stderr.closed:
-            # What it said last. It is gone: nobody writes any more.
+            # Its last output. The child has ended, and writes no more.
             while data := _readRest(child.stderr.fileno()):
                 self._hear(data)
             self._hear(b"\n")
@@ -163,5 +164,5 @@ def _readRest(descriptor: int) -> bytes:
     try:
         return os.read(descriptor, _BLOCK)
     except BlockingIOError:
-        # A process of its own holds the pipe.
+        # A child of the child still holds the pipe.
         return b""

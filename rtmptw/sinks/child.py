@@ -1,5 +1,5 @@
 """
-Feeds streams to child processes, and starts them again.
+Feeds streams to child processes, and restarts them.
 """
 
 import json
@@ -29,61 +29,63 @@ from rtmptw.sinks.process import (
 )
 from rtmptw.sinks.wire import Kind, MessageReader, numberOf
 
-#: Up to so much of the wait is added by chance, so that not all children come at once.
+#: The random part added to a restart delay, as a fraction of it, so that children do
+#: not all restart at once.
 JITTER = 0.3
-#: A child that has lived so many seconds was in order; the wait begins anew.
+#: Seconds a child must have run for the restart delay to be reset.
 GOOD_LIFE = 30.0
-#: A child that takes nothing for so many seconds hangs.
+#: Seconds without reading any input after which a child counts as stuck.
 STALL_SECONDS = 30.0
 
 
 class Encoding(Protocol):
     """
-    What a child gets to read.
+    How a stream is written to a child's input.
     """
 
     def begin(self, headers: list[Frame], first: Frame) -> bytes:
         """
-        @param headers: metadata and codec headers so far.
-        @param first: the frame that comes first.
-        @return: what stands before it.
+        @param headers: metadata and sequence headers so far.
+        @param first: the first frame.
+        @return: the bytes before the first frame.
 
-        @raise SinkError: if the stream cannot be said in this way.
+        @raise SinkError: if the stream cannot be encoded.
         """
 
     def encode(self, frame: Frame, timestamp: int) -> bytes:
         """
-        @param timestamp: in ms since the first frame.
-        @return: the frame's bytes; may be none.
+        @param timestamp: ms since the first frame.
+        @return: the frame's bytes; may be empty.
 
-        @raise SinkError: if it cannot be said in this way.
+        @raise SinkError: if it cannot be encoded.
         """
 
     def end(self, reason: str) -> bytes:
         """
-        @param reason: why nothing follows.
-        @return: what stands behind it all.
+        @param reason: why the stream ended.
+        @return: the bytes after the last frame.
         """
 
 
 @dataclass(frozen=True)
 class Command:
     """
-    How to start a child.
+    How to start and feed a child.
 
-    @ivar label: what to call it in the log: no secret is in it.
+    @ivar label: the child's name in the log; must not contain secrets.
     @ivar arguments: the program and its arguments.
-    @ivar makeEncoding: makes what it reads, for each child.
-    @ivar delivery: how frames wait for it.
-    @ivar environment: of the child; C{None} for ours.
-    @ivar preamble: what it gets to read first.
-    @ivar secrets: texts that must not come into the log.
-    @ivar finish: seconds it has to finish when its input has ended.
-    @ivar stall: seconds after which it is killed if it takes nothing; 0 for never.
-    @ivar reports: whether it is one of ours, and says what it does with frames, as
-        L{rtmptw.sinks.wire} has it.
-    @ivar descriptors: asked for each child: files that it gets, by the number that they
-        have there. Such a child may be told something until it ends.
+    @ivar makeEncoding: makes the encoding of its input, for each child anew.
+    @ivar delivery: how frames are queued for it.
+    @ivar environment: its environment; C{None} for the server's.
+    @ivar preamble: bytes to write first.
+    @ivar secrets: texts to mask in the log.
+    @ivar finish: seconds it has to exit after its input ends.
+    @ivar stall: seconds without reading its input after which it is killed; 0 for
+        never.
+    @ivar reports: whether it is one of ours, and reports what it does with frames, see
+        L{rtmptw.sinks.wire}.
+    @ivar descriptors: called for each child; returns the files to pass to it, by their
+        number in the child. The input of such a child stays open until it ends.
     """
 
     label: str
@@ -103,8 +105,8 @@ class _Fed:
     """
     What a child has been given.
 
-    @ivar base: the timestamp that is 0 to it; C{None} before its first frame.
-    @ivar frames: how many messages it got.
+    @ivar base: the timestamp that is 0 for the child.
+    @ivar frames: the number of messages written to it.
     """
 
     def __init__(self, encoding: Encoding) -> None:
@@ -112,19 +114,19 @@ class _Fed:
         self.base = 0
         self.frames = 0
         self.reader = MessageReader()
-        # The sizes of those that it is not done with.
+        # The sizes of the frames that it has not processed yet.
         self._sizes: deque[int] = deque()
         self._done = 0
 
     def fed(self, frame: Frame) -> None:
         """
-        It has got a frame, and will say when it is done with it.
+        A frame was written to the child, which will report when it has processed it.
         """
         self._sizes.append(frame.size)
 
     def done(self, count: int) -> None:
         """
-        @param count: how many it is done with.
+        @param count: the total number of frames that the child has processed.
         """
         for _ in range(min(count - self._done, len(self._sizes))):
             self._sizes.popleft()
@@ -132,7 +134,7 @@ class _Fed:
 
     def lost(self) -> tuple[int, int]:
         """
-        @return: how many frames it had and was not done with, and their bytes.
+        @return: the number of frames written but not processed, and their bytes.
         """
         return len(self._sizes), sum(self._sizes)
 
@@ -140,10 +142,10 @@ class _Fed:
 @implementer(IFrameSink, IPushProducer)
 class ChildSink:
     """
-    Feeds one stream to a child. To the child's input this is the producer.
+    Feeds one stream to a child process. It is the producer of the child's input.
 
-    @ivar failure: why it ended before the stream did; empty while all is well.
-    @ivar starts: how many children there were.
+    @ivar failure: why it ended before the stream did; empty if it has not failed.
+    @ivar starts: the number of children started.
     """
 
     _log = Logger()
@@ -157,7 +159,7 @@ class ChildSink:
     ) -> None:
         """
         @param reactor: provides C{IReactorTime} and C{IReactorProcess}.
-        @param rand: gives numbers from 0 to 1.
+        @param rand: returns random numbers from 0 to 1.
         @param said: called with messages of the child that are not about frames.
         """
         self._said = said
@@ -182,11 +184,11 @@ class ChildSink:
         self._ended = False
         self._done: Deferred[None] | None = None
 
-    # The stream's side.
+    # Called by the stream: IFrameSink.
 
     def streamStarted(self, stream: StreamInfo, producer: IPushProducer) -> None:
         """
-        The child is started with the first frame.
+        Remember the stream. The child is started with the first frame.
         """
         self._name = stream.name
         self._producer = producer
@@ -197,7 +199,7 @@ class ChildSink:
 
     def frameReceived(self, frame: Frame) -> None:
         """
-        Give it to the child.
+        Write the frame to the child.
         """
         if self.failure or self._ended:
             return
@@ -216,9 +218,9 @@ class ChildSink:
 
     def streamEnded(self, reason: str) -> "Deferred[None] | None":
         """
-        End the child's input, and wait for the child to end, for a while.
+        End the child's input, and give the child time to exit.
 
-        @return: fires when no child is left.
+        @return: fires when the child has ended; C{None} if there is none.
         """
         self._ended = True
         self._cancelRetry()
@@ -236,7 +238,7 @@ class ChildSink:
 
     def tell(self, data: bytes) -> None:
         """
-        Tell the child something that is no frame, if there is one.
+        Write a message that is not a frame to the child, if there is one.
         """
         if self._child is not None:
             self._child.transport.write(data)
@@ -250,14 +252,14 @@ class ChildSink:
 
     def kill(self) -> None:
         """
-        Leave no child behind, now.
+        Kill the child now.
         """
         if self._child is not None:
             self._child.kill()
 
     def _startWith(self, frame: Frame) -> None:
         """
-        Start a child, if it can begin with this frame.
+        Start a child, if its input can begin with this frame.
         """
         isFirst = not self.starts
         if self._retry is not None or (
@@ -269,7 +271,7 @@ class ChildSink:
         program = command.arguments[0]
         self.starts += 1
         if shutil.which(program) is None:
-            self._startAgain(f"there is no program {os.path.basename(program)}")
+            self._startAgain(f"program {os.path.basename(program)} not found")
             self._skip(frame)
             return
         encoding = command.makeEncoding()
@@ -302,7 +304,7 @@ class ChildSink:
             name=self._name,
             label=command.label,
             pid=child.transport.pid,
-            skipped=f"; {self._skipped} frames were skipped" if self._skipped else "",
+            skipped=f"; {self._skipped} frames skipped" if self._skipped else "",
         )
         self._skipped = 0
         child.transport.write(command.preamble + opening)
@@ -325,7 +327,7 @@ class ChildSink:
 
     def _skip(self, frame: Frame) -> None:
         """
-        There is no child that could take it.
+        Count a frame as dropped: there is no child to take it.
         """
         self._skipped += 1
         self._producer.framesDropped(PROCESS_ENDED, 1, frame.size)
@@ -340,11 +342,11 @@ class ChildSink:
         )
         self._producer.stopProducing()
 
-    # The child's side: IPushProducer.
+    # Called by the child's input: IPushProducer.
 
     def pauseProducing(self) -> None:
         """
-        The child's input is full.
+        The buffer of the child's input is full.
         """
         self._isClogged = True
         self._producer.pauseProducing()
@@ -354,7 +356,7 @@ class ChildSink:
 
     def resumeProducing(self) -> None:
         """
-        The child reads on.
+        The child reads its input again.
         """
         if self._child is not None and not self._child.isEnding:
             self._cancelTimer()
@@ -363,27 +365,27 @@ class ChildSink:
 
     def _goOn(self) -> None:
         """
-        Take frames again, if neither the child nor the way to it is full.
+        Resume the producer, unless the child or its input is still full.
         """
         if not self._ended and not self._isClogged and not self._isFull:
             self._producer.resumeProducing()
 
     def stopProducing(self) -> None:
         """
-        The child's input is gone; L{childDeaf} follows.
+        The child's input is closed; L{childDeaf} follows.
         """
 
-    # And what it tells: ChildOwner.
+    # Called by the child process: ChildOwner.
 
     def childStarted(self, child: ChildProcess) -> None:
         """
-        Its input says when it is full.
+        Become the producer of the child's input.
         """
         child.transport.registerProducer(self, True)
 
     def childReported(self, child: ChildProcess, data: bytes) -> None:
         """
-        One of ours says what it did.
+        One of our own children has sent messages.
         """
         assert self._fed is not None
         try:
@@ -391,7 +393,7 @@ class ChildSink:
                 self._take(self._fed, kind, body)
         except (ValueError, TypeError, LookupError) as error:
             self._log.warn(
-                "{name}: {label} says what it cannot mean, and is killed: {error}",
+                "{name}: {label} sent an invalid message, killing it: {error}",
                 name=self._name,
                 label=self._command.label,
                 error=str(error),
@@ -420,17 +422,17 @@ class ChildSink:
         elif self._said is not None:
             self._said(kind, body)
         else:
-            raise ValueError(f"a message of the kind {kind.name}")
+            raise ValueError(f"unexpected message {kind.name}")
 
     def childDeaf(self, child: ChildProcess) -> None:
         """
-        It gets the time to end.
+        The child has closed its input; the child process itself waits for the exit.
         """
         self._cancelTimer()
 
     def childEnded(self, child: ChildProcess, how: str) -> None:
         """
-        The child is gone.
+        The child has ended: start another later, unless the stream has ended.
         """
         self._cancelTimer()
         self._child = None
@@ -442,7 +444,7 @@ class ChildSink:
             self._producer.framesDropped(PROCESS_ENDED, lost, size)
         what = f"{how} after {seconds:.1f} s and {fed.frames} messages"
         if lost:
-            what += f", with {lost} frames that it was not done with"
+            what += f", {lost} frames not processed"
         if self._ended:
             log = self._log.info if how == "exit status 0" else self._log.warn
             log(
@@ -458,14 +460,14 @@ class ChildSink:
         if seconds >= GOOD_LIFE:
             self._backoff.reset()
         self._startAgain(what)
-        # What waited for this child cannot be what the next one begins with.
+        # The next child cannot begin with what was queued for this one.
         self._isClogged = self._isFull = False
         self._producer.resumeProducing()
 
     def _startAgain(self, why: str) -> None:
         wait = self._backoff.next()
         self._log.warn(
-            "{name}: {label}: {why}; it is started again in {wait:.1f} s",
+            "{name}: {label}: {why}; restarting in {wait:.1f} s",
             name=self._name,
             label=self._command.label,
             why=why,
@@ -480,7 +482,7 @@ class ChildSink:
         self._timer = None
         assert self._child is not None
         self._log.warn(
-            "{name}: {label} takes nothing for {seconds:g} s and is killed",
+            "{name}: {label} has read nothing for {seconds:g} s, killing it",
             name=self._name,
             label=self._command.label,
             seconds=self._command.stall,
@@ -501,7 +503,7 @@ class ChildSink:
 
 class Children:
     """
-    The sinks of one factory, to leave none of their children behind.
+    The child sinks of one factory, so that no child outlives it.
     """
 
     def __init__(self) -> None:
@@ -517,7 +519,7 @@ class Children:
 
     def kill(self) -> None:
         """
-        Kill those that are left: nobody waits any longer.
+        Kill all remaining children; nothing waits for them any longer.
         """
         for sink in self._sinks:
             sink.kill()

@@ -1,6 +1,6 @@
 """
-What systems do to files in different ways: locks, reading and writing at a position,
-new names for files that are open. Everything here blocks.
+File operations that differ between systems: locks, reading and writing at a position,
+renaming open files. Everything here blocks.
 """
 
 import errno
@@ -18,10 +18,9 @@ except ImportError:
     # Windows.
     fcntl = None
 
-#: Whether a file that is open can be renamed, removed, and given to a child: not on
-#: Windows.
+#: Whether an open file can be renamed, removed, and passed to a child: not on Windows.
 IS_POSIX = fcntl is not None
-#: Opens a new file that others do not see, for reading and writing.
+#: Flags to create a file for reading and writing; child processes do not inherit it.
 NEW = (
     os.O_RDWR
     | os.O_CREAT
@@ -29,22 +28,23 @@ NEW = (
     | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_BINARY", 0)
 )
-#: Opens a file that is there. A fifo or a link, somebody's joke, must not stop us.
+#: Flags to open an existing file. A FIFO or a symbolic link in its place must not block
+#: or mislead us.
 OLD = (
     os.O_RDWR
     | getattr(os, "O_NOFOLLOW", 0)
     | getattr(os, "O_NONBLOCK", 0)
     | getattr(os, "O_BINARY", 0)
 )
-#: The byte that is locked on Windows, where others can then neither read nor write it:
-#: the last that its C library can lock.
+#: The byte that is locked on Windows: the last that its C library can lock. Others can
+#: neither read nor write it there.
 _LOCKED_BYTE = 2**31 - 2
 
 
 @contextmanager
 def _at(descriptor: int, position: int) -> Iterator[None]:
     """
-    Be at a position of a file, and then where it was before.
+    Seek to a position; restore the previous one afterwards.
     """
     before = os.lseek(descriptor, 0, os.SEEK_CUR)
     os.lseek(descriptor, position, os.SEEK_SET)
@@ -58,8 +58,8 @@ def lock(descriptor: int) -> None:
     """
     Lock a file until it is closed.
 
-    @raise BlockingIOError: if somebody else has.
-    @raise OSError: if that cannot be done; the file system may know no locks.
+    @raise BlockingIOError: if another process holds the lock.
+    @raise OSError: if locking fails; the file system may not support locks.
     """
     if fcntl is not None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -76,8 +76,8 @@ def lock(descriptor: int) -> None:
 
 def nameless(label: str) -> int:
     """
-    @param label: what it is, for who looks at a process.
-    @return: the descriptor of a new file that has no name.
+    @param label: a name for it, shown by tools that list a process's open files.
+    @return: the descriptor of a new file without a name.
     """
     if hasattr(os, "memfd_create"):
         return os.memfd_create(label)
@@ -87,8 +87,8 @@ def nameless(label: str) -> int:
 
 def release(descriptor: int) -> None:
     """
-    Let go of a file that is to be renamed or removed, where that has to come first. The
-    descriptor is still to be closed.
+    Close the file behind a descriptor on Windows, where an open file cannot be renamed
+    or removed. The descriptor itself must still be closed.
     """
     if not IS_POSIX:
         nowhere = os.open(os.devnull, os.O_RDWR)
@@ -98,9 +98,9 @@ def release(descriptor: int) -> None:
 
 def readAt(descriptor: int, size: int, position: int) -> bytes:
     """
-    @return: at most so many bytes from a position on.
+    @return: at most C{size} bytes from a position on.
 
-    @raise OSError: what pread(2) says.
+    @raise OSError: as pread(2).
     """
     if hasattr(os, "pread"):
         return os.pread(descriptor, size, position)
@@ -110,9 +110,11 @@ def readAt(descriptor: int, size: int, position: int) -> bytes:
 
 def writeAt(descriptor: int, data: memoryview, position: int) -> int:
     """
-    @return: how many bytes were written at a position.
+    Write at a position.
 
-    @raise OSError: what pwrite(2) says.
+    @return: the number of bytes written.
+
+    @raise OSError: as pwrite(2).
     """
     if hasattr(os, "pwrite"):
         return os.pwrite(descriptor, data, position)

@@ -1,6 +1,6 @@
 """
-A stream as a child process reads it: FLV, the bare pictures with start codes, or the
-messages of L{rtmptw.sinks.wire}.
+Encodings of a stream for a child process: FLV, an H.264 or HEVC byte stream with start
+codes, or the messages of L{rtmptw.sinks.wire}.
 """
 
 from collections.abc import Callable
@@ -19,12 +19,12 @@ _START_CODE = b"\0\0\0\1"
 
 class FLVEncoding:
     """
-    An FLV file without an end: metadata, codec headers, then frames as they came.
+    An FLV file without an end: metadata, sequence headers, then the frames unchanged.
     """
 
     def begin(self, headers: list[Frame], first: Frame) -> bytes:
         """
-        @return: the file's head.
+        @return: the file header, metadata and sequence headers.
         """
         kinds = {frame.kind for frame in (*headers, first)}
         for header in headers:
@@ -33,7 +33,7 @@ class FLVEncoding:
                 kinds.add(FrameKind.AUDIO)
             if header.kind is FrameKind.DATA and "videocodecid" in names:
                 kinds.add(FrameKind.VIDEO)
-        # A reader waits for what the flags promise.
+        # A reader waits for every kind of frame that the flags announce.
         head = flvfile.fileHeader(FrameKind.AUDIO in kinds, FrameKind.VIDEO in kinds)
         return head + b"".join(
             flvfile.tag(header.kind, 0, header.payload) for header in headers
@@ -41,7 +41,7 @@ class FLVEncoding:
 
     def encode(self, frame: Frame, timestamp: int) -> bytes:
         """
-        @return: a tag.
+        @return: an FLV tag.
         """
         return flvfile.tag(frame.kind, timestamp, frame.payload)
 
@@ -54,13 +54,13 @@ class FLVEncoding:
 
 class MessageEncoding:
     """
-    What a child of ours reads: an order, headers, every frame with its own timestamp
-    and when it came, and why it ends.
+    The input of our own child processes: an order, the headers, every frame with its
+    own timestamp and arrival time, and why the stream ended.
     """
 
     def __init__(self, order: object, now: Callable[[], datetime] = wallClock) -> None:
         """
-        @param order: what the child is to do, for JSON.
+        @param order: what the child is to do; must be JSON serializable.
         @param now: the wall clock.
         """
         self._order = order
@@ -77,13 +77,13 @@ class MessageEncoding:
 
     def encode(self, frame: Frame, timestamp: int) -> bytes:
         """
-        @return: a message.
+        @return: a message with the frame.
         """
         return frameMessage(Kind.FRAME, frame, self._now())
 
     def end(self, reason: str) -> bytes:
         """
-        @return: a message.
+        @return: the END message.
         """
         return message(Kind.END, reason.encode("utf-8", "replace"))
 
@@ -91,8 +91,7 @@ class MessageEncoding:
 class AnnexBEncoding:
     """
     H.264 or HEVC as a byte stream with start codes (H.264 and H.265, Annex B): the
-    first video track without times, without sound; parameter sets before each key
-    frame.
+    first video track only, without timestamps; parameter sets before each key frame.
     """
 
     def __init__(self) -> None:
@@ -101,7 +100,7 @@ class AnnexBEncoding:
 
     def begin(self, headers: list[Frame], first: Frame) -> bytes:
         """
-        @return: nothing; the parameter sets come with the key frame.
+        @return: nothing; the parameter sets precede each key frame.
         """
         for header in headers:
             self.encode(header, 0)
@@ -109,9 +108,9 @@ class AnnexBEncoding:
 
     def encode(self, frame: Frame, timestamp: int) -> bytes:
         """
-        @return: the picture, or nothing if it is none.
+        @return: the video frame; empty for anything else.
 
-        @raise SinkError: if it is a picture of another codec.
+        @raise SinkError: if it is a video frame of another codec.
         """
         if frame.kind is not FrameKind.VIDEO or frame.tracks[0]:
             return b""
@@ -121,7 +120,7 @@ class AnnexBEncoding:
         if codec not in (Codec.H264, Codec.HEVC):
             name = "the video" if codec is None else codec.name
             raise SinkError(
-                f"{name} has no byte stream with start codes; format=flv takes it"
+                f"{name} has no byte stream with start codes; use format=flv"
             )
         try:
             tag = flv.parseVideo(frame.payload)
@@ -169,9 +168,9 @@ class AnnexBEncoding:
 
 def _sized(data: bytes, position: int, width: int = 2) -> tuple[bytes, int]:
     """
-    @return: the unit whose length stands at C{position}, and where it ends.
+    @return: the unit whose length is at C{position}, and the position after it.
 
-    @raise IndexError: if it is cut off.
+    @raise IndexError: if it is truncated.
     """
     start = position + width
     end = start + int.from_bytes(data[position:start], "big")

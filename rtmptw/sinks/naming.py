@@ -1,5 +1,5 @@
 """
-Where a recording is put, and the argument string that says so.
+Names of recordings, and the argument string that selects them.
 """
 
 import errno
@@ -17,23 +17,23 @@ from rtmptw.plugins.arguments import Argument, Arguments, First
 from rtmptw.plugins.values import Number, Text
 from rtmptw.sinks.disk import IS_POSIX
 
-#: What stays as it is in a file name; the rest is percent-escaped. Safe on every
-#: file system and in a shell.
+#: Bytes kept in a file name; all others are percent-escaped. Safe on every file system
+#: and in a shell.
 _SAFE = frozenset((string.ascii_letters + string.digits + "-_.").encode())
 #: The longest path component. Linux and macOS allow 255 bytes; C{-123}, C{.flv} and
-#: C{.part} are still to come, and file systems that encrypt names take a share.
+#: C{.part} are added later, and file systems that encrypt names need some of it.
 MAX_COMPONENT = 200
-#: Hexadecimal digits that tell cut names apart.
+#: Hexadecimal digits of the hash that distinguishes shortened names.
 _HASH_DIGITS = 16
-#: How many recordings may want one name before we say that something is wrong.
+#: At this many recordings with one name, something must be wrong.
 MAX_SAME_NAME = 10_000
 
 SUFFIX = ".flv"
-#: What is added to the name of a recording while it is being written.
+#: The suffix of a recording while it is being written.
 PART_SUFFIX = ".part"
 
-#: A link cannot be made: the file system knows none, this file has too many, or
-#: there is no room for a second name; renaming may still be possible.
+#: Errors of link(2) after which rename(2) may still work: the file system has no links,
+#: the file has too many, or there is no room for another directory entry.
 _NO_LINKS = frozenset(
     {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
     | {errno.ENOSPC, errno.EDQUOT}
@@ -42,10 +42,10 @@ _NO_LINKS = frozenset(
 
 def escape(name: str) -> str:
     """
-    @return: the name of an application or stream as one path component, whatever
-        the peer put in it: never empty, never C{.} or C{..}, never hidden.
+    @return: the name of an application or stream as one path component, whatever the
+        peer sent: never empty, C{.}, C{..} or hidden.
     """
-    # A peer's name need not be text: what was not UTF-8 is a lone surrogate here.
+    # A peer's name need not be valid UTF-8: invalid bytes are lone surrogates here.
     data = name.encode("utf-8", "surrogatepass")
     escaped = "".join(chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in data)
     if escaped.startswith("."):
@@ -55,8 +55,8 @@ def escape(name: str) -> str:
 
 def shorten(component: str) -> str:
     """
-    @return: the component, or if it is longer than L{MAX_COMPONENT} bytes its
-        beginning and a hash of it all.
+    @return: the component; if it is longer than L{MAX_COMPONENT} bytes, its beginning
+        and a hash of the whole.
     """
     data = component.encode("utf-8", "surrogateescape")
     if len(data) <= MAX_COMPONENT:
@@ -68,49 +68,49 @@ def shorten(component: str) -> str:
 
 class Template:
     """
-    A file name with C{{fields}} in it.
+    A file name template with C{{fields}}.
 
-    @cvar FIELDS: the fields there are.
+    @cvar FIELDS: the known fields.
     """
 
     FIELDS = ("app", "stream", "start", "date", "time", "epoch", "part")
 
     def __init__(self, text: str, suffix: str = SUFFIX) -> None:
         """
-        @param suffix: with which every name ends.
+        @param suffix: what every name ends with.
 
-        @raise UsageError: if names made of it could not be relied on to be names
-            of files within the directory.
+        @raise UsageError: if the template could produce anything but a file name within
+            the directory.
         """
         self.text = text
         self.suffix = suffix
         if not text or text.endswith("/"):
-            raise UsageError(f"The name {text!r} ends without naming a file.")
+            raise UsageError(f"The name {text!r} does not end in a file name.")
         if text.startswith("/"):
-            raise UsageError(f"The name {text!r} is absolute; say DIRECTORY before it.")
+            raise UsageError(f"The name {text!r} is absolute; use DIRECTORY for that.")
         if "\0" in text:
-            raise UsageError(f"The name {text!r} has a NUL in it.")
+            raise UsageError(f"The name {text!r} contains a NUL character.")
         try:
             pieces = list(string.Formatter().parse(text))
         except ValueError as error:
-            raise UsageError(f"The name {text!r} is no template: {error}.") from None
+            raise UsageError(f"The name {text!r} is not a template: {error}.") from None
         for _, name, spec, conversion in pieces:
             if name is not None and name not in self.FIELDS:
                 known = ", ".join(f"{{{known}}}" for known in self.FIELDS)
                 raise UsageError(
-                    f"The name {text!r} has {{{name}}}, which is none of {known}."
+                    f"The name {text!r} has an unknown field {{{name}}}; use {known}."
                 )
             if spec or conversion:
                 raise UsageError(
-                    f"The name {text!r} formats {{{name}}}, which is not possible."
+                    f"The name {text!r} formats {{{name}}}; fields take no format."
                 )
         if {"", ".", ".."} & set(text.split("/")):
             raise UsageError(f"The name {text!r} has an empty, '.' or '..' component.")
 
     def path(self, app: str, stream: str, start: datetime, part: int) -> str:
         """
-        @param start: when the part begins, with a time zone; written as local time.
-        @param part: which part of the recording it is, from 1.
+        @param start: when the part begins, with a time zone; the name has local time.
+        @param part: the number of the part, from 1.
 
         @return: a relative path that ends in the suffix.
         """
@@ -126,7 +126,7 @@ class Template:
         }
         *folders, name = self.text.removesuffix(self.suffix).split("/")
         components = [shorten(folder.format(**values)) for folder in folders]
-        # A template that is ".flv" and nothing else leaves an empty name.
+        # If the template is just ".flv", the name is empty.
         components.append((shorten(name.format(**values)) or "_") + self.suffix)
         return "/".join(components)
 
@@ -135,7 +135,7 @@ def sameNames(path: str) -> Iterator[str]:
     """
     @return: the names to try for a recording: C{x.flv}, C{x-2.flv}, C{x-3.flv}...
 
-    @raise OSError: EEXIST, past L{MAX_SAME_NAME} of them.
+    @raise OSError: EEXIST, after L{MAX_SAME_NAME} names.
     """
     yield path
     stem, suffix = os.path.splitext(path)
@@ -148,21 +148,21 @@ def giveFinalName(partPath: str) -> str:
     """
     Rename a finished C{.part} without overwriting anything; blocks.
 
-    @return: the name it has now.
+    @return: the new name.
 
-    @raise OSError: if that cannot be done; the file then keeps its name.
+    @raise OSError: if that fails; the file keeps its old name.
     """
     for path in sameNames(partPath.removesuffix(PART_SUFFIX)):
         try:
             # rename(2) overwrites, link(2) does not.
             if not IS_POSIX:
-                # There it overwrites nothing, and a link needs the right to make one.
+                # On Windows rename does not overwrite, and links need a privilege.
                 _renameTo(partPath, path)
                 return path
             os.link(partPath, path, follow_symlinks=False)
         except FileExistsError:
             if IS_POSIX and _sameFile(partPath, path):
-                # We died once between the link and the unlink.
+                # An earlier server died between link and unlink.
                 os.unlink(partPath)
                 return path
         except OSError as error:
@@ -179,7 +179,7 @@ def giveFinalName(partPath: str) -> str:
 
 def _renameTo(partPath: str, path: str) -> None:
     """
-    @raise FileExistsError: if there is such a file.
+    @raise FileExistsError: if the path exists.
     """
     if os.path.lexists(path):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
@@ -194,12 +194,12 @@ def _sameFile(one: str, other: str) -> bool:
 @dataclass(frozen=True, slots=True)
 class Recording:
     """
-    What C{--sink=file:...} asks for.
+    The options of C{--sink=file:...}.
 
-    @ivar directory: where recordings are put; nothing is ever put elsewhere.
-    @ivar template: their names within it.
-    @ivar rotate: the milliseconds of media after which a new file begins; 0 never.
-    @ivar maxSize: the bytes a file should not exceed; 0 is no limit.
+    @ivar directory: the directory for recordings; all files are within it.
+    @ivar template: the file names within it.
+    @ivar rotate: milliseconds of media after which a new file begins; 0 for never.
+    @ivar maxSize: the size that a file should not exceed, in bytes; 0 for no limit.
     """
 
     directory: str = "recordings"
@@ -210,37 +210,40 @@ class Recording:
     maxSize: int = 0
 
 
-#: What the sinks that write files have in common.
+#: Arguments common to the sinks that record.
 ROTATE = Argument(
     "rotate",
     Number("seconds", 1),
-    "a new file begins at the first key frame after so many seconds of media",
+    "start a new file at the first key frame after this many seconds of media",
 )
 SIZE = Argument(
     "maxSize",
     Number("bytes", 1, isWhole=True),
-    "a new file begins where this one would have more bytes",
+    "start a new file when this one reaches about this many bytes",
 )
 
-#: What C{--sink=file} takes.
+#: The arguments of C{--sink=file}.
 ARGUMENTS = Arguments(
     "file sink",
     Argument(
-        "name", Text("TEMPLATE", Template), "its name there", Recording().template.text
+        "name",
+        Text("TEMPLATE", Template),
+        "the file name in DIRECTORY",
+        Recording().template.text,
     ),
     ROTATE,
     SIZE,
     first=First(
-        Text("DIRECTORY"), "the folder of the recordings", Recording().directory
+        Text("DIRECTORY"), "the directory for recordings", Recording().directory
     ),
 )
 
 
 def parseRecording(argstring: str) -> Recording:
     """
-    Understand the arguments of C{--sink=file}.
+    Parse the arguments of C{--sink=file}.
 
-    @raise UsageError: with one sentence, if that is not what it is.
+    @raise UsageError: with a one-sentence message, if they are invalid.
     """
     said = ARGUMENTS.read(argstring)
     return Recording(
@@ -253,19 +256,19 @@ def parseRecording(argstring: str) -> Recording:
 
 def milliseconds(seconds: float | None) -> int:
     """
-    @return: so many ms; 0 if nothing was said.
+    @return: the seconds in ms; 0 for C{None}.
     """
     return round((seconds or 0) * 1000)
 
 
 def checkDirectory(directory: str) -> None:
     """
-    @raise SinkError: if no files can be made in the directory.
+    @raise SinkError: if files cannot be created in the directory.
     """
     existing = os.path.abspath(directory)
     while not os.path.lexists(existing) and existing != os.path.dirname(existing):
         existing = os.path.dirname(existing)
     if not os.path.isdir(existing):
-        raise SinkError(f"cannot record in {directory}: {existing} is no directory")
+        raise SinkError(f"cannot write to {directory}: {existing} is not a directory")
     if not os.access(existing, os.W_OK | os.X_OK):
-        raise SinkError(f"cannot record in {directory}: {existing} is not writable")
+        raise SinkError(f"cannot write to {directory}: {existing} is not writable")

@@ -1,5 +1,5 @@
 """
-A child process of a sink: what it says comes into the log, and it ends when it has to.
+The child process of a sink: logs its output, and ends it when necessary.
 """
 
 import re
@@ -16,28 +16,29 @@ from twisted.python.failure import Failure
 from rtmptw.errors import SinkError
 from rtmptw.sinks.disk import IS_POSIX
 
-#: Seconds a child has to finish when its input has ended, then is asked to end, then
-#: so many more until it is killed. Together less than the server's own shutdown takes.
+#: Seconds a child has to exit after its input ends; it then gets SIGTERM, and SIGKILL
+#: C{KILL_SECONDS} later. The sum is less than the server's own shutdown timeout.
 FINISH_SECONDS = 5.0
 KILL_SECONDS = 2.0
-#: A child that has ended may have left a child of its own that holds our pipes.
+#: Seconds to read what is left in the pipes after a child has exited: a child of its
+#: own may still hold them open.
 PIPES_SECONDS = 1.0
 
-#: What a child may say: bytes of a line, and lines in some seconds.
+#: Limits for a child's log lines: bytes per line, and lines per C{LINES_SECONDS}.
 MAX_LINE = 500
 MAX_LINES = 20
 LINES_SECONDS = 10.0
 
-#: Where a child that is one of ours says what a program has to read.
+#: The descriptor on which our own child processes write their messages.
 REPORTS = 3
 
 
 def checkProcesses(of: str) -> None:
     """
-    @param of: what needs a process of ours: C{decode sink with process=yes}.
+    @param of: what needs a child process of ours: C{decode sink with process=yes}.
 
-    @raise SinkError: if the system has no such, because a child gets three files and
-        needs more.
+    @raise SinkError: if the system cannot start one: it gives a child only three files,
+        and ours need more.
     """
     if not IS_POSIX:
         raise SinkError(
@@ -48,7 +49,7 @@ def checkProcesses(of: str) -> None:
 
 class Lines:
     """
-    Logs what children say, if it is not too much.
+    Logs the output of children, with a rate limit.
     """
 
     _log = Logger()
@@ -62,9 +63,9 @@ class Lines:
     ) -> None:
         """
         @param seconds: the monotonic clock.
-        @param name: of the stream; empty if there are several.
-        @param label: what to call the child.
-        @param secrets: texts that must not come into the log.
+        @param name: the stream's name; empty if there are several streams.
+        @param label: the child's name in the log.
+        @param secrets: texts to mask in the log.
         """
         self._seconds = seconds
         self._prefix = f"{name}: {label}" if name else label
@@ -91,11 +92,11 @@ class Lines:
 
     def tellLeftOut(self) -> None:
         """
-        Say how many lines were too many, if any were.
+        Log how many lines exceeded the limit, if any.
         """
         if self._count > MAX_LINES:
             self._log.info(
-                "{prefix}: {count} more lines",
+                "{prefix}: {count} more lines not logged",
                 prefix=self._prefix,
                 count=self._count - MAX_LINES,
             )
@@ -104,37 +105,37 @@ class Lines:
 
 class ChildOwner(Protocol):
     """
-    Who has started a child.
+    The owner of a child process.
     """
 
     def childStarted(self, child: Any) -> None:
         """
-        It runs.
+        The child has started.
         """
 
     def childReported(self, child: Any, data: bytes) -> None:
         """
-        It has written something to the descriptor L{REPORTS}.
+        The child has written to the descriptor L{REPORTS}.
         """
 
     def childDeaf(self, child: Any) -> None:
         """
-        It has closed its input, and is probably just ending.
+        The child has closed its input; it is probably exiting.
         """
 
     def childEnded(self, child: Any, how: str) -> None:
         """
-        It is gone, and all that it said has been read.
+        The child has ended, and all its output has been read.
 
-        @param how: C{exit status 0} for example.
+        @param how: how it ended: C{exit status 0} for example.
         """
 
 
 class ChildProcess(ProcessProtocol):
     """
-    A child that runs, as Twisted sees it.
+    The Twisted protocol of a running child.
 
-    @ivar isEnding: whether it gets nothing to read any more.
+    @ivar isEnding: whether its input has ended.
     @ivar since: when it was started.
     """
 
@@ -144,7 +145,7 @@ class ChildProcess(ProcessProtocol):
         self, reactor: Any, owner: ChildOwner, lines: Lines, finish: float
     ) -> None:
         """
-        @param finish: seconds it has to finish when its input has ended.
+        @param finish: seconds the child has to exit after its input ends.
         """
         self.isEnding = False
         self.since: float = reactor.seconds()
@@ -157,13 +158,13 @@ class ChildProcess(ProcessProtocol):
 
     def connectionMade(self) -> None:
         """
-        It runs.
+        The child has started.
         """
         self._owner.childStarted(self)
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         """
-        It says something.
+        The child has written to any of its descriptors.
         """
         if childFD == REPORTS:
             self._owner.childReported(self, data)
@@ -172,7 +173,7 @@ class ChildProcess(ProcessProtocol):
 
     def outReceived(self, data: bytes) -> None:
         """
-        It says something to people.
+        Log the child's output, line by line.
         """
         lines = re.split(rb"[\r\n]+", self._partial + data)
         self._partial = lines.pop()[-MAX_LINE:]
@@ -186,7 +187,7 @@ class ChildProcess(ProcessProtocol):
 
     def inConnectionLost(self) -> None:
         """
-        It reads no more.
+        The child has closed its input.
         """
         if not self.isEnding:
             self._endSoon()
@@ -194,36 +195,35 @@ class ChildProcess(ProcessProtocol):
 
     def end(self, close: bool = True) -> None:
         """
-        Close its input; if it has not ended after a while, end it.
+        Close the child's input; terminate the child if it has not exited in time.
 
-        @param close: C{False} to leave its input open, as there is more to say than
-            frames.
+        @param close: C{False} to leave its input open, for messages other than frames.
         """
         if not self.isEnding:
             self._endSoon()
             if not close:
                 return
-            # With a producer that is paused it would never be closed.
+            # With a paused producer it would never be closed.
             self.transport.unregisterProducer()
             self.transport.closeStdin()
 
     def kill(self) -> None:
         """
-        End it now.
+        Kill the child now.
         """
         self.isEnding = True
         self._signal("KILL")
 
     def processExited(self, reason: Failure) -> None:
         """
-        What it said last may still be to be read.
+        The child has exited; its last output may not have been read yet.
         """
         self.isEnding = True
         self._after(PIPES_SECONDS, self.transport.loseConnection)
 
     def processEnded(self, reason: Failure) -> None:
         """
-        It is gone, and all is read.
+        The child has exited, and its output has been read.
         """
         self._cancelTimer()
         self._say(self._partial)
@@ -240,7 +240,7 @@ class ChildProcess(ProcessProtocol):
 
     def _signal(self, name: str) -> None:
         """
-        Send it a signal by name, if it is still there.
+        Send the child a signal by name, if it is still running.
         """
         with suppress(ProcessExitedAlready):
             self.transport.signalProcess(name)
@@ -266,7 +266,7 @@ def _howEnded(reason: Failure) -> str:
 
 def bySignal(number: int) -> str:
     """
-    @return: that a signal ended a process, by its number and its name.
+    @return: the words that a signal ended a process, with its number and name.
     """
     try:
         return f"ended by signal {number} ({signal.Signals(number).name})"

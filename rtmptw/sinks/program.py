@@ -1,6 +1,6 @@
 """
-What runs in a child of ours: a program that reads messages from its standard input, and
-writes its own to descriptor 3. See L{rtmptw.sinks.wire}.
+The base of the programs that run in our child processes: they read messages from
+standard input, and write their own to descriptor 3. See L{rtmptw.sinks.wire}.
 """
 
 import faulthandler
@@ -38,15 +38,15 @@ from rtmptw.sinks.wire import (
     numberOf,
 )
 
-#: The longest text for the log; of a traceback the end says most.
+#: The longest text for the log; of a traceback the end is kept, which matters most.
 _MAX_TEXT = 8000
 
 
 def ownProgram(module: str) -> tuple[tuple[str, ...], Mapping[str, str]]:
     """
-    @param module: one of rtmptw, to be run.
-    @return: a child's arguments and its environment. Nothing secret is in the
-        arguments, which every user of the machine can read.
+    @param module: a module of rtmptw to run.
+    @return: a child's arguments and environment. The arguments contain no secrets:
+        every user of the machine can read them.
     """
     package = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
@@ -56,7 +56,7 @@ def ownProgram(module: str) -> tuple[tuple[str, ...], Mapping[str, str]]:
 @implementer(ILoggingContext, IHalfCloseableProtocol)
 class Program(Protocol):
     """
-    A child's side of the conversation, to inherit from.
+    The child's end of the connection to the server; a base class.
     """
 
     transport: Any
@@ -69,7 +69,7 @@ class Program(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """
-        The server says something.
+        Handle messages from the server.
         """
         for kind, body in self._reader.receive(data):
             if kind is Kind.ORDER:
@@ -89,9 +89,8 @@ class Program(Protocol):
 
     def readConnectionLost(self) -> None:
         """
-        The server has nothing more to say: what there is to say to it can still be
-        said. If it has not said that it is over, it is gone, and nobody would end this
-        process if it hangs.
+        The server sends nothing more, but can still be written to. If it has not sent
+        C{END}, it has died, and nothing else would end this process if it hangs.
         """
         if not self._isEnded:
             self._reactor.callLater(FINISH_SECONDS, os._exit, 1)
@@ -101,7 +100,7 @@ class Program(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
-        All is said.
+        All output is written: stop.
         """
         self._end("the server is gone")
         if self._reactor.running:
@@ -112,16 +111,16 @@ class Program(Protocol):
             self._isEnded = True
             self.over(reason)
 
-    # To be written.
+    # To override.
 
     def ordered(self, order: Any) -> None:
         """
-        It is told what to do.
+        The order has arrived: what to do.
         """
 
     def headerCame(self, frame: Frame, arrived: datetime) -> None:
         """
-        A header, from before.
+        A header from before the first frame.
         """
 
     def frameCame(self, frame: Frame, arrived: datetime) -> None:
@@ -136,38 +135,38 @@ class Program(Protocol):
 
     def freed(self, slot: int) -> None:
         """
-        A place in shared memory is free again.
+        A slot in shared memory is free again.
         """
 
     def over(self, reason: str) -> None:
         """
-        Nothing follows. Ends with L{leave}.
+        The stream has ended. Must end by calling L{leave}.
         """
         self.leave()
 
-    # To be called.
+    # To call.
 
     def leave(self) -> None:
         """
-        End the process, when all is said.
+        End the process when all output is written.
         """
         self.transport.loseConnection()
 
     def done(self, frames: int) -> None:
         """
-        Say how many frames it is done with, of all so far.
+        Report the total number of frames processed so far.
         """
         self.transport.write(numberMessage(Kind.DONE, frames))
 
     def dropped(self, reason: str, frames: int, size: int) -> None:
         """
-        Say that frames came to nothing.
+        Report dropped frames.
         """
         self.transport.write(jsonMessage(Kind.DROPPED, [reason, frames, size]))
 
     def failed(self, why: str) -> None:
         """
-        Say that it can do no more.
+        Report that it has failed for good.
         """
         self.transport.write(message(Kind.FAILED, why.encode("utf-8", "replace")))
 
@@ -179,7 +178,7 @@ class Program(Protocol):
 
     def refuse(self, number: int, why: str) -> None:
         """
-        Say why a request has no answer.
+        Answer a request with an error.
         """
         self.transport.write(
             numberMessage(Kind.REFUSED, number, why.encode("utf-8", "replace"))
@@ -187,7 +186,7 @@ class Program(Protocol):
 
     def log(self, event: LogEvent) -> None:
         """
-        Observe what is logged here: the server logs it, and has the stream's name.
+        Observe log events here: send them to the server, which adds the stream's name.
         """
         text = (formatEvent(event) or "").removeprefix(f"{self._name}: ")
         failure = event.get("log_failure")
@@ -199,7 +198,7 @@ class Program(Protocol):
 
     def logPrefix(self) -> str:
         """
-        For Twisted.
+        @return: the stream's name, for Twisted's log.
         """
         return self._name
 
@@ -208,13 +207,13 @@ def run(make: Callable[[Any], Program]) -> None:
     """
     Run a program until it leaves.
     """
-    # A process of its own, in which nobody could hand it in.
+    # This is a process of its own: there is no caller to pass a reactor.
     from twisted.internet import reactor as theReactor  # noqa: TID251
 
     reactor: Any = theReactor
-    # A crash of FFmpeg says where it happened.
+    # Print a traceback when FFmpeg crashes.
     faulthandler.enable()
-    # Ctrl-C and a terminal that is closed are for the server, which then ends our
+    # Ctrl-C and the closing of a terminal are for the server, which then ends our
     # input.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "SIGHUP"):

@@ -1,13 +1,13 @@
 """
-What the server and a child of its own say to each other.
+The messages between the server and its own child processes.
 
-A message is its length (4 bytes, the greatest first, without themselves), its L{Kind}
-(one byte) and its body. The child reads messages from its standard input, and writes
-its own to descriptor 3; its output and its complaints are lines for the log. (One that
-writes a container answers on its standard output: it prints nothing.)
+A message is its length (4 bytes, big-endian, not counting themselves), its L{Kind} (one
+byte) and its body. The child reads messages from its standard input, and writes its own
+to descriptor 3; its standard output and standard error are lines for the log. (A child
+that writes a container or images answers on its standard output, and prints nothing.)
 
-Nothing here is ever executed, or makes objects of classes it names: a child decodes
-what strangers sent, and may say anything.
+Messages are never executed, and never create objects of classes that they name: a child
+decodes untrusted input, and may send anything.
 """
 
 import json
@@ -22,57 +22,57 @@ from rtmptw.flv.body import frameFromMessage
 from rtmptw.frames import Codec, Frame, FrameKind
 from rtmptw.samples import Sample
 
-#: The longest message: an uncompressed image of 7680x4320 has less. Whoever announces
-#: more has lost its way.
+#: The longest message; an uncompressed 7680x4320 image is smaller. A longer length
+#: means that the peer is out of sync.
 MAX_MESSAGE = 256 * 1024 * 1024
 
 
 class Kind(IntEnum):
     """
-    What a message is.
+    The kind of a message.
     """
 
     #: To the child, first: JSON, what it is to do.
     ORDER = 1
-    #: To the child: a header that came before; a L{frameMessage}.
+    #: To the child: a header from before the first frame; a L{frameMessage}.
     HEADER = 2
     #: To the child: the next frame of the stream; a L{frameMessage}.
     FRAME = 3
-    #: To the child: the stream is over; why, as text. Nothing follows.
+    #: To the child: the stream has ended; the reason, as text. Nothing follows.
     END = 4
-    #: To the child: a number (4 bytes) and what is asked.
+    #: To the child: a request's number (4 bytes) and the request.
     REQUEST = 5
     #: To the child: a coded sample or a configuration; a L{sampleMessage}.
     SAMPLE = 6
-    #: To the child: write what is kept, and answer with L{WRITTEN}.
+    #: To the child: write what is buffered, and answer with L{WRITTEN}.
     FLUSH = 7
     #: To the child: complete the file, and answer with L{WRITTEN}.
     FINISH = 8
-    #: To the child: the number (4 bytes) of a place in shared memory: it is free again.
+    #: To the child: the number (4 bytes) of a slot in shared memory that is free again.
     FREE = 9
-    #: From the child: a number (4 bytes), of frames that it is done with so far.
+    #: From the child: the number of frames processed so far (4 bytes).
     DONE = 16
-    #: From the child: JSON C{[reason, frames, bytes]}: of those, these are dropped.
+    #: From the child: JSON C{[reason, frames, bytes]}: frames that were dropped.
     DROPPED = 17
-    #: From the child: it does no more, and need not be started again; why, as text.
+    #: From the child: it has failed, and need not be restarted; the reason, as text.
     FAILED = 18
     #: From the child: JSON C{[level, text]}, for the log.
     LOG = 19
     #: From the child: a request's number (4 bytes) and the answer.
     ANSWER = 20
-    #: From the child: a request's number (4 bytes) and why there is no answer, as text.
+    #: From the child: a request's number (4 bytes) and why it failed, as text.
     REFUSED = 21
-    #: From the child: JSON, what is written so far.
+    #: From the child: JSON, what has been written so far.
     WRITTEN = 22
-    #: From the child: JSON C{[kind, track, why]}: that track is not for the container.
+    #: From the child: JSON C{[kind, track, why]}: the container cannot hold that track.
     UNFIT = 23
-    #: From the child: JSON, a picture or samples that are in shared memory, and where:
-    #: C{slot}, C{position} in bytes, C{shape} and C{type} as numpy has them; and what
-    #: it is: C{kind}, C{track}, C{pts} and C{arrived} in seconds, C{key}, C{rate}.
+    #: From the child: JSON, an image or audio samples in shared memory. The place:
+    #: C{slot}, C{position} in bytes, C{shape} and C{type} in numpy's notation. The
+    #: frame: C{kind}, C{track}, C{pts} and C{arrived} in seconds, C{key}, C{rate}.
     PICTURE = 24
-    #: From the child: it is full, and wants no frames for now, but other messages.
+    #: From the child: it is full; send no frames for now, but still other messages.
     PAUSE = 25
-    #: From the child: it wants frames again.
+    #: From the child: send frames again.
     RESUME = 26
 
 
@@ -80,13 +80,13 @@ class Kind(IntEnum):
 _BLOCK = 64 * 1024
 _HEAD = Struct(">IB")
 _NUMBER = Struct(">I")
-#: The kind, the timestamp in ms, and when it came, in seconds since 1970.
+#: The kind, the timestamp in ms, and the arrival time in seconds since 1970.
 _FRAME = Struct(">Bqd")
-#: The kind, the track, the codec's number, whether it is a configuration (1) and a key
-#: frame (2), the timestamp and the composition time in ms, the first byte of a legacy
+#: The kind, the track, the codec's index, the flags (1 for a configuration, 2 for a key
+#: frame), the timestamp and the composition time in ms, the first byte of a legacy
 #: body.
 _SAMPLE = Struct(">BBBBqih")
-#: Both sides are of one version.
+#: Both sides run the same version, so an index identifies a codec.
 _CODECS = list(Codec)
 
 
@@ -113,12 +113,12 @@ def numberMessage(kind: Kind, number: int, body: bytes = b"") -> bytes:
 
 def numberOf(body: bytes) -> tuple[int, bytes]:
     """
-    @return: the number that a body begins with, and the rest.
+    @return: the number at the start of a body, and the rest.
 
-    @raise ValueError: if it is too short for one.
+    @raise ValueError: if the body is too short.
     """
     if len(body) < _NUMBER.size:
-        raise ValueError(f"a message of {len(body)} bytes has no number")
+        raise ValueError(f"a message of {len(body)} bytes is too short for a number")
     (number,) = _NUMBER.unpack_from(body)
     return number, body[_NUMBER.size :]
 
@@ -126,8 +126,8 @@ def numberOf(body: bytes) -> tuple[int, bytes]:
 def frameMessage(kind: Kind, frame: Frame, arrived: datetime) -> bytes:
     """
     @param kind: C{HEADER} or C{FRAME}.
-    @param arrived: when it came.
-    @return: a message with a frame: its L{_FRAME} head, and its payload as it is.
+    @param arrived: when the frame arrived.
+    @return: a message with a frame: its L{_FRAME} header and its unchanged payload.
     """
     payload = frame.payload
     return b"".join(
@@ -141,7 +141,7 @@ def frameMessage(kind: Kind, frame: Frame, arrived: datetime) -> bytes:
 
 def frameOf(body: bytes) -> tuple[Frame, datetime]:
     """
-    @return: the frame in the body of a message, and when it came.
+    @return: the frame in the body of a message, and when it arrived.
     """
     kind, timestamp, arrived = _FRAME.unpack_from(body)
     frame = frameFromMessage(FrameKind(kind), timestamp, body[_FRAME.size :])
@@ -190,7 +190,7 @@ def sampleOf(body: bytes) -> Sample:
 
 def answer(descriptor: int, data: bytes) -> None:
     """
-    Write all of it, however long that takes.
+    Write all the data; blocks.
     """
     rest = memoryview(data)
     while rest:
@@ -199,7 +199,7 @@ def answer(descriptor: int, data: bytes) -> None:
 
 def messagesFrom(descriptor: int) -> Iterator[tuple[Kind, bytes]]:
     """
-    @return: what comes, until there is no more; blocks.
+    @return: the messages read, until the end of the input; blocks.
     """
     reader = MessageReader()
     while data := os.read(descriptor, _BLOCK):
@@ -208,7 +208,7 @@ def messagesFrom(descriptor: int) -> Iterator[tuple[Kind, bytes]]:
 
 class MessageReader:
     """
-    Cuts bytes into messages.
+    Splits a byte stream into messages.
     """
 
     def __init__(self) -> None:
@@ -216,9 +216,9 @@ class MessageReader:
 
     def receive(self, data: bytes) -> list[tuple[Kind, bytes]]:
         """
-        @return: the messages that are whole now.
+        @return: the messages that are complete now.
 
-        @raise ValueError: if it is no message.
+        @raise ValueError: if the data is not a valid message.
         """
         waiting = self._waiting
         waiting += data
@@ -227,7 +227,7 @@ class MessageReader:
         while len(waiting) - position >= _HEAD.size:
             length, kind = _HEAD.unpack_from(waiting, position)
             if not 1 <= length <= MAX_MESSAGE:
-                raise ValueError(f"a message of {length} bytes")
+                raise ValueError(f"invalid message length {length}")
             end = position + _NUMBER.size + length
             if len(waiting) < end:
                 break
@@ -236,7 +236,7 @@ class MessageReader:
                     (Kind(kind), bytes(waiting[position + _HEAD.size : end]))
                 )
             except ValueError:
-                raise ValueError(f"a message of the kind {kind}") from None
+                raise ValueError(f"unknown message kind {kind}") from None
             position = end
         del waiting[:position]
         return messages

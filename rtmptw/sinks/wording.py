@@ -1,10 +1,10 @@
 """
-Words of sinks for the log.
+Phrases for log lines.
 """
 
 
 def counted(count: int, what: str) -> str:
     """
-    @return: how many there were, to be put after something else; empty if none.
+    @return: the count and what it counts, to append to a log line; empty if it is 0.
     """
     return f", {count} {what}" if count else ""

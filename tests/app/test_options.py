@@ -339,11 +339,11 @@ class OptionsTests(SynchronousTestCase):
         """
         for argument, word in (
             ("--help-sinks", "file[:DIRECTORY]"),
-            ("--help-sink-type=file", "Those that a killed server"),
-            ("--help-sink-type=file", "DIRECTORY       the folder of the recordings"),
+            ("--help-sink-type=file", "ends in .part while"),
+            ("--help-sink-type=file", "DIRECTORY       the directory for recordings"),
             ("--help-sources", "rtmp:URL[#[as=APP/NAME]"),
             ("--help-source-type=media", "--source=media:rtsp://HOST/APP/NAME"),
-            ("--help-source-type=media", "loop=0|1     whether a file begins again"),
+            ("--help-source-type=media", "loop=0|1     whether to repeat a file"),
         ):
             printed = io.StringIO()
             with redirect_stdout(printed), self.assertRaises(SystemExit) as caught:

@@ -162,7 +162,7 @@ async def test_afterKill(
     with pytest.raises(PublisherFailed):
         await publisher.done
     again, _ = await serverProcess(*sinks)
-    await again.saysTimes("which was left unfinished", len(CONTAINERS))
+    await again.saysTimes("recovered ", len(CONTAINERS))
     original = pictures(source)
     for name in CONTAINERS:
         path = tmp_path / "rec" / f"x.{name}"

@@ -215,7 +215,7 @@ async def test_afterKill(start: Start) -> None:
         await publisher.done
     assert server.recordings() == []
     again = await start()
-    await again.program.says("finished .*, which was left unfinished")
+    await again.program.says("recovered ")
     (path,) = server.recordings()
     assert server.recordings(".part") == []
     recorded, sent = mediaTags(path), reference(mux.source)
@@ -403,7 +403,7 @@ async def test_daemon(startDaemon: StartDaemon, tmp_path: Path) -> None:
     ("arguments", "sentence"),
     [
         (["--port={taken}"], "cannot listen on {taken}: .*Address already in use.*"),
-        (["--sink=file:/dev/null/x"], "cannot record in /dev/null/x: .*"),
+        (["--sink=file:/dev/null/x"], "cannot write to /dev/null/x: .*"),
         (["--ledger=/dev/null/x"], "--ledger=/dev/null/x cannot be written: .*"),
         (
             ["--manhole={taken}"],

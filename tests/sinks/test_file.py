@@ -1725,7 +1725,7 @@ class ProgressTests(SynchronousTestCase):
         progress.at(500)
         progress.at(501)
         self.assertEqual(
-            terminal.getvalue(), "\rfinishing recordings: 1500 of 2000 bytes, 75% "
+            terminal.getvalue(), "\rrecovering recordings: 1500 of 2000 bytes, 75% "
         )
         progress.end()
         self.assertTrue(terminal.getvalue().endswith("% \n"))
@@ -1800,12 +1800,12 @@ class FactoryTests(RecordingTestCase):
         )
         lines = said(events)
         self.assertEqual(len(lines), 4)
-        self.assertIn("b.flv, which was left unfinished: 2.0", lines[0])
-        self.assertIn("head.flv.part, which held no frame", lines[1])
-        self.assertIn("live/show/a.flv, which was left unfinished: 1.0", lines[2])
+        self.assertIn("b.flv: 2.0", lines[0])
+        self.assertIn("head.flv.part: it contains no frames", lines[1])
+        self.assertIn("live/show/a.flv: 1.0", lines[2])
         self.assertEqual(
             said(events, LogLevel.warn),
-            [f"left {self.path('other.part')} alone: it is no recording of ours"],
+            [f"left {self.path('other.part')} alone: it is not one of our recordings"],
         )
 
     def test_recordingsThatAreBeingWrittenAreLeftAlone(self) -> None:
@@ -1927,7 +1927,7 @@ class FactoryTests(RecordingTestCase):
         for directory in ("file", "file/below"):
             factory = FileSinkFactory(Recording(self.path(directory)))
             error = self.assertRaises(SinkError, factory.startFactory, self.clock)
-            self.assertIn(f"{self.path('file')} is no directory", str(error))
+            self.assertIn(f"{self.path('file')} is not a directory", str(error))
 
     def test_aDirectoryThatIsNotWritableStopsTheServer(self) -> None:
         """
@@ -2094,15 +2094,15 @@ class NamingTests(SynchronousTestCase):
             "a/../../b.flv": "component",
             "./x.flv": "component",
             "a//b.flv": "component",
-            "": "without naming",
-            "{app}/": "without naming",
+            "": "file name",
+            "{app}/": "file name",
             "a\0.flv": "NUL",
             "{user}.flv": "{user}",
             "{}.flv": "{}",
             "{app.x}.flv": "{app.x}",
-            "{part:03}.flv": "not possible",
-            "{app!r}.flv": "not possible",
-            "{app": "no template",
+            "{part:03}.flv": "no format",
+            "{app!r}.flv": "no format",
+            "{app": "not a template",
         }.items():
             error = self.assertRaises(UsageError, Template, text)
             self.assertIn(word, str(error))

@@ -280,9 +280,9 @@ class RestartTests(PipeTestCase):
         self.assertRegex(
             said[0],
             r"^live/test: pipe to python\S*: exit status 3 after 0.0 s and 68 "
-            r"messages; it is started again in 1.0 s$",
+            r"messages; restarting in 1.0 s$",
         )
-        self.assertRegex(said[1], "started as process 4711; 4 frames were skipped$")
+        self.assertRegex(said[1], "started as process 4711; 4 frames skipped$")
         self.assertEqual(self.publisher.dropped, {"process-ended": 4}, "in the books")
         tags = TagReader().receive(self.clock.children[1].input)
         self.assertEqual(
@@ -332,7 +332,7 @@ class RestartTests(PipeTestCase):
             sink.streamStarted(makeStreamInfo(), self.publisher)
             with capturedLogs() as events:
                 self.feed(sink, [videoFrame(0, True)])
-            self.assertIn("there is no program x; it is st", formatEvent(events[0]))
+            self.assertIn("program x not found; restarting", formatEvent(events[0]))
             self.assertIsNone(sink.streamEnded("over"))
 
     def test_aChildThatTakesNothing(self) -> None:
@@ -484,7 +484,7 @@ class AnnexBTests(PipeTestCase):
         self.assertEqual(self.publisher.calls, ["stop"])
         self.assertEqual(
             sink.failure,
-            "VP9 has no byte stream with start codes; format=flv takes it",
+            "VP9 has no byte stream with start codes; use format=flv",
         )
         self.assertIn(sink.failure, formatEvent(events[-1]))
 

@@ -383,7 +383,7 @@ class RecordTests(RecordTestCase):
             self.assertFalse(processes.isOver)
             with capturedLogs() as events:
                 processes.lost()
-            self.assertIn(f"in {wait} s", formatEvent(events[0]))
+            self.assertIn(f"after {wait} s", formatEvent(events[0]))
             now[0] += wait - 0.1
             self.assertFalse(processes.isOver)
             now[0] += 0.2
@@ -408,8 +408,8 @@ class RecordTests(RecordTestCase):
             sink = self.record(framesOf(source), ":name={part}.mkv:format=mkv")
         said = [formatEvent(event) for event in events]
         self.assertIn(
-            "live/test: OPUS is left out: FFmpeg's process ended by signal 6 (SIGABRT) "
-            "with it",
+            "live/test: OPUS is left out: it makes FFmpeg's process fail: "
+            "ended by signal 6 (SIGABRT)",
             said,
         )
         (path,) = self.files()
@@ -437,7 +437,7 @@ class RecordTests(RecordTestCase):
             self.patch(asked, "STALL_SECONDS", 0.5)
             os.kill(container.process.child.pid, signal.SIGSTOP)
             container.flush()
-        self.assertEqual(container.how, "took nothing for 0.5 s")
+        self.assertEqual(container.how, "did not respond for 0.5 s")
         self.assertIsNotNone(container.process.child.returncode)
 
     def test_aBugOfOursIsNotHidden(self) -> None:
@@ -596,7 +596,7 @@ class RecoveryTests(RecordTestCase):
             with part.open("ab") as file:
                 file.write(rest)
             (sentence,) = self.recover(name)
-            self.assertIn(f"x.{name}, which was left unfinished", sentence)
+            self.assertIn(f"x.{name}: ", sentence)
             self.assertFalse(part.exists())
             final = self.folder / f"x.{name}"
             kept = 0 if name == "mp4" else len(rest)
@@ -650,7 +650,7 @@ class RecoveryTests(RecordTestCase):
             finished = factory.stopFactory()
             assert finished is not None
             self.successResultOf(finished)
-        self.assertIn("x.flv, which was left unfinished", formatEvent(events[0]))
+        self.assertIn("recovered ", formatEvent(events[0]))
         final = self.folder / "x.flv"
         self.assertEqual(self.files(), [final])
         self.assertEqual(final.stat().st_size, size)
@@ -709,7 +709,7 @@ class RecoveryTests(RecordTestCase):
                 assert finished is not None
                 self.successResultOf(finished)
         (event,) = events
-        self.assertIn("x.mp4, which was left unfinished", formatEvent(event))
+        self.assertIn("recovered ", formatEvent(event))
 
 
 class ArgumentTests(SynchronousTestCase):
@@ -792,7 +792,7 @@ class TargetTests(SynchronousTestCase):
         for arguments, sentence in {
             "": "needs a URL",
             "#format=hls": "needs a URL",
-            "http://u:secret@host/x?k=secret": "by host; say #format=",
+            "http://u:secret@host/x?k=secret": "from host; add #format=",
             "x.m3u8#format": "'format' needs a value: format=NAME",
             "x.m3u8#hls_time": "'hls_time' needs a value: hls_time=VALUE",
             "x.m3u8#=4": "no option '', only format=NAME, OPTION=VALUE",

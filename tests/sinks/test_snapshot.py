@@ -439,8 +439,8 @@ class ProcessTests(SnapshotCase):
         (said,) = [formatEvent(event) for event in events]
         self.assertRegex(
             said,
-            r"^live/cam: no snapshot .*cam-2.png: its process ended by signal 9 "
-            r"\(SIGKILL\) after \S+ s; it is started again in 0.0 s$",
+            r"^live/cam: no snapshot .*cam-2.png: its process: ended by signal 9 "
+            r"\(SIGKILL\) after \S+ s; restarting in 0.0 s$",
         )
         self.assertIn("2 snapshots, 1 failed", self.end(sink))
         got = [pixels(Path(self.folder, name).read_bytes()) for name in self.names()]
@@ -461,10 +461,10 @@ class ProcessTests(SnapshotCase):
             child: Any = process._process
             child.child.kill()
             error = self.assertRaises(SinkError, process.take, frames, time)
-            self.assertIn(f"it is started again in {wait} s", str(error))
+            self.assertIn(f"restarting in {wait} s", str(error))
             now[0] += wait - 0.5
             error = self.assertRaises(SinkError, process.take, frames, time)
-            self.assertEqual(str(error), "its process is started again in 0.5 s")
+            self.assertEqual(str(error), "its process restarts in 0.5 s")
             now[0] += 0.6
         process.take(frames, time)
         process.close()

@@ -1,3 +1,3 @@
 """
-The C{file} sink: FLV, every message as it came.
+The C{file} sink: FLV files with every message unchanged.
 """

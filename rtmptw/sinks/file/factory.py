@@ -1,5 +1,6 @@
 """
-Records streams as FLV files that lose no frame, and survive what happens to servers.
+Makes the sinks that record FLV files without losing a frame, and recovers unfinished
+files.
 """
 
 import os
@@ -38,8 +39,8 @@ __all__ = ["FileSink", "FileSinkFactory"]
 @implementer(IFrameSinkFactory)
 class FileSinkFactory:
     """
-    Makes a L{FileSink} for every stream, and finishes at its start what an earlier
-    server left unfinished in its directory.
+    Makes a L{FileSink} for every stream. At its start it finishes the files that an
+    earlier server left unfinished in its directory.
     """
 
     _log = Logger()
@@ -54,11 +55,11 @@ class FileSinkFactory:
         terminal: TextIO | None = sys.__stderr__,
     ) -> None:
         """
-        @param recording: what to record where.
+        @param recording: what to record, and where.
         @param lane: makes the lanes to write in.
         @param now: the wall clock, for the names of later parts.
-        @param terminal: where a long recovery shows how far it is. Not
-            C{sys.stderr}, which twistd sends to the log.
+        @param terminal: where to show the progress of a long recovery. Not
+            C{sys.stderr}, which twistd redirects to the log.
         """
         self.recording = recording or Recording()
         self._lane = lane
@@ -71,39 +72,39 @@ class FileSinkFactory:
     @classmethod
     def fromString(cls, argstring: str) -> "FileSinkFactory":
         r"""
-        Record every stream as an FLV file, unchanged, with every frame::
+        Record every stream to an FLV file, with every frame and without changes::
 
             --sink=file[:DIRECTORY][:name=TEMPLATE][:rotate=SECONDS][:maxSize=BYTES]
 
-        TEMPLATE is the name of a file in DIRECTORY, with these fields::
+        TEMPLATE is the name of a file in DIRECTORY. It may contain these fields::
 
             {app}     the application       {start}  2026-11-22_23-59-59-123456
             {stream}  the stream            {date}   2026-11-22
             {part}    1, 2, ...             {time}   23-59-59
                                             {epoch}  1795391999
 
-        Times are local. What is unsafe in the name of an application or stream is
-        written as %2F and the like. No file is ever overwritten: the next of the same
-        name gets -2.
+        Times are local. Unsafe characters in the name of an application or stream are
+        written as %2F and the like. Files are never overwritten: if the name is taken,
+        -2 is appended.
 
-        With maxSize, a new file begins at the last key frame before so many bytes. No
-        frame is lost or repeated between two files.
+        With maxSize, a new file starts at the last key frame before that size. No frame
+        is lost or repeated between two files.
 
-        A colon, an equals sign or a backslash in an argument is written with a
-        backslash before it::
+        To use a colon, an equals sign or a backslash in an argument, put a backslash
+        before it::
 
             --sink='file:/srv/video\:1:name={app}-{stream}.flv:rotate=3600'
 
-        A file is called .part while it is being written. Those that a killed server
-        leaves are made whole when it starts again.
+        The name of a file ends in .part while it is being written. If the server is
+        killed, these files are completed when it starts again.
 
-        @raise UsageError: with one sentence, if the arguments are not understood.
+        @raise UsageError: with a one-sentence message, if the arguments are invalid.
         """
         return cls(parseRecording(argstring))
 
     def startFactory(self, reactor: Any) -> None:
         """
-        Look whether files can be written, and begin to finish unfinished ones.
+        Check that files can be written, and start to finish the unfinished ones.
 
         @raise SinkError: if the directory cannot be used.
         """
@@ -122,8 +123,8 @@ class FileSinkFactory:
 
     def stopFactory(self) -> "Deferred[None] | None":
         """
-        @return: a L{Deferred} that fires when no unfinished file is being worked on
-            any more. Those not begun wait for the next start.
+        @return: a L{Deferred} that fires when work on unfinished files has stopped.
+            Files not yet begun are left for the next start.
         """
         self._stopping = True
         return self._recovery
@@ -143,11 +144,12 @@ class FileSinkFactory:
                     self._logRecovered(await lane.run(recoverPart, path, progress))
                 except OSError as error:
                     self._log.error(
-                        "cannot finish {path}: {reason}", path=path, reason=error
+                        "cannot recover {path}: {reason}", path=path, reason=error
                     )
                 except Exception:
-                    # A bug that one file shows is no reason to leave the others.
-                    self._log.failure("cannot finish {path}", path=path)
+                    # A bug that one file triggers must not keep the others from being
+                    # finished.
+                    self._log.failure("cannot recover {path}", path=path)
             progress.end()
         finally:
             lane.close()
@@ -158,8 +160,8 @@ class FileSinkFactory:
                 finished = recovered.finished
                 assert finished is not None
                 self._log.info(
-                    "finished {path}, which was left unfinished: {seconds:.3f} s, "
-                    "{frames} frames, {size} bytes, {cut} bytes cut off",
+                    "recovered {path}: {seconds:.3f} s, {frames} frames, "
+                    "{size} bytes, {cut} bytes cut off",
                     path=finished.path,
                     seconds=finished.seconds,
                     frames=finished.frames,
@@ -168,7 +170,7 @@ class FileSinkFactory:
                 )
             case Verdict.REMOVED:
                 self._log.info(
-                    "removed {path}, which held no frame", path=recovered.path
+                    "removed {path}: it contains no frames", path=recovered.path
                 )
             case Verdict.FOREIGN:
                 self._log.warn(
@@ -178,4 +180,4 @@ class FileSinkFactory:
                 pass
 
     def _recoveryBroken(self, failure: Any) -> None:
-        self._log.failure("unfinished recordings stay as they are", failure=failure)
+        self._log.failure("recovery of unfinished recordings failed", failure=failure)

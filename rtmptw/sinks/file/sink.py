@@ -1,5 +1,5 @@
 """
-Records one stream in FLV files.
+Records one stream to FLV files.
 """
 
 import os
@@ -37,27 +37,28 @@ from rtmptw.sinks.recording.recovery import (
     rescue,
 )
 
-# To look a member up in its class costs more than to compare it.
+# Looking up an enum member in its class costs more than the comparison.
 _VIDEO: Final = FrameKind.VIDEO
 _AUDIO: Final = FrameKind.AUDIO
 _END: Final = Role.END
 _CONFIG: Final = Role.CONFIG
 _H264: Final = Codec.H264
 
-#: A stream whose first frame is later than this joined a clock that runs already,
-#: and its recording starts at 0. Earlier ones keep the encoder's own clock: audio
-#: that starts 40 ms after the video stays there.
+#: A stream whose first timestamp is larger than this (in ms) uses a clock that was
+#: already running; its recording starts at 0. Smaller timestamps are kept: audio that
+#: starts 40 ms after the video stays there.
 MAX_START = 10_000
-#: Audio and video that lie further apart are two clocks, not interleaving: a new
-#: part does not start so late for their sake.
+#: Audio and video further apart than this (in ms) use two clocks and are not merely
+#: interleaved: a new part does not start that much later because of them.
 MAX_LAG = 10_000
-#: A header or data message further from the present than this has no clock at all
-#: (many are sent with 0), and gets the present.
+#: A header or data message further than this (in ms) from the current timestamp has no
+#: usable clock (many are sent with 0), and gets the current timestamp.
 MAX_STRAY = 10_000
-#: A codec header for H.264 that says nothing but that the length of each NAL unit has
-#: four bytes, as everybody sends it.
+#: A sequence header for H.264 without parameter sets. It only says that each NAL unit
+#: has a length of four bytes, which all encoders use.
 NO_PARAMETER_SETS: Final = b"\x17\0\0\0\0\x01\x42\x00\x1f\xff\xe0\x00"
-#: Data messages kept for a file that is not begun for want of audio and video.
+#: Limits for data messages that are kept until the first audio or video frame begins a
+#: file.
 MAX_EARLY_FRAMES = 256
 MAX_EARLY_BYTES = 1024 * 1024
 
@@ -65,9 +66,9 @@ MAX_EARLY_BYTES = 1024 * 1024
 @dataclass(slots=True)
 class _Batch:
     """
-    What goes to one file with one write.
+    The data of one write to one file.
 
-    @ivar contents: what the file holds, if it ends with this batch.
+    @ivar contents: what the file contains, if it ends with this batch.
     """
 
     part: FLVPart
@@ -78,10 +79,10 @@ class _Batch:
 @dataclass(slots=True)
 class _Outcome:
     """
-    What came of a write.
+    The result of a write.
 
     @ivar failure: what went wrong; empty if nothing did.
-    @ivar path: the file with which it went wrong.
+    @ivar path: the file that it went wrong with.
     """
 
     finished: list[Finished] = field(default_factory=list)
@@ -91,7 +92,7 @@ class _Outcome:
 
 def _perform(batches: list[_Batch]) -> _Outcome:
     """
-    Write; runs in the lane.
+    Write the batches; runs in the lane.
     """
     outcome = _Outcome()
     for batch in batches:
@@ -106,7 +107,8 @@ def _perform(batches: list[_Batch]) -> _Outcome:
             _salvage(part, outcome)
             break
         except BaseException:
-            # A bug: the file stays for the next start, but not its lock.
+            # A bug: leave the file to the next start of the server, but release its
+            # lock.
             part.close()
             raise
     return outcome
@@ -120,7 +122,7 @@ def _salvage(part: FLVPart, outcome: _Outcome) -> None:
         if saved.finished is not None:
             outcome.finished.append(saved.finished)
     except OSError as error:
-        # It keeps its name, and the next start of the server tries again.
+        # The file keeps its C{.part} name; the next start of the server tries again.
         outcome.failure += f"; then {error.strerror or type(error).__name__}"
     finally:
         part.close()
@@ -128,12 +130,12 @@ def _salvage(part: FLVPart, outcome: _Outcome) -> None:
 
 class FileSink:
     """
-    Records one stream, in one file or, with rotation, in several.
+    Records one stream, to one file or, with rotation, to several.
 
-    The files are written by a L{BatchWriter}; this is its owner.
+    The files are written by a L{BatchWriter}, whose owner this is.
 
-    @ivar failure: why the recording ended before the stream did, such as
-        C{"No space left on device"}; empty while all is well.
+    @ivar failure: why the recording stopped before the stream ended, such as C{"No
+        space left on device"}; empty if it has not failed.
     """
 
     _log = Logger()
@@ -149,7 +151,7 @@ class FileSink:
     ) -> None:
         """
         @param reactor: provides C{IReactorTime} and C{IReactorThreads}.
-        @param recording: what to record where.
+        @param recording: what to record, and where.
         @param lane: makes the lane to write in.
         @param now: the wall clock, for the names of later parts.
         """
@@ -168,11 +170,11 @@ class FileSink:
         self._leading = LeadingTrack()
         self._beginnings = Beginnings(self._leading)
 
-        # The clock of the stream.
+        # The stream's clock.
         self._highest: int | None = None
         self._lag = 0
 
-        # The part that is being collected.
+        # The part that is being recorded.
         self._part: FLVPart | None = None
         self._parts = 0
         self._contents = Contents()
@@ -182,14 +184,14 @@ class FileSink:
         self._metadata = b""
         self._isDescribed: bool = False
 
-        # What is on its way to the disk.
+        # What is waiting to be written.
         self._writer: BatchWriter | None = None
         self._batches: list[_Batch] = []
         self._added = 0
 
     def streamStarted(self, stream: StreamInfo, producer: IPushProducer) -> None:
         """
-        Nothing is made yet: a stream without a frame leaves no file.
+        Prepare to write. No file is created yet: a stream without frames leaves none.
         """
         self._stream = stream
         self._name = stream.name
@@ -199,7 +201,7 @@ class FileSink:
 
     def frameReceived(self, frame: Frame) -> None:
         """
-        Collect it, and write what is collected when it is time.
+        Buffer the frame, and write the buffer when it is time.
         """
         if self.failure:
             return
@@ -208,7 +210,7 @@ class FileSink:
             if frame.role is _CONFIG and frame.kind is _VIDEO:
                 self._isDescribed = True
         elif frame.role is _END and frame.kind is _VIDEO:
-            # If no more key frames come, the audio turns the pages from now on.
+            # If no more key frames follow, audio frames decide where parts begin.
             self._leading.follow(frame)
         isTimed = isMedia(frame)
         if isTimed:
@@ -218,19 +220,19 @@ class FileSink:
         elif frame.name != "onMetaData" or not frame.isHeader:
             self._append(frame, self._clamped(frame))
         elif frame.payload != self._metadata:
-            # GStreamer repeats the same one eleven times a second.
+            # GStreamer repeats the same metadata eleven times a second.
             self._metadata = frame.payload
             self._append(frame, self._clamped(frame))
         size, self._added = self._added, 0
         if size:
             assert self._writer is not None
-            # With a key frame it is written at once: whatever happens then, all up to
-            # a picture is there.
+            # A key frame is written at once: whatever happens later, the recording has
+            # everything up to a complete image.
             self._writer.added(size, isTimed and frame.isKey)
 
     def streamEnded(self, reason: str) -> "Deferred[None] | None":
         """
-        Complete the file and give it its name.
+        Complete the file and give it its final name.
 
         @return: a L{Deferred} that fires when that is done.
         """
@@ -250,7 +252,8 @@ class FileSink:
             self._beginPart(frame, 0 if early else timestamp)
         elif self._beginnings.begins(frame):
             size = self._contents.size
-            # The group that begins is probably as large as the one that ends.
+            # The group of pictures that begins is probably as large as the one that
+            # ends.
             expected = size + size - self._groupStart
             self._groupStart = size
             if self._isFull(timestamp, expected):
@@ -269,7 +272,7 @@ class FileSink:
 
     def _isFull(self, timestamp: int, size: int) -> bool:
         """
-        @return: whether the part is to end rather than go on to C{size} bytes.
+        @return: whether to end the part rather than let it grow to C{size} bytes.
         """
         rotate, maxSize = self._recording.rotate, self._recording.maxSize
         return (rotate > 0 and timestamp - self._partStart >= rotate) or (
@@ -278,8 +281,8 @@ class FileSink:
 
     def _clamped(self, frame: Frame) -> int:
         """
-        @return: when a frame that is neither audio nor video has its place in the
-            file: its own time, if that is near enough to the present.
+        @return: the timestamp in the file of a frame that is neither audio nor video:
+            its own, if that is close enough to the current one.
         """
         highest = self._highest
         timestamp = frame.timestamp
@@ -289,7 +292,8 @@ class FileSink:
 
     def _keepEarly(self, frame: Frame) -> None:
         """
-        Keep what comes before the first audio or video, for the head of the file.
+        Keep a data message that precedes the first audio or video frame; it is written
+        at the beginning of the file.
         """
         if frame.isHeader:
             return
@@ -301,7 +305,7 @@ class FileSink:
                 self._earlyLost = True
                 self._log.warn(
                     "{name}: only the last {frames} data messages before the first "
-                    "audio or video are recorded",
+                    "audio or video frame are recorded",
                     name=self._name,
                     frames=len(self._early),
                 )
@@ -310,7 +314,7 @@ class FileSink:
 
     def _beginPart(self, first: Frame, base: int) -> None:
         """
-        Begin a file with C{first}: metadata and codec headers stand before it.
+        Begin a file with C{first}, preceded by metadata and sequence headers.
         """
         assert self._stream is not None
         self._parts += 1
@@ -338,7 +342,8 @@ class FileSink:
         reserve = reserveFor(kept, recording.rotate, recording.maxSize)
         self._part = FLVPart(os.path.join(recording.directory, path), kept, reserve)
         self._contents = Contents()
-        # Until the end tells, a reader had better look for both.
+        # Until the end of the recording both flags are set, so that a reader expects
+        # audio and video.
         opening = flvfile.fileHeader(True, True)
         tag = metadataTag(kept, self._contents, reserve)
         size = len(opening) + len(tag)
@@ -353,8 +358,8 @@ class FileSink:
 
     def _describe(self, timestamp: int) -> None:
         """
-        Stand in for the header of pictures that have none, or get it later: without
-        any, FFmpeg opens nothing of the file, not even its sound.
+        Write a sequence header for H.264 frames that have none, or get one only later:
+        without any, FFmpeg cannot open the file at all, not even its audio.
         """
         self._isDescribed = True
         self._append(
@@ -386,18 +391,18 @@ class FileSink:
             self._batches.append(_Batch(self._part))
         return self._batches[-1]
 
-    # From the writer.
+    # Called by the writer.
 
     def takeBatch(self, isEnding: bool) -> Callable[[], _Outcome] | None:
         """
-        @return: what writes all that is collected.
+        @return: a function that writes all that is buffered.
         """
         batches, self._batches = self._batches, []
         return partial(_perform, batches) if batches else None
 
     def batchWritten(self, outcome: _Outcome) -> str:
         """
-        Say which files are complete, and what went wrong.
+        Log which files are complete, and what went wrong.
         """
         for finished in outcome.finished:
             self._log.info(
@@ -409,7 +414,7 @@ class FileSink:
             )
         if outcome.failure:
             self._log.error(
-                "recording ends early: {path}: {reason}",
+                "recording stopped early: {path}: {reason}",
                 path=outcome.path,
                 reason=outcome.failure,
             )
@@ -418,9 +423,9 @@ class FileSink:
 
     def batchFailed(self, failure: Failure) -> str:
         """
-        Something of ours is wrong, not the disk.
+        Handle a bug of ours; errors of the disk are in the outcome.
         """
-        self._log.failure("recording ends early", failure=failure)
+        self._log.failure("recording stopped early", failure=failure)
         self._fail(failure.getErrorMessage() or type(failure.value).__name__)
         return self.failure
 
@@ -430,5 +435,5 @@ class FileSink:
         self._batches = []
 
 
-# Not as a decorator: mypyc makes a plain class of one that has any.
+# Not as a decorator: mypyc compiles a decorated class as a plain Python class.
 classImplements(FileSink, IFrameSink)

@@ -1,3 +1,3 @@
 """
-The C{null} sink: counts, and keeps nothing.
+The C{null} sink: counts frames, and keeps nothing.
 """

@@ -1,5 +1,5 @@
 """
-The sink that keeps nothing.
+Makes the sinks that keep nothing.
 """
 
 from rtmptw.frames import StreamInfo
@@ -20,7 +20,7 @@ class NullSinkFactory(FrameSinkFactory):
     @classmethod
     def fromString(cls, argstring: str) -> "NullSinkFactory":
         """
-        Count the frames of each stream, log the counts at its end, keep nothing.
+        Count the frames of each stream and log the counts at its end; nothing is kept.
         Takes no arguments::
 
             --sink=null

@@ -1,5 +1,5 @@
 """
-The sink that keeps nothing: how it counts.
+The sink that counts frames and keeps nothing.
 """
 
 from typing import Final
@@ -18,9 +18,9 @@ _AUDIO: Final = FrameKind.AUDIO
 
 class NullSink:
     """
-    Counts the frames of a stream and forgets them.
+    Counts the frames of a stream and discards them.
 
-    @ivar bytes: the bytes of their payloads.
+    @ivar bytes: the total size of their payloads.
     """
 
     _log = Logger()
@@ -38,7 +38,7 @@ class NullSink:
     @property
     def frames(self) -> dict[FrameKind, int]:
         """
-        How many came, by kind.
+        The number of frames received, by kind.
         """
         return {
             FrameKind.AUDIO: self._audio,
@@ -48,13 +48,13 @@ class NullSink:
 
     def streamStarted(self, stream: StreamInfo, producer: IPushProducer) -> None:
         """
-        Take the stream's name, for the log.
+        Remember the stream's name, for the log.
         """
         self._name = stream.name
 
     def frameReceived(self, frame: Frame) -> None:
         """
-        Count it.
+        Count the frame.
         """
         kind = frame.kind
         if kind is _VIDEO:
@@ -81,5 +81,5 @@ class NullSink:
         )
 
 
-# Not as a decorator: mypyc makes a plain class of one that has any.
+# Not as a decorator: mypyc compiles a decorated class as a plain Python class.
 classImplements(NullSink, IFrameSink)

@@ -1,3 +1,3 @@
 """
-The C{pipe} sink: the standard input of another program.
+The C{pipe} sink: writes streams to the standard input of another program.
 """

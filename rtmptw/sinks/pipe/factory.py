@@ -1,5 +1,5 @@
 """
-Gives streams to other programs, on their standard input.
+Makes the sinks that write streams to the standard input of other programs.
 """
 
 import os
@@ -34,33 +34,33 @@ _FORMATS: dict[str, Callable[[], Encoding]] = {
 }
 _POLICIES: dict[str, Delivery] = {"to-keyframe": TO_KEYFRAME, "lossless": LOSSLESS}
 
-#: What C{--sink=pipe} takes.
+#: The arguments of C{--sink=pipe}.
 ARGUMENTS = Arguments(
     "pipe sink",
     Argument(
         "format",
         Choice(_FORMATS),
-        "what the program reads: FLV with metadata, codec headers and frames from time "
-        "0 on, or the pictures of H.264 or HEVC alone, with start codes",
+        "what the program reads: FLV with metadata, sequence headers and frames from "
+        "time 0 on, or only the H.264 or HEVC video frames, with start codes",
         "flv",
     ),
     Argument(
         "policy",
         Choice(_POLICIES),
-        "whether a program that is slow misses groups of pictures, or makes the "
-        "publisher wait",
+        "whether frames are dropped for a slow program, up to the next key frame, or "
+        "the publisher has to wait",
         "to-keyframe",
     ),
     Argument(
         "finish",
         Number("seconds", 1),
-        "the program has so many to end when the stream has",
+        "how long the program may take to exit after the stream ends",
         typed(FINISH_SECONDS),
     ),
     Argument(
         "stall",
         Number("seconds", 1),
-        "it is killed if it reads nothing for so many",
+        "the program is killed if it reads nothing for this long",
         typed(STALL_SECONDS),
     ),
     first=First(
@@ -73,13 +73,13 @@ ARGUMENTS = Arguments(
 @dataclass(frozen=True, slots=True)
 class PipeOptions:
     """
-    What C{--sink=pipe:...} asks for.
+    The options of C{--sink=pipe:...}.
 
     @ivar arguments: the program and its arguments, with C{{app}} and C{{name}}.
-    @ivar format: what it reads.
-    @ivar delivery: how frames wait for it.
-    @ivar finish: seconds it has to finish when the stream has ended.
-    @ivar stall: seconds after which it is killed if it takes nothing.
+    @ivar format: the encoding of its input.
+    @ivar delivery: how frames are queued for it.
+    @ivar finish: seconds it has to exit after the stream ends.
+    @ivar stall: seconds without reading its input after which it is killed.
     """
 
     arguments: tuple[str, ...]
@@ -91,7 +91,7 @@ class PipeOptions:
 
 class PipeSinkFactory(FrameSinkFactory):
     """
-    Makes sinks that feed a child process each.
+    Makes sinks that each feed a child process.
     """
 
     arguments = ARGUMENTS
@@ -107,36 +107,37 @@ class PipeSinkFactory(FrameSinkFactory):
     @classmethod
     def fromString(cls, argstring: str) -> "PipeSinkFactory":
         r"""
-        Start a program for every stream and give it the stream on its standard input,
-        as FLV::
+        Start a program for every stream and write the stream to its standard input, as
+        FLV::
 
             --sink='pipe:ffmpeg -i - -c copy -f hls /srv/{name}.m3u8'
 
-        The command line is split as a shell does it, but no shell runs it. {app} and
-        {name} stand for what the stream is called, without what is unsafe in a file
-        name. What the program says is in the log.
+        The command line is split as in a shell, but no shell runs it. {app} and {name}
+        stand for the stream's application and name, with unsafe characters escaped. The
+        output of the program goes to the log.
 
-        Options follow a number sign that begins a word, with ampersands between them::
+        Options follow a number sign at the beginning of a word, separated by
+        ampersands::
 
             --sink='pipe:ffmpeg -i - -c copy {name}.mkv #policy=lossless&finish=20'
 
-        A program that ends while the stream goes on is started again after a second,
-        then two, up to 30; it begins with a key frame.
+        A program that exits before the stream ends is restarted after 1 second, then 2,
+        up to 30; its input then begins with a key frame.
 
-        @raise UsageError: with one sentence, if the arguments are not understood.
+        @raise UsageError: with a one-sentence message, if the arguments are invalid.
         """
         return cls(parsePipe(argstring))
 
     def startFactory(self, reactor: object) -> None:
         """
-        Take the reactor, and look whether there is such a program.
+        Store the reactor; check that the program exists.
 
-        @raise SinkError: if there is not.
+        @raise SinkError: if it does not.
         """
         self._reactor = reactor
         program = self.options.arguments[0]
         if "{" not in program and shutil.which(program) is None:
-            raise SinkError(f"cannot pipe to {program}: there is no such program")
+            raise SinkError(f"cannot pipe to {program}: program not found")
 
     def buildSink(self, stream: StreamInfo) -> ChildSink:
         """
@@ -161,14 +162,15 @@ class PipeSinkFactory(FrameSinkFactory):
 
     def stopFactory(self) -> None:
         """
-        Leave no child behind.
+        Kill the remaining child processes.
         """
         self._children.kill()
 
 
 def _safe(name: str) -> str:
     """
-    @return: a publisher's name that can stand in a command: no path, no option.
+    @return: a publisher's name made safe for a command line: neither a path nor an
+        option.
     """
     escaped = escape(name)
     return "%2D" + escaped[1:] if escaped.startswith("-") else escaped
@@ -176,9 +178,9 @@ def _safe(name: str) -> str:
 
 def parsePipe(argstring: str) -> PipeOptions:
     """
-    Understand the arguments of C{--sink=pipe}.
+    Parse the arguments of C{--sink=pipe}.
 
-    @raise UsageError: with one sentence, if that is not what it is.
+    @raise UsageError: with a one-sentence message, if they are invalid.
     """
     said = ARGUMENTS.read(argstring)
     try:

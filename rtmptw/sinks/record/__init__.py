@@ -1,3 +1,3 @@
 """
-The C{record} sink: MP4, Matroska, MPEG-TS and FLV, without transcoding.
+The C{record} sink: MP4, Matroska, MPEG-TS and FLV files, without transcoding.
 """

@@ -1,5 +1,5 @@
 """
-Makes the sinks that record in containers, and finishes what an earlier server left.
+Makes the sinks that record to container files, and recovers unfinished files.
 """
 
 from collections.abc import Callable
@@ -36,33 +36,33 @@ from rtmptw.sinks.record.recorder import (
 )
 from rtmptw.sinks.record.sink import RecordSink
 
-#: What C{--sink=record} takes.
+#: The arguments of C{--sink=record}.
 ARGUMENTS = Arguments(
     "record sink",
-    Argument("format", Choice(tuple(CONTAINERS)), "the container", "mp4"),
+    Argument("format", Choice(tuple(CONTAINERS)), "the container format", "mp4"),
     Argument(
         "name",
         Text("TEMPLATE"),
-        "its name there; {app}/{stream}/{start}.mp4 unless given, or with the suffix "
-        "of another format",
+        "the file name in DIRECTORY; {app}/{stream}/{start}.mp4 if not given, or with "
+        "the suffix of another format",
     ),
     ROTATE,
     SIZE,
     Argument(
         "fragment",
         Number("seconds", (COLLECTED + HELD_BACK) / 500),
-        "no more than so many are lost if the server is killed",
+        "how much media is lost at most if the server is killed",
         "1",
     ),
-    first=First(Text("DIRECTORY"), "the folder of the recordings", "recordings"),
+    first=First(Text("DIRECTORY"), "the directory for recordings", "recordings"),
 )
 
 
 @implementer(IFrameSinkFactory)
 class RecordSinkFactory:
     """
-    Makes a L{RecordSink} for every stream, and gives their names at its start to the
-    files that an earlier server left unfinished in its directory.
+    Makes a L{RecordSink} for every stream. At its start it recovers the files that an
+    earlier server left unfinished in its directory.
     """
 
     _log = Logger()
@@ -76,7 +76,7 @@ class RecordSinkFactory:
         now: Callable[[], datetime] = wallClock,
     ) -> None:
         """
-        @param recording: what to record where.
+        @param recording: what to record, and where.
         @param lane: makes the lanes to write in.
         @param now: the wall clock, for the names of later parts.
         """
@@ -89,26 +89,27 @@ class RecordSinkFactory:
     @classmethod
     def fromString(cls, argstring: str) -> "RecordSinkFactory | FileSinkFactory":
         r"""
-        Record every stream in a container, without transcoding, with every frame::
+        Record every stream to container files, with every frame and without
+        transcoding::
 
             --sink=record[:DIRECTORY][:format=mp4|mkv|ts|flv][:name=TEMPLATE]
                   [:rotate=SECONDS][:maxSize=BYTES][:fragment=SECONDS]
 
-        TEMPLATE is the name of a file in DIRECTORY, as the file sink has it
+        TEMPLATE is the name of a file in DIRECTORY, with the fields of the file sink
         (--help-sink-type=file).
 
-        An MP4 file is fragmented, for when the server is killed. FLV is written as the
-        file sink does, every message as it came. With maxSize, a new file begins at the
-        first key frame after so many bytes. So it does where a track changes, and no
-        packet is lost.
+        MP4 files are fragmented, so that they can be played if the server is killed.
+        FLV files are those of the file sink, with every message unchanged. With
+        maxSize, a new file starts at the first key frame after that size. A new file
+        also starts where a track changes; no packet is lost.
 
-        A codec that the container cannot hold is left out, and the log says what could
-        hold it.
+        A codec that the container cannot hold is left out, and the log names the
+        formats that can hold it.
 
-        A file is called .part while it is being written. Those that a killed server
-        leaves get their names when it starts again.
+        The name of a file ends in .part while it is being written. If the server is
+        killed, these files get their final names when it starts again.
 
-        @raise UsageError: with one sentence, if the arguments are not understood.
+        @raise UsageError: with a one-sentence message, if the arguments are invalid.
         """
         recording = parseContainerRecording(argstring)
         if recording.container is CONTAINERS["flv"]:
@@ -117,9 +118,10 @@ class RecordSinkFactory:
 
     def startFactory(self, reactor: Any) -> None:
         """
-        Look whether files can be written, and begin to name unfinished ones.
+        Check that files can be written, and start to recover unfinished ones.
 
-        @raise SinkError: if the directory cannot be used, or the container not here.
+        @raise SinkError: if the directory cannot be used, or this system cannot write
+            the container.
         """
         self._reactor = reactor
         container = self.recording.container.name
@@ -129,7 +131,7 @@ class RecordSinkFactory:
         self._recovery = Deferred.fromCoroutine(self._recover())
         self._recovery.addErrback(
             lambda failure: self._log.failure(
-                "unfinished recordings stay as they are", failure=failure
+                "recovery of unfinished recordings failed", failure=failure
             )
         )
 
@@ -141,7 +143,7 @@ class RecordSinkFactory:
 
     def stopFactory(self) -> "Deferred[None] | None":
         """
-        @return: fires when no unfinished file is being worked on any more.
+        @return: fires when work on unfinished files has stopped.
         """
         return self._recovery
 
@@ -157,21 +159,23 @@ class RecordSinkFactory:
                         self._log.info("{sentence}", sentence=sentence)
                 except OSError as error:
                     self._log.error(
-                        "cannot finish {path}: {reason}", path=path, reason=error
+                        "cannot recover {path}: {reason}", path=path, reason=error
                     )
                 except Exception:
-                    # A bug that one file shows is no reason to leave the others.
-                    self._log.failure("cannot finish {path}", path=path)
+                    # A bug that one file triggers must not keep the others from being
+                    # recovered.
+                    self._log.failure("cannot recover {path}", path=path)
         finally:
             lane.close()
 
 
 def asFLV(recording: ContainerRecording) -> Recording:
     """
-    FFmpeg's FLV muxer ends the process when it meets a track that it does not
-    expect, such as Speex, or Opus without its header. Ours takes everything.
+    Convert the options to those of the file sink. FFmpeg's FLV muxer ends the process
+    when it gets an unexpected track, such as Speex, or Opus without its header. The
+    file sink records everything.
 
-    @return: the same, for the file sink.
+    @return: the same options for the file sink.
     """
     return Recording(
         recording.directory, recording.template, recording.rotate, recording.maxSize
@@ -180,9 +184,9 @@ def asFLV(recording: ContainerRecording) -> Recording:
 
 def parseContainerRecording(argstring: str) -> ContainerRecording:
     """
-    Understand the arguments of C{--sink=record}.
+    Parse the arguments of C{--sink=record}.
 
-    @raise UsageError: with one sentence, if that is not what it is.
+    @raise UsageError: with a one-sentence message, if they are invalid.
     """
     said = ARGUMENTS.read(argstring)
     container = said["format"]

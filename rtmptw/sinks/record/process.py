@@ -1,6 +1,6 @@
 """
-Containers that are written by FFmpeg, in a process of their own: FFmpeg gets what
-strangers sent, and may end its process for it.
+Containers that FFmpeg writes, in a child process: FFmpeg gets untrusted input, which
+may crash its process.
 
 Everything here blocks: it runs in a lane.
 """
@@ -37,9 +37,9 @@ class OpenFile:
     """
     The file that a child writes to.
 
-    @ivar descriptor: of it.
+    @ivar descriptor: its descriptor.
     @ivar path: its name.
-    @ivar size: its bytes, as far as the child has said so.
+    @ivar size: its size in bytes, as last reported by the child.
     """
 
     def __init__(self, descriptor: int, path: str = "") -> None:
@@ -50,14 +50,13 @@ class OpenFile:
 
 class ContainerProcess:
     """
-    One container, written by a child. If that dies, what is written stays, and what
-    comes until the end of the container is lost.
+    One container file, written by a child. If the child dies, what it has written is
+    kept, and all further samples for the file are lost.
 
-    @ivar counts: what was written when the child last said so; the bytes of what it
-        has got since are in it.
+    @ivar counts: what the child last reported, plus the bytes given to it since.
     @ivar process: the child.
-    @ivar lost: samples that it was given and has not written.
-    @ivar lostBytes: of those.
+    @ivar lost: samples given to the child but not written.
+    @ivar lostBytes: the bytes of those samples.
     """
 
     def __init__(
@@ -70,19 +69,19 @@ class ContainerProcess:
         lines: Lines,
     ) -> None:
         """
-        Start the child, and wait until it has begun.
+        Start the child, and wait until it has begun the file.
 
-        @param container: FFmpeg's name of the format.
-        @param options: of the muxer.
+        @param container: FFmpeg's name for the format.
+        @param options: options of the muxer.
         @param heads: the tracks, in order.
         @param base: the timestamp that becomes 0, in ms.
-        @param lines: what the child says.
+        @param lines: logs the child's output.
 
-        @raise TrackError: if FFmpeg does not take one of the tracks.
+        @raise TrackError: if FFmpeg rejects one of the tracks.
 
-        @raise SinkError: if it does not take them.
+        @raise SinkError: if FFmpeg cannot write the container.
 
-        @raise OSError: if there can be no child.
+        @raise OSError: if the child cannot be started.
         """
         self.counts = Counts()
         self._written = Counts()
@@ -90,7 +89,7 @@ class ContainerProcess:
         self.lostBytes = 0
         self._file = file
         self._heads = heads
-        # Samples since the file last grew: FFmpeg collects them, too.
+        # Samples since the file last grew: FFmpeg buffers samples, too.
         self._samples = 0
         self._sampleBytes = 0
         self.process = AskedProcess(_PROGRAM, lines, (file.descriptor,))
@@ -123,19 +122,19 @@ class ContainerProcess:
     @property
     def how(self) -> str:
         """
-        How the child ended, if it did so before its time; empty else.
+        How the child ended, if it ended early; otherwise empty.
         """
         return self.process.how
 
     def takes(self, key: TrackKey, head: Head) -> bool:
         """
-        FFmpeg's muxers know their tracks from the beginning on.
+        @return: C{False}: FFmpeg's muxers have to know all tracks at the beginning.
         """
         return False
 
     def write(self, sample: Sample) -> None:
         """
-        Keep a coded sample for the child.
+        Buffer a coded sample for the child.
         """
         if self.how:
             self.lost += 1
@@ -143,24 +142,24 @@ class ContainerProcess:
         else:
             self._samples += 1
             self._sampleBytes += len(sample.data)
-            # For whoever asks how full it is; the child knows what it has refused.
+            # For the size limit; the child reports which samples it has refused.
             self.counts.bytes += len(sample.data)
             self._pending.append(sampleMessage(sample))
 
     def flush(self) -> None:
         """
-        Have the child write what there is.
+        Make the child write all samples so far.
 
-        @raise SinkError: if it cannot, because the disk is full for example.
+        @raise SinkError: if that fails, because the disk is full for example.
         """
         if not self.how:
             self._ask(message(Kind.FLUSH))
 
     def finish(self) -> None:
         """
-        Have the child complete the file.
+        Make the child complete the file.
 
-        @raise SinkError: as L{flush}.
+        @raise SinkError: as for L{flush}.
         """
         if not self.how:
             self._ask(message(Kind.FINISH))
@@ -168,14 +167,14 @@ class ContainerProcess:
 
     def abandon(self) -> None:
         """
-        End the child.
+        Kill the child.
         """
         if not self.how:
             self.process.close(kill=True)
 
     def _ask(self, question: bytes) -> None:
         """
-        Send what is kept and a question, and take the answer.
+        Send the buffered samples and a request, and handle the answer.
         """
         data = b"".join([*self._pending, question])
         self._pending = []
@@ -197,7 +196,7 @@ class ContainerProcess:
             self._written = Counts(**said["counts"])
             size = int(said["size"])
         except (ValueError, TypeError, LookupError):
-            self.process.die("said what it cannot mean", kill=True)
+            self.process.die("sent an invalid answer", kill=True)
             self._lose()
             return
         if size != self._file.size:
@@ -212,7 +211,7 @@ class ContainerProcess:
 
 class ContainerProcesses:
     """
-    The children of one recording, one after the other.
+    The successive children of one recording.
     """
 
     _log = Logger()
@@ -225,10 +224,10 @@ class ContainerProcesses:
         rand: Callable[[], float] = random.random,
     ) -> None:
         """
-        @param name: of the stream.
-        @param label: what to call a child.
+        @param name: the stream's name.
+        @param label: the child's name in the log.
         @param seconds: the monotonic clock.
-        @param rand: gives numbers from 0 to 1.
+        @param rand: returns random numbers from 0 to 1.
         """
         self._name = name
         self._label = label
@@ -249,9 +248,11 @@ class ContainerProcesses:
         base: int,
     ) -> ContainerProcess:
         """
-        As L{ContainerProcess}. If the child dies of a track, that is named.
+        Start a L{ContainerProcess}, with the same arguments. If a track makes the child
+        die, find out which.
 
-        @raise TrackError: as L{ContainerProcess}, or because of that.
+        @raise TrackError: as for L{ContainerProcess}, or if a track makes the child
+            die.
         """
         for head in heads.values():
             head.complete()
@@ -271,9 +272,9 @@ class ContainerProcesses:
         heads: Mapping[TrackKey, Head],
     ) -> None:
         """
-        Let a child begin with each track alone, in a file that nobody has.
+        Start a child for each track alone, with a file without a name.
 
-        @raise TrackError: if one cannot.
+        @raise TrackError: for the first track that makes its child die.
         """
         for key, head in heads.items():
             descriptor = nameless("trial")
@@ -291,13 +292,13 @@ class ContainerProcesses:
                 os.close(descriptor)
             if trial.how:
                 raise TrackError(
-                    key, head.codec, f"FFmpeg's process {trial.how} with it"
+                    key, head.codec, f"it makes FFmpeg's process fail: {trial.how}"
                 )
 
     @property
     def isOver(self) -> bool:
         """
-        Whether the last child has died, and another may be tried.
+        Whether the last child has died, and it is time to try another.
         """
         current = self._current
         return (
@@ -309,9 +310,9 @@ class ContainerProcesses:
 
     def lost(self) -> tuple[int, int]:
         """
-        Log what became of the child, if there is news.
+        Log that the child has died, unless that was logged already.
 
-        @return: how many samples were lost since the last call, and their bytes.
+        @return: the number of samples lost since the last call, and their bytes.
         """
         current = self._current
         if current is None:
@@ -323,9 +324,9 @@ class ContainerProcesses:
             wait = self._backoff.next()
             self._goOnAt = self._seconds() + wait
             self._log.error(
-                "{name}: {label}: {how} after {seconds:.1f} s, and {lost} frames are "
-                "lost. What is written of {path} stays; another file begins with a "
-                "key frame in {wait:.1f} s",
+                "{name}: {label}: {how} after {seconds:.1f} s, {lost} frames lost. "
+                "{path} is kept up to there; another file begins with the next key "
+                "frame after {wait:.1f} s",
                 name=self._name,
                 label=self._label,
                 how=current.how,

@@ -1,12 +1,12 @@
 """
-A child that writes one container with FFmpeg::
+A child that writes one container file with FFmpeg::
 
     python -m rtmptw.sinks.record.program
 
-FFmpeg's muxers get what strangers sent, and some of them end their process for it. This
-one is in nobody's way. It is told what to do on its standard input, and answers on its
-standard output; L{rtmptw.sinks.wire} has what is said. The file is open already; its
-lock and its name are the server's.
+FFmpeg's muxers get untrusted input, and some end their process because of it; here that
+affects nothing else. The program reads its order and the samples from standard input,
+and answers on standard output, with the messages of L{rtmptw.sinks.wire}. The server
+has already opened the file, and takes care of its lock and its name.
 """
 
 import faulthandler
@@ -54,7 +54,7 @@ def _write(messages: Iterator[tuple[Kind, bytes]]) -> None:
             muxer.finish()
             _say(muxer, file)
             return
-    # The server is gone: what can be played, is written.
+    # The server has died: complete the file, so that it can be played.
     muxer.finish()
 
 
@@ -73,7 +73,7 @@ def main() -> int:
     try:
         _write(messagesFrom(0))
     except StopIteration:
-        # The server had nothing to say.
+        # The server sent no order.
         return 1
     except TrackError as error:
         kind, track = error.key

@@ -1,5 +1,5 @@
 """
-Records one stream in containers of FFmpeg's. Everything here blocks: it runs in a lane.
+Records one stream to container files. Everything here blocks: it runs in a lane.
 """
 
 import os
@@ -22,13 +22,13 @@ from rtmptw.sinks.record.process import ContainerProcesses, OpenFile
 from rtmptw.sinks.recording.part import NO_LOCKS, openPart, rewrite, syncDirectory
 from rtmptw.sinks.recording.recovery import findParts
 
-#: So many ms frames are collected at most, before they are handed to FFmpeg. What is
-#: collected, and what FFmpeg keeps to put tracks in order, is lost when the server is
-#: killed, beside the fragment that is not complete.
+#: How long frames are collected before they are passed to FFmpeg, and how long FFmpeg
+#: keeps them to interleave the tracks, in ms. If the server is killed, both are lost,
+#: in addition to the incomplete fragment.
 COLLECTED = 100
 HELD_BACK = 200
 
-#: Another sink looks at each unfinished file for a moment.
+#: The recovery of another sink locks each unfinished file for a moment.
 _LOCK_TRIES = 5
 _LOCK_SECONDS = 0.1
 
@@ -36,14 +36,15 @@ _LOCK_SECONDS = 0.1
 @dataclass(frozen=True, slots=True)
 class ContainerRecording:
     """
-    What C{--sink=record:...} asks for.
+    The options of C{--sink=record:...}.
 
-    @ivar directory: where recordings are put; nothing is ever put elsewhere.
-    @ivar template: their names within it.
-    @ivar container: into what.
-    @ivar rotate: the milliseconds of media after which a new file begins; 0 never.
-    @ivar maxSize: the bytes of media that a file should not exceed; 0 is no limit.
-    @ivar fragment: the ms of media that are lost at most if the server is killed.
+    @ivar directory: the directory for recordings; all files are within it.
+    @ivar template: the file names within it.
+    @ivar container: the container format.
+    @ivar rotate: ms of media after which a new file begins; 0 for never.
+    @ivar maxSize: the size that a file should not exceed, in bytes of media; 0 for no
+        limit.
+    @ivar fragment: ms of media that are lost at most if the server is killed.
     """
 
     directory: str
@@ -56,8 +57,8 @@ class ContainerRecording:
     @property
     def collected(self) -> int:
         """
-        So many ms frames are collected at most. Those of an MP4 file are a fragment,
-        and nothing is gained by handing them over in pieces.
+        How long frames are collected, in ms. For MP4 it is a whole fragment: passing
+        frames on earlier gains nothing.
         """
         isMP4 = self.container.name == "mp4"
         return self.fragment - COLLECTED if isMP4 else COLLECTED
@@ -66,9 +67,9 @@ class ContainerRecording:
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """
-    A recording that is whole and has its name.
+    A complete recording with its final name.
 
-    @ivar why: how the tracks changed, if that ended it.
+    @ivar why: how the tracks changed, if that ended it; otherwise empty.
     """
 
     path: str
@@ -80,13 +81,14 @@ class Recorded:
 @dataclass(slots=True)
 class Outcome:
     """
-    What came of some work.
+    The result of writing or finishing.
 
-    @ivar leftOut: a sentence for each codec of which samples are left out.
+    @ivar leftOut: a sentence for each codec that is left out.
     @ivar failure: what went wrong; empty if nothing did.
-    @ivar path: the file with which it went wrong.
-    @ivar lost: frames that a process which died had, or that came until another began.
-    @ivar lostBytes: of those.
+    @ivar path: the file that it went wrong with.
+    @ivar lost: frames lost because a child process died, including those until the next
+        one started.
+    @ivar lostBytes: the bytes of those frames.
     """
 
     recorded: list[Recorded] = field(default_factory=list)
@@ -99,16 +101,16 @@ class Outcome:
 
 class RecordFile(OpenFile):
     """
-    The file that FFmpeg writes to: keeps what it is given until it is flushed, so that
-    nothing but L{flush} meets a full disk.
+    The file that FFmpeg writes to. It buffers all data until it is flushed, so that
+    only L{flush} can fail on a full disk.
 
-    Not FFmpeg's own, because PyAV before 19 keeps all of Python waiting while FFmpeg
-    opens a file or writes its head.
+    It replaces FFmpeg's own file I/O because PyAV before 19 holds the GIL while FFmpeg
+    opens a file or writes its header.
 
     @ivar descriptor: the open file.
     @ivar path: its name, which ends in C{.part}.
-    @ivar size: its bytes.
-    @ivar closed: whether it takes no more; what is written then is dropped.
+    @ivar size: its size in bytes.
+    @ivar closed: whether it is closed; data written afterwards is dropped.
     """
 
     def __init__(self, descriptor: int, path: str) -> None:
@@ -125,15 +127,17 @@ class RecordFile(OpenFile):
     @classmethod
     def make(cls, wanted: str) -> "RecordFile":
         """
-        @param wanted: the final name that is wanted.
+        Create a file.
 
-        @raise OSError: if it cannot be made.
+        @param wanted: the preferred final name.
+
+        @raise OSError: if that fails.
         """
         return cls(*openPart(wanted))
 
     def write(self, data: bytes) -> int:
         """
-        Keep it.
+        Buffer data.
         """
         if not self.closed:
             if self._position != self._end:
@@ -146,7 +150,7 @@ class RecordFile(OpenFile):
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """
-        Go on elsewhere.
+        Move the position.
         """
         if whence == os.SEEK_CUR:
             offset += self._position
@@ -157,15 +161,15 @@ class RecordFile(OpenFile):
 
     def tell(self) -> int:
         """
-        @return: where the next byte goes.
+        @return: the position.
         """
         return self._position
 
     def flush(self) -> None:
         """
-        Write what is kept.
+        Write the buffered data.
 
-        @raise OSError: if that cannot be done.
+        @raise OSError: if that fails.
         """
         pending, self._pending = self._pending, []
         self._end = -1
@@ -174,11 +178,11 @@ class RecordFile(OpenFile):
 
     def finish(self) -> str:
         """
-        Write what is kept, see it on the disk, and give the file its name.
+        Write the buffered data, sync it to disk, and give the file its final name.
 
         @return: the name.
 
-        @raise OSError: if that cannot be done.
+        @raise OSError: if that fails.
         """
         self.flush()
         os.fsync(self.descriptor)
@@ -190,7 +194,7 @@ class RecordFile(OpenFile):
 
     def close(self) -> None:
         """
-        Take no more; the lock goes with it.
+        Close the file; that releases the lock.
         """
         if not self.closed:
             self.closed = True
@@ -198,7 +202,7 @@ class RecordFile(OpenFile):
 
     def remove(self) -> None:
         """
-        It holds nothing.
+        Close and remove the file, which contains nothing.
         """
         disk.release(self.descriptor)
         os.unlink(self.path)
@@ -207,7 +211,7 @@ class RecordFile(OpenFile):
 
 class Recorder:
     """
-    Records one stream, in one file or in several.
+    Records one stream, to one file or to several.
     """
 
     def __init__(
@@ -230,8 +234,9 @@ class Recorder:
             stream.name, f"record {recording.container.name}"
         )
         codecs = recording.container.codecs
-        # It calls our methods. Let go of at the end, both are freed at once, with the
-        # samples that it knows, and do not wait for the garbage collector.
+        # The remuxer refers to our methods. Setting it to None at the end breaks the
+        # cycle: both are freed at once, with the remuxer's samples, and not only by the
+        # garbage collector.
         self._remuxer: Remuxer | None = Remuxer(
             self._begin, self._end, self._isFull, codecs, self._leaveOut
         )
@@ -244,7 +249,7 @@ class Recorder:
 
     def finish(self) -> Outcome:
         """
-        Complete the file and give it its name.
+        Complete the file and give it its final name.
         """
         assert self._remuxer is not None
         outcome = self._perform(self._remuxer.finish)
@@ -267,8 +272,8 @@ class Recorder:
             outcome.failure = getattr(error, "strerror", "") or str(error)
             self._giveUp(outcome)
         except BaseException:
-            # A bug: the file stays for the next start, but not its lock, and not what
-            # writes it.
+            # A bug: leave the file to the next start of the server, but release its
+            # lock and stop the child that writes it.
             if self._container is not None:
                 self._container.abandon()
             if self._file is not None:
@@ -279,7 +284,7 @@ class Recorder:
 
     def _giveUp(self, outcome: Outcome) -> None:
         """
-        What is written stays, and can be played.
+        Stop recording; keep what is written, which can be played.
         """
         file, self._file = self._file, None
         self._container = None
@@ -311,7 +316,7 @@ class Recorder:
                 recording, self._processes, file, heads, base
             )
         except TrackError:
-            # It is tried again without that track.
+            # The remuxer tries again without that track.
             file.remove()
             self._file = None
             self._parts -= 1
@@ -351,9 +356,9 @@ def _beginContainer(
     base: int,
 ) -> Container:
     """
-    @return: what writes the container.
+    @return: the writer of the container.
 
-    @raise SinkError: if it cannot hold the tracks.
+    @raise SinkError: if the container cannot hold the tracks.
 
     @raise OSError: if the file cannot be written.
     """
@@ -373,12 +378,12 @@ def partsOf(directory: str, container: ContainerKind) -> list[str]:
 
 def recoverContainer(path: str, container: ContainerKind) -> str:
     """
-    Give an unfinished recording, that nobody is writing, its name. An MP4 file is cut
-    after its last whole fragment; the others play as they are.
+    Give an unfinished recording its final name, unless it is being written. An MP4 file
+    is cut after its last complete fragment; the other formats can be played unchanged.
 
-    @return: a sentence that says so; empty if there is nothing to do.
+    @return: a sentence for the log; empty if there is nothing to do.
 
-    @raise OSError: if that cannot be done.
+    @raise OSError: if that fails.
     """
     try:
         descriptor = os.open(path, disk.OLD)
@@ -392,13 +397,13 @@ def recoverContainer(path: str, container: ContainerKind) -> str:
         if not end:
             disk.release(descriptor)
             os.unlink(path)
-            return f"removed {path}, which held no frame"
+            return f"removed {path}: it contains no frames"
         if end < size:
             os.ftruncate(descriptor, end)
         os.fsync(descriptor)
         disk.release(descriptor)
         final = giveFinalName(path)
-        return f"finished {final}, which was left unfinished: {end} bytes"
+        return f"recovered {final}: {end} bytes"
     finally:
         os.close(descriptor)
 
@@ -414,7 +419,7 @@ def _lock(descriptor: int, path: str) -> bool:
             return False
         except OSError as error:
             if error.errno in NO_LOCKS:
-                # Nobody can tell whether it is being written.
+                # Without locks we cannot tell whether it is being written.
                 return False
             raise
     return False
@@ -422,7 +427,7 @@ def _lock(descriptor: int, path: str) -> bool:
 
 def _wholeBoxes(descriptor: int, size: int) -> int:
     """
-    @return: where the last whole fragment of an MP4 file ends; 0 if there is none.
+    @return: where the last complete fragment of an MP4 file ends; 0 if there is none.
     """
     position = end = 0
     while True:

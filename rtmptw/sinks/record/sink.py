@@ -1,5 +1,5 @@
 """
-Records one stream in MP4, Matroska or MPEG-TS files, without transcoding.
+Records one stream to MP4, Matroska or MPEG-TS files, without transcoding.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from rtmptw.lane import Lane
 from rtmptw.sinks.record.recorder import ContainerRecording, Outcome, Recorder
 from rtmptw.sinks.wording import counted
 
-#: Frames of no size cost memory, too.
+#: The most frames that may be buffered; even empty frames take memory.
 MAX_FRAMES = 4096
 
 
@@ -31,10 +31,10 @@ class RecordSink:
     """
     Records one stream.
 
-    FFmpeg works in the lane of a L{BatchWriter}; this is its owner.
+    The files are written in the lane of a L{BatchWriter}, whose owner this is.
 
-    @ivar failure: why the recording ended before the stream did; empty while all is
-        well.
+    @ivar failure: why the recording stopped before the stream ended; empty if it has
+        not failed.
     """
 
     _log = Logger()
@@ -50,7 +50,7 @@ class RecordSink:
     ) -> None:
         """
         @param reactor: provides C{IReactorTime} and C{IReactorThreads}.
-        @param recording: what to record where.
+        @param recording: what to record, and where.
         @param lane: makes the lane to write in.
         @param now: the wall clock, for the names of later parts.
         """
@@ -68,7 +68,7 @@ class RecordSink:
 
     def streamStarted(self, stream: StreamInfo, producer: IPushProducer) -> None:
         """
-        Nothing is made yet: a stream without a frame leaves no file.
+        Prepare to write. No file is created yet: a stream without frames leaves none.
         """
         self._name = stream.name
         self._producer = producer
@@ -85,7 +85,7 @@ class RecordSink:
 
     def frameReceived(self, frame: Frame) -> None:
         """
-        Collect it, and hand over what is collected when it is time.
+        Buffer the frame, and write the buffer when it is time.
         """
         if self.failure:
             return
@@ -95,7 +95,7 @@ class RecordSink:
 
     def streamEnded(self, reason: str) -> "Deferred[None] | None":
         """
-        Complete the file and give it its name.
+        Complete the file and give it its final name.
 
         @return: a L{Deferred} that fires when that is done.
         """
@@ -109,16 +109,17 @@ class RecordSink:
 
     def _letGo(self, result: None = None) -> None:
         """
-        The producer has us, too.
+        Break the reference cycle with the producer.
         """
         self._producer = None
         self._recorder = None
 
-    # From the writer.
+    # Called by the writer.
 
     def takeBatch(self, isEnding: bool) -> Callable[[], Outcome] | None:
         """
-        @return: what writes all that is collected; at the end, what completes the file.
+        @return: a function that writes all that is buffered; at the end, one that
+            completes the file.
         """
         assert self._recorder is not None and self._writer is not None
         frames, self._frames = self._frames, []
@@ -131,7 +132,7 @@ class RecordSink:
 
     def batchWritten(self, outcome: Outcome) -> str:
         """
-        Say which files are complete, and what went wrong.
+        Log which files are complete, and what went wrong.
         """
         for recorded in outcome.recorded:
             counts = recorded.counts
@@ -143,7 +144,7 @@ class RecordSink:
                 packets=counts.packets,
                 size=recorded.size,
                 repaired=counted(counts.repaired, "timestamps repaired"),
-                refused=counted(counts.refused, "frames that FFmpeg refused"),
+                refused=counted(counts.refused, "frames refused by FFmpeg"),
                 why=recorded.why and f"; a new file begins: {recorded.why}",
             )
         for sentence in outcome.leftOut:
@@ -155,7 +156,7 @@ class RecordSink:
             )
         if outcome.failure:
             self._log.error(
-                "{name}: recording ends early: {path}{reason}",
+                "{name}: recording stopped early: {path}{reason}",
                 name=self._name,
                 path=outcome.path and f"{outcome.path}: ",
                 reason=outcome.failure,
@@ -165,9 +166,9 @@ class RecordSink:
 
     def batchFailed(self, failure: Failure) -> str:
         """
-        Something of ours is wrong, not the disk.
+        Handle a bug of ours; errors of the disk are in the outcome.
         """
-        self._log.failure("recording ends early", failure=failure)
+        self._log.failure("recording stopped early", failure=failure)
         self._fail(failure.getErrorMessage() or type(failure.value).__name__)
         return self.failure
 

@@ -1,4 +1,4 @@
 """
-What the recording sinks share: the head of a file, files that are not finished yet,
-and those that never were.
+What the recording sinks share: the metadata tag at the beginning of a file, files that
+are being written, and the recovery of unfinished ones.
 """

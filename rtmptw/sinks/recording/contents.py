@@ -1,5 +1,5 @@
 """
-What a recording holds, and the metadata tag at its head that says so.
+The contents of a recording, and the metadata tag at its beginning that describes them.
 """
 
 from array import array
@@ -11,42 +11,45 @@ from rtmptw.frames import Frame, FrameKind, Role
 from rtmptw.rtmp import amf0
 from rtmptw.rtmp.amf import AMFObject, AMFReference, ECMAArray, Value
 
-# To look a member up in its class costs more than to compare it.
+# Looking up an enum member in its class costs more than the comparison.
 _VIDEO: Final = FrameKind.VIDEO
 _CODED: Final = Role.CODED
 
 #: Names and values, in order.
 Properties: TypeAlias = list[tuple[str, Value]]
 
-#: The bytes kept free in the head of every file for the index of key frames. An
-#: entry takes 18: 14 500 fit, which is every key frame of 8 hours at one in 2 s,
-#: and of 24 hours one each 6 s. Less makes seeking in a day coarse; more is what
-#: every viewer over HTTP downloads first.
+#: Bytes reserved for the index of key frames at the beginning of every file. An entry
+#: takes 18: 14,500 fit, which is every key frame of 8 hours at one in 2 s, or of 24
+#: hours at one in 6 s. With less, seeking in a day-long file is coarse; more is what
+#: every HTTP viewer has to download first.
 INDEX_RESERVE = 256 * 1024
-#: Two AMF numbers: a time and a position.
+#: The bytes of an index entry, two AMF numbers: a time and a position.
 INDEX_ENTRY = 18
-#: For what we say besides the index, the filler's own bytes and rounding.
+#: Bytes reserved for our properties other than the index, the filler's overhead and
+#: rounding.
 BASE_RESERVE = 1024
-#: The encoder's metadata that is taken into the head. Encoders send some 500
-#: bytes; larger ones are written as a script tag of their own.
+#: The largest encoder metadata that is merged into our metadata tag. Encoders send some
+#: 500 bytes; larger metadata is written as a script tag of its own.
 MAX_METADATA = 64 * 1024
-#: Key frames held in memory for the index, four times what is written: when there
-#: are more, every second one is forgotten.
+#: Key frames held in memory for the index, four times what is written. If there are
+#: more, every second one is discarded.
 MAX_INDEX = 65_536
-#: A frame lasts as long as the step to it; a pause is no frame's duration.
+#: The longest step between timestamps, in ms, that is taken for a frame's duration;
+#: longer ones are gaps.
 MAX_STEP = 1000
 
-#: The first property of our metadata tag: how we know our files again.
+#: The first property of our metadata tag; identifies our own files.
 _OURS: tuple[str, Value] = ("recorder", "rtmptw")
-#: FFmpeg gives up on AMF strings of 1024 bytes and more.
+#: FFmpeg rejects AMF strings of 1024 bytes and more.
 _FILLER_STRING = 1000
 _STRING_OVERHEAD = 3
-#: Names and markers of the index take 47 bytes, and a filler of 1 or 2 bytes there
-#: is not.
+#: Names and markers of the index take 47 bytes; the rest is for a filler of 1 or 2
+#: bytes, which is not possible.
 _INDEX_FRAMING = 64
 
 _METADATA_NAME = b"\x02\x00\x0aonMetaData"
-#: Name, ECMA array marker and count (which differs), then our first property.
+#: The name, the ECMA array marker and its count (which varies), then our first
+#: property.
 _COUNT_SIZE = 4
 _MARKER = b"\x00\x08recorder\x02\x00\x06rtmptw"
 _TEMPLATE_HEAD = _METADATA_NAME + b"\x08" + bytes(_COUNT_SIZE) + _MARKER
@@ -54,10 +57,10 @@ _TEMPLATE_HEAD = _METADATA_NAME + b"\x08" + bytes(_COUNT_SIZE) + _MARKER
 
 class Contents:
     """
-    The tally of one file, kept while tags are written or walked over.
+    A tally of the contents of one file, kept while tags are written or read.
 
     @ivar frames: coded audio and video frames.
-    @ivar size: the bytes of the file so far.
+    @ivar size: the size of the file so far, in bytes.
     @ivar hasAudio: whether there are audio frames.
     @ivar hasVideo: whether there are video frames.
     """
@@ -84,12 +87,12 @@ class Contents:
         self.hasAudio = False
         self.hasVideo = False
         self._last = 0
-        #: By kind: the last timestamp, the last step, where presentation ends.
+        #: By kind: the last timestamp, the last step, the end of presentation.
         self._latest: dict[FrameKind, int] = {}
         self._steps = {FrameKind.AUDIO: 0, FrameKind.VIDEO: 0}
         self._ends = {FrameKind.AUDIO: 0, FrameKind.VIDEO: 0}
         self._lastKey: tuple[int, int] | None = None
-        #: Every C{_stride}th key frame, of C{_met} so far.
+        #: Every C{_stride}th key frame, of C{_met} seen so far.
         self._times = array("Q")
         self._positions = array("Q")
         self._stride = 1
@@ -99,8 +102,8 @@ class Contents:
         """
         Count a coded frame.
 
-        @param timestamp: the one in the file, in milliseconds.
-        @param position: where its tag begins.
+        @param timestamp: its timestamp in the file, in ms.
+        @param position: the position of its tag.
         """
         kind = frame.kind
         self.frames += 1
@@ -133,8 +136,7 @@ class Contents:
 
     def move(self, size: int) -> None:
         """
-        All that is counted stands so many bytes further on; before where it was, if it
-        is negative.
+        Shift all positions by C{size} bytes, towards the beginning if it is negative.
         """
         self._positions = array("Q", [place + size for place in self._positions])
         if self._lastKey is not None:
@@ -144,7 +146,7 @@ class Contents:
     @property
     def entries(self) -> int:
         """
-        How many key frames the index has at most.
+        The largest number of key frames in the index.
         """
         return len(self._times)
 
@@ -157,7 +159,7 @@ class Contents:
 
     def properties(self) -> Properties:
         """
-        @return: what the metadata tag says of the file, but for the index.
+        @return: the properties of the file for the metadata tag, without the index.
         """
         lastKey = self._lastKey
         position = lastKey[1] if lastKey else 0
@@ -178,17 +180,17 @@ class Contents:
 
     def index(self, most: int) -> Properties:
         """
-        @param most: the entries there is room for.
+        @param most: the largest number of entries that fits.
 
-        @return: the C{keyframes} property, thinned evenly if need be; none if
-            there are fewer than two key frames: then there is nothing to look up,
-            and FFmpeg complains.
+        @return: the C{keyframes} property, thinned out evenly if necessary. Empty if
+            there are fewer than two key frames: there is nothing to look up, and FFmpeg
+            complains.
         """
         count = len(self._times)
         if min(count, most) < 2:
             return []
         most = min(count, most)
-        # Evenly; the first and the last always stay.
+        # Spread evenly; the first and the last are always kept.
         picks = [number * (count - 1) // (most - 1) for number in range(most)]
         times: list[Value] = [self._times[pick] / 1000 for pick in picks]
         positions: list[Value] = [float(self._positions[pick]) for pick in picks]
@@ -197,8 +199,8 @@ class Contents:
         ]
 
 
-#: The names that are ours to say, whatever the encoder said. OBS, and libobs with it,
-#: says C{fileSize: 0}.
+#: The properties that we set, whatever the encoder sent. OBS and other users of libobs
+#: send C{fileSize: 0}.
 _OUR_NAMES = frozenset(
     {name for name, _ in Contents().properties()}
     | {"keyframes", "filler", "fileSize", _OURS[0]}
@@ -207,8 +209,8 @@ _OUR_NAMES = frozenset(
 
 def isMedia(frame: Frame) -> bool:
     """
-    @return: whether it is audio or video that must not be lost: coded, or of a kind
-        nobody has told us about. An empty body is nothing.
+    @return: whether it is audio or video that must not be lost: coded, or of an unknown
+        role. An empty body does not count.
     """
     return frame.role is _CODED or (
         frame.role is Role.UNKNOWN
@@ -220,10 +222,10 @@ def isMedia(frame: Frame) -> bool:
 def encoderProperties(payload: bytes, limit: int = MAX_METADATA) -> Properties | None:
     """
     @param payload: an onMetaData message.
-    @param limit: the most bytes it may have.
+    @param limit: the largest size, in bytes.
 
-    @return: its properties without those that are ours to say; C{None} if it is too
-        large or cannot be read, and has to stay a tag of its own.
+    @return: its properties without those that we set; C{None} if it is too large or
+        cannot be parsed, and has to be written as a tag of its own.
     """
     if len(payload) > limit:
         return None
@@ -232,10 +234,10 @@ def encoderProperties(payload: bytes, limit: int = MAX_METADATA) -> Properties |
         for value in values[1:]:
             if isinstance(value, AMFObject):
                 kept = [item for item in value.properties if item[0] not in _OUR_NAMES]
-                # References count the objects before them, which we change.
+                # References count the preceding objects, which we change.
                 if any(_refers(each) for _, each in kept):
                     return None
-                # What we cannot write again has to stay as it is.
+                # Raises if we cannot encode it: then it has to be written unchanged.
                 amf0.encode(ECMAArray(kept))
                 return kept
     except ProtocolError:
@@ -254,25 +256,25 @@ def _refers(value: Value) -> bool:
 def reserveFor(kept: Properties, rotate: int, maxSize: int) -> int:
     """
     @param kept: the encoder's properties.
-    @param rotate: the milliseconds after which a part ends; 0 never.
-    @param maxSize: the bytes at which a part ends; 0 never.
+    @param rotate: ms after which a part ends; 0 for never.
+    @param maxSize: bytes at which a part ends; 0 for never.
 
-    @return: the bytes the body of the metadata tag takes.
+    @return: the size of the metadata tag's body.
     """
     index = INDEX_RESERVE
     if rotate:
-        # Two key frames a second are a lot.
+        # Allow for two key frames per second, which is a lot.
         index = min(index, rotate // 500 * INDEX_ENTRY)
     if maxSize:
-        # The index is not what the operator wants on the disk.
+        # Keep the index small relative to the file.
         index = min(index, maxSize // 32)
     return len(amf0.encode(ECMAArray(kept))) + BASE_RESERVE + index
 
 
 def reserveNeeded(kept: Properties, contents: Contents) -> int:
     """
-    @return: the bytes that the body of the metadata tag needs to say all there is to
-        say, when nothing more follows.
+    @return: the size that the metadata tag's body needs for all properties, when
+        nothing is added any more.
     """
     bare = len(_body([*kept, *contents.properties()], 0))
     entries = contents.entries * INDEX_ENTRY
@@ -281,7 +283,7 @@ def reserveNeeded(kept: Properties, contents: Contents) -> int:
 
 def _body(items: Properties, pad: int) -> bytes:
     """
-    @param pad: the bytes the filler is to take more than an empty one; not 1 or 2.
+    @param pad: the bytes by which to enlarge the body with a filler; not 1 or 2.
     """
     full = _STRING_OVERHEAD + _FILLER_STRING
     count = -(-pad // full)
@@ -296,8 +298,7 @@ def isOurs(body: bytes) -> bool:
     """
     @param body: the first bytes of the body of a file's first tag.
 
-    @return: whether they are the first bytes of a metadata tag of ours, as far as
-        they go.
+    @return: whether they can be the beginning of a metadata tag of ours.
     """
     before = len(_METADATA_NAME) + 1
     after = before + _COUNT_SIZE
@@ -310,8 +311,8 @@ def isOurs(body: bytes) -> bool:
 
 def metadataTag(kept: Properties, contents: Contents, reserve: int) -> bytes:
     """
-    @param kept: the encoder's properties, which are dropped if there is no room.
-    @param reserve: the exact size of the body, from L{reserveFor}; never below
+    @param kept: the encoder's properties; left out if there is no room.
+    @param reserve: the exact size of the body, from L{reserveFor}; at least
         L{BASE_RESERVE}.
 
     @return: the whole metadata tag.

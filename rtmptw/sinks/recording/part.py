@@ -1,5 +1,5 @@
 """
-One FLV file on its way to the disk. Everything here blocks: it runs in a lane.
+An FLV file that is being written. Everything here blocks: it runs in a lane.
 """
 
 import errno
@@ -17,26 +17,27 @@ from rtmptw.sinks.recording.contents import (
     reserveNeeded,
 )
 
-#: File systems that know no locks answer so; we write all the same.
+#: Errors of file systems without locks; we write all the same.
 NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
-#: A file of so many bytes is copied for less than a second, to save at least so many.
+#: The largest file that is copied to remove unused index space (takes less than a
+#: second), and the smallest saving that is worth it, in bytes.
 MAX_COPIED = 32 * 1024 * 1024
 LEAST_SAVED = 4096
-#: Opens a file that has no name yet, where the system knows such.
+#: Flag to create a file without a name; 0 if the system cannot do that.
 _NAMELESS = getattr(os, "O_TMPFILE", 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
     """
-    A recording that is whole and has its name.
+    A complete recording with its final name.
 
-    @ivar path: where it is.
+    @ivar path: its path.
     @ivar seconds: its duration.
-    @ivar frames: coded audio and video frames in it.
-    @ivar size: its bytes.
+    @ivar frames: the number of coded audio and video frames.
+    @ivar size: its size in bytes.
     """
 
     path: str
@@ -47,12 +48,12 @@ class Finished:
 
 def writeAll(descriptor: int, data: bytes) -> None:
     """
-    Write it all, however little of it each call takes.
+    Write all the data; write(2) may write only a part of it.
 
-    @raise OSError: what write(2) says.
+    @raise OSError: as write(2).
     """
-    # An ordinary file takes less than it is given only when the disk is full or a
-    # limit is reached: the next call then says so.
+    # For a regular file, a partial write means that the disk is full or a limit is
+    # reached: the next call raises that error.
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
@@ -60,9 +61,9 @@ def writeAll(descriptor: int, data: bytes) -> None:
 
 def rewrite(descriptor: int, data: bytes, position: int) -> None:
     """
-    Write over what is there.
+    Overwrite data at a position.
 
-    @raise OSError: what pwrite(2) says.
+    @raise OSError: as pwrite(2).
     """
     rest = memoryview(data)
     while rest:
@@ -75,12 +76,13 @@ def rewriteHead(
     descriptor: int, kept: Properties, contents: Contents, reserve: int
 ) -> None:
     """
-    Say at the head what the file holds, and see it on the disk.
+    Write the final metadata tag and flags at the beginning of the file, and sync it to
+    disk.
 
     @param kept: the encoder's properties.
     @param reserve: the size of the metadata tag's body.
 
-    @raise OSError: if that cannot be done.
+    @raise OSError: if that fails.
     """
     rewrite(descriptor, metadataTag(kept, contents, reserve), flvfile.FIRST_TAG)
     flags = flvfile.flags(contents.hasAudio, contents.hasVideo)
@@ -92,9 +94,10 @@ def nameFinished(descriptor: int, partPath: str, contents: Contents) -> Finished
     """
     Give a finished file its final name.
 
-    @param descriptor: of the file; it is still to be closed, and may be of no use.
+    @param descriptor: the open file. The caller must still close it; it may be
+        unusable.
 
-    @raise OSError: if that cannot be done.
+    @raise OSError: if that fails.
     """
     disk.release(descriptor)
     path = giveFinalName(partPath)
@@ -104,9 +107,9 @@ def nameFinished(descriptor: int, partPath: str, contents: Contents) -> Finished
 
 def syncDirectory(directory: str) -> None:
     """
-    See names on the disk, if the file system can.
+    Sync a directory to disk, if the system and the file system can.
     """
-    # Not every system can, and the file itself is safe.
+    # Not every system can do that; the file itself is safe.
     with suppress(OSError):
         flags = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
         descriptor = os.open(directory or ".", flags)
@@ -118,13 +121,13 @@ def syncDirectory(directory: str) -> None:
 
 def openPart(wanted: str) -> tuple[int, str]:
     """
-    Make and lock a C{.part} of which nobody has the name, nor the final one.
+    Create and lock a C{.part} file; neither its name nor the final one exists yet.
 
-    @param wanted: the final name that is wanted.
+    @param wanted: the preferred final name.
 
     @return: the open file and its name.
 
-    @raise OSError: if that cannot be done.
+    @raise OSError: if that fails.
     """
     os.makedirs(os.path.dirname(wanted) or ".", exist_ok=True)
     for path in sameNames(wanted):
@@ -143,16 +146,17 @@ def openPart(wanted: str) -> tuple[int, str]:
 
 class FLVPart:
     """
-    One file of a recording: made, locked and named C{.part} with the first write.
+    One file of a recording. It is created, locked and named C{.part} at the first
+    write.
 
-    @ivar path: the name while it is written; before the first write the one it will
-        have if nobody has it.
+    @ivar path: its name while it is written; before the first write, its name if that
+        is not taken.
     @ivar descriptor: the open file; C{None} before the first write and after the end.
     """
 
     def __init__(self, path: str, kept: Properties, reserve: int) -> None:
         """
-        @param path: the final name that is wanted.
+        @param path: the preferred final name.
         @param kept: the encoder's properties for the metadata.
         @param reserve: the size of the metadata tag's body.
         """
@@ -164,9 +168,9 @@ class FLVPart:
 
     def write(self, pieces: list[bytes]) -> None:
         """
-        Append.
+        Append data.
 
-        @raise OSError: if that cannot be done; some of it may be in the file.
+        @raise OSError: if that fails; some of the data may be in the file.
         """
         if self.descriptor is None:
             self.descriptor, self.path = openPart(self._wanted)
@@ -174,9 +178,9 @@ class FLVPart:
 
     def finish(self, contents: Contents) -> Finished:
         """
-        Complete the head, close, and give the file its name.
+        Complete the metadata, close the file, and give it its final name.
 
-        @raise OSError: if that cannot be done; L{close} is still to be called.
+        @raise OSError: if that fails; L{close} must still be called.
         """
         assert self.descriptor is not None
         short, reserve = compact(
@@ -192,7 +196,7 @@ class FLVPart:
 
     def close(self) -> None:
         """
-        Close what is open; the lock goes with it.
+        Close the file, if open; that releases the lock.
         """
         if self.descriptor is not None:
             descriptor, self.descriptor = self.descriptor, None
@@ -203,13 +207,13 @@ def compact(
     descriptor: int, path: str, kept: Properties, contents: Contents, reserve: int
 ) -> tuple[int, int]:
     """
-    Give back what is reserved for an index and was not needed, if the file is short:
-    its own copy takes its name. What goes wrong leaves it as it is.
+    Remove unused index space from a short file by replacing it with a shorter copy. If
+    that fails, the file is unchanged.
 
     @param path: its name.
     @param kept: the encoder's properties.
     @param reserve: the size of the metadata tag's body.
-    @return: what is open now, locked, and the size of the body there.
+    @return: the open and locked file, and the size of its metadata tag's body.
     """
     needed = reserveNeeded(kept, contents)
     saved = reserve - needed
@@ -231,12 +235,12 @@ def compact(
             if not sent:
                 raise OSError(errno.EIO, "the file is shorter than was written")
             position += sent
-        # Not before it is whole. Python follows the link only if there is a descriptor
-        # of a directory.
+        # Only after the copy is complete. Python makes link(2) follow the symbolic link
+        # only if it is given the descriptor of a directory.
         os.link(f"/proc/self/fd/{copy}", aside, src_dir_fd=copy)
         os.rename(aside, path)
     except OSError:
-        # A disk that is full, or a file system that has no files without a name.
+        # The disk is full, or the file system cannot create files without a name.
         contents.move(saved)
         if copy >= 0:
             os.close(copy)
@@ -248,9 +252,9 @@ def compact(
 
 def lock(descriptor: int) -> None:
     """
-    Lock it, where there are locks.
+    Lock a file, if the file system supports locks.
 
-    @raise OSError: if somebody else has.
+    @raise OSError: if another process holds the lock.
     """
     try:
         disk.lock(descriptor)
@@ -261,8 +265,8 @@ def lock(descriptor: int) -> None:
 
 def _lockNew(descriptor: int, path: str) -> bool:
     """
-    @return: C{False} if a recovery in another process had the new file before we
-        had locked it, and may have removed it.
+    @return: C{False} if a recovery in another process locked the new file first; it may
+        have removed it.
     """
     try:
         disk.lock(descriptor)

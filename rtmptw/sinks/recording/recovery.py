@@ -1,6 +1,6 @@
 """
-Finishes recordings that were not: the disk was full, the server died, the power
-went. Everything here blocks: it runs in a lane.
+Finishes recordings that were interrupted: the disk was full, the server died, the power
+failed. Everything here blocks: it runs in a lane.
 """
 
 import os
@@ -37,41 +37,43 @@ from rtmptw.sinks.recording.part import (
 
 _KINDS = frozenset(int(kind) for kind in FrameKind)
 _SUFFIXES = SUFFIX + PART_SUFFIX
-#: What the record sink leaves unfinished, beside FLV.
+#: The suffixes of the record sink's unfinished files, other than FLV.
 _CONTAINERS = (".mp4.part", ".mkv.part", ".ts.part")
-#: The largest metadata tag we ever make.
+#: The largest metadata tag that we ever write.
 _MAX_RESERVE = 2 * MAX_METADATA + BASE_RESERVE + INDEX_RESERVE
-#: How many bytes are looked at together when the rest of a file may be all zeros.
+#: The block size for checking that the rest of a file is all zeros.
 _BLOCK = 1024 * 1024
-#: How often a progress line is written, and how long nobody wants one, in seconds.
+#: The interval of the progress line, and the delay of the first, in seconds.
 _PROGRESS_SECONDS = 1.0
-#: Looking at the clock costs more than stepping over a tag.
+#: Reading the clock costs more than skipping a tag: do it once per this many tags.
 _TAGS_PER_LOOK = 1000
 
 
 class Verdict(Enum):
     """
-    What became of a C{.part}.
+    What was done with a C{.part} file.
     """
 
-    #: It is a whole recording now.
+    #: It is a complete recording now.
     FINISHED = "finished"
-    #: It held no frame, and is gone.
+    #: It contained no frames, and was removed.
     REMOVED = "removed"
-    #: Somebody is writing it, or it is gone already: nothing was done.
+    #: It is being written, or no longer exists: nothing was done.
     BUSY = "busy"
-    #: It is not one of ours: nothing was done.
+    #: It is not a recording of ours: nothing was done.
     FOREIGN = "foreign"
 
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
     """
-    @ivar path: the C{.part}.
-    @ivar verdict: what became of it.
+    The result of a recovery.
+
+    @ivar path: the C{.part} file.
+    @ivar verdict: what was done with it.
     @ivar finished: the recording, if it is one now.
-    @ivar cut: the bytes after the last whole tag that were cut off.
-    @ivar why: for a foreign one, what speaks against it.
+    @ivar cut: the number of bytes cut off after the last complete tag.
+    @ivar why: why it was left alone, if it is not one of ours.
     """
 
     path: str
@@ -83,11 +85,11 @@ class Recovered:
 
 def findParts(directory: str, suffix: str = "") -> list[str]:
     """
-    @param suffix: how their names end; unless given, any C{.part} will do that the
-        record sink does not see to.
+    @param suffix: what their names end with; if empty, any C{.part} that is not a
+        container of the record sink.
 
-    @return: every such file under the directory, in order of name; links to other
-        places are not followed.
+    @return: all such files under the directory, sorted by name; symbolic links are not
+        followed.
     """
     found: list[str] = []
     for folder, _, names in os.walk(directory):
@@ -105,7 +107,7 @@ def findParts(directory: str, suffix: str = "") -> list[str]:
 
 class Progress:
     """
-    A line on a terminal that says how far a long recovery is.
+    Shows the progress of a long recovery in one line on a terminal.
     """
 
     def __init__(
@@ -115,8 +117,9 @@ class Progress:
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         """
-        @param terminal: where to; nothing is written if it is none (a pipe, a log).
-        @param total: the bytes there are to walk over.
+        @param terminal: where to write it; nothing is written if it is not a terminal
+            (a pipe, a log).
+        @param total: the total number of bytes to read.
         @param seconds: the clock.
         """
         self._terminal = terminal if terminal and terminal.isatty() else None
@@ -128,7 +131,7 @@ class Progress:
 
     def at(self, position: int) -> None:
         """
-        The walk is at C{position} of the current file.
+        Report the position C{position} in the current file.
         """
         if self._terminal is not None and self._seconds() >= self._next:
             self._next = self._seconds() + _PROGRESS_SECONDS
@@ -136,19 +139,19 @@ class Progress:
             walked = self._done + position
             percent = 100 * walked // max(self._total, 1)
             self._terminal.write(
-                f"\rfinishing recordings: {walked} of {self._total} bytes, {percent}% "
+                f"\rrecovering recordings: {walked} of {self._total} bytes, {percent}% "
             )
             self._terminal.flush()
 
     def passed(self, size: int) -> None:
         """
-        A file of C{size} bytes is done.
+        Report that a file of C{size} bytes is done.
         """
         self._done += size
 
     def end(self) -> None:
         """
-        Leave the line.
+        End the line.
         """
         if self._terminal is not None and self._shown:
             self._terminal.write("\n")
@@ -157,7 +160,7 @@ class Progress:
 
 def sizeOf(paths: list[str]) -> int:
     """
-    @return: the bytes of those files that are there.
+    @return: the total size of those files that exist.
     """
     total = 0
     for path in paths:
@@ -170,9 +173,9 @@ def sizeOf(paths: list[str]) -> int:
 
 def recoverPart(path: str, progress: Progress | None = None) -> Recovered:
     """
-    Finish one C{.part}, unless somebody holds its lock.
+    Finish one C{.part} file, unless another process holds its lock.
 
-    @raise OSError: if that cannot be done.
+    @raise OSError: if that fails.
     """
     try:
         descriptor = os.open(path, disk.OLD)
@@ -188,7 +191,7 @@ def recoverPart(path: str, progress: Progress | None = None) -> Recovered:
         except OSError as error:
             if error.errno not in NO_LOCKS:
                 raise
-            # Without locks nobody can tell whether it is being written.
+            # Without locks we cannot tell whether it is being written.
             return Recovered(path, Verdict.FOREIGN, why="it cannot be locked")
         size = os.fstat(descriptor).st_size
         recovered = rescue(descriptor, path, progress)
@@ -201,19 +204,20 @@ def recoverPart(path: str, progress: Progress | None = None) -> Recovered:
 
 def rescue(descriptor: int, path: str, progress: Progress | None = None) -> Recovered:
     """
-    Make the best of an open C{.part} that nobody else writes: cut it after its last
-    whole tag, complete the head, give it its name; or remove it if it holds nothing.
+    Finish an open C{.part} file that nothing else writes to: cut it after its last
+    complete tag, complete the metadata, and give it its final name; or remove it if it
+    contains no frames.
 
-    @raise OSError: if that cannot be done.
+    @raise OSError: if that fails.
     """
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode) or not path.endswith(_SUFFIXES):
-        return Recovered(path, Verdict.FOREIGN, why="it is no recording of ours")
+        return Recovered(path, Verdict.FOREIGN, why="it is not one of our recordings")
     size = status.st_size
     read = partial(_read, descriptor)
     head = read(0, flvfile.FIRST_TAG + flvfile.TAG_HEADER_SIZE + flvfile.WALK_PREFIX)
     if not _mayBeOurs(head):
-        return Recovered(path, Verdict.FOREIGN, why="it is no recording of ours")
+        return Recovered(path, Verdict.FOREIGN, why="it is not one of our recordings")
     contents = Contents()
     reserve = 0
     end = flvfile.FIRST_TAG
@@ -222,12 +226,12 @@ def rescue(descriptor: int, path: str, progress: Progress | None = None) -> Reco
         if mark.position == flvfile.FIRST_TAG:
             reserve = mark.size
         else:
-            # The field has 32 bits, a recording may go on.
+            # The field has 32 bits; a recording may be longer.
             clock += _signed(mark.timestamp - clock)
             if mark.kind != FrameKind.DATA:
                 frame = _frameAt(read, mark, clock)
                 if isMedia(frame):
-                    # A damaged one may be before the beginning.
+                    # A damaged timestamp may be negative.
                     contents.add(frame, max(0, clock), mark.position)
         end = mark.end
         if progress is not None and number % _TAGS_PER_LOOK == 0:
@@ -238,9 +242,9 @@ def rescue(descriptor: int, path: str, progress: Progress | None = None) -> Reco
             disk.release(descriptor)
             os.unlink(path)
             return Recovered(path, Verdict.REMOVED, cut=cut)
-        return Recovered(path, Verdict.FOREIGN, why="it is damaged at its beginning")
+        return Recovered(path, Verdict.FOREIGN, why="its beginning is damaged")
     if not BASE_RESERVE <= reserve <= _MAX_RESERVE:
-        return Recovered(path, Verdict.FOREIGN, why="its metadata is not ours")
+        return Recovered(path, Verdict.FOREIGN, why="its metadata tag is not ours")
     body = read(flvfile.FIRST_TAG + flvfile.TAG_HEADER_SIZE, reserve)
     contents.size = end
     if cut:
@@ -260,27 +264,27 @@ def _frameAt(
     read: Callable[[int, int], bytes], mark: flvfile.Mark, timestamp: int
 ) -> Frame:
     """
-    @return: the frame of a tag, with no more of its body than it takes to tell what
+    @return: the frame of a tag, with only as much of its body as is needed to tell what
         it is.
     """
     kind = FrameKind(mark.kind)
     frame = flv.frameFromMessage(kind, timestamp, mark.prefix)
     if frame.role is Role.UNKNOWN and mark.size > flvfile.WALK_PREFIX:
-        # Several tracks in one body: their headers are all over it.
+        # Several tracks in one body: their headers are spread all over it.
         body = read(mark.position + flvfile.TAG_HEADER_SIZE, mark.size)
         frame = flv.frameFromMessage(kind, timestamp, body)
     return frame
 
 
 def _kept(body: bytes) -> Properties:
-    # The power may have gone while the head was rewritten: then there is no telling
-    # what the encoder said, and the recording is worth more.
+    # The power may have failed while the metadata was rewritten: then the encoder's
+    # properties are lost, but the recording must not be.
     return encoderProperties(body, _MAX_RESERVE) or []
 
 
 def _mayBeOurs(head: bytes) -> bool:
     """
-    @return: whether a file that begins so, and maybe ends there, is one of ours.
+    @return: whether a file that begins like this, and may end there, is one of ours.
     """
     start = flvfile.fileHeader(True, True)
     flags = flvfile.FLAGS_OFFSET
@@ -296,8 +300,8 @@ def _mayBeOurs(head: bytes) -> bool:
 
 def _isUnfinished(read: Callable[[int, int], bytes], position: int, size: int) -> bool:
     """
-    @return: whether there is nothing at C{position} but a tag of which the end is
-        missing, or zeros where it should be.
+    @return: whether there is nothing at C{position} but a truncated tag, or zeros in
+        place of a tag or its end.
     """
     head = read(position, flvfile.TAG_HEADER_SIZE)
     if len(head) < flvfile.TAG_HEADER_SIZE:
@@ -316,7 +320,8 @@ def _isUnfinished(read: Callable[[int, int], bytes], position: int, size: int) -
 
 def _read(descriptor: int, position: int, size: int) -> bytes:
     data = disk.readAt(descriptor, size, position)
-    # pread gives less only at the end, or when a signal comes in a network's way.
+    # pread reads less only at the end of a file, or when a signal interrupts a network
+    # file system.
     while len(data) < size:
         more = disk.readAt(descriptor, size - len(data), position + len(data))
         if not more:
@@ -327,6 +332,6 @@ def _read(descriptor: int, position: int, size: int) -> bytes:
 
 def _signed(difference: int) -> int:
     """
-    @return: a difference of two 32 bit clocks as the shorter way round.
+    @return: the difference of two 32-bit timestamps as the shorter way around.
     """
     return (difference + 2**31) % 2**32 - 2**31

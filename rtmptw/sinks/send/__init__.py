@@ -1,3 +1,3 @@
 """
-The C{send} sink: whatever FFmpeg can send to.
+The C{send} sink: sends streams to anything FFmpeg can write to.
 """

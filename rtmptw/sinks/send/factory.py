@@ -1,5 +1,5 @@
 """
-Makes the sinks that send streams to whatever FFmpeg can write to.
+Makes the sinks that send streams to anything FFmpeg can write to.
 """
 
 from typing import Any
@@ -13,14 +13,14 @@ from rtmptw.sinks.send.target import ARGUMENTS, Target, parseTarget
 
 class SendSinkFactory(FrameSinkFactory):
     """
-    Makes sinks that send streams elsewhere, each by a process of its own.
+    Makes sinks that each send a stream to a target, in a child process.
     """
 
     arguments = ARGUMENTS
 
     def __init__(self, target: Target) -> None:
         """
-        @param target: where to.
+        @param target: where to send to.
         """
         self.target = target
         self._reactor: Any = None
@@ -29,34 +29,35 @@ class SendSinkFactory(FrameSinkFactory):
     @classmethod
     def fromString(cls, argstring: str) -> "SendSinkFactory":
         """
-        Send every stream to whatever FFmpeg can write to, without transcoding::
+        Send every stream to anything FFmpeg can write to, without transcoding::
 
             --sink=send:udp://HOST:PORT
             --sink=send:rtsp://HOST/{app}/{name}
             --sink=send:/srv/hls/{app}/{name}/index.m3u8
 
-        {app} and {name} stand for what the stream is called. The format follows from
-        rtsp, udp, tcp, srt, rtp and rtmp, and from names that end in .m3u8 or .mpd.
-        Others, and options of FFmpeg's muxer, follow a number sign::
+        {app} and {name} stand for the stream's application and name. The format is
+        derived from the scheme (rtsp, udp, tcp, srt, rtp, rtmp) or from a name that
+        ends in .m3u8 or .mpd. Set other formats, and options of FFmpeg's muxer, after a
+        number sign::
 
             --sink='send:http://HOST/in#format=mpegts'
             --sink='send:hls/{name}.m3u8#hls_time=4&hls_list_size=0'
 
-        Options of a protocol stand in the URL, as FFmpeg has them:
+        Options of a protocol are part of the URL, as FFmpeg expects them:
         udp://HOST:PORT?pkt_size=1316.
 
-        FFmpeg works in a process of its own. If that ends, or if the target takes
-        nothing for 10 seconds, it is started again after a second, then two, up to 30,
-        and begins with a key frame. Frames for a target that is too slow are dropped up
-        to a key frame: nobody else waits.
+        FFmpeg runs in a child process. If that ends, or if the target accepts nothing
+        for 10 seconds, it is restarted after 1 second, then 2, up to 30, and continues
+        with a key frame. Frames for a target that is too slow are dropped up to the
+        next key frame, so that nothing else has to wait.
 
-        @raise UsageError: with one sentence, if the arguments are not understood.
+        @raise UsageError: with a one-sentence message, if the arguments are invalid.
         """
         return cls(parseTarget(argstring))
 
     def startFactory(self, reactor: object) -> None:
         """
-        Take the reactor; look whether FFmpeg knows the format.
+        Store the reactor; check that FFmpeg knows the format.
 
         @raise SinkError: if it does not.
         """
@@ -72,6 +73,6 @@ class SendSinkFactory(FrameSinkFactory):
 
     def stopFactory(self) -> None:
         """
-        Leave no process behind.
+        Kill the remaining child processes.
         """
         self._children.kill()

@@ -1,5 +1,5 @@
 """
-Where a stream is sent to: a URL or path, and what FFmpeg is to write there.
+The target of a stream: a URL or path, and the format that FFmpeg writes there.
 """
 
 import json
@@ -20,11 +20,11 @@ from rtmptw.sinks.child import Command
 from rtmptw.sinks.encodings import FLVEncoding
 from rtmptw.sinks.naming import escape
 
-#: A process takes a while to start, on a busy machine more than a live viewer may lag.
+#: On a busy machine a process takes longer to start than a live viewer may be behind.
 DELIVERY = Delivery(
     Policy.TO_KEYFRAME, maxMilliseconds=10_000, maxBytes=16 * 1024 * 1024
 )
-#: A target that takes nothing for so many seconds is as good as gone.
+#: Seconds without accepting data after which a target counts as dead.
 STALL_SECONDS = 10.0
 
 _BY_SCHEME = {
@@ -37,16 +37,16 @@ _BY_SCHEME = {
     "rtmps": "flv",
 }
 _BY_SUFFIX = {".m3u8": "hls", ".mpd": "dash"}
-#: The shortest text that is worth hiding; shorter ones are in every line.
+#: The shortest secret that is masked; shorter ones would match in every line.
 _MIN_SECRET = 4
 
-#: What C{--sink=send} takes.
+#: The arguments of C{--sink=send}.
 ARGUMENTS = Arguments(
     "send sink",
     Argument(
         "format",
         Text("NAME"),
-        "FFmpeg's name of the format; what the URL says unless given",
+        "FFmpeg's name for the format; derived from the URL if not given",
     ),
     first=First(Text("URL"), "a URL or a path", example="send:udp://HOST:PORT"),
     others=Others("OPTION", "an option of FFmpeg's muxer"),
@@ -57,11 +57,11 @@ ARGUMENTS = Arguments(
 @dataclass(frozen=True)
 class Target:
     """
-    What C{--sink=send:...} asks for.
+    The options of C{--sink=send:...}.
 
-    @ivar url: where to, with C{{app}} and C{{name}}.
-    @ivar container: FFmpeg's name of the format.
-    @ivar options: of the muxer.
+    @ivar url: where to send to, with C{{app}} and C{{name}}.
+    @ivar container: FFmpeg's name for the format.
+    @ivar options: options of the muxer.
     """
 
     url: str = field(repr=False)
@@ -70,12 +70,12 @@ class Target:
 
     def command(self, stream: StreamInfo) -> Command:
         """
-        @return: the process that sends a stream there.
+        @return: the child process that sends a stream to the target.
         """
         if "://" in self.url:
             app, name = quote(stream.app, safe=""), quote(stream.stream, safe="")
         else:
-            # FFmpeg counts segments with %d in their names.
+            # FFmpeg replaces %d in file names with the number of a segment.
             app = escape(stream.app).replace("%", "~")
             name = escape(stream.stream).replace("%", "~")
         url = self.url.replace("{app}", app).replace("{name}", name)
@@ -83,14 +83,15 @@ class Target:
             "url": url,
             "format": self.container,
             "options": {
-                # What sends MPEG-TS live had better not collect sound.
+                # For low latency: do not collect audio frames into one packet.
                 **({"pes_payload_size": "0"} if self.container == "mpegts" else {}),
                 **self.options,
             },
         }
         package = str(Path(__file__).parents[3])
         path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
-        # Nothing of it is in the arguments, which every user of the machine can read.
+        # The order goes to standard input: every user of the machine can read the
+        # arguments.
         return Command(
             f"send to {_host(url)}",
             (sys.executable, "-m", "rtmptw._pyav.sending"),
@@ -126,9 +127,9 @@ def _secrets(url: str, options: Mapping[str, str]) -> list[str]:
 
 def parseTarget(argstring: str) -> Target:
     """
-    Understand the arguments of C{--sink=send}.
+    Parse the arguments of C{--sink=send}.
 
-    @raise UsageError: with one sentence, if that is not what it is.
+    @raise UsageError: with a one-sentence message, if they are invalid.
     """
     said = ARGUMENTS.read(argstring)
     url = said["URL"]
@@ -136,7 +137,7 @@ def parseTarget(argstring: str) -> Target:
         scheme = urlsplit(url).scheme if "://" in url else ""
         path = urlsplit(url).path if scheme else url
     except ValueError:
-        raise UsageError("The send sink's URL is none.") from None
+        raise UsageError("The send sink's URL is not valid.") from None
     container = (
         said["format"]
         or _BY_SUFFIX.get(os.path.splitext(path)[1])
@@ -144,7 +145,7 @@ def parseTarget(argstring: str) -> Target:
     )
     if not container:
         raise UsageError(
-            f"The send sink cannot tell a format by {_host(url)}; "
-            "say #format=NAME with FFmpeg's name of one."
+            f"The send sink cannot derive a format from {_host(url)}; "
+            "add #format=NAME, with FFmpeg's name for it."
         )
     return Target(url, container, said["OPTION"])

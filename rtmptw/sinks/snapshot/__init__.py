@@ -1,3 +1,3 @@
 """
-The C{snapshot} sink: a still image every few seconds.
+The C{snapshot} sink: an image of the stream every few seconds.
 """

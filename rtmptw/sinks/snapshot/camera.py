@@ -1,5 +1,5 @@
 """
-Makes images of pictures; in a lane, or in a process of its own.
+Makes images of video frames; runs in a lane, or in a child process.
 """
 
 from datetime import datetime
@@ -12,13 +12,13 @@ from rtmptw.frames import Frame, FrameKind
 
 class Camera:
     """
-    Makes images of pictures.
+    Decodes video frames and encodes images.
     """
 
     def __init__(self, kind: str, size: tuple[int, int] | None) -> None:
         """
-        @param kind: of image: C{jpg} or C{png}.
-        @param size: width and height; as they are if C{None}.
+        @param kind: the image format: C{jpg} or C{png}.
+        @param size: width and height to scale to; C{None} not to scale.
         """
         self._kind = kind
         self._size = size
@@ -26,9 +26,9 @@ class Camera:
 
     def take(self, frames: list[Frame], now: datetime) -> bytes:
         """
-        @param frames: headers and a key frame; or headers, and the pictures from a
-            recovery point on until one that is whole.
-        @return: the image of the last.
+        @param frames: headers and a key frame; or headers, and the video frames from a
+            recovery point until the image is complete.
+        @return: an image of the last frame.
 
         @raise SinkError: if it cannot be decoded.
         """

@@ -1,6 +1,6 @@
 """
-A camera in a process of its own: FFmpeg's decoder gets what strangers sent, and may end
-its process for it. Everything here blocks: it runs in a lane.
+A camera in a child process: FFmpeg's decoder gets untrusted input, which may crash its
+process. Everything here blocks: it runs in a lane.
 """
 
 import random
@@ -21,8 +21,8 @@ _PROGRAM = "rtmptw.sinks.snapshot.program"
 
 class CameraProcess:
     """
-    As L{Camera<rtmptw.sinks.snapshot.camera.Camera>}. The child is started when first
-    needed, and again when it has died, after a wait that grows.
+    Like L{Camera<rtmptw.sinks.snapshot.camera.Camera>}, in a child process. The child
+    is started when first needed. If it dies, it is restarted with a growing delay.
     """
 
     def __init__(
@@ -34,11 +34,11 @@ class CameraProcess:
         rand: Callable[[], float] = random.random,
     ) -> None:
         """
-        @param kind: of image: C{jpg} or C{png}.
-        @param size: width and height; as they are if C{None}.
-        @param name: of the stream.
+        @param kind: the image format: C{jpg} or C{png}.
+        @param size: width and height to scale to; C{None} not to scale.
+        @param name: the stream's name.
         @param seconds: the monotonic clock.
-        @param rand: gives numbers from 0 to 1.
+        @param rand: returns random numbers from 0 to 1.
         """
         self._order = {"kind": kind, "size": size}
         self._seconds = seconds
@@ -52,17 +52,17 @@ class CameraProcess:
         @param frames: headers and a key frame.
         @return: the image.
 
-        @raise SinkError: if there is none: the frame cannot be decoded, or the child
-            has died of it.
+        @raise SinkError: if there is no image: the frame cannot be decoded, or the
+            child has died.
 
-        @raise OSError: if there can be no child.
+        @raise OSError: if the child cannot be started.
         """
         data = b""
         process = self._process
         if process is None:
             wait = self._goOnAt - self._seconds()
             if wait > 0:
-                raise SinkError(f"its process is started again in {wait:.1f} s")
+                raise SinkError(f"its process restarts in {wait:.1f} s")
             process = self._process = AskedProcess(_PROGRAM, self._lines)
             data = jsonMessage(Kind.ORDER, self._order)
         data += b"".join(frameMessage(Kind.FRAME, frame, now) for frame in frames)
@@ -74,8 +74,8 @@ class CameraProcess:
             wait = self._backoff.next()
             self._goOnAt = self._seconds() + wait
             raise SinkError(
-                f"its process {process.how} after {process.seconds:.1f} s; it is "
-                f"started again in {wait:.1f} s"
+                f"its process: {process.how} after {process.seconds:.1f} s; "
+                f"restarting in {wait:.1f} s"
             )
         kind, body = answer
         if kind is not Kind.ANSWER:

@@ -3,8 +3,8 @@ A child that makes images::
 
     python -m rtmptw.sinks.snapshot.program
 
-It gets the frames of one picture after the other on its standard input, and answers
-with images on its standard output; L{rtmptw.sinks.wire} has what is said.
+It reads the frames for one image after another from standard input, and writes the
+images to standard output. The messages are those of L{rtmptw.sinks.wire}.
 """
 
 import faulthandler
@@ -19,7 +19,7 @@ from rtmptw.sinks.wire import Kind, answer, frameOf, message, messagesFrom
 
 def main() -> None:
     """
-    Work until nothing more comes.
+    Make images until the input ends.
     """
     faulthandler.enable()
     camera: Camera | None = None

@@ -1,23 +1,23 @@
 """
-Pictures of which an image can be made, in streams with and without key frames.
+Finds the frames that an image can be made of, in streams with and without key frames.
 """
 
 from rtmptw.codecs.recovery import recoveryOf
 from rtmptw.frames import CodecHeaders, Frame, FrameKind, Role
 from rtmptw.samples import samplesOf
 
-#: The most that is kept until a picture is whole: of a refresh that takes longer no
-#: image is made.
+#: The most bytes kept until an image is complete: no image is made of a refresh that
+#: takes longer.
 MAX_BYTES = 8 * 1024 * 1024
 
 
 class Clean:
     """
-    Finds in a stream what can be decoded on its own: a key frame, or, where there are
-    none, the pictures from a recovery point on until all is refreshed.
+    Finds what can be decoded on its own: a key frame or, in a stream without key
+    frames, the video frames from a recovery point until the whole image is refreshed.
 
-    @ivar frames: the last that there were, with the headers before them; none before
-        the first.
+    @ivar frames: the latest such frames, preceded by the headers; empty before the
+        first.
     """
 
     def __init__(self) -> None:
@@ -29,9 +29,9 @@ class Clean:
 
     def follow(self, frame: Frame) -> bool:
         """
-        Take the next frame of video.
+        Take the next video frame.
 
-        @return: whether L{frames} are new.
+        @return: whether L{frames} has changed.
         """
         if frame.isHeader:
             self._headers.remember(frame)
@@ -41,8 +41,8 @@ class Clean:
             return self._refreshes(frame)
         else:
             self._left = _recovery(frame)
-            # Encoders that refresh column by column mark where that begins as a key
-            # frame, which it is not yet.
+            # Encoders with intra refresh may mark the start of a refresh as a key
+            # frame, which cannot be decoded on its own.
             if self._left > 0 or (self._left == 0 and not frame.isKey):
                 return self._refreshes(frame)
             if frame.isKey:
@@ -68,7 +68,8 @@ class Clean:
 
 def _recovery(frame: Frame) -> int:
     """
-    @return: what its recovery point says; -1 if it has none.
+    @return: the number of further frames that its recovery point announces; -1 if it
+        has none.
     """
     return max(
         (recoveryOf(sample.codec, sample.data) for sample in samplesOf(frame)),

@@ -1,5 +1,5 @@
 """
-Keeps pictures of streams as JPEG or PNG files.
+Writes snapshots of streams to JPEG or PNG files.
 """
 
 import os
@@ -37,22 +37,22 @@ from rtmptw.sinks.snapshot.camera import Camera
 from rtmptw.sinks.snapshot.process import CameraProcess
 from rtmptw.sinks.snapshot.run import Clean
 
-#: Calls of L{SnapshotSink.take} that may wait for one picture.
+#: The number of calls of L{SnapshotSink.take} that may wait at the same time.
 MAX_WAITING = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshots:
     """
-    What C{--sink=snapshot:...} asks for.
+    The options of C{--sink=snapshot:...}.
 
-    @ivar directory: where files are put.
-    @ivar template: their names within it; its suffix says the kind of image, C{.jpg} or
-        C{.png}.
-    @ivar every: so many ms of media are between two files, and more until the next key
-        frame; C{None} to write none, and make images only when asked to.
-    @ivar size: width and height; as they are if C{None}.
-    @ivar process: whether images are made in a process of its own for each stream.
+    @ivar directory: the directory for the files.
+    @ivar template: the file names within it; its suffix selects the image format,
+        C{.jpg} or C{.png}.
+    @ivar every: ms of media between two files, plus the time to the next key frame;
+        C{None} to write no files, and make images only on request.
+    @ivar size: width and height to scale to; C{None} not to scale.
+    @ivar process: whether images are made in a child process for each stream.
     """
 
     directory: str = "snapshots"
@@ -64,30 +64,30 @@ class Snapshots:
     process: bool = False
 
 
-#: What C{--sink=snapshot} takes.
+#: The arguments of C{--sink=snapshot}.
 ARGUMENTS = Arguments(
     "snapshot sink",
     Argument(
         "every",
         Number("seconds", 0),
-        "so many of media are between two pictures, and more until the next key frame",
+        "write an image at the first key frame after this many seconds of media",
         "10",
     ),
-    Argument("format", Choice(IMAGES), "the kind of image", IMAGES[0]),
+    Argument("format", Choice(IMAGES), "the image format", IMAGES[0]),
     Argument(
         "name",
         Text("TEMPLATE"),
-        "its name there, the suffix may be left out",
+        "the file name in DIRECTORY; the suffix is optional",
         Snapshots().template.text,
     ),
-    Argument("size", Text("WxH", parseSize), "what pictures are scaled to"),
+    Argument("size", Text("WxH", parseSize), "the size to scale images to"),
     Argument(
         "process",
         Choice({"no": False, "yes": True}),
-        "whether FFmpeg's decoder runs in a process of its own",
+        "whether FFmpeg's decoder runs in a child process",
         "no",
     ),
-    first=First(Text("DIRECTORY"), "the folder of the pictures", Snapshots().directory),
+    first=First(Text("DIRECTORY"), "the directory for images", Snapshots().directory),
 )
 
 
@@ -98,7 +98,7 @@ def _take(
     @param path: the file to write; empty for none.
     @return: the image.
 
-    @raise SinkError: if there is none.
+    @raise SinkError: if no image can be made.
 
     @raise OSError: if the file cannot be written.
     """
@@ -110,7 +110,7 @@ def _take(
 
 def _replace(path: str, data: bytes) -> None:
     """
-    Write a file so that whoever opens it finds the old one or the new one, whole.
+    Write a file atomically: readers find the old or the new one, complete.
     """
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     part = path + PART_SUFFIX
@@ -122,20 +122,20 @@ def _replace(path: str, data: bytes) -> None:
 @implementer(IFrameSink)
 class SnapshotSink:
     """
-    Takes pictures of one stream: of its key frames, which need no other frames; where
-    there are none, of the first picture that is whole after a recovery point.
+    Makes images of one stream: of its key frames or, in a stream without them, of the
+    first complete image after a recovery point.
 
-    Only what an image is wanted of is decoded, in the lane of a L{BatchWriter}. Kept
-    are the last key frame (or the pictures since the recovery point) and the codec
-    headers, and nothing more; so it is never full.
+    Frames are decoded only when an image is wanted, in the lane of a L{BatchWriter}.
+    The sink keeps just the last key frame (or the frames since the recovery point) and
+    the sequence headers, so it is never full.
 
-    @ivar written: how many files were written.
-    @ivar failures: how many images could not be made or written.
+    @ivar written: the number of files written.
+    @ivar failures: the number of images that could not be made or written.
     """
 
     _log = Logger()
 
-    #: It takes each frame at once: nothing ever waits.
+    #: It takes each frame at once: its queue stays empty.
     delivery: Delivery = LATEST
     failure: str = ""
 
@@ -148,9 +148,9 @@ class SnapshotSink:
     ) -> None:
         """
         @param reactor: provides C{IReactorThreads}.
-        @param snapshots: what to write where.
+        @param snapshots: what to write, and where.
         @param lane: makes the lane to work in.
-        @param now: the wall clock, for names.
+        @param now: the wall clock, for file names.
         """
         self.written = 0
         self.failures = 0
@@ -166,7 +166,7 @@ class SnapshotSink:
         self._isDue = False
         self._isFailing = False
         self._waiters: list[Deferred[bytes]] = []
-        # Of the image that is being made.
+        # The path and the waiters of the image that is being made.
         self._path = ""
         self._served: list[Deferred[bytes]] = []
         self._isClosed = False
@@ -175,7 +175,7 @@ class SnapshotSink:
 
     def streamStarted(self, stream: StreamInfo, producer: IPushProducer) -> None:
         """
-        Take the stream's name.
+        Prepare the decoder and the writer.
         """
         self._stream = stream
         kind = self._snapshots.template.suffix.removeprefix(".")
@@ -190,7 +190,7 @@ class SnapshotSink:
 
     def frameReceived(self, frame: Frame) -> None:
         """
-        Keep it if a picture can be made with it, and write that if it is time.
+        Keep the frame if an image can be made of it, and make the image if it is time.
         """
         if frame.kind is FrameKind.VIDEO and self._clean.follow(frame):
             self._checkTime(frame.timestamp)
@@ -199,7 +199,7 @@ class SnapshotSink:
 
     def streamEnded(self, reason: str) -> "Deferred[None]":
         """
-        Finish what is begun; nobody waits for a picture any more.
+        Finish the image in progress; fail all waiting requests.
 
         @return: a L{Deferred} that fires when that is done.
         """
@@ -214,16 +214,16 @@ class SnapshotSink:
 
     def take(self) -> "Deferred[bytes]":
         """
-        Ask for an image of the newest key frame; in the reactor's thread.
+        Request an image of the latest key frame. To be called in the reactor's thread.
 
-        @return: fires with a whole file, JPEG or PNG. Before the first key frame it
-            waits for that. Fails with L{SinkError} if there is none: the stream has
-            ended, cannot be decoded, or too many wait.
+        @return: fires with the bytes of a JPEG or PNG file. Waits for the first key
+            frame, if there has been none. Fails with L{SinkError} if the stream has
+            ended or cannot be decoded, or if too many requests wait.
         """
         if self._isEnded:
             return fail(SinkError(f"the stream has ended: {self._reason}"))
         if len(self._waiters) >= MAX_WAITING:
-            return fail(SinkError(f"{MAX_WAITING} wait for a picture already"))
+            return fail(SinkError(f"{MAX_WAITING} requests already wait for an image"))
         waiter: Deferred[bytes] = Deferred()
         self._waiters.append(waiter)
         if self._isWanted and self._writer is not None:
@@ -235,7 +235,7 @@ class SnapshotSink:
         if every is None:
             return
         last = self._next
-        # A clock that was set back is another clock.
+        # If the timestamps jump back, the stream has a new clock.
         if last is None or timestamp >= last or timestamp < last - every:
             self._next = timestamp + every
             self._isDue = True
@@ -243,7 +243,7 @@ class SnapshotSink:
     @property
     def _isWanted(self) -> bool:
         """
-        Whether there is a picture, and somebody wants its image.
+        Whether an image can be made and is wanted.
         """
         return bool(self._clean.frames) and (self._isDue or bool(self._waiters))
 
@@ -255,12 +255,12 @@ class SnapshotSink:
         )
         return os.path.join(self._snapshots.directory, name)
 
-    # From the writer.
+    # Called by the writer.
 
     def takeBatch(self, isEnding: bool) -> Callable[[], bytes | None] | None:
         """
-        @return: what makes an image of the newest key frame; at the end, what frees the
-            decoder, where it works.
+        @return: a function that makes an image of the latest key frame; at the end, one
+            that frees the decoder.
         """
         assert self._writer is not None and self._camera is not None
         if self._isWanted:
@@ -276,7 +276,7 @@ class SnapshotSink:
 
     def batchWritten(self, image: bytes | None) -> str:
         """
-        Give the image to whoever waits for it.
+        Pass the image to the requests that wait for it.
         """
         if image is not None:
             self._isFailing = False
@@ -289,7 +289,7 @@ class SnapshotSink:
 
     def batchFailed(self, failure: Failure) -> str:
         """
-        There is no image this time.
+        Log why there is no image, and fail the requests that wait for it.
         """
         self.failures += not self._isClosed
         assert self._stream is not None
@@ -307,7 +307,7 @@ class SnapshotSink:
         self._isFailing = True
         served, self._served = self._served, []
         for waiter in served:
-            waiter.errback(SinkError(f"no picture: {error}"))
+            waiter.errback(SinkError(f"no image: {error}"))
         return ""
 
     def _sayEnd(self, result: None) -> None:
@@ -333,7 +333,7 @@ class SnapshotSinkFactory(FrameSinkFactory):
         self, snapshots: Snapshots, lane: Callable[[Any, str], Lane] = Lane
     ) -> None:
         """
-        @param snapshots: what to write where.
+        @param snapshots: what to write, and where.
         @param lane: makes the lanes to work in.
         """
         self.snapshots = snapshots
@@ -343,32 +343,32 @@ class SnapshotSinkFactory(FrameSinkFactory):
     @classmethod
     def fromString(cls, argstring: str) -> "SnapshotSinkFactory":
         r"""
-        Keep a picture of every stream, as an image that is replaced by newer ones::
+        Write an image of every stream, replaced every few seconds by a newer one::
 
             --sink=snapshot[:DIRECTORY][:every=SECONDS][:format=jpg|png]
                   [:name=TEMPLATE][:size=WxH][:process=no|yes]
 
-        A picture is taken of the first key frame, and then of the next one after so
-        many seconds of media; 0 is each key frame. TEMPLATE is the name of a file in
-        DIRECTORY, as the file sink has it (--help-sink-type=file), but a file of the
-        same name is replaced.
+        The first image is made of the first key frame, the next one of the first key
+        frame after that many seconds of media; every=0 makes one of each key frame.
+        TEMPLATE is the name of a file in DIRECTORY, with the fields of the file sink
+        (--help-sink-type=file), but a file of the same name is replaced.
 
-        start, date, time and epoch are when the picture was taken and part counts them:
-        with one of these in the name, older pictures stay.
+        start, date, time and epoch are the time of the image, and part is its number:
+        with any of these in the name, older images are kept.
 
-        FFmpeg decodes what strangers send. With process=yes it does so in a process for
-        each stream: one that crashes is named in the log and started again.
+        FFmpeg decodes untrusted input. With process=yes it runs in a child process for
+        each stream; a crash is logged, and the process is restarted.
 
-        A colon in DIRECTORY or TEMPLATE is written "\:".
+        Write a colon in DIRECTORY or TEMPLATE as "\:".
 
-        @raise UsageError: with one sentence, if that is not what it is.
+        @raise UsageError: with a one-sentence message, if the arguments are invalid.
         """
         return cls(parseSnapshots(argstring))
 
     def startFactory(self, reactor: object) -> None:
         """
-        @raise SinkError: if no files can be made in the directory, or there can be no
-            process and one is wanted.
+        @raise SinkError: if files cannot be created in the directory, or a child
+            process is wanted and cannot be started.
         """
         if self.snapshots.process:
             checkProcesses("snapshot sink with process=yes")
@@ -384,9 +384,9 @@ class SnapshotSinkFactory(FrameSinkFactory):
 
 def parseSnapshots(argstring: str) -> Snapshots:
     """
-    Understand the arguments of C{--sink=snapshot}.
+    Parse the arguments of C{--sink=snapshot}.
 
-    @raise UsageError: with one sentence, if that is not what it is.
+    @raise UsageError: with a one-sentence message, if they are invalid.
     """
     said = ARGUMENTS.read(argstring)
     return Snapshots(
