@@ -1,6 +1,6 @@
 """
-The child that writes containers, with a muxer that ends its process for Opus, as some
-of FFmpeg's do for what strangers send::
+The child that writes containers, with a muxer that ends its process at Opus, as some of
+FFmpeg's do at untrusted input::
 
     python -m tests.sinks.deadlymuxer
 """
@@ -16,7 +16,7 @@ from rtmptw.sinks.record import program
 
 class DeadlyMuxer(Muxer):
     """
-    Dies of Opus.
+    Ends its process at Opus.
     """
 
     def __init__(self, *arguments: Any) -> None:

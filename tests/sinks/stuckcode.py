@@ -1,5 +1,5 @@
 """
-Code as users should not write it.
+User code that does not return.
 """
 
 import time
@@ -9,14 +9,14 @@ from rtmptw.sinks.decode.sink import DecodedFrame, DecodedStream
 
 class Stuck:
     """
-    Never gets ready.
+    Never returns from its constructor.
     """
 
     def __init__(self, stream: DecodedStream) -> None:
-        # What it does is not to return; the test ends its process long before.
+        # It must not return; the test ends its process long before.
         time.sleep(3600)
 
     def videoFrame(self, frame: DecodedFrame) -> None:
         """
-        Nobody calls it.
+        Never called.
         """

@@ -1,5 +1,6 @@
 """
-Tests for L{rtmptw.sinks.decode.coded}: which coded frames wait, and which are dropped.
+Tests for L{rtmptw.sinks.decode.coded}: which coded frames are queued, and which are
+dropped.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -23,7 +24,7 @@ def after(seconds: float) -> datetime:
 
 class CodedFramesTests(SynchronousTestCase):
     """
-    Frames that wait.
+    The queue of coded frames.
     """
 
     def setUp(self) -> None:
@@ -31,7 +32,7 @@ class CodedFramesTests(SynchronousTestCase):
 
     def add(self, frames: list[Frame]) -> None:
         """
-        Each comes at the time of its timestamp.
+        Add frames; each arrives at the time of its timestamp.
         """
         for frame in frames:
             when = after(frame.timestamp / 1000)
@@ -39,7 +40,7 @@ class CodedFramesTests(SynchronousTestCase):
 
     def rest(self) -> list[Frame]:
         """
-        @return: all that waits.
+        @return: all queued frames.
         """
         return [self.coded.take()[0] for _ in range(len(self.coded))]
 
@@ -58,7 +59,7 @@ class CodedFramesTests(SynchronousTestCase):
 
     def test_late(self) -> None:
         """
-        What is late goes, up to a key frame that is not; headers stay.
+        Late frames are dropped, up to a key frame that is not late; headers are kept.
         """
         frames = makeFrames(4, keyframeEvery=25, audio=False)
         self.add([frame for frame in frames if frame.timestamp <= 2000])
@@ -75,7 +76,8 @@ class CodedFramesTests(SynchronousTestCase):
 
     def test_aKeyFrameIsWaitedFor(self) -> None:
         """
-        If all that waits is late; sound goes on at once.
+        If all queued frames are late, video waits for a key frame; audio continues at
+        once.
         """
         self.add([videoFrame(0, True), videoFrame(40)])
         self.coded.expire(after(5))
@@ -92,7 +94,7 @@ class CodedFramesTests(SynchronousTestCase):
 
     def test_atMostSoMany(self) -> None:
         """
-        An encoder that sends hours in a second fills no memory.
+        An encoder that sends hours of media in a second does not fill the memory.
         """
         for size, most in ((40, DEFAULT_FRAMES), (100_000, DEFAULT_BYTES // 100_000)):
             coded = CodedFrames(timedelta(seconds=2))
@@ -113,7 +115,7 @@ class CodedFramesTests(SynchronousTestCase):
 
     def test_otherTracks(self) -> None:
         """
-        Pictures of another track let none of this one in.
+        Key frames of another track do not end the wait.
         """
         coded = CodedFrames(timedelta(seconds=2), track=1)
         coded.add(videoFrame(0), START, START)

@@ -1,5 +1,5 @@
 """
-Every built-in sink stands what the contract asks for.
+Every built-in sink fulfills the contract of sinks.
 """
 
 import tempfile
@@ -18,7 +18,7 @@ from tests.test_lane import ThreadClock
 
 class FileSinkContractTests(FrameSinkTestsMixin, SynchronousTestCase):
     """
-    The recorder.
+    The file sink.
     """
 
     def makeSink(self) -> IFrameSink:
@@ -29,7 +29,7 @@ class FileSinkContractTests(FrameSinkTestsMixin, SynchronousTestCase):
 
 class NullSinkContractTests(FrameSinkTestsMixin, SynchronousTestCase):
     """
-    The sink that counts.
+    The null sink.
     """
 
     def makeSink(self) -> IFrameSink:
@@ -38,7 +38,7 @@ class NullSinkContractTests(FrameSinkTestsMixin, SynchronousTestCase):
 
 class RecordingSinkContractTests(FrameSinkTestsMixin, SynchronousTestCase):
     """
-    The double for tests is a sink too.
+    The test double is a sink, too.
     """
 
     def makeSink(self) -> IFrameSink:
@@ -47,7 +47,7 @@ class RecordingSinkContractTests(FrameSinkTestsMixin, SynchronousTestCase):
 
 class FactoryTests(SynchronousTestCase):
     """
-    The factories are what they say they are.
+    The factories provide their interface.
     """
 
     def test_provideIFrameSinkFactory(self) -> None:

@@ -46,7 +46,7 @@ STREAM = makeStreamInfo("live", "cam")
 
 class Recorder:
     """
-    A class as users write it.
+    A typical user class.
     """
 
     made: list["Recorder"] = []
@@ -70,7 +70,7 @@ class Recorder:
 
 class Listener:
     """
-    A class that wants sound only, and not to know of the end.
+    A class that wants audio only, and has no method for the end.
     """
 
     def __init__(self, stream: DecodedStream) -> None:
@@ -83,19 +83,19 @@ class Listener:
 
 class Nothing:
     """
-    A class that wants nothing.
+    A class without methods for frames.
     """
 
 
 def ignore(frame: DecodedFrame, stream: DecodedStream) -> None:
     """
-    A function as users write it.
+    A typical user function.
     """
 
 
 class Lanes:
     """
-    Makes lanes: those that call users' code may be held.
+    Makes lanes; those that call user code may be held.
     """
 
     def __init__(self, held: str = "") -> None:
@@ -110,7 +110,7 @@ class Lanes:
     @property
     def held(self) -> HeldLane:
         """
-        The one that is held.
+        The held lane.
         """
         (lane,) = [lane for lane in self.made if isinstance(lane, HeldLane)]
         return lane
@@ -131,7 +131,7 @@ class SinkCase(SynchronousTestCase):
         self, code: Any, detach: bool = False, hub: Any = None, **options: Any
     ) -> DecodeSink:
         """
-        @return: a sink that is started.
+        @return: a sink whose stream has started.
         """
         found = UserCode.fromObject("code", code)
         if found.objects is not None:
@@ -142,7 +142,7 @@ class SinkCase(SynchronousTestCase):
 
     def feed(self, sink: IFrameSink, path: str, end: bool = True) -> list[str]:
         """
-        Give it a file, and the end.
+        Pass a file to it, and the end.
 
         @return: what it logs at the end.
         """
@@ -158,12 +158,12 @@ class SinkCase(SynchronousTestCase):
 
 class CallTests(SinkCase):
     """
-    Functions and classes are called.
+    Calls of functions and classes.
     """
 
     def test_aFunction(self) -> None:
         """
-        Gets every picture, with the stream; no sound unless asked for.
+        It gets every video frame, with the stream; audio only on request.
         """
         got: list[Any] = []
         hub = object()
@@ -191,7 +191,7 @@ class CallTests(SinkCase):
 
     def test_media(self) -> None:
         """
-        A function says what it wants.
+        For a function C{media} selects the frames.
         """
         path = encode(H264_AAC)
         wanted = decodedByFFmpeg(path)
@@ -212,8 +212,8 @@ class CallTests(SinkCase):
 
     def test_aClass(self) -> None:
         """
-        Makes one object for each stream, which gets what it has methods for, and the
-        end.
+        One object is created for each stream; it gets the frames that it has methods
+        for, and the end.
         """
         self.feed(self.sink(Recorder), encode(H264_AAC))
         self.feed(self.sink(Recorder), encode(VIDEO_ONLY))
@@ -225,7 +225,7 @@ class CallTests(SinkCase):
 
     def test_whatAClassHasNoMethodForIsNotDecoded(self) -> None:
         """
-        That costs nothing.
+        Other frames are not decoded.
         """
         sink = self.sink(Listener)
         self.feed(sink, encode(H264_AAC))
@@ -235,7 +235,7 @@ class CallTests(SinkCase):
 
     def test_aStreamWithoutFrames(self) -> None:
         """
-        An object is made and told of the end.
+        An object is created, and told of the end.
         """
         sink = self.sink(Recorder)
         self.successResultOf(sink.streamEnded("nothing came"))
@@ -244,14 +244,14 @@ class CallTests(SinkCase):
 
     def test_lanesAreClosed(self) -> None:
         """
-        In the end there is no thread.
+        No thread is left at the end.
         """
         self.feed(self.sink(Recorder), encode(VIDEO_ONLY))
         self.assertEqual([lane.closed for lane in self.lanes.made], [True, True])
 
     def test_whatCannotBeDecodedIsSaidOnce(self) -> None:
         """
-        And counted at the end.
+        It is logged once, and counted at the end.
         """
         sink = self.sink(ignore)
         with capturedLogs() as events:
@@ -273,12 +273,12 @@ def _frame(timestamp: int, body: bytes) -> Frame:
 
 class ErrorTests(SinkCase):
     """
-    Exceptions in users' code.
+    Exceptions in user code.
     """
 
     def test_continue(self) -> None:
         """
-        Each is counted, the first is logged with its traceback, and all frames come.
+        Each is counted, the first is logged with its traceback, and all frames follow.
         """
         got = []
 
@@ -297,7 +297,7 @@ class ErrorTests(SinkCase):
 
     def test_someLater(self) -> None:
         """
-        One is logged again after a while.
+        Another one is logged after a while.
         """
 
         def fail(frame: DecodedFrame, stream: DecodedStream) -> None:
@@ -309,7 +309,7 @@ class ErrorTests(SinkCase):
 
     def test_detach(self) -> None:
         """
-        The first ends the sink, but not without the object being told.
+        The first one ends the sink; the object is still told of the end.
         """
 
         class Failing(Recorder):
@@ -330,7 +330,7 @@ class ErrorTests(SinkCase):
 
     def test_anObjectThatCannotBeMade(self) -> None:
         """
-        Ends the sink in any case; the stream goes on.
+        The sink ends in any case; the stream continues.
         """
 
         class Unmade(Recorder):
@@ -346,7 +346,7 @@ class ErrorTests(SinkCase):
 
     def test_atTheEnd(self) -> None:
         """
-        The end comes all the same.
+        The sink ends all the same.
         """
 
         class Sulking(Recorder):
@@ -358,7 +358,7 @@ class ErrorTests(SinkCase):
 
     def test_exit(self) -> None:
         """
-        Code that wants to end the process ends the sink.
+        User code that tries to end the process ends the sink.
         """
 
         def leave(frame: DecodedFrame, stream: DecodedStream) -> None:
@@ -373,7 +373,7 @@ class ErrorTests(SinkCase):
 
     def test_aBugInTheDecoder(self) -> None:
         """
-        Ends the sink, with a traceback.
+        The sink ends, with a traceback in the log.
         """
 
         def broken(self: Decoder, *arguments: Any) -> None:
@@ -390,12 +390,12 @@ class ErrorTests(SinkCase):
 
 class PolicyTests(SinkCase):
     """
-    Code that is slower than the stream.
+    User code that is slower than the stream.
     """
 
     def run_(self, policy: str) -> tuple[DecodeSink, list[float]]:
         """
-        Give a stream to code that does not return.
+        Pass a stream to code that does not return.
         """
         self.lanes = Lanes("call")
         got: list[float] = []
@@ -408,10 +408,10 @@ class PolicyTests(SinkCase):
 
     def playSlowly(self, media: str) -> tuple[int, int, list[FrameKind]]:
         """
-        Give pictures and sound to code that does not return, and let it go on.
+        Pass video and audio to code that does not return, then release it.
 
-        @return: how many blocks of sound were decoded by then, how many calls it was
-            in the end, and what the code got.
+        @return: how many audio frames had been decoded by then, how many calls there
+            were in the end, and what the code got.
         """
         self.lanes = Lanes("call")
         got: list[FrameKind] = []
@@ -427,7 +427,7 @@ class PolicyTests(SinkCase):
 
     def test_sound(self) -> None:
         """
-        More of it waits than of pictures, and all comes in the end.
+        More audio frames than video frames may wait, and all are delivered in the end.
         """
         decoded, _calls, got = self.playSlowly("audio")
         self.assertTrue(MAX_SOUND < decoded <= 2 * MAX_SOUND, decoded)
@@ -435,7 +435,7 @@ class PolicyTests(SinkCase):
 
     def test_soundAndPictures(self) -> None:
         """
-        Sound does not make the batches of pictures smaller.
+        Audio does not make the batches of video frames smaller.
         """
         _decoded, calls, got = self.playSlowly("both")
         self.assertLessEqual(calls, 60 / MAX_PICTURES + 5)
@@ -445,7 +445,7 @@ class PolicyTests(SinkCase):
 
     def drain(self) -> int:
         """
-        @return: how many calls were waiting, one after the other.
+        @return: how many calls were waiting, one after another.
         """
         count = 0
         while self.lanes.held.held:
@@ -455,13 +455,13 @@ class PolicyTests(SinkCase):
 
     def test_lossless(self) -> None:
         """
-        A few pictures wait, the decoder stops, and coded frames wait; when there are
-        too many the producer is paused. Every picture comes in the end.
+        A few decoded frames wait, the decoder stops, and coded frames wait; above the
+        limit the producer is paused. Every video frame is delivered in the end.
         """
         self.patch(_decoding, "MAX_CODED", 20)
         sink, got = self.run_("lossless")
         self.assertEqual(self.producer.calls, ["pause"])
-        # Those with the code, and those that wait.
+        # Frames passed to the code, and frames that wait.
         decoded = sink._decoding.counts.decoded[FrameKind.VIDEO]
         self.assertLessEqual(decoded, 2 * MAX_PICTURES + 1)
         finished = sink.streamEnded("over")
@@ -472,7 +472,7 @@ class PolicyTests(SinkCase):
 
     def test_resume(self) -> None:
         """
-        The producer is resumed when half of what may wait is gone.
+        The producer is resumed at half of the limit.
         """
         self.patch(_decoding, "MAX_CODED", 20)
         sink, got = self.run_("lossless")
@@ -488,7 +488,7 @@ class PolicyTests(SinkCase):
 
     def test_bytesCountToo(self) -> None:
         """
-        Frames that are large are too many sooner.
+        There is a limit for bytes, too.
         """
         self.patch(_decoding, "MAX_CODED_BYTES", 1000)
         sink, _got = self.run_("lossless")
@@ -500,7 +500,7 @@ class PolicyTests(SinkCase):
 
     def test_latest(self) -> None:
         """
-        All is decoded, and the code gets the newest picture when it is free again.
+        All frames are decoded, and the code gets the latest when it returns.
         """
         sink, got = self.run_("latest")
         self.assertEqual((self.producer.calls, got), ([], []))
@@ -522,7 +522,7 @@ class PolicyTests(SinkCase):
 
     def test_latestOfEachKind(self) -> None:
         """
-        Sound does not replace pictures.
+        Audio frames do not replace video frames.
         """
         self.lanes = Lanes("call")
         got: list[DecodedFrame] = []
@@ -542,8 +542,8 @@ class PolicyTests(SinkCase):
 
     def test_deliveries(self) -> None:
         """
-        What the outlet does with coded frames: it drops none for lossless, and never
-        one on which a later one depends.
+        How the outlet queues coded frames: it drops none with lossless, and never one
+        that a later frame depends on.
         """
         policies = {
             policy: Wanted(policy=policy).delivery.policy
@@ -563,7 +563,7 @@ class PolicyTests(SinkCase):
 
     def test_toKeyframe(self) -> None:
         """
-        What is not late is not skipped, and nobody waits.
+        Frames that are not late are not skipped, and nothing waits.
         """
         self.patch(_decoding, "MAX_CODED", 20)
         sink, got = self.run_("to-keyframe")
@@ -576,10 +576,9 @@ class PolicyTests(SinkCase):
 
     def playLive(self, policy: str, seconds: float) -> list[tuple[float, DecodedFrame]]:
         """
-        Give 16 s of pictures, each when its time comes, to code that takes so many
-        seconds for each.
+        Pass 16 s of video in real time to code that takes C{seconds} for each frame.
 
-        @return: what the code got, and how many seconds after it had come.
+        @return: what the code got, and how many seconds after it arrived.
         """
         start = wallClock()
         now = [start]
@@ -615,8 +614,8 @@ class PolicyTests(SinkCase):
 
     def test_neverLaterThanItSays(self) -> None:
         """
-        Code that takes ten times as long as there is gets no picture that is older
-        than two seconds; it goes on with key frames, and the books have the rest.
+        Code that is ten times too slow gets no frame older than two seconds; it
+        continues with key frames, and skipped frames are counted.
         """
         got = self.playLive("to-keyframe", 0.4)
         latest = max(late for late, _frame in got)
@@ -633,7 +632,7 @@ class PolicyTests(SinkCase):
 
     def test_fastCodeIsNeverLate(self) -> None:
         """
-        Nothing is skipped of what can be taken in time.
+        No frame is skipped if the code is fast enough.
         """
         got = self.playLive("to-keyframe", 0.03)
         self.assertEqual((len(got), self.producer.dropped), (400, {}))
@@ -641,7 +640,7 @@ class PolicyTests(SinkCase):
 
 class OptionTests(SinkCase):
     """
-    What C{--sink=decode:} takes.
+    The arguments of C{--sink=decode}.
     """
 
     def setUp(self) -> None:
@@ -656,13 +655,13 @@ class OptionTests(SinkCase):
 
     def factory(self, text: str) -> DecodeSinkFactory:
         """
-        @return: the factory of an option.
+        @return: the factory of an argument string.
         """
         return DecodeSinkFactory.fromString(f"rtmptw_users_code.{text}")
 
     def result(self, options: str, path: str = "") -> list[DecodedFrame]:
         """
-        @return: what a class gets with these options.
+        @return: what a class gets with these arguments.
         """
         factory = self.factory(f"Recorder{options}")
         factory.startFactory(self.clock)
@@ -680,7 +679,7 @@ class OptionTests(SinkCase):
 
     def test_theFactory(self) -> None:
         """
-        Gives its sinks the reactor and the hub.
+        It passes the reactor and the hub to its sinks.
         """
         factory = self.factory("ignore")
         self.assertTrue(verifyObject(IFrameSinkFactory, factory))
@@ -695,7 +694,7 @@ class OptionTests(SinkCase):
 
     def test_format(self) -> None:
         """
-        Arrays, or PyAV's own.
+        Frames are arrays, or PyAV's own.
         """
         self.assertEqual(self.result("")[0].image.format.name, "yuv420p")
         self.assertEqual(self.result(":format=native")[0].image.width, 96)
@@ -707,34 +706,34 @@ class OptionTests(SinkCase):
 
     def test_size(self) -> None:
         """
-        Scales.
+        Frames are scaled.
         """
         frames = self.result(":size=48x32:format=bgr24")
         self.assertEqual(frames[0].image.shape, (32, 48, 3))
 
     def test_fps(self) -> None:
         """
-        Fewer pictures.
+        There are fewer frames.
         """
         self.assertEqual(len(self.result(":fps=5")), 12)
 
     def test_keyframes(self) -> None:
         """
-        Others are not even decoded.
+        Other frames are not even decoded.
         """
         self.assertEqual(len(self.result(":keyframes=1")), 3)
         self.assertEqual(len(self.result(":keyframes=0")), 60)
 
     def test_track(self) -> None:
         """
-        There is no other in this stream.
+        The stream has no other track.
         """
         self.assertEqual(len(self.result(":track=0")), 60)
         self.assertEqual(self.result(":track=1"), [])
 
     def test_policy(self) -> None:
         """
-        Is what the outlet is told, too.
+        It also selects the delivery of the outlet.
         """
         self.assertEqual(self.factory("ignore").wanted.policy, "lossless")
         for policy in ("lossless", "latest", "to-keyframe"):
@@ -743,7 +742,7 @@ class OptionTests(SinkCase):
 
     def test_media(self) -> None:
         """
-        Of functions as said, of classes as they are.
+        It applies to functions; for classes their methods decide.
         """
         media = {
             text: self.factory(text).wanted.media
@@ -761,7 +760,7 @@ class OptionTests(SinkCase):
 
     def test_onError(self) -> None:
         """
-        Goes on, unless told not to.
+        The sink continues by default.
         """
         self.assertFalse(self.factory("ignore").detach)
         self.assertFalse(self.factory("ignore:onError=continue").detach)
@@ -769,7 +768,7 @@ class OptionTests(SinkCase):
 
     def test_refused(self) -> None:
         """
-        With a sentence that says what is wrong.
+        Invalid arguments are refused with a message.
         """
         for text, said in (
             ("ignore:format=yuv", "none of native, rgb24, bgr24, gray"),
@@ -795,7 +794,7 @@ class OptionTests(SinkCase):
 
     def test_nothingToCall(self) -> None:
         """
-        It has to be said.
+        The callable must be given.
         """
         for text in ("", ":format=gray", "format=gray"):
             error = self.assertRaises(UsageError, DecodeSinkFactory.fromString, text)
@@ -803,7 +802,7 @@ class OptionTests(SinkCase):
 
     def test_importsThatFail(self) -> None:
         """
-        Whatever goes wrong in a user's module.
+        A user's module may fail in any way.
         """
         with open("rtmptw_broken_code.py", "w") as file:
             file.write("1 / 0\n")
@@ -826,7 +825,7 @@ class IterationCase(SinkCase):
 
     def frames(self, **options: Any) -> DecodedFrames:
         """
-        @return: what is started.
+        @return: the started frames.
         """
         frames = DecodedFrames(self.clock, lane=self.lanes, **options)
         frames.streamStarted(STREAM, self.producer)
@@ -840,7 +839,7 @@ class IterationTests(IterationCase):
 
     def loop(self, frames: DecodedFrames, most: int = 0) -> "Deferred[list[Any]]":
         """
-        Take all, or so many.
+        Take all frames, or a number of them.
         """
 
         async def take() -> list[Any]:
@@ -855,7 +854,7 @@ class IterationTests(IterationCase):
 
     def test_everyPicture(self) -> None:
         """
-        And the end, when the stream ends.
+        The loop gets every video frame, and ends with the stream.
         """
         frames = self.frames(format="gray", size=(48, 32))
         looping = self.loop(frames)
@@ -867,7 +866,7 @@ class IterationTests(IterationCase):
 
     def test_options(self) -> None:
         """
-        As those of the sink.
+        The options are those of the sink.
         """
         for options, count in (
             ({"fps": 5.0}, 12),
@@ -884,7 +883,7 @@ class IterationTests(IterationCase):
 
     def test_aLoopThatComesLate(self) -> None:
         """
-        Finds the first pictures; the rest waits.
+        It gets the first decoded frames; the rest is queued.
         """
         frames = self.frames()
         self.feed(frames, encode(VIDEO_ONLY), end=False)
@@ -897,7 +896,7 @@ class IterationTests(IterationCase):
 
     def test_aLoopThatNeverComes(self) -> None:
         """
-        Does not hold up the server's end for ever.
+        It does not block the server's end for ever.
         """
         frames = self.frames()
         self.feed(frames, encode(VIDEO_ONLY), end=False)
@@ -911,7 +910,7 @@ class IterationTests(IterationCase):
 
     def test_leaving(self) -> None:
         """
-        C{break} detaches the sink, and what waits is dropped.
+        C{break} detaches the sink, and queued frames are dropped.
         """
         frames = self.frames()
         self.feed(frames, encode(VIDEO_ONLY), end=False)
@@ -924,7 +923,7 @@ class IterationTests(IterationCase):
 
     def test_close(self) -> None:
         """
-        Ends a loop that waits.
+        A waiting loop ends.
         """
         frames = self.frames()
         looping = self.loop(frames)
@@ -937,7 +936,7 @@ class IterationTests(IterationCase):
 
     def test_cancel(self) -> None:
         """
-        A coroutine that is cancelled while it waits leaves its loop.
+        A coroutine cancelled while it waits leaves its loop.
         """
         frames = self.frames()
         looping = self.loop(frames)
@@ -948,18 +947,18 @@ class IterationTests(IterationCase):
 
     def test_oneLoop(self) -> None:
         """
-        Two would take each other's frames.
+        Two loops would take each other's frames.
         """
         frames = self.frames()
         first = self.loop(frames)
         self.failureResultOf(self.loop(frames), RuntimeError)
-        # That has left its loop.
+        # The coroutine has left its loop.
         self.assertEqual(self.successResultOf(first), [])
         self.successResultOf(frames.streamEnded("the sink stopped"))
 
     def test_latest(self) -> None:
         """
-        A slow loop gets the newest.
+        A slow loop gets the latest frames.
         """
         frames = self.frames(policy="latest")
         self.feed(frames, encode(VIDEO_ONLY), end=False)
@@ -970,7 +969,7 @@ class IterationTests(IterationCase):
 
     def test_aBugInTheDecoder(self) -> None:
         """
-        Ends the loop.
+        The loop ends.
         """
 
         def broken(self: Decoder, *arguments: Any) -> None:
@@ -987,7 +986,7 @@ class IterationTests(IterationCase):
 
     def test_neverAttached(self) -> None:
         """
-        It can be closed all the same.
+        It can be closed.
         """
         DecodedFrames(self.clock).close()
 
@@ -999,7 +998,7 @@ class ThreadTests(SynchronousTestCase):
 
     def test_theSink(self) -> None:
         """
-        All pictures come, one after the other.
+        All video frames are delivered in order.
         """
         clock = ThreadClock()
         got: list[str] = []
@@ -1017,8 +1016,8 @@ class ThreadTests(SynchronousTestCase):
 
     def test_noThreadStays(self) -> None:
         """
-        However often a stream comes and goes, and whatever still refers to its sink:
-        neither decoder nor scaler keeps a thread.
+        Neither decoder nor scaler keeps a thread, however often a stream starts and
+        ends, and whatever still refers to its sink.
         """
         clock = ThreadClock()
         frames = framesOf(encode(VIDEO_ONLY))
@@ -1037,12 +1036,12 @@ class ThreadTests(SynchronousTestCase):
             self.successResultOf(clock.waitFor(sink.streamEnded("over")))
             self.assertEqual(got, [(240, 320)] * VIDEO_ONLY.frames)
             counts.append(len(os.listdir("/proc/self/task")))
-        # A thread that has just ended may still be there; what stays adds up.
+        # A thread that has just ended may still be listed; leaked ones add up.
         self.assertLess(counts[-1] - counts[0], 2, counts)
 
     def test_aLoop(self) -> None:
         """
-        A plain loop in a thread of its own takes all.
+        A plain loop in a thread of its own takes all frames.
         """
         clock = ThreadClock()
         frames = DecodedFrames(clock)
@@ -1061,7 +1060,7 @@ class ThreadTests(SynchronousTestCase):
 
 class FunctionContractTests(FrameSinkTestsMixin, SynchronousTestCase):
     """
-    A function.
+    The sink with a function fulfills the contract.
     """
 
     def makeSink(self) -> IFrameSink:
@@ -1075,7 +1074,7 @@ class FunctionContractTests(FrameSinkTestsMixin, SynchronousTestCase):
 
 class ClassContractTests(FrameSinkTestsMixin, SynchronousTestCase):
     """
-    A class, with the newest only.
+    The sink with a class and the policy C{latest} fulfills the contract.
     """
 
     def makeSink(self) -> IFrameSink:
@@ -1089,7 +1088,7 @@ class ClassContractTests(FrameSinkTestsMixin, SynchronousTestCase):
 
 class IterationContractTests(FrameSinkTestsMixin, SynchronousTestCase):
     """
-    A loop that never comes.
+    A sink whose loop never starts fulfills the contract.
     """
 
     def makeSink(self) -> IFrameSink:

@@ -1,6 +1,5 @@
 """
-Tests for L{rtmptw.sinks.file}: recordings, their names, and what is left of them when
-things go wrong.
+Tests for L{rtmptw.sinks.file}: recordings, their names, and their recovery.
 """
 
 import errno
@@ -68,7 +67,7 @@ ROOT = Path(__file__).parents[2]
 
 class ImmediateLane(Lane):
     """
-    A lane that does its work at once.
+    A lane that runs its work at once.
     """
 
     def __init__(self, reactor: Any, name: str) -> None:
@@ -79,14 +78,14 @@ class ImmediateLane(Lane):
         self, function: Callable[..., Any], *args: Any, **kwargs: Any
     ) -> "Deferred[Any]":
         """
-        Do it now.
+        Run it now.
         """
         assert not self.closed
         return execute(function, *args)
 
     def close(self) -> None:
         """
-        No more.
+        End the lane.
         """
         assert not self.closed
         self.closed = True
@@ -94,7 +93,7 @@ class ImmediateLane(Lane):
 
 class HeldLane(ImmediateLane):
     """
-    A lane whose work waits until it is let go: a slow disk.
+    A lane whose work is held until released, like a slow disk.
     """
 
     def __init__(self, reactor: Any, name: str) -> None:
@@ -105,7 +104,7 @@ class HeldLane(ImmediateLane):
         self, function: Callable[..., Any], *args: Any, **kwargs: Any
     ) -> "Deferred[Any]":
         """
-        Do it when let go.
+        Queue it until released.
         """
         result: Deferred[Any] = Deferred()
         self.held.append((result, function, args))
@@ -113,7 +112,7 @@ class HeldLane(ImmediateLane):
 
     def letGo(self) -> None:
         """
-        Do the first that waits.
+        Run the oldest held work.
         """
         result, function, args = self.held.pop(0)
         execute(function, *args).chainDeferred(result)
@@ -122,7 +121,7 @@ class HeldLane(ImmediateLane):
 @implementer(IPushProducer)
 class Publisher:
     """
-    The producer: remembers what the sink told it.
+    A producer that remembers what the sink told it.
     """
 
     def __init__(self) -> None:
@@ -140,7 +139,7 @@ class Publisher:
 
 def frame(kind: int, timestamp: int, payload: bytes) -> Frame:
     """
-    @return: a frame as it comes from a publisher.
+    @return: a frame as it arrives from a publisher.
     """
     return flv.frameFromMessage(FrameKind(kind), timestamp, payload)
 
@@ -183,7 +182,8 @@ VIDEO_END = frame(9, 0, b"\x17\x02\0\0\0")
 
 def show(seconds: int = 6) -> list[Frame]:
     """
-    @return: 25 pictures a second, a key frame each two, sound between them.
+    @return: video at 25 frames per second with a key frame every 2 s, interleaved with
+        audio.
     """
     frames = [metadata(width=640.0, encoder="test"), VIDEO_HEADER, AUDIO_HEADER]
     times = [(ms, video(ms, ms % 2000 == 0)) for ms in range(0, seconds * 1000, 40)]
@@ -193,7 +193,7 @@ def show(seconds: int = 6) -> list[Frame]:
 
 def tagsOf(path: str | os.PathLike[str]) -> list[Tag]:
     """
-    @return: all tags of a whole FLV file.
+    @return: all tags of a complete FLV file.
     """
     reader = TagReader()
     tags = reader.receive(Path(path).read_bytes())
@@ -203,7 +203,7 @@ def tagsOf(path: str | os.PathLike[str]) -> list[Tag]:
 
 def coded(tags: Iterable[Tag]) -> list[Tag]:
     """
-    @return: the tags that are coded audio or video.
+    @return: the tags with coded audio or video.
     """
     return [
         tag
@@ -214,14 +214,14 @@ def coded(tags: Iterable[Tag]) -> list[Tag]:
 
 def asTag(frame: Frame, base: int = 0) -> Tag:
     """
-    @return: what a file has of a frame.
+    @return: a frame as it is in a file.
     """
     return Tag(frame.kind, frame.timestamp - base, frame.payload)
 
 
 def propertiesOf(values: object) -> list[tuple[str, Any]]:
     """
-    @return: the properties of metadata.
+    @return: the properties of a metadata message.
     """
     assert isinstance(values, AMFObject)
     return values.properties
@@ -229,7 +229,7 @@ def propertiesOf(values: object) -> list[tuple[str, Any]]:
 
 def head(tags: list[Tag]) -> dict[str, Any]:
     """
-    @return: the properties of the metadata at the head.
+    @return: the properties of the metadata tag at the beginning.
     """
     name, values = amf0.decodeAll(tags[0].payload)
     assert name == "onMetaData"
@@ -238,7 +238,7 @@ def head(tags: list[Tag]) -> dict[str, Any]:
 
 def index(tags: list[Tag]) -> list[tuple[float, float]]:
     """
-    @return: times and positions of the key frame index at the head.
+    @return: times and positions of the key frame index in the metadata tag.
     """
     keyframes = dict(head(tags)["keyframes"].properties)
     return list(zip(keyframes["times"], keyframes["filepositions"], strict=True))
@@ -246,7 +246,7 @@ def index(tags: list[Tag]) -> list[tuple[float, float]]:
 
 def said(events: Sequence[Any], level: Any = None) -> list[str]:
     """
-    @return: what was logged.
+    @return: the log lines.
     """
     return [
         formatEvent(event)
@@ -258,7 +258,8 @@ def said(events: Sequence[Any], level: Any = None) -> list[str]:
 @cache
 def realMedia() -> bytes:
     """
-    @return: six seconds of H.264 with B-frames and AAC in an FLV of FFmpeg's.
+    @return: six seconds of H.264 with B-frames and AAC in an FLV file written by
+        FFmpeg.
     """
     target = io.BytesIO()
     with av.open(target, "w", format="flv") as container:
@@ -287,7 +288,7 @@ def realMedia() -> bytes:
 
 def realFrames() -> list[Frame]:
     """
-    @return: L{realMedia} as a publisher sends it.
+    @return: L{realMedia} as frames from a publisher.
     """
     tags = TagReader().receive(realMedia())
     return [frame(tag.kind, tag.timestamp, tag.payload) for tag in tags]
@@ -309,7 +310,7 @@ class RecordingTestCase(SynchronousTestCase):
         self, arguments: str = ":name=x.flv", lane: Any = ImmediateLane, **more: Any
     ) -> FileSink:
         """
-        @return: a sink that has been told of its stream.
+        @return: a sink whose stream has started.
         """
         recording = parseRecording(self.directory + arguments)
         sink = FileSink(self.clock, recording, lane, **more)
@@ -320,9 +321,9 @@ class RecordingTestCase(SynchronousTestCase):
         self, frames: Iterable[Frame], arguments: str = ":name=x.flv", **more: Any
     ) -> list[str]:
         """
-        Record all of it.
+        Record all frames.
 
-        @return: the files there are then.
+        @return: the files in the directory afterwards.
         """
         sink = self.makeSink(arguments, **more)
         for each in frames:
@@ -335,14 +336,14 @@ class RecordingTestCase(SynchronousTestCase):
 
     def files(self) -> list[str]:
         """
-        @return: the files in the directory, in order of their names.
+        @return: the files in the directory, sorted by name.
         """
         root = Path(self.directory)
         return sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
 
     def path(self, name: str = "x.flv") -> str:
         """
-        @return: where a file of that name is.
+        @return: the path of a file of that name.
         """
         return os.path.join(self.directory, name)
 
@@ -355,12 +356,12 @@ class RecordingTestCase(SynchronousTestCase):
 
 class RealMediaTests(RecordingTestCase):
     """
-    What FFmpeg finds in a recording of real H.264 and AAC.
+    FFmpeg reads recordings of real H.264 and AAC.
     """
 
     def packets(self, source: Any) -> list[tuple[str, int, int, bytes]]:
         """
-        @return: what FFmpeg reads.
+        @return: the packets that FFmpeg reads.
         """
         with av.open(source) as container:
             return [
@@ -371,7 +372,7 @@ class RealMediaTests(RecordingTestCase):
 
     def test_everyPacketIsThereWithItsTimes(self) -> None:
         """
-        All of B-frame video and audio, with pts, dts and bytes as they were sent.
+        Video with B-frames and audio have the pts, dts and bytes that were sent.
         """
         self.assertEqual(self.record(realFrames()), ["x.flv"])
         sent = self.packets(io.BytesIO(realMedia()))
@@ -381,7 +382,7 @@ class RealMediaTests(RecordingTestCase):
 
     def test_everyTagIsThereUnchanged(self) -> None:
         """
-        The bodies are those that came, in the order in which they came.
+        The bodies are unchanged and in the same order.
         """
         self.record(realFrames())
         sent = TagReader().receive(realMedia())
@@ -389,19 +390,19 @@ class RealMediaTests(RecordingTestCase):
 
     def test_theDurationIsRight(self) -> None:
         """
-        To the end of the last picture; FFmpeg agrees.
+        The duration is the end of the last video frame; FFmpeg agrees.
         """
         self.record(realFrames())
         with av.open(self.path()) as container:
             assert container.duration is not None
             self.assertEqual(container.duration / av.time_base, 6.08)
-        # The first picture is shown at 80 ms, for the B-frames' sake.
+        # The first video frame is presented at 80 ms, because of the B-frames.
         self.assertEqual(head(self.tags())["duration"], 6.08)
 
     def test_theIndexLeadsToTheKeyFrames(self) -> None:
         """
-        Every position is that of a key frame's tag, every time is its timestamp,
-        and a seek arrives.
+        Every position is that of a key frame's tag, every time is its timestamp, and
+        seeking works.
         """
         self.record(realFrames())
         content = Path(self.path()).read_bytes()
@@ -415,7 +416,7 @@ class RealMediaTests(RecordingTestCase):
             self.assertEqual(tag.timestamp, round(seconds * 1000))
         with av.open(self.path()) as container:
             stream = container.streams.video[0]
-            # FFmpeg has taken it over before it has read so far.
+            # FFmpeg has read the index before it has read that far.
             known = {(each.timestamp, each.pos) for each in stream.index_entries}
             self.assertLessEqual({(round(ms * 1000), at) for ms, at in found}, known)
             for second in (4, 1, 5, 0):
@@ -428,8 +429,8 @@ class RealMediaTests(RecordingTestCase):
 
     def test_aShortFileHasNoReserve(self) -> None:
         """
-        What was kept free for an index of hours is given back at the end; the index
-        leads where it should. Where that fails the file is as whole, and larger.
+        Unused index space is removed at the end, and the index is still right. If that
+        fails, the file is complete, but larger.
         """
         sizes = []
         for fails in False, True:
@@ -450,13 +451,13 @@ class RealMediaTests(RecordingTestCase):
 
     def full(self, *arguments: object) -> int:
         """
-        A disk that is full.
+        Raise the error of a full disk.
         """
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def test_theEncodersMetadataIsKept(self) -> None:
         """
-        FFmpeg's own properties stay, in their order; the duration is ours.
+        FFmpeg's own properties are kept, in order; the duration is ours.
         """
         self.record(realFrames())
         sent = [tag for tag in TagReader().receive(realMedia()) if tag.kind == 18]
@@ -469,7 +470,7 @@ class RealMediaTests(RecordingTestCase):
 
     def test_rotatedPartsPlay(self) -> None:
         """
-        Each part decodes from its first packet, and together they are everything.
+        Each part decodes from its first packet, and together they have all packets.
         """
         names = self.record(realFrames(), ":name={part}.flv:rotate=2")
         self.assertEqual(names, ["1.flv", "2.flv", "3.flv"])
@@ -485,12 +486,12 @@ class RealMediaTests(RecordingTestCase):
 
 class FileTests(RecordingTestCase):
     """
-    What is in the file, and when.
+    The contents of a file, and when they are written.
     """
 
     def test_itIsALosslessSink(self) -> None:
         """
-        The hub can use it, and pauses the publisher for it.
+        It is a sink, and asks for lossless delivery.
         """
         sink = self.makeSink()
         self.assertTrue(verifyObject(IFrameSink, sink))
@@ -498,7 +499,7 @@ class FileTests(RecordingTestCase):
 
     def test_aPublisherThatSendsNothingLeavesNoFile(self) -> None:
         """
-        Neither does one that sends headers only.
+        Neither no frames nor headers alone create a file.
         """
         self.assertEqual(self.record([]), [])
         quiet = [metadata(), VIDEO_HEADER, AUDIO_HEADER, data(0, "onTextData", "x")]
@@ -506,7 +507,8 @@ class FileTests(RecordingTestCase):
 
     def test_theFileIsCalledPartWhileItIsWritten(self) -> None:
         """
-        It appears with the first media, and takes its name when it is whole.
+        The file is created with the first media, and gets its final name when it is
+        complete.
         """
         sink = self.makeSink()
         sink.frameReceived(VIDEO_HEADER)
@@ -518,7 +520,7 @@ class FileTests(RecordingTestCase):
 
     def test_theOpenFileIsLocked(self) -> None:
         """
-        So that another server's recovery leaves it alone.
+        Because of the lock, another server's recovery leaves it alone.
         """
         sink = self.makeSink()
         sink.frameReceived(video(0, True))
@@ -533,7 +535,7 @@ class FileTests(RecordingTestCase):
 
     def test_directoriesAreMade(self) -> None:
         """
-        The default name has directories in it.
+        Directories in the default name are created.
         """
         self.record(show(1), "/deep/down")
         local = STARTED.astimezone().strftime("%Y-%m-%d_%H-%M-%S-%f")
@@ -541,7 +543,7 @@ class FileTests(RecordingTestCase):
 
     def test_everyFrameIsThereInOrder(self) -> None:
         """
-        With its payload and its own timestamp, after the headers.
+        Every frame follows the headers with its own payload and timestamp.
         """
         frames = show()
         self.record(frames)
@@ -549,7 +551,7 @@ class FileTests(RecordingTestCase):
 
     def test_framesThatNobodyUnderstandsAreRecorded(self) -> None:
         """
-        A codec of tomorrow is media; an empty body is passed on.
+        An unknown codec counts as media; an empty body is recorded, too.
         """
         unknown = Frame(FrameKind.VIDEO, 40, b"\x1f\xff\xff", Role.UNKNOWN)
         empty = Frame(FrameKind.AUDIO, 41, b"", Role.UNKNOWN)
@@ -558,8 +560,8 @@ class FileTests(RecordingTestCase):
 
     def test_picturesWithoutTheirHeader(self) -> None:
         """
-        Get one that says nothing, without which FFmpeg opens nothing of the file; once
-        in each file, and none if the true one is there.
+        H.264 frames without a sequence header get an empty one in each file, without
+        which FFmpeg cannot open the file; none is added if there is a real one.
         """
         stand = Tag(9, 40, _filesink.NO_PARAMETER_SETS)
         late = frame(9, 80, VIDEO_HEADER.payload)
@@ -574,7 +576,7 @@ class FileTests(RecordingTestCase):
 
     def test_theSizeThatOBSSaysDoesNotStay(self) -> None:
         """
-        It says C{fileSize: 0}; ours is C{filesize}, and true.
+        OBS sends C{fileSize: 0}, which is removed; our C{filesize} is right.
         """
         self.record([metadata(fileSize=0.0, width=640.0), video(0, True)])
         said = head(self.tags())
@@ -585,7 +587,7 @@ class FileTests(RecordingTestCase):
 
     def test_theFlagsSayWhatCame(self) -> None:
         """
-        In the header of the file and in the metadata.
+        The flags in the file header and in the metadata match the contents.
         """
         for frames, byte, expected in [
             ([audio(0), audio(23)], 4, (False, True)),
@@ -601,7 +603,8 @@ class FileTests(RecordingTestCase):
 
     def test_theMetadataSaysWhatIsThere(self) -> None:
         """
-        Duration with the last frame's own, sizes, the last key frame.
+        The metadata has the duration including the last frame's, the sizes and the last
+        key frame.
         """
         self.record([*show(4), video(4000, True)])
         content = Path(self.path()).read_bytes()
@@ -620,7 +623,7 @@ class FileTests(RecordingTestCase):
 
     def test_ourPropertiesReplaceTheEncoders(self) -> None:
         """
-        A duration of 0 from the encoder is not believed; the rest keeps its order.
+        An encoder's duration of 0 is replaced; its other properties are kept in order.
         """
         sent = metadata(
             zebra="z", duration=0.0, width=640.0, keyframes=[1.0], nested=AMFObject([])
@@ -637,7 +640,7 @@ class FileTests(RecordingTestCase):
 
     def test_theSameMetadataIsNotWrittenAgain(self) -> None:
         """
-        GStreamer repeats it eleven times a second; a change is written.
+        GStreamer repeats its metadata eleven times a second; only changes are written.
         """
         first, other = metadata(width=1.0), metadata(width=2.0)
         self.record([first, video(0, True), first, other, other, audio(9), first])
@@ -646,7 +649,8 @@ class FileTests(RecordingTestCase):
 
     def test_metadataThatIsLateIsWritten(self) -> None:
         """
-        As a script tag where it came; the next part has it at its head.
+        Late metadata is written as a script tag in its place; the next part has it in
+        its metadata tag.
         """
         late = metadata(2, width=640.0)
         self.record(
@@ -658,7 +662,8 @@ class FileTests(RecordingTestCase):
 
     def test_metadataThatCannotBeReadIsKeptAsItIs(self) -> None:
         """
-        Broken, huge, or no array: a tag of its own after ours.
+        Metadata that is invalid, too large or not an array is written unchanged in a
+        tag after ours.
         """
         for payload in [
             amf0.encode("onMetaData") + b"\x08\x00\x00",
@@ -672,7 +677,7 @@ class FileTests(RecordingTestCase):
 
     def test_otherDataMessagesAreWritten(self) -> None:
         """
-        Also those that come before the first picture.
+        Data messages are written, even those before the first video frame.
         """
         early, cue = data(0, "onTextData", "a"), data(50, "onCuePoint", "b")
         self.record([early, VIDEO_HEADER, video(40, True), cue, cue])
@@ -683,7 +688,7 @@ class FileTests(RecordingTestCase):
 
     def test_dataBeforeTheFirstMediaHasABound(self) -> None:
         """
-        The oldest give way, with one warning.
+        The oldest data messages are dropped, with one warning.
         """
         many = [data(0, "n", float(number)) for number in range(300)]
         with capturedLogs() as events:
@@ -700,7 +705,7 @@ class FileTests(RecordingTestCase):
 
     def test_theFinishedFileIsLogged(self) -> None:
         """
-        One line: path, seconds, frames, bytes.
+        One line has the path, seconds, frames and bytes.
         """
         with capturedLogs() as events:
             self.record([video(0, True), video(40), audio(41)])
@@ -712,7 +717,7 @@ class FileTests(RecordingTestCase):
 
     def test_anExistingFileIsNeverOverwritten(self) -> None:
         """
-        Nor an unfinished one of that name: the next gets a number.
+        If a finished or unfinished file has the name, a number is added.
         """
         for name in ("x.flv", "x-2.flv.part"):
             Path(self.path(name)).write_bytes(b"precious")
@@ -723,7 +728,7 @@ class FileTests(RecordingTestCase):
 
     def test_aFileThatAppearsMeanwhileIsNotOverwritten(self) -> None:
         """
-        Somebody takes the name while the recording runs.
+        Another file takes the name during the recording.
         """
         sink = self.makeSink()
         sink.frameReceived(video(0, True))
@@ -748,7 +753,8 @@ class FileTests(RecordingTestCase):
 
     def test_fileSystemsWithoutLocksWork(self) -> None:
         """
-        Then nobody can tell that a file is being written, so none is recovered.
+        Without locks a file that is being written cannot be told apart, so none is
+        recovered.
         """
 
         def flock(*args: Any) -> None:
@@ -763,7 +769,7 @@ class FileTests(RecordingTestCase):
 
     def test_nothingIsLeftOpen(self) -> None:
         """
-        Descriptors are closed with the recording.
+        All descriptors are closed at the end of a recording.
         """
         before = len(os.listdir("/proc/self/fd"))
         self.record(show(5), ":name={part}.flv:rotate=1")
@@ -772,7 +778,7 @@ class FileTests(RecordingTestCase):
 
 class TimestampTests(RecordingTestCase):
     """
-    The clock of a file.
+    Timestamps in a file.
     """
 
     def times(self, frames: Iterable[Frame], name: str = "x.flv") -> list[int]:
@@ -786,15 +792,15 @@ class TimestampTests(RecordingTestCase):
 
     def test_aStreamThatStartsNearZeroKeepsItsClock(self) -> None:
         """
-        Up to ten seconds.
+        First timestamps up to ten seconds are kept.
         """
         self.assertEqual(self.times([video(80, True), audio(60)]), [80, 60])
         self.assertEqual(self.times([video(10_000, True)]), [10_000])
 
     def test_aStreamThatStartsLateOrBeforeZeroStartsAtZero(self) -> None:
         """
-        The first coded frame is at 0, the steps stay, and what would be before 0
-        is at 0.
+        The first coded frame is at 0, the steps are kept, and timestamps that would be
+        negative are 0.
         """
         self.assertEqual(
             self.times([video(10_001, True), audio(10_024), audio(9_990)]), [0, 23, 0]
@@ -803,7 +809,7 @@ class TimestampTests(RecordingTestCase):
 
     def test_timesPast32BitsWrap(self) -> None:
         """
-        The field has 32 bits; the steps stay.
+        The field has 32 bits; the steps are kept.
         """
         late = 2**32 - 20
         frames = [video(0, True), video(late), video(late + 40)]
@@ -811,7 +817,7 @@ class TimestampTests(RecordingTestCase):
 
     def test_headersAndDataWithoutAClockGetThePresent(self) -> None:
         """
-        Many send 0; near ones keep their own.
+        Many are sent with 0 and get the current timestamp; close ones keep their own.
         """
         self.record(
             [
@@ -828,7 +834,7 @@ class TimestampTests(RecordingTestCase):
 
     def test_headersAtTheHeadAreNotLaterThanTheFirstFrame(self) -> None:
         """
-        Nor before 0.
+        Nor are they negative.
         """
         late = frame(9, 90_000, VIDEO_HEADER.payload)
         self.record([late, AUDIO_HEADER, video(50_000, True)])
@@ -842,7 +848,7 @@ class RotationTests(RecordingTestCase):
 
     def test_aNewFileBeginsAtAKeyFrame(self) -> None:
         """
-        After so many seconds of media; nothing is lost, nothing is repeated.
+        It begins after the given seconds of media; no frame is lost or repeated.
         """
         frames = show(10)
         names = self.record(frames, ":name={part}.flv:rotate=3")
@@ -860,7 +866,7 @@ class RotationTests(RecordingTestCase):
 
     def test_everyPartBeginsWithMetadataAndHeaders(self) -> None:
         """
-        A part plays without the one before it.
+        A part can be played without the previous one.
         """
         for name in self.record(show(10), ":name={part}.flv:rotate=3"):
             tags = self.tags(name)
@@ -872,7 +878,7 @@ class RotationTests(RecordingTestCase):
 
     def test_theStepsStayAcrossParts(self) -> None:
         """
-        Audio that is older than the key frame but comes after it keeps its distance.
+        Audio that is older than the key frame but follows it keeps its distance.
         """
         frames = [
             video(0, True), audio(0), video(1000), audio(940), audio(970),
@@ -880,12 +886,12 @@ class RotationTests(RecordingTestCase):
         ]  # fmt: skip
         self.record(frames, ":name={part}.flv:rotate=2")
         second = coded(self.tags("2.flv"))
-        # The largest lag was 60 ms: so late the part begins.
+        # The largest lag was 60 ms, so the key frame of the next part is at 60 ms.
         self.assertEqual([tag.timestamp for tag in second], [60, 15, 38, 100])
 
     def test_aBrokenClockDoesNotDelayTheNextPart(self) -> None:
         """
-        A lag of an hour is no interleaving.
+        A lag of an hour does not count as interleaving.
         """
         frames = [video(0, True), video(3_600_000), audio(0), video(3_700_000, True)]
         self.record(frames, ":name={part}.flv:rotate=2")
@@ -893,7 +899,7 @@ class RotationTests(RecordingTestCase):
 
     def test_soundAloneRotatesAtAnyFrame(self) -> None:
         """
-        There are no key frames to wait for.
+        Without video there are no key frames to wait for.
         """
         frames = [AUDIO_HEADER, *(audio(ms) for ms in range(0, 3000, 100))]
         names = self.record(frames, ":name={part}.flv:rotate=1")
@@ -901,14 +907,14 @@ class RotationTests(RecordingTestCase):
 
     def test_soundGoesOnRotatingWhenTheVideoHasEnded(self) -> None:
         """
-        The encoder has said that no more pictures come.
+        The encoder has announced the end of the video.
         """
         frames = [video(0, True), VIDEO_END, *(audio(ms) for ms in range(0, 2500, 100))]
         self.assertEqual(len(self.record(frames, ":name={part}.flv:rotate=1")), 3)
 
     def test_whileThereIsVideoSoundDoesNotRotate(self) -> None:
         """
-        A part begins with a picture.
+        Every part begins with a video frame.
         """
         frames = [video(0, True), *(audio(ms) for ms in range(0, 5000, 100))]
         frames[30:30] = [video(2900)]
@@ -916,7 +922,7 @@ class RotationTests(RecordingTestCase):
 
     def test_soundGoesOnRotatingWhenThePicturesStayAway(self) -> None:
         """
-        For three seconds, though the encoder never said that they end.
+        Video is missing for three seconds, without an announced end.
         """
         frames = [video(0, True), *(audio(ms) for ms in range(0, 6000, 100))]
         names = self.record(frames, ":name={part}.flv:rotate=1")
@@ -925,7 +931,7 @@ class RotationTests(RecordingTestCase):
 
     def test_theOtherTracksKeyFramesDoNotRotate(self) -> None:
         """
-        With several tracks, the first one says where a part begins.
+        With several tracks, parts begin at key frames of the first.
         """
         frames = [video(0, True), video(2000, True), video(4000, True)]
         frames[1].tracks = (1,)
@@ -934,7 +940,7 @@ class RotationTests(RecordingTestCase):
 
     def test_theLowestTrackRotates(self) -> None:
         """
-        Even if it comes in later; when it has ended, the next one.
+        The lowest track decides, even if it starts later; after its end, the next one.
         """
         frames = [
             video(0, True), video(10, True), video(2000, True), video(2010, True),
@@ -947,7 +953,7 @@ class RotationTests(RecordingTestCase):
 
     def test_filesStaySmallerThanAsked(self) -> None:
         """
-        A new part begins before the group that would be too much.
+        A new part begins before the group of pictures that would exceed the size.
         """
         frames = [video(ms, ms % 1000 == 0, 500) for ms in range(0, 20_000, 100)]
         names = self.record(frames, ":name={part}.flv:maxSize=200000")
@@ -961,14 +967,14 @@ class RotationTests(RecordingTestCase):
 
     def test_aGroupThatIsTooLargeIsNotCut(self) -> None:
         """
-        Every part has at least one.
+        Every part has at least one group of pictures.
         """
         names = self.record(show(6), ":name={part}.flv:maxSize=10")
         self.assertEqual(names, ["1.flv", "2.flv", "3.flv"])
 
     def test_partsAreNamedByWhenTheyBegin(self) -> None:
         """
-        The first by the stream's start, the next by the clock.
+        The first is named after the stream's start, the others after the wall clock.
         """
         later = STARTED + timedelta(hours=1)
         self.record(show(4), ":name={epoch}.flv:rotate=2", now=lambda: later)
@@ -977,7 +983,7 @@ class RotationTests(RecordingTestCase):
 
     def test_withoutAFieldThatChangesPartsAreNumbered(self) -> None:
         """
-        No part overwrites another.
+        Parts never overwrite each other.
         """
         self.assertEqual(
             self.record(show(6), ":name=x.flv:rotate=2"),
@@ -986,7 +992,7 @@ class RotationTests(RecordingTestCase):
 
     def test_aSlowDiskGetsThePartsInOrder(self) -> None:
         """
-        Several parts may be waiting while one write is under way.
+        Several parts may be queued during a write.
         """
         sink = self.makeSink(":name={part}.flv:rotate=2", HeldLane)
         frames = show(9)
@@ -1006,18 +1012,18 @@ class RotationTests(RecordingTestCase):
 
 class FlushTests(RecordingTestCase):
     """
-    When bytes go to the disk.
+    When data is written to disk.
     """
 
     def written(self) -> list[int]:
         """
-        @return: the timestamps of the coded frames that are on the disk.
+        @return: the timestamps of the coded frames on disk.
         """
         return [tag.timestamp for tag in coded(self.tags("x.flv.part"))]
 
     def test_atEachKeyFrame(self) -> None:
         """
-        All up to the key frame is there.
+        Everything up to the key frame is written.
         """
         sink = self.makeSink()
         for each in [video(0, True), video(40), audio(50), video(80, True), video(120)]:
@@ -1026,7 +1032,7 @@ class FlushTests(RecordingTestCase):
 
     def test_atLeastEverySecond(self) -> None:
         """
-        By the clock, and with no timer while nothing waits.
+        Data is written after a second; there is no timer while nothing is buffered.
         """
         sink = self.makeSink()
         sink.frameReceived(video(0, True))
@@ -1042,7 +1048,7 @@ class FlushTests(RecordingTestCase):
 
     def test_whenMuchIsCollected(self) -> None:
         """
-        256 KiB do not wait for the second.
+        256 KiB are written before the second is over.
         """
         sink = self.makeSink()
         sink.frameReceived(video(0, True))
@@ -1056,7 +1062,7 @@ class FlushTests(RecordingTestCase):
 
     def test_oneWriteAtATime(self) -> None:
         """
-        While one is under way frames are collected, and go with the next.
+        Frames that arrive during a write are buffered for the next.
         """
         sink = self.makeSink(lane=HeldLane)
         sink.frameReceived(video(0, True))
@@ -1082,7 +1088,7 @@ class FlushTests(RecordingTestCase):
 
     def test_aSlowDiskPausesThePublisher(self) -> None:
         """
-        Beyond the bound, until half of it is written.
+        The publisher is paused above the limit, until half of it is written.
         """
         sink = self.makeSink(lane=HeldLane)
         sink.frameReceived(video(0, True))
@@ -1095,7 +1101,7 @@ class FlushTests(RecordingTestCase):
         sink.frameReceived(video(9, size=megabyte))
         self.assertEqual(self.publisher.told, ["pause"])
         lane.letGo()
-        # All that waited is under way now, which is still more than half.
+        # All buffered data is being written now, which is still more than half.
         self.assertEqual(self.publisher.told, ["pause"])
         lane.letGo()
         self.assertEqual(self.publisher.told, ["pause", "resume"])
@@ -1106,7 +1112,7 @@ class FlushTests(RecordingTestCase):
 
     def test_shortWritesAreContinued(self) -> None:
         """
-        write(2) may take less than it is given.
+        write(2) may write only a part of the data.
         """
         write = os.write
         self.patch(os, "write", lambda fd, data: write(fd, bytes(data[:1000])))
@@ -1119,7 +1125,7 @@ class FlushTests(RecordingTestCase):
 
 class DiskTests(RecordingTestCase):
     """
-    The disk is full, or not there.
+    The disk is full, or missing.
     """
 
     def fillDiskAt(self, limit: int) -> None:
@@ -1138,8 +1144,8 @@ class DiskTests(RecordingTestCase):
 
     def test_whatIsWrittenStaysReadable(self) -> None:
         """
-        The file is cut after its last whole tag, completed and named; one error is
-        logged; the stream is told that this sink is done.
+        The file is cut after its last complete tag, completed and named; one error is
+        logged; the sink reports its failure to the stream.
         """
         limit = 300_000
         self.fillDiskAt(limit)
@@ -1160,7 +1166,7 @@ class DiskTests(RecordingTestCase):
         count = len(coded(tags))
         self.assertEqual(tags[1:], [asTag(frame) for frame in frames[: count + 1]])
         size = os.path.getsize(self.path())
-        # Until it ended it had room for an index.
+        # The space for an index was removed at the end.
         self.assertGreater(size + INDEX_RESERVE, limit - 1000)
         said_ = head(tags)
         self.assertEqual(said_["filesize"], size)
@@ -1174,7 +1180,7 @@ class DiskTests(RecordingTestCase):
 
     def test_aDiskThatIsFullAtOnceLeavesNothing(self) -> None:
         """
-        Not even half a head.
+        Not even a partial header is left.
         """
         self.fillDiskAt(1000)
         sink = self.makeSink()
@@ -1203,7 +1209,7 @@ class DiskTests(RecordingTestCase):
 
     def test_aDirectoryThatCannotBeMade(self) -> None:
         """
-        A file is where the directory should be.
+        There is a file in place of the directory.
         """
         Path(self.path("live")).write_bytes(b"")
         sink = self.makeSink(":name={app}/x.flv")
@@ -1216,7 +1222,7 @@ class DiskTests(RecordingTestCase):
 
     def test_theEarlierPartsStay(self) -> None:
         """
-        Only the part that is being written is concerned.
+        Only the part that is being written is affected.
         """
         self.fillDiskAt(20_000)
         sink = self.makeSink(":name={part}.flv:rotate=1:maxSize=100000")
@@ -1232,7 +1238,7 @@ class DiskTests(RecordingTestCase):
 
     def test_framesAfterwardsAreIgnored(self) -> None:
         """
-        Those that were on their way when the sink gave up.
+        Frames may still arrive after the sink has failed.
         """
         self.fillDiskAt(0)
         sink = self.makeSink()
@@ -1243,7 +1249,7 @@ class DiskTests(RecordingTestCase):
 
     def test_theStreamEndsWhileTheWriteFails(self) -> None:
         """
-        Shutdown waits for what can be saved, and does not hang.
+        Shutdown waits until the file is saved as far as possible, and does not hang.
         """
         sink = self.makeSink(lane=HeldLane)
         sink.frameReceived(video(0, True))
@@ -1258,7 +1264,7 @@ class DiskTests(RecordingTestCase):
 
     def test_aBugOfOursEndsTheRecordingAlone(self) -> None:
         """
-        It is logged with its traceback, and nothing hangs.
+        The bug is logged with its traceback, and nothing hangs.
         """
         sink = self.makeSink()
         sink.frameReceived(video(0, True))
@@ -1269,12 +1275,12 @@ class DiskTests(RecordingTestCase):
         self.assertIn("division", sink.failure)
         self.assertEqual(self.publisher.told, ["stop"])
         self.assertIsNone(sink.streamEnded("detached"))
-        # Its lock is gone: the next start finishes it.
+        # The lock is released: the next start finishes the file.
         self.assertIs(recoverPart(self.path("x.flv.part")).verdict, Verdict.FINISHED)
 
     def test_aRealLimitOfTheSystem(self) -> None:
         """
-        With RLIMIT_FSIZE the kernel itself takes a part of a write and then refuses.
+        With RLIMIT_FSIZE the kernel writes a part of the data and then fails.
         """
         program = (
             "import resource, signal, sys\n"
@@ -1307,12 +1313,12 @@ class DiskTests(RecordingTestCase):
 
 class MetadataTests(SynchronousTestCase):
     """
-    The metadata tag has one size, whatever it says.
+    The metadata tag has a fixed size, whatever its contents.
     """
 
     def contents(self, keyFrames: int, step: int = 2000) -> Contents:
         """
-        @return: what a file with so many key frames holds.
+        @return: the contents of a file with that many key frames.
         """
         contents = Contents()
         for number in range(keyFrames):
@@ -1321,7 +1327,7 @@ class MetadataTests(SynchronousTestCase):
 
     def entries(self, contents: Contents) -> list[tuple[float, float]]:
         """
-        @return: the index that is written.
+        @return: the index entries written.
         """
         reserve = reserveFor([], 0, 0)
         tag = metadataTag([], contents, reserve)
@@ -1331,7 +1337,7 @@ class MetadataTests(SynchronousTestCase):
 
     def test_itIsFilledExactly(self) -> None:
         """
-        With any number of key frames and any properties.
+        The size is exact for any number of key frames and any properties.
         """
         for count in [*range(20), 100, 1000, 14_000, 15_000, 20_000]:
             contents = self.contents(count)
@@ -1343,8 +1349,8 @@ class MetadataTests(SynchronousTestCase):
 
     def test_aDayStillSeeksWell(self) -> None:
         """
-        24 hours with a key frame each 2 s: evenly thinned, a point each 6 s, and
-        the ends stay.
+        For 24 hours with a key frame every 2 s the index is thinned evenly to one every
+        6 s, and keeps the first and the last.
         """
         found = self.entries(self.contents(43_200))
         self.assertEqual(found[0], (0.0, 0.0))
@@ -1355,13 +1361,13 @@ class MetadataTests(SynchronousTestCase):
 
     def test_aMorningIsIndexedInFull(self) -> None:
         """
-        Eight hours with a key frame each 2 s.
+        Eight hours with a key frame every 2 s fit completely.
         """
         self.assertEqual(len(self.entries(self.contents(14_400))), 14_400)
 
     def test_theIndexInMemoryHasABound(self) -> None:
         """
-        A stream of nothing but key frames: still even, still bounded.
+        Even if every frame is a key frame, the index is even and bounded.
         """
         contents = self.contents(300_000, 20)
         self.assertLessEqual(len(contents._times), _contents.MAX_INDEX)
@@ -1381,7 +1387,7 @@ class MetadataTests(SynchronousTestCase):
 
     def test_propertiesThatDoNotFitAreLeftOut(self) -> None:
         """
-        After a crash the head may say more than it had room for.
+        After a crash there may be more properties than there is room for.
         """
         kept: list[tuple[str, Value]] = [("x", "y" * 2000)]
         tag = metadataTag(kept, self.contents(3), _contents.BASE_RESERVE)
@@ -1391,7 +1397,7 @@ class MetadataTests(SynchronousTestCase):
 
     def test_aPauseIsNoDuration(self) -> None:
         """
-        The last frame lasts as long as the one before it, not as a break did.
+        The duration of the last frame is that of the previous one, not that of a gap.
         """
         contents = Contents()
         for ms in (0, 40, 80, 60_000):
@@ -1400,7 +1406,7 @@ class MetadataTests(SynchronousTestCase):
 
     def test_picturesThatAreShownLaterCount(self) -> None:
         """
-        The duration goes to the end of presentation, not of decoding.
+        The duration is the end of presentation, not of decoding.
         """
         contents = Contents()
         for ms, later in ((0, 40), (40, 120), (80, 0)):
@@ -1412,7 +1418,7 @@ class MetadataTests(SynchronousTestCase):
 
 class RecoveryTests(RecordingTestCase):
     """
-    Finishing what a killed server left.
+    Finishing the files that a killed server left.
     """
 
     def unfinished(self, frames: Iterable[Frame], name: str = "x.flv.part") -> bytes:
@@ -1433,7 +1439,7 @@ class RecoveryTests(RecordingTestCase):
 
     def test_aRecoveredFileIsAsGoodAsAFinishedOne(self) -> None:
         """
-        Byte for byte what it would have been.
+        The recovered file is identical to a finished one.
         """
         frames = show(5)
         self.record(frames, ":name=good.flv")
@@ -1448,7 +1454,7 @@ class RecoveryTests(RecordingTestCase):
 
     def test_realMediaIsRecovered(self) -> None:
         """
-        FFmpeg reads every whole packet of a file that was cut.
+        FFmpeg reads every complete packet of a truncated file.
         """
         frames = realFrames()
         while frames[-1].role is not Role.CODED:
@@ -1468,14 +1474,15 @@ class RecoveryTests(RecordingTestCase):
     @given(st.data())
     def test_cutAnywhereTheWholeTagsAreThere(self, draw: Any) -> None:
         """
-        Exactly those before the cut; without one whole frame the file goes.
+        The file has exactly the tags before the cut; without a complete frame it is
+        removed.
         """
         with tempfile.TemporaryDirectory() as directory:
             content = self.sample()
             marks = list(
                 flvfile.walk(lambda at, size: content[at : at + size], len(content))
             )
-            # The head takes most of the file; most cuts are to be behind it.
+            # The metadata tag takes most of the file; most cuts should be after it.
             size = draw.draw(
                 st.one_of(
                     st.integers(marks[0].end, len(content)),
@@ -1508,7 +1515,7 @@ class RecoveryTests(RecordingTestCase):
 
     def sample(self) -> bytes:
         """
-        @return: an unfinished recording with a small head.
+        @return: an unfinished recording with a small metadata tag.
         """
         with tempfile.TemporaryDirectory() as directory:
             recording = Recording(directory, Template("s.flv"), maxSize=10**5)
@@ -1523,7 +1530,7 @@ class RecoveryTests(RecordingTestCase):
 
     def test_zerosAtTheEndAreCutOff(self) -> None:
         """
-        What a power failure leaves on some file systems.
+        A power failure leaves zeros on some file systems.
         """
         content = self.unfinished(show(3))
         Path(self.path("x.flv.part")).write_bytes(content + bytes(100_000))
@@ -1533,7 +1540,7 @@ class RecoveryTests(RecordingTestCase):
 
     def test_anImpossibleTagEndsTheFile(self) -> None:
         """
-        A back pointer that is wrong: all before it stays.
+        At a wrong back pointer the file is cut; everything before it is kept.
         """
         frames = show(3)
         content = bytearray(self.unfinished(frames))
@@ -1544,7 +1551,7 @@ class RecoveryTests(RecordingTestCase):
 
     def test_aClockThatHasWrappedIsUnderstood(self) -> None:
         """
-        After 49 days the field begins again, the duration does not.
+        After 49 days the timestamps wrap, the duration does not.
         """
         days = 2**32 + 1000
         frames = [video(ms, True) for ms in range(0, days, 2**30)]
@@ -1554,7 +1561,8 @@ class RecoveryTests(RecordingTestCase):
 
     def test_severalTracksInOneBodyAreUnderstood(self) -> None:
         """
-        Their headers are all over the body: the index is as good as a finished one.
+        Their headers are spread all over the body: the index is that of a finished
+        file.
         """
         tracks = b"".join(
             bytes([number]) + (100).to_bytes(3, "big") + bytes(100) for number in (0, 1)
@@ -1581,7 +1589,7 @@ class RecoveryTests(RecordingTestCase):
 
     def test_aFileThatHasBothNamesLosesOne(self) -> None:
         """
-        The server died between giving the new name and taking the old one.
+        The server died between adding the new name and removing the old one.
         """
         self.record(show(1))
         os.link(self.path(), self.path("x.flv.part"))
@@ -1593,7 +1601,7 @@ class RecoveryTests(RecordingTestCase):
 
     def test_aHeadThatWasHalfRewrittenIsRepaired(self) -> None:
         """
-        The power went while the index was written.
+        The power failed while the index was written.
         """
         content = bytearray(self.unfinished(show(3)))
         content[600:5000] = b"\xff" * 4400
@@ -1604,7 +1612,8 @@ class RecoveryTests(RecordingTestCase):
 
     def test_whatIsNotOursIsLeftAlone(self) -> None:
         """
-        Downloads, other recorders' files, damaged ones, links and pipes.
+        Downloads, files of other recorders, damaged files, links and pipes are left
+        alone.
         """
         ours = self.unfinished(show(1), "keep")
         os.unlink(self.path("keep"))
@@ -1635,7 +1644,7 @@ class RecoveryTests(RecordingTestCase):
 
     def test_headersWithoutAFrameAreRemoved(self) -> None:
         """
-        And so is a head with zeros after it.
+        A metadata tag followed by zeros is removed, too.
         """
         content = self.unfinished([VIDEO_HEADER, AUDIO_HEADER, video(0, True)])
         cut = len(content) - 1
@@ -1679,7 +1688,7 @@ class RecoveryTests(RecordingTestCase):
                     )
                     process.send_signal(signal.SIGKILL)
                     break
-            # What it still said before it died, it had written.
+            # Everything that it reported before it died, it had written.
             flushed = max([flushed, *map(int, process.stdout)])
         recovered = recoverPart(self.path("x.flv.part"))
         self.assertIs(recovered.verdict, Verdict.FINISHED)
@@ -1709,12 +1718,12 @@ class Terminal(io.StringIO):
 
 class ProgressTests(SynchronousTestCase):
     """
-    The line on the terminal.
+    The progress line on the terminal.
     """
 
     def test_aLongRecoveryShowsHowFarItIs(self) -> None:
         """
-        After a second, and then each second.
+        The line is shown after a second, and updated every second.
         """
         clock, terminal = Clock(), Terminal(True)
         progress = Progress(terminal, 2000, clock.seconds)
@@ -1732,7 +1741,8 @@ class ProgressTests(SynchronousTestCase):
 
     def test_aShortRecoverySaysNothing(self) -> None:
         """
-        Neither does one whose standard error is no terminal.
+        A short recovery shows nothing, nor does one whose standard error is not a
+        terminal.
         """
         clock, short, piped = Clock(), Terminal(True), Terminal(False)
         Progress(short, 10, clock.seconds).end()
@@ -1746,7 +1756,7 @@ class ProgressTests(SynchronousTestCase):
 
 class FactoryTests(RecordingTestCase):
     """
-    The factory makes sinks, and finishes what was left unfinished.
+    The factory makes sinks, and finishes unfinished files.
     """
 
     leave: Any = RecoveryTests.unfinished
@@ -1760,7 +1770,7 @@ class FactoryTests(RecordingTestCase):
 
     def test_itIsAFactory(self) -> None:
         """
-        One sink for each stream.
+        It makes one sink for each stream.
         """
         factory = FileSinkFactory.fromString("")
         self.assertTrue(verifyObject(IFrameSinkFactory, factory))
@@ -1770,7 +1780,7 @@ class FactoryTests(RecordingTestCase):
 
     def test_thePluginFindsIt(self) -> None:
         """
-        By its dotted name, with its help.
+        The plugin finds it by its dotted name, with its help.
         """
         name = "rtmptw.sinks.file.factory.FileSinkFactory.fromString"
         plugin = SinkPlugin("file", "", name)
@@ -1783,7 +1793,7 @@ class FactoryTests(RecordingTestCase):
 
     def test_unfinishedRecordingsAreFinishedAtTheStart(self) -> None:
         """
-        All under the directory, with a line each.
+        All under the directory are finished, with a log line each.
         """
         os.makedirs(self.path("live/show"))
         self.leave(show(1), "live/show/a.flv.part")
@@ -1810,7 +1820,7 @@ class FactoryTests(RecordingTestCase):
 
     def test_recordingsThatAreBeingWrittenAreLeftAlone(self) -> None:
         """
-        By another server, or by our own sinks.
+        They may be written by another server or by our own sinks.
         """
         sink = self.makeSink()
         sink.frameReceived(video(0, True))
@@ -1823,8 +1833,8 @@ class FactoryTests(RecordingTestCase):
 
     def test_aDamagedOneDoesNotStopTheOthers(self) -> None:
         """
-        One whose clock has a wrong bit, and shows a time before its beginning, is
-        finished as well; what is no recording at all is left.
+        A file with a wrong bit in a timestamp, which is then negative, is finished,
+        too; one that is not a recording is left alone.
         """
         self.leave(show(1), "a.flv.part")
         content = bytearray(self.leave(show(2), "b.flv.part"))
@@ -1854,7 +1864,7 @@ class FactoryTests(RecordingTestCase):
 
     def test_aBugInOneDoesNotStopTheOthers(self) -> None:
         """
-        It is logged with its traceback.
+        The bug is logged with its traceback.
         """
         self.leave(show(1), "a.flv.part")
         self.leave(show(1), "b.flv.part")
@@ -1876,7 +1886,7 @@ class FactoryTests(RecordingTestCase):
 
     def test_oneThatCannotBeFinishedDoesNotStopTheOthers(self) -> None:
         """
-        An error is a line in the log.
+        The error is logged.
         """
         self.leave(show(1), "a.flv.part")
         self.leave(show(1), "b.flv.part")
@@ -1897,7 +1907,7 @@ class FactoryTests(RecordingTestCase):
 
     def test_theServerStartsWhileItRuns(self) -> None:
         """
-        A stop waits for the file being worked on, and leaves the rest.
+        Stopping waits for the current file, and leaves the rest.
         """
         self.leave(show(1), "a.flv.part")
         self.leave(show(1), "b.flv.part")
@@ -1921,7 +1931,7 @@ class FactoryTests(RecordingTestCase):
 
     def test_aDirectoryThatIsNoneStopsTheServer(self) -> None:
         """
-        Better now than at the first stream.
+        The server fails at its start rather than at the first stream.
         """
         Path(self.path("file")).write_bytes(b"")
         for directory in ("file", "file/below"):
@@ -1931,7 +1941,7 @@ class FactoryTests(RecordingTestCase):
 
     def test_aDirectoryThatIsNotWritableStopsTheServer(self) -> None:
         """
-        Also if it is one above that is to be made.
+        The same if a parent directory of one to be created is not writable.
         """
         self.patch(os, "access", lambda path, mode: False)
         factory = FileSinkFactory(Recording(self.path("new")))
@@ -1940,7 +1950,7 @@ class FactoryTests(RecordingTestCase):
 
     def test_aDirectoryThatIsNotThereYetIsFine(self) -> None:
         """
-        It is made with the first recording.
+        It is created with the first recording.
         """
         factory = FileSinkFactory(Recording(self.path("new")))
         factory.startFactory(self.clock)
@@ -1950,7 +1960,7 @@ class FactoryTests(RecordingTestCase):
 
 class ThreadTests(RecordingTestCase):
     """
-    The same with real threads.
+    Recording with real threads.
     """
 
     leave: Any = RecoveryTests.unfinished
@@ -1961,7 +1971,7 @@ class ThreadTests(RecordingTestCase):
 
     def test_aRecordingIsWrittenByAThread(self) -> None:
         """
-        All frames are in the files, in order, when the sink says so.
+        All frames are in the files, in order, when the sink reports its end.
         """
         frames = show(20)
         sink = self.makeSink(":name={part}.flv:rotate=8", Lane)
@@ -1978,7 +1988,7 @@ class ThreadTests(RecordingTestCase):
 
     def test_aFullDiskIsReportedByAThread(self) -> None:
         """
-        The sink ends itself.
+        The sink fails.
         """
         sink = self.makeSink(lane=Lane)
         self.patch(_naming, "MAX_SAME_NAME", 2)
@@ -1991,7 +2001,7 @@ class ThreadTests(RecordingTestCase):
 
     def test_recoveryRunsInAThread(self) -> None:
         """
-        The start does not wait for it, the stop does.
+        Starting does not wait for it, stopping does.
         """
         self.leave(show(3))
         factory = FileSinkFactory(Recording(self.directory))
@@ -2011,18 +2021,18 @@ names = st.text(max_size=300) | st.sampled_from(
 
 class NamingTests(SynchronousTestCase):
     """
-    Whatever a peer calls its stream, the file is in the directory.
+    Whatever the name of a stream, its file is in the directory.
     """
 
     def test_harmlessNamesStayAsTheyAre(self) -> None:
         """
-        Letters, digits, dot, dash, underscore.
+        Letters, digits, dots, dashes and underscores are kept.
         """
         self.assertEqual(escape("Live_show-1.hd"), "Live_show-1.hd")
 
     def test_whatIsUnsafeIsEscaped(self) -> None:
         """
-        Also the slash: a name is one component.
+        The slash is escaped, too: a name is one component.
         """
         for name, escaped in {
             "": "_",
@@ -2042,7 +2052,7 @@ class NamingTests(SynchronousTestCase):
 
     def test_longNamesAreCutAndStayDifferent(self) -> None:
         """
-        With a hash of the whole.
+        A hash of the whole name is added.
         """
         one, other = escape("x" * 1000), escape("x" * 1001)
         self.assertEqual((len(one), len(other)), (200, 200))
@@ -2054,7 +2064,7 @@ class NamingTests(SynchronousTestCase):
     @example("\ud800", "x" * 5000)
     def test_noNameLeavesTheDirectory(self, app: str, stream: str) -> None:
         """
-        Under any template, every component is a plain name that fits.
+        With any template, every component is a plain name of limited length.
         """
         for text in (
             "{app}/{stream}/{start}.flv", "{app}{stream}.flv", "{app}-{stream}-{part}",
@@ -2073,7 +2083,7 @@ class NamingTests(SynchronousTestCase):
 
     def test_theFieldsOfATemplate(self) -> None:
         """
-        Local time, and the number of the part.
+        Fields are filled with local time and the number of the part.
         """
         start = datetime(2026, 1, 2, 3, 4, 5, 6, timezone(timedelta(hours=5)))
         local = start.astimezone()
@@ -2086,7 +2096,7 @@ class NamingTests(SynchronousTestCase):
 
     def test_templatesThatLeadElsewhereAreRefused(self) -> None:
         """
-        With a sentence for the user.
+        Templates that leave the directory are refused with a message.
         """
         for text, word in {
             "/etc/{stream}.flv": "absolute",
@@ -2115,7 +2125,7 @@ class ArgumentTests(SynchronousTestCase):
 
     def test_withoutArguments(self) -> None:
         """
-        Recordings go where one expects them.
+        The defaults apply.
         """
         for text in ("", ":"[:0]):
             recording = parseRecording(text)
@@ -2125,7 +2135,7 @@ class ArgumentTests(SynchronousTestCase):
 
     def test_allArguments(self) -> None:
         """
-        Directory, name, seconds, bytes.
+        Directory, name, seconds and bytes are read.
         """
         recording = parseRecording("/srv/v:name={stream}.flv:rotate=1.5:maxSize=1e9")
         self.assertEqual(recording.directory, "/srv/v")
@@ -2143,7 +2153,7 @@ class ArgumentTests(SynchronousTestCase):
 
     def test_aBackslashMakesAColonLiteral(self) -> None:
         """
-        As in Twisted's endpoint descriptions.
+        Escaping works as in Twisted's endpoint descriptions.
         """
         recording = parseRecording(r"C\:\\x\=y:name=a\:b=c.flv")
         self.assertEqual(recording.directory, r"C:\x=y")
@@ -2151,7 +2161,7 @@ class ArgumentTests(SynchronousTestCase):
 
     def test_whatIsNotUnderstoodIsSaid(self) -> None:
         """
-        In one sentence.
+        Invalid arguments are refused with a one-sentence message.
         """
         for text, word in {
             "x:format=mp4": "no option 'format'",

@@ -24,7 +24,7 @@ class NullSinkTests(SynchronousTestCase):
 
     def test_itCountsFramesAndBytesByKind(self) -> None:
         """
-        And logs them when the stream has ended.
+        It logs the counts at the end of the stream.
         """
         factory = NullSinkFactory.fromString("")
         self.assertTrue(verifyObject(IFrameSinkFactory, factory))
@@ -54,7 +54,7 @@ class NullSinkTests(SynchronousTestCase):
 
     def test_itTakesNoArguments(self) -> None:
         """
-        Arguments are refused with a sentence.
+        Arguments are refused with a message.
         """
         error = self.assertRaises(UsageError, NullSinkFactory.fromString, "x=1")
         self.assertEqual(str(error), "The null sink takes no arguments, not 'x=1'.")

@@ -1,5 +1,5 @@
 """
-Tests for L{rtmptw.sinks.pipe.factory}: streams for other programs.
+Tests for L{rtmptw.sinks.pipe.factory}: streams written to other programs.
 """
 
 import os
@@ -45,10 +45,10 @@ from tests.live.media import AUDIO_ONLY, H264_AAC, HEVC_AAC, VP9_FLAC, encode
 
 class Process:
     """
-    A child that does as it is told.
+    A child controlled by the test.
 
-    @ivar input: what it was given.
-    @ivar signals: what it was sent.
+    @ivar input: the data written to it.
+    @ivar signals: the signals sent to it.
     """
 
     pid = 4711
@@ -90,12 +90,12 @@ class Process:
 
     def loseConnection(self) -> None:
         """
-        The pipes are closed.
+        Close the pipes.
         """
 
     def end(self, status: int = 0, signalled: int | None = None) -> None:
         """
-        End, and have it noticed.
+        End, and notify the protocol.
         """
         if self.over:
             return
@@ -111,8 +111,8 @@ class ProcessClock(Clock):
     """
     A reactor that starts children which do nothing.
 
-    @ivar children: those it started.
-    @ivar obeys: whether they end when their input does.
+    @ivar children: the children started.
+    @ivar obeys: whether they end when their input ends.
     """
 
     def __init__(self) -> None:
@@ -131,7 +131,7 @@ class ProcessClock(Clock):
 
 class PipeSinkContractTests(FrameSinkTestsMixin, SynchronousTestCase):
     """
-    The sink for programs is a sink.
+    The pipe sink fulfills the contract of sinks.
     """
 
     def makeSink(self) -> IFrameSink:
@@ -154,7 +154,7 @@ class PipeTestCase(SynchronousTestCase):
         self, options: str = "", app: str = "live", name: str = "test"
     ) -> ChildSink:
         """
-        @return: a sink that has been told of its stream.
+        @return: a sink whose stream has started.
         """
         self.factory = PipeSinkFactory.fromString(
             f"{sys.executable} {{app}}/{{name}} {{name}}{options}"
@@ -167,7 +167,7 @@ class PipeTestCase(SynchronousTestCase):
 
     def feed(self, sink: ChildSink, frames: list[Frame]) -> None:
         """
-        Give it frames.
+        Pass frames to it.
         """
         for frame in frames:
             sink.frameReceived(frame)
@@ -175,12 +175,12 @@ class PipeTestCase(SynchronousTestCase):
 
 class FeedTests(PipeTestCase):
     """
-    What a child gets.
+    The input of a child.
     """
 
     def test_aWholeStreamAsFLV(self) -> None:
         """
-        Every frame from the first on, with times from 0.
+        It has every frame from the first on, with timestamps from 0.
         """
         sink = self.start()
         frames = makeFrames(start=5000)
@@ -204,7 +204,7 @@ class FeedTests(PipeTestCase):
 
     def test_theHeadPromisesWhatComes(self) -> None:
         """
-        A program waits for what the head of the file says.
+        A program waits for what the file header announces.
         """
         for frames, has in (
             (makeFrames(video=False), (True, False)),
@@ -220,7 +220,7 @@ class FeedTests(PipeTestCase):
 
     def test_names(self) -> None:
         """
-        What a publisher chose can be neither a path nor an option.
+        A publisher's name can be neither a path nor an option.
         """
         sink = self.start(app="../etc", name="-rf $HOME")
         self.feed(sink, makeFrames())
@@ -240,7 +240,7 @@ class FeedTests(PipeTestCase):
 
     def test_aChildThatIsFullPausesThePublisher(self) -> None:
         """
-        Until it reads on.
+        The publisher is resumed when the child reads again.
         """
         sink = self.start()
         self.feed(sink, makeFrames())
@@ -261,7 +261,8 @@ class RestartTests(PipeTestCase):
 
     def test_startedAgainAtAKeyFrame(self) -> None:
         """
-        After a wait that is doubled each time, with headers before it.
+        The child is restarted with a delay that doubles each time; headers precede the
+        key frame.
         """
         sink = self.start()
         self.feed(sink, makeFrames(seconds=1))
@@ -318,7 +319,7 @@ class RestartTests(PipeTestCase):
 
     def test_aProgramThatIsNotThere(self) -> None:
         """
-        At the start of the server, is an error; later, it is waited for.
+        At the start of the server it is an error; later the sink retries.
         """
         factory = PipeSinkFactory.fromString("/no/such/program x")
         self.assertRaises(SinkError, factory.startFactory, self.clock)
@@ -337,7 +338,7 @@ class RestartTests(PipeTestCase):
 
     def test_aChildThatTakesNothing(self) -> None:
         """
-        Is killed after C{stall} seconds, and another is started.
+        It is killed after C{stall} seconds, and another is started.
         """
         for options, seconds in (("", 30), (" #stall=3", 3)):
             sink = self.start(options)
@@ -355,7 +356,7 @@ class RestartTests(PipeTestCase):
 
     def test_aChildThatClosesItsInput(self) -> None:
         """
-        Gets the time to end, and is then made to.
+        It gets time to exit, and is then terminated.
         """
         sink = self.start()
         self.feed(sink, makeFrames())
@@ -377,7 +378,7 @@ class EndTests(PipeTestCase):
 
     def test_aChildThatDoesNotEnd(self) -> None:
         """
-        Is asked after C{finish} seconds, and killed two seconds later.
+        It gets SIGTERM after C{finish} seconds, and is killed two seconds later.
         """
         self.clock.obeys = False
         for options, seconds in (("", 5), (" #finish=20", 20)):
@@ -400,7 +401,7 @@ class EndTests(PipeTestCase):
 
     def test_whileItWaitsToStart(self) -> None:
         """
-        No child is started any more.
+        No further child is started.
         """
         sink = self.start()
         self.feed(sink, makeFrames())
@@ -410,7 +411,7 @@ class EndTests(PipeTestCase):
 
     def test_theServerStops(self) -> None:
         """
-        Who is still there is killed.
+        Remaining children are killed.
         """
         self.clock.obeys = False
         sink = self.start(" #finish=100")
@@ -425,12 +426,12 @@ class EndTests(PipeTestCase):
 
 class SayTests(PipeTestCase):
     """
-    What a child says.
+    The output of a child.
     """
 
     def test_itIsLogged(self) -> None:
         """
-        Line by line, the last without an end too; not more than so many.
+        It is logged line by line, including an unterminated last line, up to a limit.
         """
         sink = self.start()
         self.feed(sink, makeFrames())
@@ -476,7 +477,7 @@ class AnnexBTests(PipeTestCase):
 
     def test_anotherCodec(self) -> None:
         """
-        Ends the sink, with one sentence.
+        Another codec ends the sink, with a one-sentence message.
         """
         sink = self.start(" #format=annexb")
         with capturedLogs() as events:
@@ -490,7 +491,7 @@ class AnnexBTests(PipeTestCase):
 
     def test_brokenBodies(self) -> None:
         """
-        Are left out.
+        Invalid bodies are skipped.
         """
         encoding = AnnexBEncoding()
         for body in (b"\x17\x00\0\0\0\1\2", b"\x17\x01\0\0\0\0\0\0\xff\1", b"\x17\x01"):
@@ -499,7 +500,7 @@ class AnnexBTests(PipeTestCase):
 
     def test_soundIsLeftOut(self) -> None:
         """
-        It has no place there.
+        Audio is skipped.
         """
         encoding = AnnexBEncoding()
         for frame in framesOf(encode(AUDIO_ONLY)):
@@ -513,7 +514,8 @@ class ArgumentTests(SynchronousTestCase):
 
     def test_good(self) -> None:
         """
-        Split as a shell does; a number sign within a word is part of it.
+        The command line is split as in a shell; a number sign within a word is part of
+        it.
         """
         options = parsePipe("a 'b c' color=#fff:x")
         self.assertEqual(options.arguments, ("a", "b c", "color=#fff:x"))
@@ -529,14 +531,14 @@ class ArgumentTests(SynchronousTestCase):
 
     def test_theDeliveryIsTheSinks(self) -> None:
         """
-        What C{policy} says.
+        C{policy} selects the delivery.
         """
         factory = PipeSinkFactory.fromString(f"{sys.executable} #policy=lossless")
         self.assertIs(factory.buildSink(makeStreamInfo()).delivery, LOSSLESS)
 
     def test_bad(self) -> None:
         """
-        One sentence says what would be right.
+        A one-sentence message says what would be right.
         """
         for arguments, sentence in {
             "": "needs a command line",

@@ -1,5 +1,5 @@
 """
-Tests for L{rtmptw.sinks.program}: children whose server is gone.
+Tests for L{rtmptw.sinks.program}: children whose server has died.
 """
 
 import subprocess
@@ -13,18 +13,18 @@ from rtmptw.sinks.program import ownProgram
 from rtmptw.sinks.wire import Kind, jsonMessage, message
 from rtmptw.testing import makeStreamInfo
 
-#: More than a child needs to start and to end on a machine that is busy otherwise.
+#: More than a child needs to start and to end on a busy machine.
 PATIENCE = 60
 
 
 class OrphanTests(SynchronousTestCase):
     """
-    Nobody else would end them.
+    Children have to end by themselves if the server has died.
     """
 
     def run_(self, module: str, data: bytes) -> "subprocess.CompletedProcess[bytes]":
         """
-        Run a child whose server says something and is gone.
+        Run a child whose server sends something and dies.
         """
         arguments, environment = ownProgram(module)
         shell = 'exec "$0" "$@" 3>/dev/null 4</dev/null'
@@ -38,7 +38,7 @@ class OrphanTests(SynchronousTestCase):
 
     def order(self, wanted: Wanted, **more: object) -> bytes:
         """
-        @return: what a child is told first.
+        @return: the first message to a child.
         """
         stream = makeStreamInfo()
         said = {**asdict(stream), "startedAt": stream.startedAt.isoformat()}
@@ -49,7 +49,7 @@ class OrphanTests(SynchronousTestCase):
 
     def test_stuckCode(self) -> None:
         """
-        Gets a few seconds.
+        Stuck code gets a few seconds.
         """
         order = self.order(
             Wanted(),
@@ -61,7 +61,7 @@ class OrphanTests(SynchronousTestCase):
 
     def test_aLoop(self) -> None:
         """
-        Ends at once, also after the end of its stream.
+        A loop ends at once, also after the end of its stream.
         """
         order = self.order(Wanted(format="gray"))
         for end in (b"", message(Kind.END, b"over")):

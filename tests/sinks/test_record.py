@@ -1,5 +1,5 @@
 """
-Tests for L{rtmptw.sinks.record}: recordings in containers, and where streams are sent.
+Tests for L{rtmptw.sinks.record} and L{rtmptw.sinks.send}: container files and targets.
 """
 
 import fcntl
@@ -70,7 +70,7 @@ ROOT = Path(__file__).parents[2]
 
 class RecordSinkContractTests(FrameSinkTestsMixin, SynchronousTestCase):
     """
-    The sink into containers is a sink.
+    The record sink fulfills the contract of sinks.
     """
 
     def makeSink(self) -> IFrameSink:
@@ -82,7 +82,7 @@ class RecordSinkContractTests(FrameSinkTestsMixin, SynchronousTestCase):
 
 def currentProcess(sink: RecordSink) -> "subprocess.Popen[bytes]":
     """
-    @return: the process that writes for a sink.
+    @return: the child process that writes for a sink.
     """
     assert sink._recorder is not None
     container = sink._recorder._container
@@ -117,7 +117,7 @@ class RecordTestCase(SynchronousTestCase):
         self, arguments: str = "", lane: Any = ImmediateLane
     ) -> RecordSink | FileSink:
         """
-        @return: a sink that has been told of its stream.
+        @return: a sink whose stream has started.
         """
         factory = RecordSinkFactory.fromString(f"{self.folder}{arguments}")
         sink: RecordSink | FileSink
@@ -132,7 +132,7 @@ class RecordTestCase(SynchronousTestCase):
         self, frames: Iterable[Frame], arguments: str = ""
     ) -> RecordSink | FileSink:
         """
-        Record all of it.
+        Record all frames.
         """
         sink = self.makeSink(arguments)
         for frame in frames:
@@ -144,19 +144,19 @@ class RecordTestCase(SynchronousTestCase):
 
     def files(self) -> list[Path]:
         """
-        @return: all files there are.
+        @return: all files in the directory.
         """
         return sorted(path for path in self.folder.rglob("*") if path.is_file())
 
 
 class RecordTests(RecordTestCase):
     """
-    What becomes of a stream.
+    Recording a stream.
     """
 
     def test_everyPacketOfEveryContainer(self) -> None:
         """
-        Is in a file that has its name.
+        Every packet is in a file with its final name.
         """
         source = encode(H264_AAC)
         for name in ("mp4", "mkv", "ts", "flv"):
@@ -170,7 +170,7 @@ class RecordTests(RecordTestCase):
     def test_tracksThatFFmpegDies(self) -> None:
         """
         FFmpeg's FLV muxer ends the process at Speex, and at Opus without its header.
-        Into FLV every message is written as it came.
+        For FLV every message is written unchanged instead.
         """
         opusHead = b"\x90OpusOpusHead\x01\x01" + bytes(10)
         for name, bodies in {
@@ -197,7 +197,8 @@ class RecordTests(RecordTestCase):
 
     def test_theNameByDefault(self) -> None:
         """
-        Is that of the file sink, with another suffix; MP4 is the default.
+        The default name is that of the file sink, with another suffix; the default
+        format is MP4.
         """
         self.record(makeFrames())
         (path,) = self.files()
@@ -206,7 +207,7 @@ class RecordTests(RecordTestCase):
 
     def test_noNameIsOverwritten(self) -> None:
         """
-        The next of the same gets C{-2}.
+        The next file of the same name gets C{-2}.
         """
         for _ in range(2):
             self.record(makeFrames(), ":name=a.mp4")
@@ -214,7 +215,7 @@ class RecordTests(RecordTestCase):
 
     def test_rotation(self) -> None:
         """
-        By time, at key frames: no packet is lost or there twice.
+        Files rotate by time, at key frames; no packet is lost or repeated.
         """
         source = encode(Media(frames=150, options=H264_AAC.options))
         wanted = packetsOf(source)
@@ -232,7 +233,7 @@ class RecordTests(RecordTestCase):
 
     def test_rotationBySize(self) -> None:
         """
-        C{maxSize} is where a new file begins, at the next key frame.
+        A new file begins at the first key frame after C{maxSize}.
         """
         frames = makeFrames(10, keyframeEvery=25)
         group = sum(len(frame.payload) for frame in frames) // 10
@@ -241,7 +242,7 @@ class RecordTests(RecordTestCase):
 
     def test_aCodecThatTheContainerCannotHold(self) -> None:
         """
-        Is left out, with one sentence; the rest is recorded.
+        It is left out, with a one-sentence message; the rest is recorded.
         """
         source = encode(AV1_OPUS)
         with capturedLogs() as events:
@@ -260,7 +261,7 @@ class RecordTests(RecordTestCase):
 
     def test_nothingThatTheContainerCanHold(self) -> None:
         """
-        Leaves no file.
+        No file is left.
         """
         with capturedLogs() as events:
             self.record(framesOf(encode(VP9_FLAC)), ":format=ts")
@@ -269,13 +270,13 @@ class RecordTests(RecordTestCase):
 
     def test_anotherConfigurationIsSaidInOneLine(self) -> None:
         """
-        And nothing is lost.
+        The change is logged in one line, and nothing is lost.
         """
         sources = encode(H264_AAC), encode(HEVC_AAC)
         with capturedLogs() as events:
             self.record([f for source in sources for f in framesOf(source)])
         lines = [formatEvent(event) for event in events]
-        # The sound changes its configuration with the pictures, but a little later.
+        # The audio configuration changes with the video's, but a little later.
         self.assertTrue(1 <= len(lines) - 1 <= 2, lines)
         self.assertIn("a new file begins: the HEVC changes", "".join(lines))
         hashes = [
@@ -289,14 +290,15 @@ class RecordTests(RecordTestCase):
 
     def test_aFullDisk(self) -> None:
         """
-        Ends the recording with one sentence; what is written has its name and plays.
+        A full disk stops the recording with a one-sentence message; the file so far
+        gets its name and can be played.
         """
         source = encode(Media(frames=150, options=H264_AAC.options))
         sink = self.makeSink(":name=x.mkv:format=mkv:fragment=0.6")
 
         def limited(module: str) -> tuple[tuple[str, ...], Any]:
             arguments, environment = ownProgram(module)
-            # As a disk that is full: 117 blocks of 512 bytes.
+            # Simulates a full disk: 117 blocks of 512 bytes.
             shell = 'ulimit -f 117; exec "$0" "$@"'
             return ("sh", "-c", shell, *arguments), environment
 
@@ -321,8 +323,8 @@ class RecordTests(RecordTestCase):
 
     def test_aProcessThatDies(self) -> None:
         """
-        The server goes on: what is written stays, another file begins with the next
-        key frame, the log has the signal, and the books have what was lost.
+        The server survives: the file so far is kept, another begins with the next key
+        frame, the log has the signal, and lost frames are counted.
         """
         self.patch(backoff, "FIRST_WAIT", 0.0)
         source = encode(Media(frames=150, options=H264_AAC.options))
@@ -362,14 +364,14 @@ class RecordTests(RecordTestCase):
             total = sum(len(packets) for packets in wanted.values())
             lost = self.publisher.dropped["process-ended"]
             print(f"{kind}: {count} of {total} packets in two files, {lost} lost")
-            # FFmpeg may have written more than the server knows of, and has kept back
-            # up to 200 ms to put the tracks in order.
+            # FFmpeg may have written more than the server knows, and has held up to 200
+            # ms to interleave the tracks.
             self.assertGreaterEqual(count + lost, total - 14)
             self.assertLess(lost, 80, "from there to the next key frame")
 
     def test_aProcessThatDiesAgainAndAgain(self) -> None:
         """
-        Is tried again after a wait that grows, not with each key frame.
+        It is restarted with a growing delay, not at each key frame.
         """
         now = [0.0]
         processes = ContainerProcesses("live/test", "record", lambda: now[0], lambda: 0)
@@ -391,17 +393,17 @@ class RecordTests(RecordTestCase):
 
     def test_aTrackThatKillsTheProcess(self) -> None:
         """
-        Is found and left out; every frame of the other is recorded.
+        The track is found and left out; every frame of the other is recorded.
         """
         self.patch(_process, "_PROGRAM", "tests.sinks.deadlymuxer")
-        # The tests may lie elsewhere than what they test.
+        # The tests may be in another directory than the package.
         root = str(Path(__file__).parents[2])
         with mock.patch.dict(os.environ, {"PYTHONPATH": root}):
             self.assertTracksAreFound()
 
     def assertTracksAreFound(self) -> None:
         """
-        One of two tracks ends each process that it comes to.
+        One of two tracks ends every process that gets it.
         """
         source = encode(AV1_OPUS)
         with capturedLogs() as events:
@@ -416,7 +418,7 @@ class RecordTests(RecordTestCase):
         self.assertEqual(path.name, "1.mkv")
         got, wanted = packetsOf(str(path)), packetsOf(source)
         self.assertEqual(list(got), ["video"])
-        # Matroska takes the delimiters out of AV1.
+        # Matroska removes the temporal delimiters of AV1.
         times = [
             [(key, pts - one["video"][0][2]) for _hash, key, pts, _dts in one["video"]]
             for one in (got, wanted)
@@ -427,7 +429,7 @@ class RecordTests(RecordTestCase):
 
     def test_aProcessThatHangs(self) -> None:
         """
-        Is killed, and does not hold the server.
+        It is killed, and does not block the server.
         """
         file = RecordFile.make(str(self.folder / "x.mkv"))
         self.addCleanup(file.close)
@@ -442,7 +444,8 @@ class RecordTests(RecordTestCase):
 
     def test_aBugOfOursIsNotHidden(self) -> None:
         """
-        It is logged with its traceback, ends the sink, and the file keeps its name.
+        The bug is logged with its traceback and ends the sink, and the file keeps its
+        name.
         """
 
         def flush(container: ContainerProcess) -> None:
@@ -456,7 +459,8 @@ class RecordTests(RecordTestCase):
 
     def test_aSlowDiskPausesThePublisher(self) -> None:
         """
-        When too much waits, until half of it is written; nothing is lost.
+        The publisher is paused above the limit, until half of it is written; nothing is
+        lost.
         """
         self.patch(recordSink, "MAX_FRAMES", 60)
         lanes: list[HeldLane] = []
@@ -488,8 +492,8 @@ class RecordTests(RecordTestCase):
 
     def test_whatIsCollectedIsHandedOverSoon(self) -> None:
         """
-        After a tenth of a second, or when it is much; what makes a fragment of MP4,
-        when that is whole.
+        Frames are passed on after a tenth of a second or at a size limit; for MP4, when
+        a fragment is complete.
         """
         lanes: list[HeldLane] = []
 
@@ -518,13 +522,13 @@ class RecordTests(RecordTestCase):
 
     def test_aFragmentIsOnTheDiskInTime(self) -> None:
         """
-        At every moment a copy of the unfinished file plays up to the last second, or
-        as C{fragment} says, in every container.
+        At any moment a copy of the unfinished file plays up to the last second, or as
+        C{fragment} says, in every container.
         """
         frames = framesOf(
             encode(Media(frames=150, options=(("preset", "ultrafast"), ("g", "1000"))))
         )
-        # In the order of time, as a paced publisher sends them.
+        # In order of time, as a paced publisher sends them.
         end = max(frame.timestamp for frame in frames)
         for name, seconds in (
             ("mp4", 1),
@@ -559,7 +563,7 @@ class RecordTests(RecordTestCase):
 
 class RecoveryTests(RecordTestCase):
     """
-    What a killed server leaves.
+    Recovering what a killed server leaves.
     """
 
     def leave(self, name: str = "mp4") -> Path:
@@ -572,7 +576,7 @@ class RecoveryTests(RecordTestCase):
 
     def recover(self, name: str = "mp4") -> list[str]:
         """
-        @return: what is said.
+        @return: the log sentences.
         """
         container = parseContainerRecording(f":format={name}").container
         said = [
@@ -583,9 +587,10 @@ class RecoveryTests(RecordTestCase):
 
     def test_itGetsItsName(self) -> None:
         """
-        And is cut after the last whole fragment, if it is MP4.
+        The file gets its final name; an MP4 file is cut after its last complete
+        fragment.
         """
-        # What a write that was cut short leaves.
+        # The rest of a truncated write.
         for name, rest in {
             "mp4": b"\0\0\1\0moof" + bytes(20),
             "mkv": b"\x1f\x43\xb6\x75\x01",
@@ -605,7 +610,7 @@ class RecoveryTests(RecordTestCase):
 
     def test_oneThatHoldsNothingIsRemoved(self) -> None:
         """
-        A file of which only the head was written.
+        A file with only a header is removed.
         """
         (self.folder / "x.mp4.part").write_bytes(b"\0\0\0\x10ftypisom\0\0\0\0")
         self.assertIn("removed", self.recover()[0])
@@ -624,7 +629,7 @@ class RecoveryTests(RecordTestCase):
 
     def test_othersAreLeftAlone(self) -> None:
         """
-        Other formats, and the file sink's.
+        Files of other formats and of the file sink are left alone.
         """
         self.leave("mkv")
         self.assertEqual(self.recover("mp4"), [])
@@ -636,7 +641,7 @@ class RecoveryTests(RecordTestCase):
 
     def test_anFLVFileGetsItsName(self) -> None:
         """
-        What was cut short is cut off, and every frame before it is there.
+        A truncated tag is cut off, and every frame before it is kept.
         """
         part = self.leave("flv")
         size = part.stat().st_size
@@ -658,7 +663,8 @@ class RecoveryTests(RecordTestCase):
 
     def test_oneThatCannotBeFinishedDoesNotStopTheOthers(self) -> None:
         """
-        Neither a directory of such a name, nor a bug that a file shows.
+        Neither a directory of such a name nor a bug triggered by a file stops the
+        recovery.
         """
         parts = {}
         for name in "bdf":
@@ -691,7 +697,7 @@ class RecoveryTests(RecordTestCase):
 
     def test_theFactoryRecoversAtItsStart(self) -> None:
         """
-        And says so; the file sink in the same directory says nothing.
+        The recovery is logged; the file sink in the same directory logs nothing.
         """
         self.leave()
         with capturedLogs() as events:
@@ -719,7 +725,7 @@ class ArgumentTests(SynchronousTestCase):
 
     def test_good(self) -> None:
         """
-        Every option is taken.
+        Every option is read.
         """
         recording = parseContainerRecording(
             r"a\:b:format=ts:name={app}.ts:rotate=60:maxSize=1000:fragment=2"
@@ -739,7 +745,7 @@ class ArgumentTests(SynchronousTestCase):
 
     def test_bad(self) -> None:
         """
-        One sentence says what would be right.
+        A one-sentence message says what would be right.
         """
         for arguments, sentence in {
             "x:format=avi": "'avi' is none of mp4, mkv, ts, flv",
@@ -770,7 +776,7 @@ class TargetTests(SynchronousTestCase):
 
     def test_formats(self) -> None:
         """
-        By scheme, by suffix, or said.
+        The format is derived from the scheme or suffix, or given.
         """
         for url, container in {
             "rtsp://h/x": "rtsp",
@@ -787,7 +793,7 @@ class TargetTests(SynchronousTestCase):
 
     def test_bad(self) -> None:
         """
-        One sentence says what would be right, without the URL's secrets.
+        A one-sentence message says what would be right, without the URL's secrets.
         """
         for arguments, sentence in {
             "": "needs a URL",
@@ -797,7 +803,7 @@ class TargetTests(SynchronousTestCase):
             "x.m3u8#hls_time": "'hls_time' needs a value: hls_time=VALUE",
             "x.m3u8#=4": "no option '', only format=NAME, OPTION=VALUE",
             "x.m3u8#a=1&a=2": "got a= twice",
-            "http://[x": "none",
+            "http://[x": "not valid",
         }.items():
             with self.assertRaisesRegex(UsageError, sentence) as caught:
                 SendSinkFactory.fromString(arguments)
@@ -807,7 +813,7 @@ class TargetTests(SynchronousTestCase):
 
     def test_theCommand(self) -> None:
         """
-        Names and options go to the process on its input; the log gets the host only.
+        Names and options are written to the process's input; the log has only the host.
         """
         target = parseTarget(
             "udp://user:hunter22@host:1234/{app}/{name}?key=tops3cret#pkt=13167"
@@ -830,12 +836,12 @@ class TargetTests(SynchronousTestCase):
 
 class SendingTests(SynchronousTestCase):
     """
-    The process that sends.
+    The process that sends a stream.
     """
 
     def run_(self, url: str, container: str, source: str, **options: str) -> Any:
         """
-        Run it.
+        Run the process.
         """
         order = {"url": url, "format": container, "options": options}
         return subprocess.run(
@@ -848,7 +854,7 @@ class SendingTests(SynchronousTestCase):
 
     def test_itSendsAll(self) -> None:
         """
-        To a file in a folder that was not there.
+        The stream is written to a file in a new directory.
         """
         with tempfile.TemporaryDirectory() as folder:
             source = encode(H264_AAC)
@@ -859,7 +865,7 @@ class SendingTests(SynchronousTestCase):
 
     def test_itSaysWhyNot(self) -> None:
         """
-        In one sentence without the target.
+        A one-sentence error does not contain the target.
         """
         for url, container, media, sentence in (
             ("http://127.0.0.1:1/secret", "mpegts", H264_AAC, b"Connection refused"),
@@ -873,7 +879,7 @@ class SendingTests(SynchronousTestCase):
 
     def test_itSaysWhatItLeavesOut(self) -> None:
         """
-        In one sentence for each track; the others are sent.
+        Each omitted track is reported in one sentence; the others are sent.
         """
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)

@@ -39,7 +39,7 @@ from tests.sinks.test_file import HeldLane, ImmediateLane
 from tests.test_lane import ThreadClock
 
 STREAM = makeStreamInfo("live", "cam")
-#: One key frame, and then a column that is refreshed from left to right.
+#: One key frame, followed by an intra refresh from left to right.
 REFRESHED = Media(
     audio="",
     frames=200,
@@ -56,7 +56,7 @@ PNG = Template("{stream}-{part}", ".png")
 
 def pixels(image: bytes) -> bytes:
     """
-    @return: the picture in an image file.
+    @return: the pixels of an image file.
     """
     with av.open(io.BytesIO(image), "r") as container:
         (picture,) = container.decode(video=0)
@@ -65,7 +65,7 @@ def pixels(image: bytes) -> bytes:
 
 def keyPictures(path: str) -> list[bytes]:
     """
-    @return: the key frames of a file, as FFmpeg decodes them.
+    @return: the key frames of a file, decoded by FFmpeg.
     """
     with av.open(path) as container:
         return [
@@ -86,7 +86,7 @@ class SnapshotCase(SynchronousTestCase):
 
     def sink(self, lane: Any = ImmediateLane, **options: Any) -> SnapshotSink:
         """
-        @return: a sink that is started.
+        @return: a sink whose stream has started.
         """
         snapshots = Snapshots(self.folder, **options)
         sink = SnapshotSink(Clock(), snapshots, lane, lambda: NOW)
@@ -95,7 +95,7 @@ class SnapshotCase(SynchronousTestCase):
 
     def feed(self, sink: SnapshotSink, frames: list[Frame]) -> None:
         """
-        Give it frames.
+        Pass frames to it.
         """
         for frame in frames:
             sink.frameReceived(frame)
@@ -111,7 +111,7 @@ class SnapshotCase(SynchronousTestCase):
 
     def names(self) -> list[str]:
         """
-        @return: the files that there are.
+        @return: the names of all files.
         """
         return sorted(
             os.path.relpath(os.path.join(folder, name), self.folder)
@@ -122,12 +122,12 @@ class SnapshotCase(SynchronousTestCase):
 
 class FileTests(SnapshotCase):
     """
-    Files.
+    Image files.
     """
 
     def test_everyKeyFrame(self) -> None:
         """
-        Each picture is what FFmpeg decodes there.
+        Each image is what FFmpeg decodes.
         """
         path = encode(H264_AAC)
         sink = self.sink(template=PNG, every=0)
@@ -144,7 +144,7 @@ class FileTests(SnapshotCase):
 
     def test_theFirstComesAtOnce(self) -> None:
         """
-        With the first key frame, before any other frame.
+        The first image is written with the first key frame, before any other frame.
         """
         frames = framesOf(encode(H264_AAC))
         first = next(index for index, frame in enumerate(frames) if frame.isKey)
@@ -156,7 +156,7 @@ class FileTests(SnapshotCase):
 
     def test_every(self) -> None:
         """
-        Seconds of media: key frames are at 0, 1 and 2.
+        C{every} counts seconds of media: key frames are at 0, 1 and 2.
         """
         for every, count in ((0, 3), (999, 3), (1000, 3), (1500, 2), (5000, 1)):
             sink = self.sink(every=every)
@@ -165,7 +165,7 @@ class FileTests(SnapshotCase):
 
     def test_aClockThatStepsBack(self) -> None:
         """
-        Is no reason to wait for it.
+        The sink does not wait for the old timestamp.
         """
         sink = self.sink(every=1500)
         frames = framesOf(encode(VIDEO_ONLY))
@@ -177,8 +177,8 @@ class FileTests(SnapshotCase):
 
     def test_aFileIsReplacedWhole(self) -> None:
         """
-        Who has the old one open keeps it; others find the new one; nothing else is
-        left. It is as readable as any file.
+        Readers of the old file keep it, others find the new one; nothing else is left.
+        It has the usual permissions.
         """
         sink = self.sink(every=0)
         frames = framesOf(encode(VIDEO_ONLY))
@@ -198,7 +198,7 @@ class FileTests(SnapshotCase):
 
     def test_names(self) -> None:
         """
-        What a publisher calls itself leads nowhere else.
+        A publisher's name cannot leave the directory.
         """
         snapshots = Snapshots(self.folder)
         sink = SnapshotSink(Clock(), snapshots, ImmediateLane, lambda: NOW)
@@ -208,7 +208,7 @@ class FileTests(SnapshotCase):
 
     def test_size(self) -> None:
         """
-        Scales.
+        The image is scaled.
         """
         sink = self.sink(size=(48, 32))
         self.feed(sink, framesOf(encode(VIDEO_ONLY)))
@@ -218,7 +218,7 @@ class FileTests(SnapshotCase):
 
     def test_theShapeOfPixels(self) -> None:
         """
-        Is what the stream says; in the image they are square.
+        The stream's pixel aspect ratio is applied; pixels of the image are square.
         """
         wide = Media(
             audio="",
@@ -232,8 +232,8 @@ class FileTests(SnapshotCase):
 
     def test_intraRefresh(self) -> None:
         """
-        Without key frames: the first picture that is whole after a recovery point, as
-        FFmpeg decodes it, by a sink that comes in the middle; and so in a process.
+        Without key frames the sink writes the first complete image after a recovery
+        point, as FFmpeg decodes it, even if attached late; in a child process, too.
         """
         frames = framesOf(encode(REFRESHED))
         with av.open(encode(REFRESHED)) as container:
@@ -241,7 +241,7 @@ class FileTests(SnapshotCase):
                 frame.to_ndarray(format="rgb24").tobytes()
                 for frame in container.decode(video=0)
             ]
-        # x264 marks the points as key frames; drones do not.
+        # x264 marks recovery points as key frames; drones do not.
         unmarked = [
             frameFromMessage(frame.kind, frame.timestamp, b"\x27" + frame.payload[1:])
             if frame.isKey
@@ -269,7 +269,7 @@ class FileTests(SnapshotCase):
 
     def test_aStreamThatChanges(self) -> None:
         """
-        Another configuration, another size.
+        The configuration and the size change.
         """
         sink = self.sink(template=PNG, every=0)
         self.feed(sink, framesOf(encode(VIDEO_ONLY)) + framesOf(smallPictures()))
@@ -283,7 +283,8 @@ class FileTests(SnapshotCase):
 
     def test_aSlowDisk(self) -> None:
         """
-        Holds nobody up, and nothing piles up: the next picture is the newest.
+        It blocks nothing, and there is no backlog: the next image is of the latest
+        frame.
         """
         lanes: list[HeldLane] = []
 
@@ -310,12 +311,12 @@ class FileTests(SnapshotCase):
 
 class TakeTests(SnapshotCase):
     """
-    Pictures on demand.
+    Images on request.
     """
 
     def test_theNewest(self) -> None:
         """
-        Now, if there is one; else as soon as there is.
+        The request is answered at once if there is a key frame, otherwise at the first.
         """
         path = encode(H264_AAC)
         frames = framesOf(path)
@@ -328,13 +329,13 @@ class TakeTests(SnapshotCase):
         self.assertEqual(pixels(self.successResultOf(early)), wanted[0])
         self.feed(sink, frames[second:])
         self.assertEqual(pixels(self.successResultOf(sink.take())), wanted[2])
-        # And no files.
+        # No files are written.
         self.assertEqual(self.names(), [])
         self.assertIn("0 snapshots", self.end(sink))
 
     def test_besideFiles(self) -> None:
         """
-        What is taken and what is written is the same image.
+        The returned image and the file are the same.
         """
         sink = self.sink()
         taken = sink.take()
@@ -344,7 +345,7 @@ class TakeTests(SnapshotCase):
 
     def test_theEnd(self) -> None:
         """
-        Is the end of waiting, and of asking.
+        At the end, waiting and new requests fail.
         """
         sink = self.sink()
         waiting = sink.take()
@@ -355,7 +356,7 @@ class TakeTests(SnapshotCase):
 
     def test_tooMany(self) -> None:
         """
-        Who asks without end is told so.
+        Too many requests are refused.
         """
         sink = self.sink()
         waiting = [sink.take() for _ in range(MAX_WAITING)]
@@ -366,7 +367,7 @@ class TakeTests(SnapshotCase):
 
     def test_inAThread(self) -> None:
         """
-        A real lane.
+        A real lane works.
         """
         clock = ThreadClock()
         sink = SnapshotSink(clock, Snapshots(self.folder, every=None), Lane)
@@ -379,7 +380,7 @@ class TakeTests(SnapshotCase):
 
 class ProcessTests(SnapshotCase):
     """
-    With C{process=yes}.
+    C{process=yes}.
     """
 
     def setUp(self) -> None:
@@ -388,14 +389,14 @@ class ProcessTests(SnapshotCase):
 
     def child(self, sink: SnapshotSink) -> Any:
         """
-        @return: the process that makes images.
+        @return: the child process that makes images.
         """
         shooting: Any = sink._camera
         return shooting._process.child
 
     def test_everyKeyFrame(self) -> None:
         """
-        The same images, made in another process; it is gone when the stream has ended.
+        A child process makes the same images, and ends with the stream.
         """
         path = encode(H264_AAC)
         sink = self.sink(template=PNG, every=0, process=True)
@@ -413,7 +414,7 @@ class ProcessTests(SnapshotCase):
 
     def test_size(self) -> None:
         """
-        And the kind of image reach it.
+        Size and format are passed to the child.
         """
         sink = self.sink(size=(48, 32), process=True)
         self.feed(sink, framesOf(encode(VIDEO_ONLY)))
@@ -424,8 +425,8 @@ class ProcessTests(SnapshotCase):
 
     def test_aProcessThatDies(self) -> None:
         """
-        Costs one image; the log has the stream and the signal, and another process
-        makes the next.
+        One image is lost; the log has the stream and the signal, and another process
+        makes the next image.
         """
         path = encode(H264_AAC)
         frames = framesOf(path)
@@ -449,7 +450,7 @@ class ProcessTests(SnapshotCase):
 
     def test_aWaitThatGrows(self) -> None:
         """
-        Until it is started again; who asks meanwhile is told so.
+        Requests before the restart are refused with the remaining time.
         """
         now = [0.0]
         self.patch(backoff, "FIRST_WAIT", 1.0)
@@ -471,7 +472,7 @@ class ProcessTests(SnapshotCase):
 
     def test_whatCannotBeDecoded(self) -> None:
         """
-        Is said, and the process lives.
+        The error is reported, and the process keeps running.
         """
         sink = self.sink(process=True)
         taken = sink.take()
@@ -485,13 +486,13 @@ class ProcessTests(SnapshotCase):
 
 class TroubleTests(SnapshotCase):
     """
-    What goes wrong.
+    Errors.
     """
 
     def test_theDisk(self) -> None:
         """
-        Is told of once, and tried again: the stream goes on. Who asks for a picture is
-        told, too.
+        The error is logged once and the sink tries again; the stream continues.
+        Requests fail with the error, too.
         """
         Path(self.folder).write_bytes(b"in the way")
         sink = self.sink(every=0)
@@ -513,7 +514,7 @@ class TroubleTests(SnapshotCase):
 
     def test_noDecoder(self) -> None:
         """
-        Is told of once.
+        It is logged once.
         """
         sink = self.sink(every=0)
         with capturedLogs() as events:
@@ -530,7 +531,7 @@ class TroubleTests(SnapshotCase):
 
     def test_aBug(self) -> None:
         """
-        Has a traceback in the log.
+        It is logged with a traceback.
         """
 
         def broken(*arguments: Any) -> bytes:
@@ -545,12 +546,12 @@ class TroubleTests(SnapshotCase):
 
 class OptionTests(SynchronousTestCase):
     """
-    What C{--sink=snapshot:} takes.
+    The arguments of C{--sink=snapshot}.
     """
 
     def test_defaults(self) -> None:
         """
-        One JPEG a stream, every ten seconds.
+        One JPEG file for each stream, replaced every ten seconds.
         """
         snapshots = parseSnapshots("")
         self.assertEqual((snapshots.directory, snapshots.every), ("snapshots", 10_000))
@@ -559,7 +560,7 @@ class OptionTests(SynchronousTestCase):
 
     def test_all(self) -> None:
         """
-        Each says something.
+        Every argument is read.
         """
         snapshots = parseSnapshots(
             "/srv/a\\:b:every=2.5:format=png:name={stream}-{part}:size=320x180"
@@ -574,7 +575,7 @@ class OptionTests(SynchronousTestCase):
 
     def test_refused(self) -> None:
         """
-        With a sentence.
+        Invalid arguments are refused with a message.
         """
         for text, said in (
             ("x:y", "no option 'y', only every=SECONDS, format=jpg|png"),
@@ -591,7 +592,7 @@ class OptionTests(SynchronousTestCase):
 
     def test_theFactory(self) -> None:
         """
-        Looks at the directory before the server starts.
+        It checks the directory before the server starts.
         """
         folder = self.mktemp()
         factory = SnapshotSinkFactory.fromString(folder)
@@ -605,7 +606,7 @@ class OptionTests(SynchronousTestCase):
 
 class ContractTests(FrameSinkTestsMixin, SynchronousTestCase):
     """
-    The sink stands what the contract asks for; what it sends is no video.
+    The sink fulfills the contract; its frames are not decodable video.
     """
 
     def makeSink(self) -> IFrameSink:

@@ -1,5 +1,5 @@
 """
-Tests for L{rtmptw.sinks.decode.usercode}: what may be called with decoded frames, and
+Tests for L{rtmptw.sinks.decode.usercode}: what can be called with decoded frames, and
 what is awaited.
 """
 
@@ -19,13 +19,13 @@ from tests.sinks.test_decode import SinkCase
 
 def one(frame: DecodedFrame) -> None:
     """
-    Knows of no stream.
+    Takes no stream.
     """
 
 
 def three(frame: DecodedFrame, stream: DecodedStream, more: int) -> None:
     """
-    Wants more than there is.
+    Takes too many arguments.
     """
 
 
@@ -41,7 +41,7 @@ async def yieldsLater(
 
 class NeedsMore:
     """
-    Cannot be made for a stream.
+    Cannot be created with a stream alone.
     """
 
     def __init__(self, stream: DecodedStream, model: str) -> None: ...
@@ -51,7 +51,7 @@ class NeedsMore:
 
 class Generates:
     """
-    Has a method that would do nothing.
+    Has a method whose call has no effect.
     """
 
     def __init__(self, stream: DecodedStream) -> None: ...
@@ -62,7 +62,7 @@ class Generates:
 
 class EndsWithoutReason:
     """
-    Is told why, and does not take it.
+    Has a method for the end that takes no reason.
     """
 
     def __init__(self, stream: DecodedStream) -> None: ...
@@ -75,7 +75,7 @@ class EndsWithoutReason:
 
 class Calling:
     """
-    An object that can be called.
+    A callable object.
     """
 
     def __call__(self, frame: DecodedFrame, stream: DecodedStream) -> Iterator[None]:
@@ -84,12 +84,12 @@ class Calling:
 
 class RefusedTests(SynchronousTestCase):
     """
-    What cannot work is refused at start, with a sentence.
+    Unsuitable code is refused at the start, with a message.
     """
 
     def refused(self, found: Any) -> str:
         """
-        @return: the sentence.
+        @return: the message.
         """
         with self.assertRaises(ValueError) as caught:
             UserCode.fromObject("mine.it", found)
@@ -97,7 +97,7 @@ class RefusedTests(SynchronousTestCase):
 
     def test_wrongSignatures(self) -> None:
         """
-        It says how the function is defined, and how it will be called.
+        The message shows the definition and the arguments of the call.
         """
         self.assertEqual(
             self.refused(lambda frame: None),
@@ -115,7 +115,7 @@ class RefusedTests(SynchronousTestCase):
 
     def test_generators(self) -> None:
         """
-        A call of one would do nothing.
+        Calling a generator function has no effect.
         """
         for found in (yields, yieldsLater, Calling(), functools.partial(yields)):
             self.assertIn("mine.it is a generator", self.refused(found))
@@ -123,7 +123,8 @@ class RefusedTests(SynchronousTestCase):
 
     def test_whatFits(self) -> None:
         """
-        Defaults, any number of arguments, parts of functions, and what does not say.
+        Defaults, variable arguments, partial functions and functions without a
+        signature are accepted.
         """
         for found in (
             lambda *all: None,
@@ -136,12 +137,12 @@ class RefusedTests(SynchronousTestCase):
 
 class AwaitedTests(SinkCase):
     """
-    What is declared C{async} is awaited, one call at a time.
+    C{async} code is awaited, one call at a time.
     """
 
     def test_aFunction(self) -> None:
         """
-        Every picture, and the next one only when it has returned.
+        It gets every video frame, the next one only after it has returned.
         """
         waits: list[Deferred[None]] = []
         got: list[str] = []
@@ -168,7 +169,7 @@ class AwaitedTests(SinkCase):
 
     def test_aClass(self) -> None:
         """
-        Its methods may be of both kinds, the end too.
+        Its methods may be of both kinds, including the one for the end.
         """
         ended: Deferred[None] = Deferred()
         calls: list[str] = []
@@ -227,7 +228,7 @@ class AwaitedTests(SinkCase):
 
     def test_anErrorAtTheEnd(self) -> None:
         """
-        It is logged, and the sink has ended all the same.
+        It is logged, and the sink ends all the same.
         """
 
         class Fails:

@@ -1,5 +1,5 @@
 """
-Tests for L{rtmptw.sinks.wire}: what the server and its children say.
+Tests for L{rtmptw.sinks.wire}: the messages between the server and its children.
 """
 
 import json
@@ -30,7 +30,7 @@ class WireTests(SynchronousTestCase):
 
     def test_frames(self) -> None:
         """
-        Come over as they are, with any timestamp, and when they came.
+        Frames are transferred unchanged, with any timestamp and their arrival time.
         """
         arrived = datetime(2026, 11, 28, 1, 2, 3, 500_000, tzinfo=UTC)
         frames = [*makeFrames(), videoFrame(2**40), audioFrame(-5)]
@@ -48,7 +48,7 @@ class WireTests(SynchronousTestCase):
     @given(st.lists(st.binary(max_size=40), max_size=6), st.integers(1, 9))
     def test_cutAnywhere(self, bodies: list[bytes], step: int) -> None:
         """
-        The same messages, however they come.
+        The messages do not depend on how the data is split.
         """
         data = b"".join(numberMessage(Kind.ANSWER, 7, body) for body in bodies)
         reader = MessageReader()
@@ -63,7 +63,7 @@ class WireTests(SynchronousTestCase):
 
     def test_bytes(self) -> None:
         """
-        The format, for those who write children in another language.
+        The exact bytes, for children written in another language.
         """
         self.assertEqual(message(Kind.END, b"over"), b"\0\0\0\x05\x04over")
         self.assertEqual(numberMessage(Kind.DONE, 258), b"\0\0\0\x05\x10\0\0\1\2")
@@ -74,7 +74,7 @@ class WireTests(SynchronousTestCase):
 
     def test_nonsense(self) -> None:
         """
-        Is refused, and not waited for: a child may say anything.
+        Invalid data is refused at once: a child may send anything.
         """
         for data in (
             b"\0\0\0\0\x01",

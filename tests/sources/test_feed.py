@@ -1,5 +1,5 @@
 """
-Tests of L{rtmptw.sources.feed}: a stream that Python feeds.
+Tests of L{rtmptw.sources.feed}: a stream fed from Python.
 """
 
 import itertools
@@ -33,7 +33,7 @@ RATE = 48000
 
 def picture(seconds: float | None = None) -> Any:
     """
-    @return: a picture that says its time, if any.
+    @return: an image, with a timestamp if given.
     """
     made = av.VideoFrame(WIDTH, HEIGHT, "yuv420p")
     for plane in made.planes:
@@ -46,7 +46,7 @@ def picture(seconds: float | None = None) -> Any:
 
 def sound(seconds: float | None = None, samples: int = 1024) -> Any:
     """
-    @return: silence that says its time, if any.
+    @return: silence, with a timestamp if given.
     """
     made = av.AudioFrame("fltp", "mono", samples)
     made.planes[0].update(bytes(made.planes[0].buffer_size))
@@ -68,18 +68,18 @@ def coded(frames: list[Frame], kind: FrameKind) -> list[Frame]:
 
 def times(frames: list[Frame], kind: FrameKind) -> list[int]:
     """
-    @return: when the coded frames of one kind are.
+    @return: the times of the coded frames of one kind.
     """
     return [frame.timestamp for frame in coded(frames, kind)]
 
 
 class FeedTestCase(SynchronousTestCase):
     """
-    A hub with a sink that keeps everything.
+    A hub with a sink that keeps all frames.
     """
 
     def setUp(self) -> None:
-        # Whichever thread runs the tests is the reactor's.
+        # The thread that runs the tests is the reactor's.
         self.patch(threadable, "ioThread", threading.get_ident())
         self.clock = self.makeClock()
         self.factory = SinkFactory(self.delivery)
@@ -109,7 +109,7 @@ class FeedTestCase(SynchronousTestCase):
     @property
     def frames(self) -> list[Frame]:
         """
-        What it got.
+        The frames that it got.
         """
         frames: list[Frame] = self.sink.frames
         return frames
@@ -117,12 +117,12 @@ class FeedTestCase(SynchronousTestCase):
 
 class FeedTests(FeedTestCase):
     """
-    In the reactor's thread.
+    Feeding in the reactor's thread.
     """
 
     def test_providesIFrameSource(self) -> None:
         """
-        The stream says where it comes from.
+        The stream has the feed as its source.
         """
         feed = self.publish()
         self.assertTrue(verifyObject(IFrameSource, feed))
@@ -132,7 +132,7 @@ class FeedTests(FeedTestCase):
 
     def test_names(self) -> None:
         """
-        All up to the last slash is the application.
+        The part before the last slash is the application.
         """
         publish(self.hub, "a/b/c")
         self.assertEqual((self.sink.stream.app, self.sink.stream.stream), ("a/b", "c"))
@@ -143,7 +143,7 @@ class FeedTests(FeedTestCase):
 
     def test_nameTaken(self) -> None:
         """
-        The caller is told; with the right credentials the name is free.
+        The caller gets an error; with the right credentials the name can be taken over.
         """
         self.publish(credentials="secret")
         refusal = self.assertRaises(NotAllowed, self.publish)
@@ -154,7 +154,7 @@ class FeedTests(FeedTestCase):
 
     def test_takenOver(self) -> None:
         """
-        The old feed learns of it.
+        The old feed ends.
         """
         first = self.publish()
         first.video(picture(0))
@@ -167,7 +167,7 @@ class FeedTests(FeedTestCase):
 
     def test_everyPicture(self) -> None:
         """
-        N pictures in, N out, at once, with their times; the first comes after a header.
+        N images give N frames, at once, with their times; the first follows a header.
         """
         feed = self.publish()
         for number in range(50):
@@ -190,7 +190,7 @@ class FeedTests(FeedTestCase):
 
     def test_arrays(self) -> None:
         """
-        Of numpy, red or blue first.
+        numpy arrays, red or blue first.
         """
         import numpy
 
@@ -214,7 +214,7 @@ class FeedTests(FeedTestCase):
 
     def test_anEncoderWithADelay(self) -> None:
         """
-        What it still has comes at the end; composition times and all.
+        Delayed frames come at the end, with composition times.
         """
         feed = self.publish(video="libx264:tune=film:bf=2:g=25:preset=medium")
         for number in range(30):
@@ -231,7 +231,7 @@ class FeedTests(FeedTestCase):
 
     def test_otherEncoders(self) -> None:
         """
-        By name.
+        Encoders are selected by name.
         """
         feed = self.publish(
             video="libvpx-vp9:deadline=realtime:cpu-used=8", audio="libopus:b=64k"
@@ -248,7 +248,7 @@ class FeedTests(FeedTestCase):
 
     def test_badEncoders(self) -> None:
         """
-        Are refused before anything is published.
+        They are refused before anything is published.
         """
         for options in (
             {"video": "nope"},
@@ -261,7 +261,7 @@ class FeedTests(FeedTestCase):
 
     def test_anOptionNobodyKnows(self) -> None:
         """
-        Shows with the first picture.
+        An unknown option fails with the first image.
         """
         feed = self.publish(video="libx264:presett=slow")
         error = self.assertRaises(SinkError, feed.video, picture(0))
@@ -269,7 +269,7 @@ class FeedTests(FeedTestCase):
 
     def test_soundAndPicturesHaveOneClock(self) -> None:
         """
-        Whatever says it: C{at}, or the frame itself.
+        Times come from C{at}, or from the frame itself.
         """
         feed = self.publish()
         feed.video(picture(7.0))
@@ -279,7 +279,7 @@ class FeedTests(FeedTestCase):
             feed.audio(sound(), at=7.0 + number * 1024 / RATE)
         feed.close()
         self.assertEqual(times(self.frames, FrameKind.VIDEO), [7000, 7040])
-        # The encoder puts 1024 samples before the first.
+        # The encoder prepends 1024 samples.
         step = 1024 / RATE * 1000
         self.assertEqual(
             times(self.frames, FrameKind.AUDIO),
@@ -288,8 +288,8 @@ class FeedTests(FeedTestCase):
 
     def test_wallClock(self) -> None:
         """
-        Without any times: since the first frame. Sound follows on what came before,
-        unless that is far off.
+        Without times, it is the time since the first frame. Audio continues where the
+        previous audio ended, unless that is far off.
         """
         now = [50.0]
         self.patch(time, "monotonic", lambda: now[0])
@@ -313,7 +313,7 @@ class FeedTests(FeedTestCase):
 
     def test_aNewSize(self) -> None:
         """
-        A new header, and no picture is lost.
+        There is a new header, and no frame is lost.
         """
         feed = self.publish(video="libx264:bf=2:tune=film")
         for number in range(10):
@@ -331,7 +331,7 @@ class FeedTests(FeedTestCase):
 
     def test_anotherKindOfSound(self) -> None:
         """
-        Likewise.
+        There is a new header, and no audio is lost.
         """
         feed = self.publish()
         for number in range(5):
@@ -347,7 +347,7 @@ class FeedTests(FeedTestCase):
 
     def test_packets(self) -> None:
         """
-        As they were encoded.
+        Packets are passed on as encoded.
         """
         feed = self.publish()
         count = {FrameKind.VIDEO: 0, FrameKind.AUDIO: 0}
@@ -367,7 +367,7 @@ class FeedTests(FeedTestCase):
 
     def test_packetsOfNothing(self) -> None:
         """
-        A packet must be of something.
+        A packet needs a template.
         """
         feed = self.publish()
         error = self.assertRaises(ValueError, feed.packet, av.Packet(b"x"))
@@ -375,7 +375,7 @@ class FeedTests(FeedTestCase):
 
     def test_frames(self) -> None:
         """
-        Of another stream: the same payloads and times, and objects of their own.
+        Frames of another stream have the same payloads and times, and are new objects.
         """
         feed = self.publish()
         given = makeFrames(start=-20)
@@ -390,7 +390,7 @@ class FeedTests(FeedTestCase):
 
     def test_metadataDoesNotSayThatThereIsOneTrack(self) -> None:
         """
-        Whoever waits for all tracks before a file is begun must not be misled.
+        A reader that waits for all tracks before it begins a file must not be misled.
         """
         feed = self.publish()
         feed.video(picture(0))
@@ -400,7 +400,7 @@ class FeedTests(FeedTestCase):
 
     def test_closedTwice(self) -> None:
         """
-        Once is enough; then it takes nothing.
+        The second call does nothing; a closed feed refuses frames.
         """
         feed = self.publish()
         feed.close("enough")
@@ -418,7 +418,7 @@ class FeedTests(FeedTestCase):
 
     def test_shutdown(self) -> None:
         """
-        The server stops.
+        The server is stopping.
         """
         feed = self.publish()
         feed.video(picture(0))
@@ -431,14 +431,14 @@ class FeedTests(FeedTestCase):
 
 class FullTests(FeedTestCase):
     """
-    A sink that is slow, and nobody who can wait for it.
+    A slow sink, and the reactor's thread, which cannot wait for it.
     """
 
     delivery = Delivery(Policy.LOSSLESS, maxMilliseconds=0, maxFrames=10)
 
     def test_frames(self) -> None:
         """
-        So many wait, one more is refused, none is lost.
+        The queue has a limit, the next frame is refused, and none is lost.
         """
         feed = self.publish()
         self.sink.producer.pauseProducing()
@@ -450,7 +450,7 @@ class FullTests(FeedTestCase):
                 self.assertIn("live/out: queue full, 256 frames wait", str(full))
                 break
             given += 1
-        # What the stream took before it was full, and what waits here.
+        # The frames that the stream took before it was full, and those queued here.
         self.assertEqual(given, 11 + module.MAX_WAITING)
         self.assertEqual(feed.silentFor(), 0)
         self.sink.producer.resumeProducing()
@@ -465,7 +465,7 @@ class FullTests(FeedTestCase):
 
     def test_closedWhileFull(self) -> None:
         """
-        The stream ends when all has been taken.
+        The stream ends when all frames have been taken.
         """
         feed = self.publish()
         self.sink.producer.pauseProducing()
@@ -481,7 +481,7 @@ class FullTests(FeedTestCase):
 
 class PassOnTests(FeedTestCase):
     """
-    The sound of another stream, beside pictures of one's own.
+    The audio of another stream, with video of one's own.
     """
 
     def setUp(self) -> None:
@@ -493,13 +493,13 @@ class PassOnTests(FeedTestCase):
 
     def test_inStep(self) -> None:
         """
-        It waits for the pictures, and comes out whole and unchanged.
+        Audio waits for the video, and is complete and unchanged.
         """
         given = makeFrames(seconds=10)
         sounds = [frame for frame in given if frame.kind is FrameKind.AUDIO]
         for frame in given:
             self.camera.frameReceived(frame)
-        # The header does not wait.
+        # The header is not held.
         self.assertEqual([f.payload for f in self.frames], [sounds[0].payload])
         for number in range(250):
             self.feed.frame(videoFrame(number * 40, number == 0))
@@ -519,7 +519,7 @@ class PassOnTests(FeedTestCase):
 
     def test_noPictures(self) -> None:
         """
-        They are not waited for without end.
+        Audio does not wait for video for ever.
         """
         for number in range(MAX_HELD + 100):
             self.camera.frameReceived(audioFrame(number * 20))
@@ -529,7 +529,7 @@ class PassOnTests(FeedTestCase):
 
     def test_slow(self) -> None:
         """
-        If a sink of ours is full, too, the other stream is paused in the end.
+        If a sink of the feed is full, the other stream is paused in the end.
         """
         self.sink.producer.pauseProducing()
         limit = LOSSLESS.maxFrames
@@ -546,7 +546,7 @@ class PassOnTests(FeedTestCase):
 
     def test_theOtherEndsFirst(self) -> None:
         """
-        What waits still comes.
+        Held frames are still passed on.
         """
         for number in range(100):
             self.camera.frameReceived(audioFrame(number * 20))
@@ -557,7 +557,7 @@ class PassOnTests(FeedTestCase):
 
     def test_weEndFirst(self) -> None:
         """
-        The other stream goes on, without us.
+        The other stream continues, without our sink.
         """
         self.feed.close()
         self.assertEqual([outlet.name for outlet in self.camera.outlets], ["record"])
@@ -565,7 +565,7 @@ class PassOnTests(FeedTestCase):
 
     def test_aNewHeader(self) -> None:
         """
-        It stays between what it is for and what it is not for.
+        It stays between the old frames and those it applies to.
         """
         first, *rest = (
             frame for frame in makeFrames() if frame.kind is FrameKind.AUDIO
@@ -587,7 +587,7 @@ class PassOnTests(FeedTestCase):
 
     def test_otherKinds(self) -> None:
         """
-        If asked for. Pictures that are passed on wait for none.
+        Other kinds are passed on if requested. Video that is passed on is not held.
         """
         other = publish(self.hub, "live/all")
         other.passOn("live/cam", FrameKind.VIDEO, FrameKind.AUDIO)
@@ -598,7 +598,7 @@ class PassOnTests(FeedTestCase):
 
     def test_nobodyPublishesIt(self) -> None:
         """
-        There is nothing to pass on.
+        The other stream does not exist.
         """
         error = self.assertRaises(ValueError, self.feed.passOn, "live/nope")
         self.assertEqual(str(error), "live/nope is not published")
@@ -606,7 +606,7 @@ class PassOnTests(FeedTestCase):
 
 class ThreadTests(FeedTestCase):
     """
-    From other threads.
+    Feeding in other threads.
     """
 
     delivery = Delivery(Policy.LOSSLESS, maxMilliseconds=0, maxFrames=10)
@@ -617,9 +617,9 @@ class ThreadTests(FeedTestCase):
 
     def start(self, work: Callable[[], Any]) -> dict[str, Any]:
         """
-        Do something in another thread.
+        Run something in another thread.
 
-        @return: gets what came of it, as C{result} or C{error}.
+        @return: a dictionary that gets its outcome, as C{result} or C{error}.
         """
         outcome: dict[str, Any] = {}
 
@@ -628,7 +628,7 @@ class ThreadTests(FeedTestCase):
                 outcome["result"] = work()
             except Exception as error:
                 outcome["error"] = error
-            # Somebody waits for it.
+            # The outcome is waited for.
             self.clock.callFromThread(lambda: None)
 
         thread = threading.Thread(target=run)
@@ -638,7 +638,8 @@ class ThreadTests(FeedTestCase):
 
     def do(self, work: Callable[[], Any]) -> Any:
         """
-        Do something in another thread, and what it asks of the reactor meanwhile.
+        Run something in another thread, and meanwhile what it calls in the reactor's
+        thread.
 
         @return: what it returned.
         """
@@ -670,14 +671,14 @@ class ThreadTests(FeedTestCase):
 
     def test_refused(self) -> None:
         """
-        The thread is told.
+        The thread gets the error.
         """
         self.publish()
         self.assertRaises(NotAllowed, self.do, self.publish)
 
     def test_backpressure(self) -> None:
         """
-        The thread waits while a sink is full, and not one frame is lost.
+        The thread waits while a sink is full, and no frame is lost.
         """
         feed = self.publish()
         fed = []
@@ -691,7 +692,7 @@ class ThreadTests(FeedTestCase):
         self.sink.producer.pauseProducing()
         outcome = self.start(work)
         self.clock.waitUntil(lambda: feed.isPaused)
-        # It can get no further than this.
+        # It cannot get further than this.
         most = 11 + module.MAX_WAITING
         for _ in range(5):
             self.assertLessEqual(len(fed), most)
@@ -712,7 +713,7 @@ class ThreadTests(FeedTestCase):
 
     def test_theEndWakesWhoWaits(self) -> None:
         """
-        A thread that waits for a slow sink learns that the stream is over.
+        A thread that waits for a slow sink gets the end of the stream as an error.
         """
         feed = self.publish()
 
@@ -730,7 +731,7 @@ class ThreadTests(FeedTestCase):
 
     def test_passOn(self) -> None:
         """
-        Pass on the sound of a stream, asked for in a thread.
+        Pass on the audio of a stream, requested in a thread.
         """
         camera = self.hub.publish("live", "cam", Source(self.clock))
         feed = self.publish()

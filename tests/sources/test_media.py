@@ -1,5 +1,5 @@
 """
-Tests of L{rtmptw.sources.media}, without a process.
+Tests of L{rtmptw.sources.media}, without a real process.
 """
 
 import json
@@ -36,7 +36,7 @@ from tests.hub.test_hub import SinkFactory, Source
 
 class Process:
     """
-    A process that the reactor was asked for.
+    The fake of a started process.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Process:
 
     def end(self, status: int = 0, signal: int | None = None) -> None:
         """
-        Be gone.
+        End the process.
         """
         reason: Exception = (
             ProcessDone(0)
@@ -96,7 +96,7 @@ class Process:
 
 class Reactor(Clock):
     """
-    Starts processes that are none.
+    A reactor that starts fake processes.
     """
 
     def __init__(self) -> None:
@@ -137,7 +137,7 @@ class MediaPullTestCase(SynchronousTestCase):
         self, url: str = "rtsp://me:secret@camera/1?key=2", onDemand: bool = False
     ) -> MediaPull:
         """
-        @return: a pull that is started.
+        @return: a started pull.
         """
         pull = MediaPull(
             self.hub, self.reactor, url, "live", "cam", onDemand, random=lambda: 0.0
@@ -155,19 +155,19 @@ class MediaPullTestCase(SynchronousTestCase):
     @property
     def sink(self) -> Any:
         """
-        The last stream's.
+        The sink of the last stream.
         """
         return self.factory.sinks[-1]
 
 
 class MediaPullTests(MediaPullTestCase):
     """
-    Always.
+    A pull that is always on.
     """
 
     def test_interfaces(self) -> None:
         """
-        A source, on demand or not.
+        It is a source, on demand or not.
         """
         pull = self.pull()
         self.assertTrue(verifyObject(IFrameSource, pull))
@@ -175,7 +175,7 @@ class MediaPullTests(MediaPullTestCase):
 
     def test_secrets(self) -> None:
         """
-        What is secret in a URL is neither in the process's arguments nor in the log.
+        The secrets in a URL are neither in the process's arguments nor in the log.
         """
         pull = self.pull()
         self.assertNotIn("camera", " ".join(self.process.arguments))
@@ -197,7 +197,7 @@ class MediaPullTests(MediaPullTestCase):
 
     def test_frames(self) -> None:
         """
-        All that it writes is published, from the first frame on.
+        All that the process writes is published, from the first frame on.
         """
         self.pull()
         self.assertEqual(dict(self.hub.streams), {})
@@ -212,7 +212,7 @@ class MediaPullTests(MediaPullTestCase):
 
     def test_aFileEnds(self) -> None:
         """
-        Then the stream does, and it is not begun again.
+        The stream ends, and the pull does not restart.
         """
         self.pull("film.mp4")
         self.process.say(makeFrames())
@@ -223,7 +223,7 @@ class MediaPullTests(MediaPullTestCase):
 
     def test_aCameraEnds(self) -> None:
         """
-        It is tried again, later each time, and that is said once.
+        It is retried with a growing delay, which is logged once.
         """
         self.pull()
         self.process.say(makeFrames())
@@ -243,7 +243,7 @@ class MediaPullTests(MediaPullTestCase):
 
     def test_afterAGoodLife(self) -> None:
         """
-        It is tried again soon.
+        It is retried soon.
         """
         self.pull()
         for _ in range(3):
@@ -257,7 +257,7 @@ class MediaPullTests(MediaPullTestCase):
 
     def test_aCrash(self) -> None:
         """
-        Of FFmpeg harms nobody else.
+        A crash of FFmpeg affects nothing else.
         """
         self.pull()
         self.process.say(makeFrames())
@@ -267,7 +267,7 @@ class MediaPullTests(MediaPullTestCase):
 
     def test_noFLV(self) -> None:
         """
-        What it writes is checked.
+        The process's output is validated.
         """
         self.pull()
         self.process.protocol.outReceived(b"Traceback (most recent call last)")
@@ -277,7 +277,7 @@ class MediaPullTests(MediaPullTestCase):
 
     def test_aTrackIsLeftOut(self) -> None:
         """
-        It says so, and then there is another reason for its end.
+        The process logs it; its end has another reason.
         """
         self.pull("film.mkv")
         self.process.complain("its audio is left out\n")
@@ -290,7 +290,7 @@ class MediaPullTests(MediaPullTestCase):
 
     def test_manyComplaints(self) -> None:
         """
-        Are not all logged.
+        Not all error messages are logged.
         """
         self.pull()
         for number in range(100):
@@ -300,7 +300,7 @@ class MediaPullTests(MediaPullTestCase):
 
     def test_noProcess(self) -> None:
         """
-        The machine has none to give: try again.
+        If no process can be started, the pull retries.
         """
         self.reactor.refuses = True
         self.pull()
@@ -311,7 +311,7 @@ class MediaPullTests(MediaPullTestCase):
 
     def test_backpressure(self) -> None:
         """
-        While a sink is full the process is not read from.
+        While a sink is full, the process's output is not read.
         """
         pull = self.pull()
         frames = makeFrames()
@@ -331,7 +331,7 @@ class MediaPullTests(MediaPullTestCase):
 
     def test_stop(self) -> None:
         """
-        The stream ends, the process is killed and waited for.
+        The stream ends, and the process is killed and waited for.
         """
         pull = self.pull()
         self.process.say(makeFrames())
@@ -346,7 +346,7 @@ class MediaPullTests(MediaPullTestCase):
 
     def test_stopWhatCannotBeKilled(self) -> None:
         """
-        It is not waited for without end.
+        The pull does not wait for it for ever.
         """
         stopped = self.pull().stopService()
         self.reactor.advance(END_TIMEOUT)
@@ -356,7 +356,7 @@ class MediaPullTests(MediaPullTestCase):
 
     def test_stopWhileItWaits(self) -> None:
         """
-        Nothing is left behind.
+        No timer is left.
         """
         pull = self.pull()
         self.process.end(FAILED)
@@ -365,7 +365,7 @@ class MediaPullTests(MediaPullTestCase):
 
     def test_nameTaken(self) -> None:
         """
-        It says so and tries again.
+        It is logged, and the pull retries.
         """
         self.hub.publish("live", "cam", Source(self.reactor))
         self.pull()
@@ -379,7 +379,7 @@ class MediaPullTests(MediaPullTestCase):
 
     def test_takenOver(self) -> None:
         """
-        Likewise.
+        It is logged, and the pull retries.
         """
         self.pull()
         self.process.say(makeFrames())
@@ -392,12 +392,12 @@ class MediaPullTests(MediaPullTestCase):
 
 class OnDemandTests(MediaPullTestCase):
     """
-    While somebody wants to see it.
+    A pull on demand.
     """
 
     def want(self) -> "Deferred[Any]":
         """
-        Ask for the stream.
+        Request the stream.
         """
         wanted = self.hub.whenPublished("live", "cam")
         wanted.addErrback(lambda failure: None)
@@ -405,7 +405,7 @@ class OnDemandTests(MediaPullTestCase):
 
     def test_demand(self) -> None:
         """
-        It begins with the first who asks and ends a while after the last has left.
+        The pull starts with the first player and stops a while after the last has left.
         """
         pull = self.pull(onDemand=True)
         self.assertEqual(self.reactor.processes, [])
@@ -422,7 +422,7 @@ class OnDemandTests(MediaPullTestCase):
         self.assertEqual(self.process.calls[-2:], ["KILL", "loseConnection"])
         self.process.end(signal=9)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
-        # Somebody else comes.
+        # Another player comes.
         self.want()
         self.assertEqual(len(self.reactor.processes), 2)
         pull.stopService()
@@ -430,7 +430,7 @@ class OnDemandTests(MediaPullTestCase):
 
     def test_cameBackInTime(self) -> None:
         """
-        Somebody who only reloads the page sees it go on.
+        For a player that only reloads the page, the pull continues.
         """
         self.pull(onDemand=True)
         self.want().cancel()
@@ -442,7 +442,7 @@ class OnDemandTests(MediaPullTestCase):
 
     def test_wantedWhileItEnds(self) -> None:
         """
-        The next process begins when the last one is gone.
+        The next process starts when the last one has ended.
         """
         self.pull(onDemand=True)
         self.want().cancel()
@@ -455,7 +455,7 @@ class OnDemandTests(MediaPullTestCase):
 
     def test_aFileForTheNextViewer(self) -> None:
         """
-        A film that has ended is shown again to who asks for it then.
+        A file that has ended is played again for the next player.
         """
         self.pull("film.mp4", onDemand=True)
         self.want()
@@ -473,7 +473,7 @@ class PullOptionTests(SynchronousTestCase):
 
     def test_loop(self) -> None:
         """
-        The option reaches whom it is for; RTMP has no such thing.
+        The option applies to files; RTMP has no such option.
         """
         reactor = Reactor()
         factory = pullFactory("film.mp4=live/film#loop=1")
@@ -508,7 +508,7 @@ class PullOptionTests(SynchronousTestCase):
 
     def test_aNumberSignInAPath(self) -> None:
         """
-        In what is no URL the last one begins the options.
+        In anything but a URL the last number sign begins the options.
         """
         factory = pullFactory("film#1.mp4=live/film#loop=1")
         self.assertEqual(
@@ -517,7 +517,7 @@ class PullOptionTests(SynchronousTestCase):
 
     def test_source(self) -> None:
         """
-        C{--source=media:...} says the same.
+        C{--source=media:...} is the same.
         """
         self.assertEqual(
             sourceFactory("media:rtsp://h:554/x/cam#as=live/a&demand=1&loop=1"),
