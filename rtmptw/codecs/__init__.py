@@ -1,6 +1,6 @@
 """
-What the headers of codecs say: sizes, rates, parameter sets.
+Parsers of codec headers: sizes, rates, parameter sets.
 
-Bytes in, values out. What comes from a peer may be anything; nothing here raises but
-L{rtmptw.errors.RemoteProtocolError}.
+They take bytes and return values. The bytes come from peers and may be anything:
+L{rtmptw.errors.RemoteProtocolError} is the only exception raised for them.
 """

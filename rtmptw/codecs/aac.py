@@ -25,7 +25,7 @@ _RATES = (
 )
 _CHANNELS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 7: 8, 11: 7, 12: 8, 14: 8}
 _SBR, _PS, _LOW_DELAY, _ENHANCED_LOW_DELAY = 5, 29, 23, 39
-#: With a GASpecificConfig, which says how long a block is.
+#: Object types with a GASpecificConfig, which has the block length.
 _GENERAL = frozenset({1, 2, 3, 4, 6, 7, 17, 19, 20, 21, 22, 23})
 _SYNC_EXTENSION = 0x2B7
 _ADTS_HEAD = 7
@@ -34,16 +34,17 @@ _ADTS_HEAD = 7
 @dataclass(frozen=True, slots=True)
 class AudioConfig:
     """
-    What a decoder needs.
+    The parsed fields of an AudioSpecificConfig.
 
-    @ivar sound: at the rate of the core; spectral band replication doubles it.
+    @ivar sound: with the core's sample rate, which spectral band replication (SBR)
+        doubles.
     @ivar objectType: 2 is AAC-LC.
-    @ivar layout: the channel configuration; 0 is one that the encoder describes.
-    @ivar extension: the rate with spectral band replication; 0 if there is none, or
-        nothing is said of it.
-    @ivar hasStereo: parametric stereo is signaled.
-    @ivar rest: what is behind a configuration of its own channels; empty if the layout
-        says all.
+    @ivar layout: the channel configuration; 0 means that the encoder describes it.
+    @ivar extension: the sample rate with SBR; 0 if there is none, or it is not
+        signaled.
+    @ivar hasStereo: whether parametric stereo is signaled.
+    @ivar rest: the configuration itself if it describes its own channels; empty if the
+        layout says everything.
     """
 
     sound: Sound
@@ -56,9 +57,9 @@ class AudioConfig:
 
 def parseConfig(data: bytes) -> AudioConfig:
     """
-    @param data: an AudioSpecificConfig; what is behind it does not matter.
+    @param data: an AudioSpecificConfig; bytes after it are ignored.
 
-    @raise RemoteProtocolError: if it is none.
+    @raise RemoteProtocolError: if it is invalid.
     """
     reader = BitReader(data)
     objectType = _objectType(reader)
@@ -70,7 +71,7 @@ def parseConfig(data: bytes) -> AudioConfig:
         extension = _rate(reader)
         objectType = _objectType(reader)
     if not objectType:
-        raise RemoteProtocolError("codec-header-garbage", "no AAC object type")
+        raise RemoteProtocolError("codec-header-garbage", "AAC object type is 0")
     block = 1024
     if objectType in _GENERAL and reader.left:
         isShort = reader.flag()
@@ -84,7 +85,7 @@ def parseConfig(data: bytes) -> AudioConfig:
         extension, hasStereo = _appended(reader)
     channels = _CHANNELS.get(layout, 2)
     if not rate:
-        raise RemoteProtocolError("codec-header-garbage", "AAC of 0 Hz")
+        raise RemoteProtocolError("codec-header-garbage", "AAC sample rate is 0")
     rest = b"" if layout else data
     sound = Sound(rate, channels, block)
     return AudioConfig(sound, objectType, layout, extension, hasStereo, rest)
@@ -92,7 +93,7 @@ def parseConfig(data: bytes) -> AudioConfig:
 
 def _appended(reader: BitReader) -> tuple[int, bool]:
     """
-    Spectral band replication that older decoders do not see: 1.6.5.
+    Parse SBR signaling that older decoders do not see (1.6.5).
     """
     try:
         if reader.flag():
@@ -120,14 +121,14 @@ def _rate(reader: BitReader) -> int:
     if index == 15:
         return reader.bits(24)
     if index >= len(_RATES):
-        raise RemoteProtocolError("codec-header-garbage", f"AAC rate number {index}")
+        raise RemoteProtocolError("codec-header-garbage", f"AAC rate index {index}")
     return _RATES[index]
 
 
 def isADTS(data: bytes) -> bool:
     """
-    @return: whether a packet begins as an ADTS header does. No raw block of AAC does,
-        but an empty one.
+    @return: whether a packet begins like an ADTS header. Of raw AAC blocks, only an
+        empty one does.
     """
     return len(data) >= 2 and data[0] == 0xFF and data[1] & 0xF6 == 0xF0
 
@@ -135,7 +136,8 @@ def isADTS(data: bytes) -> bool:
 def withoutADTS(data: bytes) -> bytes:
     """
     @param data: a packet with an ADTS header.
-    @return: its block; empty if the header is not that of this packet.
+    @return: the block without the header; empty if the header's size is not the
+        packet's.
     """
     if len(data) <= _ADTS_HEAD:
         return b""

@@ -1,5 +1,5 @@
 """
-AC-3 and E-AC-3: the beginning of a frame, and what MP4 says of it (ETSI TS 102 366,
+AC-3 and E-AC-3: the beginning of a frame, and its description in MP4 (ETSI TS 102 366,
 4.3, E.1.2 and annex F).
 """
 
@@ -36,10 +36,10 @@ _BIT_RATES = (
 
 def parseFrame(data: bytes) -> tuple[Sound, bytes]:
     """
-    @param data: a frame of AC-3.
-    @return: its sound, and what is in a C{dac3} box.
+    @param data: an AC-3 frame.
+    @return: its audio format, and the contents of the C{dac3} box.
 
-    @raise RemoteProtocolError: if it is none.
+    @raise RemoteProtocolError: if it is not an AC-3 frame.
     """
     reader = _begin(data)
     reader.skip(16)
@@ -47,7 +47,7 @@ def parseFrame(data: bytes) -> tuple[Sound, bytes]:
     identification, mode = reader.bits(5), reader.bits(3)
     layout = reader.bits(3)
     if rate == 3 or size // 2 >= len(_BIT_RATES) or identification > 10:
-        raise RemoteProtocolError("codec-header-garbage", "no frame of AC-3")
+        raise RemoteProtocolError("codec-header-garbage", "not an AC-3 frame")
     hasBass = _bassOf(reader, layout)
     packed = (
         rate << 22
@@ -73,11 +73,11 @@ def _bassOf(reader: BitReader, layout: int) -> bool:
 
 def parseEnhanced(data: bytes) -> tuple[Sound, bytes]:
     """
-    @param data: a packet of E-AC-3.
-    @return: its sound, and what is in a C{dec3} box; of the first substream, which all
-        decoders play.
+    @param data: an E-AC-3 packet.
+    @return: the audio format, and the contents of the C{dec3} box, both of the first
+        substream, which all decoders play.
 
-    @raise RemoteProtocolError: if it is none.
+    @raise RemoteProtocolError: if it is not an E-AC-3 packet.
     """
     reader = _begin(data)
     reader.skip(5)
@@ -86,14 +86,14 @@ def parseEnhanced(data: bytes) -> tuple[Sound, bytes]:
     if rate == 3:
         number = reader.bits(2)
         if number == 3:
-            raise RemoteProtocolError("codec-header-garbage", "no frame of E-AC-3")
+            raise RemoteProtocolError("codec-header-garbage", "not an E-AC-3 frame")
         hertz, blocks = _RATES[number] // 2, 6
     else:
         hertz, blocks = _RATES[rate], (1, 2, 3, 6)[reader.bits(2)]
     layout, hasBass = reader.bits(3), reader.flag()
     identification = reader.bits(5)
     if not 10 < identification <= 16:
-        raise RemoteProtocolError("codec-header-garbage", "no frame of E-AC-3")
+        raise RemoteProtocolError("codec-header-garbage", "not an E-AC-3 frame")
     kilobits = size * 8 * hertz // (blocks * _BLOCK) // 1000
     packed = min(kilobits, 0x1FFF) << 3
     substream = rate << 22 | identification << 17 | layout << 9 | hasBass << 8
@@ -104,5 +104,5 @@ def parseEnhanced(data: bytes) -> tuple[Sound, bytes]:
 def _begin(data: bytes) -> BitReader:
     reader = BitReader(data[:16])
     if reader.bits(16) != _SYNC:
-        raise RemoteProtocolError("codec-header-garbage", "no sync word of AC-3")
+        raise RemoteProtocolError("codec-header-garbage", "no AC-3 sync word")
     return reader

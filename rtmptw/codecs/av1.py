@@ -8,15 +8,15 @@ from rtmptw.errors import RemoteProtocolError
 
 _SEQUENCE_HEADER = 1
 _TEMPORAL_DELIMITER = 2
-#: Of color_config: sRGB, which has no subsampling: 5.5.2.
+#: The color_config values of sRGB, which has no subsampling: 5.5.2.
 _SRGB = (1, 13, 0)
 
 
 def withoutDelimiters(data: bytes) -> bytes:
     """
     @param data: a temporal unit.
-    @return: the same without temporal delimiters, which have no place in a sample of
-        MP4 (AV1 in ISOBMFF, 2.4).
+    @return: the same without temporal delimiters, which are not allowed in an MP4
+        sample (AV1 in ISOBMFF, 2.4).
     """
     if data[:2] == b"\x12\0":
         return data[2:]
@@ -28,8 +28,8 @@ def withoutDelimiters(data: bytes) -> bytes:
 
 def _split(data: bytes) -> list[tuple[int, bytes, bytes]]:
     """
-    @return: of each unit its type, itself and what it carries; what is cut off is as
-        long as it is.
+    @return: the type, the whole unit and the payload of each unit. A truncated unit is
+        returned as it is.
     """
     found = []
     position = 0
@@ -54,8 +54,8 @@ def _split(data: bytes) -> list[tuple[int, bytes, bytes]]:
 
 def sequenceHeader(data: bytes) -> bytes:
     """
-    @param data: a temporal unit, or the units of an av1C.
-    @return: the whole unit of its sequence header; empty if there is none.
+    @param data: a temporal unit, or the units of an av1C box.
+    @return: the whole sequence header unit; empty if there is none.
     """
     for kind, unit, _ in _split(data):
         if kind == _SEQUENCE_HEADER:
@@ -65,10 +65,10 @@ def sequenceHeader(data: bytes) -> bytes:
 
 def configOf(unit: bytes) -> bytes:
     """
-    @param unit: of a sequence header.
-    @return: the av1C record that it asks for (AV1 in ISOBMFF, 2.3.3).
+    @param unit: a sequence header unit.
+    @return: the av1C record for it (AV1 in ISOBMFF, 2.3.3).
 
-    @raise RemoteProtocolError: if it is none.
+    @raise RemoteProtocolError: if it is not a sequence header.
     """
     head = _Sequence(unit)
     depth = head.depth
@@ -86,16 +86,16 @@ def configOf(unit: bytes) -> bytes:
 
 def parseSequence(unit: bytes) -> Picture:
     """
-    @param unit: of a sequence header.
+    @param unit: a sequence header unit.
 
-    @raise RemoteProtocolError: if it is none.
+    @raise RemoteProtocolError: if it is not a sequence header.
     """
     return _Sequence(unit).picture
 
 
 class _Sequence:
     """
-    A sequence header.
+    A parsed sequence header.
     """
 
     def __init__(self, unit: bytes) -> None:

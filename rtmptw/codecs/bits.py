@@ -1,18 +1,18 @@
 """
-Numbers of any number of bits.
+Reading numbers that are not aligned to bytes.
 """
 
 from rtmptw.errors import RemoteProtocolError
 
-#: An Exp-Golomb number has no more leading zeros: H.264 9.1 has values of 32 bits.
+#: Most leading zeros of an Exp-Golomb number: values in H.264 9.1 have 32 bits.
 _MAX_ZEROS = 32
 
 
 class BitReader:
     """
-    Reads bits from bytes, the highest first.
+    Reads bits from bytes, most significant bit first.
 
-    @ivar position: of the next bit.
+    @ivar position: the index of the next bit.
     """
 
     __slots__ = ("_data", "_size", "position")
@@ -25,7 +25,7 @@ class BitReader:
     @property
     def left(self) -> int:
         """
-        How many bits there are.
+        How many bits are left.
         """
         return self._size - self.position
 
@@ -33,7 +33,7 @@ class BitReader:
         """
         @return: the next bits as a number.
 
-        @raise RemoteProtocolError: if there are not so many.
+        @raise RemoteProtocolError: if there are not enough.
         """
         start = self.position
         end = start + count
@@ -57,24 +57,24 @@ class BitReader:
 
     def skip(self, count: int) -> None:
         """
-        Pass some bits over.
+        Skip bits.
 
-        @raise RemoteProtocolError: if there are not so many.
+        @raise RemoteProtocolError: if there are not enough.
         """
         self.bits(count)
 
     def unsigned(self) -> int:
         """
-        @return: an Exp-Golomb number, ue(v) of H.264 9.1 and H.265 9.2.
+        @return: an Exp-Golomb number, ue(v) in H.264 9.1 and H.265 9.2.
 
-        @raise RemoteProtocolError: if it is none.
+        @raise RemoteProtocolError: if it is invalid.
         """
         zeros = 0
         while not self.flag():
             zeros += 1
             if zeros > _MAX_ZEROS:
                 raise RemoteProtocolError(
-                    "codec-header-garbage", f"an Exp-Golomb number of {zeros} zeros"
+                    "codec-header-garbage", f"Exp-Golomb number with {zeros} zeros"
                 )
         return (1 << zeros) - 1 + self.bits(zeros)
 
@@ -82,7 +82,7 @@ class BitReader:
         """
         @return: a signed Exp-Golomb number, se(v).
 
-        @raise RemoteProtocolError: if it is none.
+        @raise RemoteProtocolError: if it is invalid.
         """
         number = self.unsigned()
         return (number + 1) // 2 if number & 1 else -(number // 2)
@@ -90,6 +90,6 @@ class BitReader:
 
 def withoutEscapes(unit: bytes) -> bytes:
     """
-    @return: a NAL unit without its emulation prevention bytes: H.264 7.4.1.
+    @return: a NAL unit without its emulation prevention bytes (H.264 7.4.1).
     """
     return unit.replace(b"\0\0\3", b"\0\0")

@@ -1,11 +1,11 @@
 """
-G.711: A-law and mu-law as linear samples of 16 bits (ITU-T G.711, tables 1 and 2). Each
-byte has a value of its own, so nothing is lost.
+G.711: A-law and mu-law as linear 16-bit samples (ITU-T G.711, tables 1 and 2). Each
+byte maps to a distinct value, so nothing is lost.
 """
 
 from typing import Final
 
-#: Samples in a second.
+#: Samples per second.
 RATE: Final = 8000
 
 
@@ -25,7 +25,7 @@ def _fromMuLaw(byte: int) -> int:
 
 def _tables(values: list[int]) -> tuple[bytes, bytes]:
     """
-    @return: of each byte the low one and the high one of its sample.
+    @return: the low bytes and the high bytes of the samples, indexed by the G.711 byte.
     """
     return bytes(v & 255 for v in values), bytes(v >> 8 & 255 for v in values)
 
@@ -36,8 +36,8 @@ _MU_LAW: Final = _tables([_fromMuLaw(byte) for byte in range(256)])
 
 def linear(data: bytes, isALaw: bool) -> bytes:
     """
-    @param isALaw: whether it is A-law; else it is mu-law.
-    @return: the samples, of 16 bits each, the low byte first.
+    @param isALaw: whether it is A-law; otherwise it is mu-law.
+    @return: the samples, 16 bits each, low byte first.
     """
     low, high = _A_LAW if isALaw else _MU_LAW
     samples = bytearray(2 * len(data))

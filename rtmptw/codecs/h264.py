@@ -10,9 +10,9 @@ from rtmptw.codecs.picture import Picture
 from rtmptw.codecs.vui import readUsability
 from rtmptw.errors import RemoteProtocolError
 
-#: The profiles whose parameter sets speak of chroma and depth: 7.3.2.1.1.
+#: The profiles whose parameter sets have the chroma format and bit depth: 7.3.2.1.1.
 _HIGH = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
-#: Level 6.2 has no larger pictures: A.3.1.
+#: The largest width and height in level 6.2: A.3.1.
 _MAX_SIDE = 16_384
 # Types of NAL units, and of an SEI message.
 _IDR, _SEI, _SPS = 5, 6, 7
@@ -22,9 +22,9 @@ _RECOVERY_POINT = 6
 @dataclass(frozen=True, slots=True)
 class AVCConfig:
     """
-    What a decoder needs.
+    The parsed fields of an AVCDecoderConfigurationRecord.
 
-    @ivar lengthSize: the bytes of the length before each NAL unit.
+    @ivar lengthSize: size of the length field before each NAL unit, in bytes.
     @ivar sequences: the sequence parameter sets.
     @ivar pictures: the picture parameter sets.
     """
@@ -38,18 +38,18 @@ def parseConfig(data: bytes) -> AVCConfig:
     """
     @param data: an AVCDecoderConfigurationRecord.
 
-    @raise RemoteProtocolError: if it is none.
+    @raise RemoteProtocolError: if it is invalid.
     """
     reader = BitReader(data)
     if reader.bits(8) != 1:
-        raise RemoteProtocolError("codec-header-garbage", "no avcC of version 1")
+        raise RemoteProtocolError("codec-header-garbage", "avcC version is not 1")
     reader.skip(30)
     lengthSize = reader.bits(2) + 1
     reader.skip(3)
     sequences = _units(data, reader, reader.bits(5))
     pictures = _units(data, reader, reader.bits(8))
     if not sequences:
-        raise RemoteProtocolError("codec-header-garbage", "an avcC without SPS")
+        raise RemoteProtocolError("codec-header-garbage", "avcC without SPS")
     return AVCConfig(lengthSize, sequences, pictures)
 
 
@@ -65,9 +65,9 @@ def _units(data: bytes, reader: BitReader, count: int) -> tuple[bytes, ...]:
 
 def parseSequence(unit: bytes) -> Picture:
     """
-    @param unit: a sequence parameter set, with the header of its NAL unit.
+    @param unit: a sequence parameter set, with its NAL unit header.
 
-    @raise RemoteProtocolError: if it is none.
+    @raise RemoteProtocolError: if it is invalid.
     """
     reader = BitReader(withoutEscapes(unit))
     reader.skip(8)
@@ -131,11 +131,11 @@ def _skipScaling(reader: BitReader, size: int) -> None:
 
 def isEntryWithoutSets(data: bytes, lengthSize: int, isKey: bool) -> bool:
     """
-    @param data: a picture.
-    @param isKey: whether it is known that decoding can start with it.
-    @return: whether decoding can start here, as with open groups of pictures and intra
-        refresh (a recovery point: D.1.8), but not without parameter sets, which neither
-        come with the picture nor, as before an IDR picture, by themselves.
+    @param data: a video frame.
+    @param isKey: whether decoding is already known to be possible from this frame.
+    @return: whether decoding can start here, as with open GOPs and intra refresh (a
+        recovery point: D.1.8), but only with parameter sets that neither are in the
+        frame nor are inserted by FFmpeg, as they are before an IDR picture.
     """
     position = 0
     while position + lengthSize < len(data):
@@ -154,7 +154,7 @@ def isEntryWithoutSets(data: bytes, lengthSize: int, isKey: bool) -> bool:
 
 def setsBefore(config: AVCConfig) -> bytes:
     """
-    @return: the parameter sets, as they stand before a picture.
+    @return: the parameter sets in the form in which they precede a video frame.
     """
     return b"".join(
         len(unit).to_bytes(config.lengthSize, "big") + unit

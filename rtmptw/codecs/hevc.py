@@ -12,7 +12,7 @@ from rtmptw.errors import RemoteProtocolError
 
 VPS, SPS, PPS = 32, 33, 34
 
-#: Level 6.2 has no larger pictures: A.4.1.
+#: The largest width and height in level 6.2: A.4.1.
 _MAX_SIDE = 16_888
 _SETS = frozenset({VPS, SPS, PPS})
 _MAX_ORDERS = 64
@@ -22,11 +22,11 @@ _MAX_PICTURES = 16
 @dataclass(frozen=True, slots=True)
 class HEVCConfig:
     """
-    What a decoder needs.
+    The parsed fields of an HEVCDecoderConfigurationRecord.
 
-    @ivar lengthSize: the bytes of the length before each NAL unit.
-    @ivar sets: the parameter sets, each with the type of its NAL unit.
-    @ivar isComplete: whether there are some of each kind.
+    @ivar lengthSize: size of the length field before each NAL unit, in bytes.
+    @ivar sets: the parameter sets, each with its NAL unit type.
+    @ivar isComplete: whether there is at least one of each type.
     """
 
     lengthSize: int
@@ -35,7 +35,7 @@ class HEVCConfig:
     @property
     def isComplete(self) -> bool:
         """
-        Whether there are some of each kind.
+        Whether there is at least one parameter set of each type.
         """
         return {kind for kind, _ in self.sets} == _SETS
 
@@ -44,11 +44,11 @@ def parseConfig(data: bytes) -> HEVCConfig:
     """
     @param data: an HEVCDecoderConfigurationRecord.
 
-    @raise RemoteProtocolError: if it is none.
+    @raise RemoteProtocolError: if it is invalid.
     """
     reader = BitReader(data)
     if reader.bits(8) != 1:
-        raise RemoteProtocolError("codec-header-garbage", "no hvcC of version 1")
+        raise RemoteProtocolError("codec-header-garbage", "hvcC version is not 1")
     reader.skip(20 * 8 + 6)
     lengthSize = reader.bits(2) + 1
     sets = []
@@ -65,9 +65,9 @@ def parseConfig(data: bytes) -> HEVCConfig:
 
 def parseSequence(unit: bytes) -> Picture:
     """
-    @param unit: a sequence parameter set, with the header of its NAL unit.
+    @param unit: a sequence parameter set, with its NAL unit header.
 
-    @raise RemoteProtocolError: if it is none.
+    @raise RemoteProtocolError: if it is invalid.
     """
     reader = BitReader(withoutEscapes(unit))
     reader.skip(16 + 4)
@@ -91,14 +91,14 @@ def parseSequence(unit: bytes) -> Picture:
             return size
         shape, color = readUsability(reader)
     except RemoteProtocolError:
-        # The size is known; there are parts between that nobody has seen here.
+        # The size is known; what follows could not be parsed.
         return size
     return Picture(width, height, shape, color)
 
 
 def _skipProfile(reader: BitReader, layers: int) -> None:
     """
-    profile_tier_level, 7.3.3.
+    Skip profile_tier_level (7.3.3).
     """
     reader.skip(88 + 8)
     present = [(reader.flag(), reader.flag()) for _ in range(layers)]
@@ -110,7 +110,7 @@ def _skipProfile(reader: BitReader, layers: int) -> None:
 
 def _reachUsability(reader: BitReader, layers: int) -> bool:
     """
-    Go on from the conformance window.
+    Read from the conformance window up to the usability information.
 
     @return: whether there is usability information.
     """
@@ -154,7 +154,7 @@ def _skipScaling(reader: BitReader) -> None:
 
 def _skipReferences(reader: BitReader) -> None:
     """
-    st_ref_pic_set, 7.3.7, of each.
+    Skip all st_ref_pic_set structures (7.3.7).
     """
     count = reader.unsigned()
     if count > _MAX_ORDERS:

@@ -1,11 +1,11 @@
 """
-Opus: its identification header (RFC 7845, 5.1) and packets (RFC 6716, 3.1).
+Opus: the identification header (RFC 7845, 5.1) and packets (RFC 6716, 3.1).
 """
 
 from rtmptw.codecs.sound import Sound
 from rtmptw.errors import RemoteProtocolError
 
-#: The rate at which Opus counts, whatever was recorded.
+#: The rate at which Opus counts samples, whatever the input's rate was.
 RATE = 48000
 _MAGIC = b"OpusHead"
 _HEAD = 11
@@ -13,15 +13,15 @@ _HEAD = 11
 
 def parseHeader(data: bytes) -> bytes:
     """
-    @param data: an identification header, or what is behind its magic.
-    @return: what is in a C{dOps} box (Opus in ISOBMFF, 4.3.2).
+    @param data: an identification header, with or without its magic.
+    @return: the contents of a C{dOps} box (Opus in ISOBMFF, 4.3.2).
 
-    @raise RemoteProtocolError: if it is none.
+    @raise RemoteProtocolError: if it is too short.
     """
     if data[:8] == _MAGIC:
         data = data[8:]
     if len(data) < _HEAD or not data[1]:
-        raise RemoteProtocolError("codec-header-truncated", "a short OpusHead")
+        raise RemoteProtocolError("codec-header-truncated", "OpusHead too short")
     channels, family = data[1], data[10]
     fields = (
         bytes([0, channels])
@@ -34,14 +34,14 @@ def parseHeader(data: bytes) -> bytes:
         return fields
     mapping = data[_HEAD : _HEAD + 2 + channels]
     if len(mapping) < 2 + channels:
-        raise RemoteProtocolError("codec-header-truncated", "a short OpusHead")
+        raise RemoteProtocolError("codec-header-truncated", "OpusHead too short")
     return fields + mapping
 
 
 def headerFor(data: bytes) -> bytes:
     """
     @param data: a packet.
-    @return: the identification header of a stream that has none.
+    @return: an identification header for a stream that has none.
     """
     channels = 2 if data[:1] and data[0] & 4 else 1
     rate = RATE.to_bytes(4, "little")
@@ -50,14 +50,14 @@ def headerFor(data: bytes) -> bytes:
 
 def soundOf(fields: bytes) -> Sound:
     """
-    @param fields: of a C{dOps} box.
+    @param fields: the contents of a C{dOps} box.
     """
     return Sound(RATE, fields[1])
 
 
 def samplesIn(data: bytes) -> int:
     """
-    @return: the samples of each channel in a packet, at 48 kHz; 0 if it is none.
+    @return: the samples per channel in a packet, at 48 kHz; 0 if it is invalid.
     """
     if not data:
         return 0

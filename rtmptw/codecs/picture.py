@@ -1,5 +1,5 @@
 """
-What is known of the pictures of a track.
+The video format of a track.
 """
 
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Color:
     """
-    How numbers become light: the code points of ISO/IEC 23091-2.
+    The color space: code points of ISO/IEC 23091-2.
 
     @ivar primaries: 1 BT.709, 9 BT.2020; 2 unknown.
     @ivar transfer: 1 BT.709, 16 PQ, 18 HLG; 2 unknown.
     @ivar matrix: 1 BT.709, 9 BT.2020; 2 unknown.
-    @ivar isFull: whether all numbers are used, as in JPEG.
+    @ivar isFull: whether the full range is used, as in JPEG.
     """
 
     primaries: int = 2
@@ -25,12 +25,12 @@ class Color:
 @dataclass(frozen=True, slots=True)
 class Picture:
     """
-    The pictures of a track.
+    The video format of a track.
 
     @ivar width: in pixels.
     @ivar height: in pixels.
-    @ivar shape: how wide and how high a pixel is; C{(1, 1)} if nobody says.
-    @ivar color: C{None} if nobody says.
+    @ivar shape: the pixel aspect ratio, as width and height; C{(1, 1)} if not signaled.
+    @ivar color: C{None} if not signaled.
     """
 
     width: int
@@ -39,7 +39,7 @@ class Picture:
     color: Color | None = None
 
 
-#: Pixel shapes by number: H.264 Table E-1, H.265 Table E.1.
+#: Pixel aspect ratios by index: H.264 Table E-1, H.265 Table E.1.
 PIXEL_SHAPES = (
     (1, 1),
     (1, 1),
@@ -59,5 +59,5 @@ PIXEL_SHAPES = (
     (3, 2),
     (2, 1),
 )
-#: The pixel shape has numbers of its own.
+#: The index of a pixel aspect ratio that is given in numbers.
 EXTENDED_SHAPE = 255

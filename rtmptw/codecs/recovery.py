@@ -1,6 +1,6 @@
 """
-Where decoding can begin without a key frame: streams with intra refresh say so in a
-recovery point (H.264 D.2.8, H.265 D.3.8).
+Where decoding can begin without a key frame: streams with intra refresh signal it with
+a recovery point (H.264 D.2.8, H.265 D.3.8).
 """
 
 from collections.abc import Iterator
@@ -11,21 +11,21 @@ from rtmptw.errors import RemoteProtocolError
 from rtmptw.frames import Codec
 
 _RECOVERY_POINT: Final = 6
-#: A message is said to have so many bytes for each 255.
+#: The value of a byte in an SEI number that is followed by another byte.
 _MORE: Final = 255
-#: The type of the NAL units that have such messages, and their head's size in bytes.
+#: The types of NAL units with SEI messages.
 _H264_SEI: Final = 6
 _HEVC_SEI: Final = 39
-#: No encoder takes longer to refresh a picture; whoever says so means something else.
+#: No encoder takes longer to refresh the image; a larger count means something else.
 MAX_PICTURES: Final = 300
 
 
 def recoveryOf(codec: Codec, data: bytes, lengthSize: int = 4) -> int:
     """
-    @param data: of a coded picture, as in FLV: NAL units with their lengths.
-    @param lengthSize: bytes of a length.
-    @return: after how many more pictures all is right, if decoding begins with this
-        one; -1 if nothing is said of that.
+    @param data: a coded video frame, as in FLV: NAL units with their lengths.
+    @param lengthSize: size of a length, in bytes.
+    @return: how many more frames until the image is correct if decoding begins with
+        this one; -1 if there is no recovery point.
     """
     if codec is not Codec.H264 and codec is not Codec.HEVC:
         return -1
@@ -43,7 +43,7 @@ def recoveryOf(codec: Codec, data: bytes, lengthSize: int = 4) -> int:
 
 def _units(data: bytes, lengthSize: int) -> Iterator[bytes]:
     """
-    @return: the NAL units; what is cut off at the end is left out.
+    @return: the NAL units; one that is truncated at the end is omitted.
     """
     position = 0
     while position + lengthSize < len(data):
@@ -57,12 +57,12 @@ def _units(data: bytes, lengthSize: int) -> Iterator[bytes]:
 
 def _among(codec: Codec, messages: bytes) -> int:
     """
-    @return: what the recovery point among the messages of a unit says; -1 if there is
-        none.
+    @return: the frame count of the recovery point among a unit's SEI messages; -1 if
+        there is none.
     """
     position = 0
     try:
-        # Two bytes at the end are no message.
+        # The last two bytes cannot hold a message.
         while position + 2 < len(messages):
             kind, position = _number(messages, position)
             size, position = _number(messages, position)
@@ -77,9 +77,9 @@ def _among(codec: Codec, messages: bytes) -> int:
 
 def _number(data: bytes, position: int) -> tuple[int, int]:
     """
-    @return: the number there, and where it ends.
+    @return: the SEI number at a position, and the position after it.
 
-    @raise IndexError: if it is cut off.
+    @raise IndexError: if it is truncated.
     """
     number = 0
     while data[position] == _MORE:

@@ -1,5 +1,5 @@
 """
-What is known of the sound of a track.
+The audio format of a track.
 """
 
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Sound:
     """
-    The sound of a track.
+    The audio format of a track.
 
-    @ivar rate: samples of a channel in a second.
-    @ivar channels: how many.
-    @ivar block: samples of a channel in each packet; 0 if that varies.
-    @ivar bits: of a sample.
+    @ivar rate: samples per second and channel.
+    @ivar channels: number of channels.
+    @ivar block: samples per channel in each packet; 0 if that varies.
+    @ivar bits: bits per sample.
     """
 
     rate: int

@@ -9,7 +9,7 @@ from rtmptw.errors import RemoteProtocolError
 
 _SYNC = 0x498342
 _SRGB = 7
-#: Code points of color_space: 7.2.2.
+#: Matrix coefficients by color_space: 7.2.2.
 _MATRICES = {1: 6, 2: 1, 3: 6, 4: 7, 5: 9, 7: 0}
 _RECORD = 8
 _MAX_PROFILE = 3
@@ -18,37 +18,37 @@ _DEPTHS = frozenset({8, 10, 12})
 
 def parseRecord(data: bytes) -> bytes:
     """
-    @param data: a configuration. FFmpeg sends the whole box, with its version and
-        flags; Enhanced RTMP says that it is the record.
+    @param data: a configuration. By Enhanced RTMP this is the record; FFmpeg sends the
+        whole box, with its version and flags.
     @return: the record.
 
-    @raise RemoteProtocolError: if it is none.
+    @raise RemoteProtocolError: if it is invalid.
     """
     if len(data) >= _RECORD + 4 and data[:4] == b"\1\0\0\0":
         data = data[4:]
     if len(data) < _RECORD:
-        raise RemoteProtocolError("codec-header-truncated", "a short vpcC")
-    # What nobody may set is 0, and readers refuse the file if it is not.
+        raise RemoteProtocolError("codec-header-truncated", "vpcC too short")
+    # Reserved bits must be 0: players refuse the file otherwise.
     if data[0] > _MAX_PROFILE or data[2] >> 4 not in _DEPTHS or data[6:8] != b"\0\0":
-        raise RemoteProtocolError("codec-header-garbage", "no vpcC")
+        raise RemoteProtocolError("codec-header-garbage", "invalid vpcC")
     return data
 
 
 def parseKey(data: bytes) -> tuple[Picture, bytes]:
     """
     @param data: a key frame.
-    @return: its picture, and the record that it asks for.
+    @return: its video format, and a record for it.
 
-    @raise RemoteProtocolError: if it is none.
+    @raise RemoteProtocolError: if it is not a key frame.
     """
     reader = BitReader(data[:32])
     if reader.bits(2) != 2:
-        raise RemoteProtocolError("codec-header-garbage", "no VP9 frame")
+        raise RemoteProtocolError("codec-header-garbage", "not a VP9 frame")
     profile = reader.bits(1) | reader.bits(1) << 1
     if profile == 3:
         reader.skip(1)
     if reader.flag() or reader.flag():
-        raise RemoteProtocolError("codec-header-garbage", "no VP9 key frame")
+        raise RemoteProtocolError("codec-header-garbage", "not a VP9 key frame")
     reader.skip(2)
     if reader.bits(24) != _SYNC:
         raise RemoteProtocolError("codec-header-garbage", "no VP9 sync code")
@@ -67,7 +67,7 @@ def parseKey(data: bytes) -> tuple[Picture, bytes]:
         reader.skip(1)
     width, height = reader.bits(16) + 1, reader.bits(16) + 1
     matrix = _MATRICES.get(space, 2)
-    # 1 is 4:2:0 with samples beside those of luma, 2 is 4:2:2, 3 is 4:4:4.
+    # 1 is 4:2:0 with chroma samples collocated with luma, 2 is 4:2:2, 3 is 4:4:4.
     sampling = 1 if down else 2 if across else 3
     record = bytes([profile, 10, depth << 4 | sampling << 1 | isFull, 2, 2, matrix])
     color = Color(2, 2, matrix, isFull) if matrix != 2 else None

@@ -1,6 +1,6 @@
 """
-The beginning of the video usability information, which H.264 (E.1.1) and H.265 (E.2.1)
-have in common.
+The beginning of the video usability information, which is the same in H.264 (E.1.1) and
+H.265 (E.2.1).
 """
 
 from rtmptw.codecs.bits import BitReader
@@ -9,11 +9,11 @@ from rtmptw.codecs.picture import EXTENDED_SHAPE, PIXEL_SHAPES, Color
 
 def readUsability(reader: BitReader) -> tuple[tuple[int, int], Color | None]:
     """
-    @param reader: at the first bit of it.
+    @param reader: at its first bit.
 
-    @return: the pixel shape and the colors, if they are said.
+    @return: the pixel aspect ratio and the color, if signaled.
 
-    @raise RemoteProtocolError: if it ends too early.
+    @raise RemoteProtocolError: if it is truncated.
     """
     shape = (1, 1)
     if reader.flag():

@@ -1,3 +1,3 @@
 """
-Sockets: where connections come in; many read at once, many written at once.
+Sockets: listening, and reading and writing many connections at once.
 """

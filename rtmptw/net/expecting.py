@@ -1,27 +1,28 @@
 """
-What size the pictures of a publisher have, so that nobody need look at its connection
-before one of them can be there.
+Learns the sizes of a publisher's video frames, so that its connection need not be read
+before the next one can be complete.
 """
 
 from typing import Final
 
-#: So many pictures are looked at before anything is expected of the next ones: two
-#: seconds, in which there is a key frame as a rule.
+#: Number of video frames observed before anything is expected of the next ones: two
+#: seconds, which usually contain a key frame.
 WINDOW: Final = 64
-#: Seconds from one picture to the next, on the average of a window; nothing is expected
-#: where it is longer. 24 a second are still regular.
+#: Longest average interval between video frames in a window, in seconds; nothing is
+#: expected of slower streams. 24 frames a second still count as regular.
 SLOWEST: Final = 0.05
-#: Without a picture for so many seconds all is forgotten.
+#: Seconds without a video frame after which everything is forgotten.
 PAUSE: Final = 0.075
-#: Bytes. What is less than this may be sound, and a picture can be smaller than those
-#: before it. More need not be expected: sound between two pictures is never as much.
+#: Bytes. Less than LEAST may be audio, and a video frame can be smaller than those
+#: before it. Expecting more than MOST is pointless: the audio between two video frames
+#: is never that much.
 LEAST: Final = 1024
 MOST: Final = 16384
 
 
 class PictureSizes:
     """
-    Learns from the pictures that have come how large the next one is at least.
+    Estimates the least size of the next video frame from the ones before.
     """
 
     __slots__ = ("_begun", "_count", "_expected", "_last", "_smallest")
@@ -42,13 +43,13 @@ class PictureSizes:
 
     def received(self, size: int, now: float) -> None:
         """
-        A picture has come.
+        Take note of a video frame.
 
-        @param size: in bytes; that of a codec's header is not one.
+        @param size: in bytes; sequence headers do not count.
         @param now: in seconds.
         """
         if size < self._expected or now - self._last >= PAUSE:
-            # Not as regular as they were.
+            # Less regular than before.
             self._forget(now)
         self._last = now
         if size < self._smallest:
@@ -57,14 +58,14 @@ class PictureSizes:
         if self._count == WINDOW:
             half = self._smallest // 2
             isRegular = now - self._begun < WINDOW * SLOWEST and half >= LEAST
-            # A power of two, so that it is seldom another one.
+            # A power of two, so that it seldom changes.
             self._expected = 1 << half.bit_length() - 1 if isRegular else 1
             self._begin(now)
 
     def expected(self, now: float) -> int:
         """
-        @return: so many bytes of the next picture come at least, if pictures go on as
-            they did; 1 if nothing can be said.
+        @return: the least number of bytes of the next video frame, if video continues
+            as before; 1 if nothing can be expected.
         """
         if self._expected > 1 and now - self._last >= PAUSE:
             self._forget(now)

@@ -1,8 +1,8 @@
 """
-How bytes come in on a server with many connections: all sockets that have something
-are read at one call of the reactor, and, when there is much to do, only every few
-milliseconds, as network cards moderate their interrupts. What costs is waking up, so
-the kernel is also told which sockets can wait for more.
+Reads the sockets of a server with many connections. All sockets that have data are read
+in one call from the reactor, and under load only every few milliseconds, as network
+cards moderate their interrupts. The main cost is waking up, so the kernel is also told
+which sockets may wait for more data.
 """
 
 import select
@@ -23,37 +23,38 @@ from zope.interface import classImplements
 
 from rtmptw.net.turns import Turns
 
-#: So much is read from a socket at once, as Twisted does, and so much from one that had
-#: so much: a fast publisher is read with fewer calls. Not all are, because there must
-#: be room before it is known how much comes. Room for more than 128 KiB glibc asks of
-#: the kernel each time, unless the program happens to have freed as much before: that
-#: made each small read five times as long.
+#: Bytes read from a socket at once: as much as Twisted reads, and more if the last read
+#: was full, to read a fast publisher with fewer calls. Not every read is large, because
+#: the buffer is allocated before the size is known, and glibc asks the kernel for each
+#: buffer larger than 128 KiB, unless the program happens to have freed such a one
+#: before: that made each small read take five times as long.
 READ_SIZE = 64 * 1024
 LARGE_READ_SIZE = 256 * 1024
-#: Reads a second, and how many seconds to wait between two looks when there are more.
-#: Below the last nothing waits: light load keeps its latency.
+#: Reads a second, and the seconds to wait between two polls if there are more. Below
+#: the lowest rate nothing waits, so that light load keeps its latency.
 PACES = ((5000.0, 0.020), (2000.0, 0.010), (700.0, 0.005))
-#: The same while nobody watches a stream: a recording is no worse for 20 ms.
+#: The same while no stream has a player: 20 ms do not matter to a recording.
 UNWATCHED_PACES = ((200.0, 0.020),)
-#: A pace ends when there are fewer reads than this share of what began it: it has
-#: itself made them fewer.
+#: A pace ends when the rate falls below this share of the rate that started it, because
+#: the pace itself makes reads fewer.
 STAYS = 1 / 3
-#: Over so many seconds the reads are averaged.
+#: Seconds over which the rate of reads is averaged.
 AVERAGED = 0.25
-#: Seconds for which sockets that have more than one read takes are read again before
-#: anything else has its turn.
+#: Seconds for which sockets with more data than one read takes are read again before
+#: anything else gets its turn.
 BEHIND = 0.002
-#: Seconds without a read after which a socket need not wait for more.
+#: Seconds without a read after which a socket stops waiting for more data.
 PATIENCE = 0.1
-#: What nobody reads is acknowledged late: the kernel hopes for an answer to send with
-#: it, for 40 ms. A publisher that has not asked for TCP_NODELAY, as FFmpeg, would hold
-#: its next picture back until then. This option of Linux 6.15 and later makes it less,
-#: in microseconds; Python has no name for it. No socket waits where it is missing.
+#: Data that is not read is acknowledged late: the kernel waits up to 40 ms for an
+#: answer to send along. A publisher that has not set TCP_NODELAY, such as FFmpeg, would
+#: hold back its next video frame until then. This option of Linux 6.15 and later
+#: shortens that delay. It is in microseconds, and Python has no name for it. Without
+#: it, no socket waits for more data.
 TCP_DELACK_MAX_US = 46
 ACKNOWLEDGE_WITHIN = 5000
 
-#: Gets bytes and the time of the clock in seconds; returns how many bytes there should
-#: be before it is called again, if that does not take too long. 1 is for any.
+#: Called with the bytes and the clock's time in seconds; returns how many bytes to wait
+#: for before the next call, if that does not take too long. 1 means any number.
 Receive = Callable[[bytes, float], int]
 
 
@@ -61,11 +62,11 @@ class _Member:
     """
     One connection.
 
-    @ivar mark: how many bytes the kernel waits for before it says that there is
-        something.
-    @ivar canWait: whether it can be told to; C{None} if it has not been asked.
-    @ivar last: when there was something.
-    @ivar size: how much is read at once.
+    @ivar mark: how many bytes the kernel waits for before it reports the socket
+        readable.
+    @ivar canWait: whether the kernel can be told to wait; C{None} if not tried yet.
+    @ivar last: the time of the last read.
+    @ivar size: how many bytes to read at once.
     """
 
     __slots__ = (
@@ -92,11 +93,11 @@ class _Member:
 
 class Readers:
     """
-    Reads plain sockets in place of the reactor, which sees one descriptor for all of
-    them: an epoll of its own. The end of a connection is left to Twisted.
+    Reads plain sockets in place of the reactor, which sees only one descriptor for all
+    of them: that of our own epoll. The end of a connection is left to Twisted.
 
-    @ivar pace: seconds between two looks at the sockets; 0 is whenever there is
-        something.
+    @ivar pace: seconds between two polls of the sockets; 0 means whenever there is
+        data.
     """
 
     _log = Logger()
@@ -110,10 +111,11 @@ class Readers:
         isPatient: bool = True,
     ) -> None:
         """
-        @param turns: told when sockets are read, and when they have been.
-        @param isPaced: whether to wait between two looks when there is much to do.
-        @param isWatched: says whether somebody watches what comes in.
-        @param isPatient: whether a socket may wait for as much as is wanted of it.
+        @param turns: told before and after sockets are read.
+        @param isPaced: whether to wait between two polls under load.
+        @param isWatched: returns whether any stream has a player.
+        @param isPatient: whether a socket may wait until the wanted number of bytes is
+            there.
         """
         self._reactor = reactor
         self._turns = turns
@@ -123,11 +125,11 @@ class Readers:
         self._epoll = select.epoll()
         self._members: dict[int, _Member] = {}
         self._numbers: dict[tcp.Connection, int] = {}
-        # Those that wait for more than one byte, and when to look after them.
+        # The members that wait for more than one byte, and the timer that checks them.
         self._marked: dict[int, _Member] = {}
         self._check: IDelayedCall | None = None
         self.pace = 0.0
-        # Whether the reactor looks for us; else a timer does.
+        # Whether the reactor watches our epoll; otherwise a timer polls it.
         self._isRegistered = False
         self._waiting: IDelayedCall | None = None
         self._reads = 0
@@ -143,7 +145,7 @@ class Readers:
         isPatient: bool = True,
     ) -> "Readers | None":
         """
-        @return: readers, or C{None} if the reactor or the system cannot have them.
+        @return: readers, or C{None} if the reactor or the system does not support them.
         """
         if (
             hasattr(select, "epoll")
@@ -157,7 +159,7 @@ class Readers:
         """
         Read a connection from now on.
 
-        @return: whether that can be done: for plain sockets.
+        @return: whether it can be read here: only plain sockets can.
         """
         if not isinstance(transport, tcp.Connection) or transport.TLS:
             return False
@@ -172,9 +174,9 @@ class Readers:
 
     def remove(self, transport: Any) -> bool:
         """
-        Read a connection no more.
+        Stop reading a connection.
 
-        @return: whether it was read.
+        @return: whether it was being read.
         """
         number = self._numbers.pop(transport, None)
         if number is None:
@@ -183,9 +185,10 @@ class Readers:
         if transport.fileno() == number:
             self._epoll.unregister(number)
             if member.mark > 1:
-                # Twisted reads what there is.
+                # Let Twisted read whatever there is.
                 self._await(number, member, 1)
-        # Else it is closed, the epoll has forgotten it; the number may be another's.
+        # Otherwise it is closed: the epoll has dropped it, and its number may be
+        # reused.
         if member.transport is transport:
             del self._members[number]
             self._marked.pop(number, None)
@@ -210,7 +213,7 @@ class Readers:
 
     def _register(self, isRegistered: bool = True) -> None:
         """
-        Let the reactor look, or not.
+        Start or stop the reactor's watching of our epoll.
         """
         if isRegistered != self._isRegistered:
             self._isRegistered = isRegistered
@@ -219,34 +222,34 @@ class Readers:
             else:
                 self._reactor.removeReader(self)
 
-    # What the reactor calls.
+    # Called by the reactor.
 
     def fileno(self) -> int:
         """
-        The epoll's.
+        @return: the epoll's descriptor.
         """
         return self._epoll.fileno()
 
     def logPrefix(self) -> str:
         """
-        Who this is.
+        @return: the name for logs.
         """
         return "readers"
 
     def connectionLost(self, reason: Failure) -> None:
         """
-        The reactor stops.
+        Do nothing: the reactor is shutting down.
         """
 
     def doRead(self) -> None:
         """
-        Read all sockets that have something.
+        Read all sockets that have data.
         """
         now: float = self._reactor.seconds()
         isBehind = self._readAll(now)
         if isBehind:
-            # Who sends faster than it is read has sent more by now. A turn of the
-            # reactor for each look would cost a part of what it takes to read.
+            # A peer that sends faster than we read has sent more by now. A turn of the
+            # reactor for each poll would cost part of the time that reading takes.
             until = now + BEHIND
             while isBehind and self._members:
                 now = self._reactor.seconds()
@@ -258,7 +261,7 @@ class Readers:
         self._measure(now)
         if not self._members:
             return
-        # Nobody waits for one that sends faster than it is read.
+        # No waiting when a peer sends faster than we read.
         isWaiting = self.pace > 0.0 and not isBehind
         self._register(not isWaiting)
         if isWaiting and self._waiting is None:
@@ -270,8 +273,8 @@ class Readers:
 
     def _readAll(self, now: float) -> bool:
         """
-        @param now: when all this counts as received.
-        @return: whether some socket has more than was read.
+        @param now: the time at which the data counts as received.
+        @return: whether any socket has more than was read.
         """
         members = self._members
         isBehind = False
@@ -279,7 +282,7 @@ class Readers:
         for number, _events in self._epoll.poll(0):
             member = members.get(number)
             if member is None:
-                # It was removed by what another one sent.
+                # Data from another connection caused its removal.
                 continue
             self._reads += 1
             try:
@@ -289,7 +292,7 @@ class Readers:
             except OSError:
                 data = b""
             if not data:
-                # Twisted finds the end again, and says so.
+                # Twisted finds the end again, and reports it.
                 self.remove(member.transport)
                 member.transport.startReading()
                 continue
@@ -302,15 +305,17 @@ class Readers:
             try:
                 wanted = member.receive(data, now)
             except Exception:
-                # As the reactor does: an error ends this connection and no other.
-                self._log.failure("an error in {member}", member=member.transport)
+                # As in the reactor, an error ends this connection only.
+                self._log.failure(
+                    "error while reading {member}", member=member.transport
+                )
                 self.remove(member.transport)
                 member.transport.abortConnection()
                 continue
             if (
                 wanted != member.mark
                 and self._isPatient
-                # It may be over by what was received.
+                # The data may have ended the connection.
                 and members.get(number) is member
             ):
                 self._await(number, member, wanted)
@@ -319,8 +324,8 @@ class Readers:
 
     def _await(self, number: int, member: _Member, wanted: int) -> None:
         """
-        Let the kernel wait for so many bytes. It does not wait for them once the peer
-        has ended, or when it has no room for more.
+        Let the kernel wait for a number of bytes. It stops waiting when the peer has
+        closed, or when its buffer is full.
         """
         if member.canWait is None:
             member.canWait = canWait(member.handle)
@@ -337,7 +342,7 @@ class Readers:
 
     def _looseMarks(self) -> None:
         """
-        Who has waited in vain takes what there is.
+        Let members that have waited too long read what there is.
         """
         self._check = None
         now: float = self._reactor.seconds()
@@ -367,9 +372,9 @@ class Readers:
 
 def canWait(handle: socket.socket) -> bool:
     """
-    Have a socket acknowledge soon what nobody has read.
+    Make a socket acknowledge unread data soon.
 
-    @return: whether it does, and so can wait for more.
+    @return: whether it does, and may therefore wait for more data.
     """
     try:
         handle.setsockopt(socket.IPPROTO_TCP, TCP_DELACK_MAX_US, ACKNOWLEDGE_WITHIN)
@@ -378,5 +383,5 @@ def canWait(handle: socket.socket) -> bool:
     return True
 
 
-# Not as a decorator: mypyc makes a plain class of one that has any.
+# Not as a decorator: mypyc does not compile a decorated class natively.
 classImplements(Readers, IReadDescriptor)

@@ -1,6 +1,7 @@
 """
-How bytes leave a connection that has many like it: joined once a turn of the reactor,
-given to the socket directly, and only what it does not take to Twisted.
+Sends the data of a connection that is one of many. Data is joined once per turn of the
+reactor and written to the socket directly; Twisted gets only what the socket does not
+take.
 """
 
 import socket
@@ -14,23 +15,25 @@ from zope.interface import classImplements
 
 from rtmptw.net.turns import Turns
 
-#: So much is joined at most before it is sent: more in one piece saves nothing, and a
-#: receiver that is full is found out earlier.
+#: Most bytes joined before they are sent. Larger writes save nothing, and a full
+#: receiver is noticed earlier.
 MAX_JOINED = 256 * 1024
-#: So much may wait before it counts as much (Twisted's own bound for push producers).
+#: Bytes that may wait before a connection counts as clogged (Twisted's own limit for
+#: push producers).
 MAX_UNSENT = 64 * 1024
-#: Where Linux says in TCP_INFO how many bytes the peer has acknowledged (since 4.1).
+#: Where Linux (4.1 and later) reports in TCP_INFO how many bytes the peer has
+#: acknowledged.
 _ACKNOWLEDGED_FROM = 120
 _ACKNOWLEDGED_END = 128
-#: What the kernel may hold for a viewer beyond what is on its way. Left alone it takes
-#: megabytes, and a slow viewer is many seconds behind before anybody notices.
+#: Bytes that the kernel may hold unsent for a player. By default it takes megabytes,
+#: and a slow player is many seconds behind before anyone notices.
 MAX_IN_KERNEL = 128 * 1024
 
 
 def socketOf(transport: Any) -> socket.socket | None:
     """
-    @return: the socket of a connection, beneath TLS if there is any; C{None} if it
-        has none.
+    @return: the socket of a connection, beneath TLS if there is any; C{None} if it has
+        none.
     """
     while transport is not None and not isinstance(transport, tcp.Connection):
         transport = getattr(transport, "transport", None)
@@ -39,8 +42,8 @@ def socketOf(transport: Any) -> socket.socket | None:
 
 def acknowledged(transport: Any) -> int | None:
     """
-    @return: how many bytes the peer's system has taken so far, with those of TLS;
-        C{None} if ours cannot tell, which only Linux can, of TCP.
+    @return: how many bytes the peer's system has acknowledged so far, TLS overhead
+        included; C{None} if ours cannot tell: only Linux can, for TCP.
     """
     option = getattr(socket, "TCP_INFO", None)
     kernel = socketOf(transport)
@@ -57,7 +60,7 @@ def acknowledged(transport: Any) -> int | None:
 
 def _toNobody(isFull: bool) -> None:
     """
-    Nobody is there any more.
+    Do nothing: the connection is gone.
     """
 
 
@@ -65,12 +68,12 @@ class Sender:
     """
     Sends the bytes of one connection. It is the producer of its transport.
 
-    Plain sockets are written to here while Twisted has nothing buffered for them: it
-    saves two copies and a turn of the reactor for each write, and C{transport.write}
-    ends the connection when it meets a reset, so that what was received and not read
+    Plain sockets are written to directly while Twisted has nothing buffered for them.
+    This saves two copies and a turn of the reactor per write. Also, C{transport.write}
+    ends the connection when it meets a reset, and data that was received but not read
     yet would be lost.
 
-    @ivar isFull: whether the peer does not take what it is sent for now.
+    @ivar isFull: whether the peer's connection is full for now.
     """
 
     __slots__ = (
@@ -89,7 +92,7 @@ class Sender:
         self, transport: Any, turns: Turns, fullChanged: Callable[[bool], None]
     ) -> None:
         """
-        @param fullChanged: told when L{isFull} has changed.
+        @param fullChanged: called when L{isFull} has changed.
         """
         self._transport: Any = transport
         self._turns = turns
@@ -97,20 +100,20 @@ class Sender:
         self._pieces: list[bytes] = []
         self._size = 0
         self._isScheduled = False
-        # What a plain socket did not take.
+        # Bytes that a plain socket did not take.
         self._left = 0
         self.isFull = False
         self._socket: socket.socket | None = None
         if isinstance(transport, tcp.Connection) and not transport.TLS:
             self._socket = transport.getHandle()
         if IConsumer.providedBy(transport):
-            # A pull producer is told each time the buffer has run empty. TLS asks
-            # pull producers for ever, whether it has anything to send or not.
+            # A pull producer is called each time the buffer has run empty. TLS calls
+            # pull producers forever, whether there is anything to send or not.
             transport.registerProducer(cast(IPushProducer, self), self._socket is None)
 
     def keepShort(self) -> None:
         """
-        Let little wait in the kernel, so that we know who is slow.
+        Limit what waits in the kernel, so that we notice slow peers.
         """
         option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
         kernel = socketOf(self._transport)
@@ -131,7 +134,7 @@ class Sender:
 
     def sendNow(self, data: bytes) -> None:
         """
-        Send bytes, and what was gathered before them.
+        Send bytes now, after what was gathered before them.
         """
         self._pieces.append(data)
         self.flush()
@@ -160,20 +163,20 @@ class Sender:
         if self._socket is not None:
             self._left += len(data)
 
-    # For those who send the same to many.
+    # For senders of the same data to many connections.
 
     @property
     def send(self) -> Callable[[bytes], int] | None:
         """
-        What sends bytes at once, without looking at what was gathered or is left; for
-        those who have called L{flush} before, and who call L{partlySent} or L{notSent}
-        if not all was sent. C{None} if that cannot be done: with TLS.
+        A function that sends bytes at once, ignoring what was gathered or is left. The
+        caller must have called L{flush}, and must call L{partlySent} or L{notSent} if
+        not all was sent. C{None} with TLS, where this is impossible.
         """
         return None if self._socket is None else self._socket.send
 
     def partlySent(self, data: bytes, sent: int) -> None:
         """
-        The socket has taken the first C{sent} bytes only: Twisted sends the rest.
+        The socket took only the first C{sent} bytes: Twisted sends the rest.
         """
         if self._transport is None:
             return
@@ -184,42 +187,42 @@ class Sender:
 
     def notSent(self, data: bytes, error: OSError) -> None:
         """
-        The socket has taken nothing. If it is not full, it was reset; that is found
-        again behind all that came before it.
+        The socket took nothing. If it is not full, the connection was reset; reading
+        finds that too, after all data that came before it.
         """
         if isinstance(error, BlockingIOError):
             self.partlySent(data, 0)
 
     def acknowledged(self) -> int | None:
         """
-        @return: as the function of this name.
+        @return: see the function of the same name.
         """
         return acknowledged(self._transport)
 
     @property
     def isClogged(self) -> bool:
         """
-        Whether L{MAX_UNSENT} waits.
+        Whether more than L{MAX_UNSENT} bytes wait.
         """
-        # Whoever pauses us does so at this very number.
+        # The transport pauses us at exactly this number.
         return self.isFull and (self._socket is None or self._left > MAX_UNSENT)
 
     def heldBytes(self) -> int:
         """
-        @return: how many bytes wait here for the peer to take them, at most.
+        @return: the most bytes that wait here for the peer to take them.
         """
         return self._size + self._left
 
     def close(self) -> None:
         """
-        Send the last, and nothing more.
+        Send what was gathered, and then nothing more.
         """
         self.flush()
         if self._transport is not None and IConsumer.providedBy(self._transport):
             self._transport.unregisterProducer()
         self._transport = None
 
-    # What the transport calls.
+    # Called by the transport.
 
     def pauseProducing(self) -> None:
         """

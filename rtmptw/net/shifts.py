@@ -1,5 +1,5 @@
 """
-Work that is more than one turn of the reactor should take.
+Spreads long work over several turns of the reactor.
 """
 
 from collections import deque
@@ -8,15 +8,15 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-#: Seconds of each turn of the reactor that go to connections that have more to do. All
-#: others have the rest, and wait no longer than this.
+#: Seconds of each reactor turn for connections with more to do. All others get the
+#: rest, and wait no longer than this.
 SHARE = 0.01
 
 
 class Shifts:
     """
-    Lets connections that have more to do than one turn allows go on, one after the
-    other, for a small part of each turn of the reactor, however many they are.
+    Serves connections that have more to do than one turn allows, round-robin, for a
+    small part of each turn of the reactor, however many there are.
     """
 
     _log = Logger()
@@ -28,7 +28,7 @@ class Shifts:
 
     def add(self, takeTurn: Callable[[], bool]) -> None:
         """
-        Let somebody go on in the next turns.
+        Call C{takeTurn} in the next turns.
 
         @param takeTurn: does a part of the work; returns whether there is more.
         """
@@ -46,8 +46,8 @@ class Shifts:
             try:
                 hasMore = takeTurn()
             except Exception:
-                # A mistake of ours: the other connections go on.
-                self._log.failure("an error in what was received")
+                # A bug of ours must not affect the other connections.
+                self._log.failure("error while processing received data")
                 continue
             if hasMore:
                 waiting.append(takeTurn)

@@ -1,5 +1,5 @@
 """
-When what was gathered for many connections leaves.
+When the data gathered for many connections is sent.
 """
 
 from collections.abc import Callable
@@ -10,17 +10,17 @@ from twisted.logger import Logger
 
 class Turns:
     """
-    Sends what all connections of a server have gathered: when all sockets that had
-    something have been read, else at the end of the turn of the reactor; or every so
-    many seconds.
+    Sends what was gathered for all connections of a server: once all sockets that had
+    data have been read, otherwise at the end of the reactor's turn, or at a fixed
+    interval.
     """
 
     _log = Logger()
 
     def __init__(self, clock: IReactorTime, interval: float = 0.0) -> None:
         """
-        @param interval: in seconds; 0 is each turn. More makes fewer and larger
-            writes for many viewers, and is added to their delay.
+        @param interval: in seconds; 0 means each turn. A longer one makes fewer and
+            larger writes for many players, and adds to their latency.
         """
         self._clock = clock
         self._interval = interval
@@ -29,7 +29,7 @@ class Turns:
 
     def add(self, flush: Callable[[], None]) -> None:
         """
-        Let somebody send when the turn is over.
+        Call C{flush} when the turn is over.
         """
         if not (self._due or self._isReading):
             self._clock.callLater(self._interval, self._end)
@@ -37,20 +37,20 @@ class Turns:
 
     def later(self, seconds: float, flush: Callable[[], None]) -> IDelayedCall:
         """
-        Let somebody send after so many seconds.
+        Call C{flush} after a delay in seconds.
         """
         return self._clock.callLater(seconds, flush)
 
     def readingBegins(self) -> None:
         """
-        Sockets are read now, one after the other: L{readingEnds} follows. That is the
-        end of a turn, without a turn of the reactor.
+        Sockets are about to be read, one after the other, until L{readingEnds}. That
+        ends a turn without waiting for the reactor.
         """
         self._isReading = self._interval == 0.0
 
     def readingEnds(self) -> None:
         """
-        All of them have been read.
+        All sockets have been read.
         """
         if self._isReading:
             self._isReading = False
@@ -62,5 +62,5 @@ class Turns:
             try:
                 flush()
             except Exception:
-                # A mistake of ours: the other connections get theirs.
-                self._log.failure("an error in sending")
+                # A bug of ours must not affect the other connections.
+                self._log.failure("error while sending to a connection")

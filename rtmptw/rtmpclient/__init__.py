@@ -1,3 +1,3 @@
 """
-Our connections to other servers: relays and pulls.
+Connections to other RTMP servers: relays and pulls.
 """

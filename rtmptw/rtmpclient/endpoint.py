@@ -1,5 +1,5 @@
 """
-Where to connect, over plain TCP and over TLS.
+Endpoints for connecting over plain TCP and over TLS.
 """
 
 from typing import Any, cast
@@ -12,7 +12,7 @@ from zope.interface import implementer
 from rtmptw.errors import SinkError
 from rtmptw.rtmp.url import RTMPTarget
 
-#: Seconds for a name to be looked up and a connection to be made.
+#: Seconds for looking up the name and connecting.
 CONNECT_TIMEOUT = 10.0
 
 
@@ -20,9 +20,9 @@ def clientEndpoint(
     reactor: Any, target: RTMPTarget, trustRoot: Any = None
 ) -> IStreamClientEndpoint:
     """
-    @param trustRoot: for rtmps, whose certificates to trust, from
-        L{trustRootFrom}; C{None} for those that the system trusts.
-    @return: where to connect. The name is looked up at each connection.
+    @param trustRoot: for rtmps, the certificates to trust, from L{trustRootFrom};
+        C{None} for those that the system trusts.
+    @return: the endpoint to connect to. The name is looked up at each connection.
     """
     endpoint: Any = HostnameEndpoint(
         reactor, target.host, target.port, timeout=CONNECT_TIMEOUT
@@ -38,8 +38,8 @@ def clientEndpoint(
 @implementer(IStreamClientEndpoint)
 class _TLSEndpoint:
     """
-    As C{wrapClientTLS} of Twisted makes it, but with a reactor that need not be the one
-    that is installed.
+    The same as Twisted's C{wrapClientTLS}, but with a reactor that need not be the
+    installed one.
     """
 
     def __init__(self, reactor: Any, options: Any, endpoint: Any) -> None:
@@ -60,7 +60,7 @@ class _TLSEndpoint:
 
 def checkTLS() -> None:
     """
-    Look whether there is what rtmps needs.
+    Check that the packages that rtmps needs are installed.
 
     @raise SinkError: if not.
     """
@@ -75,10 +75,10 @@ def checkTLS() -> None:
 
 def trustRootFrom(path: str) -> Any:
     """
-    @param path: of a PEM file with certificates.
-    @return: what trusts these certificates and no others.
+    @param path: a PEM file with certificates.
+    @return: a trust root that trusts only these certificates.
 
-    @raise SinkError: if they cannot be had.
+    @raise SinkError: if TLS is not available or the file cannot be used.
     """
     checkTLS()
     from OpenSSL.crypto import Error
@@ -89,11 +89,11 @@ def trustRootFrom(path: str) -> Any:
         with open(path, "rb") as file:
             pieces = file.read().split(end)[:-1]
         if not pieces:
-            raise SinkError(f"{path} holds no certificate in PEM form")
+            raise SinkError(f"{path} contains no certificate in PEM format")
         return trustRootFromCertificates(
             [Certificate.loadPEM(piece + end) for piece in pieces]
         )
     except OSError as error:
         raise SinkError(f"{path} cannot be read: {error.strerror}") from error
     except (Error, ValueError) as error:
-        raise SinkError(f"{path} holds no certificate that can be read") from error
+        raise SinkError(f"{path} contains no valid certificate") from error

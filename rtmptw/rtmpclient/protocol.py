@@ -1,6 +1,6 @@
 """
-rtmptw as a client: the glue between Twisted and a client's session, and what keeps a
-connection going.
+rtmptw as a client: the glue between Twisted and a client session, and the timers of a
+connection.
 """
 
 import os
@@ -35,64 +35,64 @@ from rtmptw.rtmp.events import (
 )
 from rtmptw.rtmp.url import RTMPTarget
 
-#: A server that takes nothing of what waits for it for so many seconds is gone.
+#: Seconds after which a server that takes none of the queued data is given up.
 STALL_TIMEOUT = 30.0
-#: A server that does not take our last words is cut off after so many seconds.
+#: Seconds after which a server that does not take our last bytes is cut off.
 LINGER = 5.0
-#: How often, in frames, to look what the server's system has taken.
+#: Number of frames between two checks of what the server has acknowledged.
 _LOOK_EACH = 256
-#: What TLS 1.3 adds to a record, which has so many bytes at most.
+#: Bytes that TLS 1.3 adds to a record, and the largest size of a record.
 _RECORD_OVERHEAD = 22
 _RECORD = 16384
 
 
 class IRTMPClientUser(Interface):
     """
-    Who publishes to a server, or plays from it, through an L{RTMPClientProtocol}.
+    Publishes to a server, or plays from it, through an L{RTMPClientProtocol}.
     """
 
     def streamAccepted(protocol: "RTMPClientProtocol") -> None:
         """
-        The server grants it: frames may be sent, or will come.
+        The server has accepted the request: frames may be sent, or will arrive.
         """
 
     def frameReceived(frame: Frame) -> None:
         """
-        A frame of the stream that is played.
+        Take a frame of the stream that is played.
         """
 
     def headerCleared(name: str) -> None:
         """
-        The stream that is played withdraws a data header.
+        The publisher of the played stream has withdrawn a data header.
         """
 
     def sendingPaused() -> None:
         """
-        So much waits to be sent that more should not be given for now. Said only
-        after C{streamAccepted}.
+        The send buffer is full: send nothing more for now. Called only after
+        C{streamAccepted}.
         """
 
     def sendingResumed() -> None:
         """
-        All that waited was sent. Said only after C{sendingPaused}.
+        The send buffer is empty. Called only after C{sendingPaused}.
         """
 
     def conversationEnded(ending: "Ending") -> None:
         """
-        The connection is closed. Nothing follows.
+        The connection is closed. This is the last call.
         """
 
 
 class Ending:
     """
-    How a conversation ended.
+    How a session ended.
 
-    @ivar label: a short fixed word, of L{SessionEnded}.
-    @ivar reason: a sentence, without secrets of the URL.
-    @ivar refusal: the server's very words, if it refused; else empty.
-    @ivar frames: how many were sent or received.
-    @ivar untaken: how many of them the server's system had not taken, as far as ours
-        can tell.
+    @ivar label: a short fixed word, as in L{SessionEnded}.
+    @ivar reason: a sentence, without secrets from the URL.
+    @ivar refusal: the server's own words if it refused, otherwise empty.
+    @ivar frames: number of frames sent or received.
+    @ivar untaken: how many of them the server's system had not acknowledged, as far as
+        ours can tell.
     """
 
     __slots__ = ("frames", "label", "reason", "refusal", "untaken")
@@ -112,7 +112,7 @@ class RTMPClientProtocol(Protocol):
     """
     One connection to a server.
 
-    It is its own transport's producer, and passes on to its user when to send.
+    It is the producer of its own transport, and tells its user when to send.
     """
 
     def __init__(
@@ -131,8 +131,8 @@ class RTMPClientProtocol(Protocol):
         self._ended: SessionEnded | None = None
         self._isAccepted = False
         self._isPlain = False
-        # What the server had taken before the first frame; where each frame ends that
-        # it may not have taken yet, counted from there.
+        # What the server had acknowledged before the first frame; and, counted from
+        # there, where each frame ends that it may not have acknowledged yet.
         self._base: int | None = None
         self._offset = 0
         self._untaken: deque[int] = deque()
@@ -146,7 +146,7 @@ class RTMPClientProtocol(Protocol):
 
     def connectionMade(self) -> None:
         """
-        Begin the conversation, and its clock.
+        Start the session and its clock.
         """
         transport = cast(Any, self.transport)
         self.peer = peerName(transport.getPeer())
@@ -161,13 +161,13 @@ class RTMPClientProtocol(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """
-        Give bytes to the session and do what it says.
+        Process received bytes.
         """
         self._do(self._session.receive(data, self._clock.seconds()))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
-        The end.
+        Handle the end of the connection.
         """
         self._lost = True
         self._lossReason = reason
@@ -176,11 +176,11 @@ class RTMPClientProtocol(Protocol):
 
     def _conversationEnded(self) -> None:
         """
-        The connection is lost, and all that came has been looked at.
+        The connection is lost, and all received data is processed.
         """
         reason = self._lossReason
         if self._isHangingUp and reason.check(ConnectionDone):
-            # The server has read to the end.
+            # The server has read everything.
             self._untaken.clear()
         self._do(self._session.connectionLost(_lostReason(reason)))
         for timer in (self._timer, self._stalled):
@@ -199,11 +199,11 @@ class RTMPClientProtocol(Protocol):
             )
         )
 
-    # From the transport as our consumer.
+    # From the transport, as its producer.
 
     def pauseProducing(self) -> None:
         """
-        The transport's buffer is full. (It says so at each write.)
+        The transport's buffer is full. (The transport says so at each write.)
         """
         if self._ended is None and self._stalled is None:
             self._stalled = self._clock.callLater(STALL_TIMEOUT, self._stalledTooLong)
@@ -214,8 +214,8 @@ class RTMPClientProtocol(Protocol):
         """
         The transport's buffer is empty.
 
-        TLS says so as well when its handshake is over: then our own words were
-        waiting, and no frame may follow them yet.
+        TLS also calls this when its handshake is over. Then our own handshake was
+        waiting, and frames must not follow yet.
         """
         wasPaused = self._stalled is not None
         if self._stalled is not None:
@@ -226,13 +226,13 @@ class RTMPClientProtocol(Protocol):
 
     def stopProducing(self) -> None:
         """
-        The connection is lost; C{connectionLost} follows. The socket is still there.
+        The connection is lost; C{connectionLost} follows. The socket is still open.
         """
         self._lookWhatWasTaken()
 
     def _stalledTooLong(self) -> None:
         self._stalled = None
-        self._end("stalled", f"the server took nothing for {STALL_TIMEOUT:g} s")
+        self._end("stalled", f"the server took no data for {STALL_TIMEOUT:g} s")
         self.abort()
 
     # From the user.
@@ -241,8 +241,8 @@ class RTMPClientProtocol(Protocol):
         """
         Publish a frame.
 
-        @param timestamp: in ms, in place of the frame's own.
-        @return: whether it was taken; not if the conversation is over.
+        @param timestamp: in ms, replaces the frame's own.
+        @return: whether it was accepted; false once the session is over.
         """
         if self._ended is not None:
             return False
@@ -256,7 +256,7 @@ class RTMPClientProtocol(Protocol):
 
     def pauseReading(self) -> None:
         """
-        Read nothing from the server until L{resumeReading}.
+        Stop reading from the server until L{resumeReading}.
         """
         if not self._paused and not self._lost and self._ended is None:
             self._paused = True
@@ -266,7 +266,7 @@ class RTMPClientProtocol(Protocol):
 
     def resumeReading(self) -> None:
         """
-        Read on.
+        Resume reading.
         """
         if self._paused and not self._lost:
             self._paused = False
@@ -277,17 +277,17 @@ class RTMPClientProtocol(Protocol):
 
     def finish(self, reason: str) -> None:
         """
-        Say farewell, send what waits, and close when the server has read it. The
-        user bounds the time with L{abort}.
+        Close the stream properly, send what waits, and close the connection once the
+        server has read it. The user limits the time with L{abort}.
         """
         if self._ended is None:
-            # Paused or not, its end must be noticed.
+            # Even if paused, we must notice the connection's end.
             self.resumeReading()
             self._do(self._session.close(reason))
 
     def hangUp(self, label: str, reason: str) -> None:
         """
-        End the conversation without farewell.
+        End the session without closing the stream first.
 
         @param label: a short fixed word, for L{Ending}.
         """
@@ -297,7 +297,7 @@ class RTMPClientProtocol(Protocol):
 
     def abort(self) -> None:
         """
-        Close at once; what was not sent yet is lost.
+        Close at once, and discard what has not been sent.
         """
         if not self._lost:
             self._end("closed", "given up")
@@ -322,7 +322,7 @@ class RTMPClientProtocol(Protocol):
             elif isinstance(event, StreamAccepted):
                 isFull = self._stalled is not None
                 self._isAccepted = True
-                # The server has read all that was said before.
+                # The server has read everything sent before.
                 self._base = acknowledged(self.transport)
                 self._user.streamAccepted(self)
                 if isFull and self._stalled is not None and self._ended is None:
@@ -343,7 +343,7 @@ class RTMPClientProtocol(Protocol):
 
     def _rest(self) -> None:
         """
-        More has come than one turn of the reactor should take.
+        Pause reading: more was received than one turn of the reactor should process.
         """
         self._isResting = True
         if not self._paused and not self._lost:
@@ -363,7 +363,7 @@ class RTMPClientProtocol(Protocol):
 
     def _send(self) -> int:
         """
-        @return: how many bytes that makes on the wire, at most.
+        @return: the most bytes that this makes on the wire.
         """
         data = self._session.dataToSend()
         if not data or self.transport is None:
@@ -375,7 +375,7 @@ class RTMPClientProtocol(Protocol):
 
     def _lookWhatWasTaken(self) -> None:
         """
-        Forget the frames that the server's system has.
+        Forget the frames that the server's system has acknowledged.
         """
         taken = acknowledged(self.transport)
         untaken = self._untaken
@@ -388,11 +388,11 @@ class RTMPClientProtocol(Protocol):
 
     def _hangUp(self) -> None:
         """
-        Close once our last words are out.
+        Close once our last bytes are sent.
 
-        Only our half, if that is possible: a server that still says something would
-        be answered with a reset, and what it had not read yet of our stream would be
-        lost. It closes the other half when it has read to the end.
+        If possible, close only our half. If the server still sent something, it would
+        be answered with a reset, and the part of our stream that it had not read yet
+        would be lost. The server closes the other half when it has read everything.
         """
         if self._isHangingUp:
             return
@@ -405,7 +405,7 @@ class RTMPClientProtocol(Protocol):
         if self._isPlain and self._ended.label == "closed":
             transport.loseWriteConnection()
         else:
-            # TLS waits for the server's goodbye by itself.
+            # TLS waits for the server's close alert by itself.
             transport.loseConnection()
         if self._timer is not None:
             self._timer.cancel()
@@ -419,7 +419,7 @@ class RTMPClientProtocol(Protocol):
 
     def _arm(self) -> None:
         """
-        Wake up when the session wants it, or earlier.
+        Set the timer for the session's next deadline.
         """
         deadline = self._session.deadline()
         if deadline is None:

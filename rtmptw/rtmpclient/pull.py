@@ -1,5 +1,5 @@
 """
-Plays streams from other RTMP servers, and publishes them here.
+Plays streams from other RTMP servers and publishes them here.
 """
 
 from collections.abc import Callable
@@ -27,11 +27,11 @@ from rtmptw.rtmpclient.reconnector import IReconnectorUser, Reconnector
 from rtmptw.sources.naming import DEMAND, NAME, nameThere
 from rtmptw.sources.pulling import Pulling
 
-#: Seconds for our farewell at the end.
+#: Seconds allowed for closing the stream at the end.
 END_TIMEOUT = 2.0
 
 
-#: What C{--source=rtmp} takes.
+#: Arguments of C{--source=rtmp}.
 ARGUMENTS = Arguments(
     "rtmp source",
     NAME,
@@ -50,11 +50,11 @@ class RTMPPullFactory:
     """
     Makes the source that plays one stream from a server.
 
-    @cvar arguments: those of the command line.
-    @ivar url: where from.
-    @ivar app: the application of its name here.
-    @ivar name: its name there.
-    @ivar onDemand: whether only while somebody wants to see it.
+    @cvar arguments: the command line's arguments.
+    @ivar url: the URL to play from.
+    @ivar app: the application under which it is published here.
+    @ivar name: the name under which it is published here.
+    @ivar onDemand: whether to pull only while someone wants the stream.
     @ivar ca: a file with the certificates to trust; empty for the system's.
     """
 
@@ -74,10 +74,11 @@ class RTMPPullFactory:
             --source=rtmp:rtmp://HOST[:PORT]/APP/NAME
             --source='rtmp:rtmps://HOST/APP/NAME#as=live/cam&demand=1'
 
-        --pull=URL and --pull-on-demand=URL are short for that. What is lost, or not
-        there yet, is tried again after 1 to 30 seconds.
+        --pull=URL and --pull-on-demand=URL are short for this. If the connection is
+        lost, or the stream does not exist yet, another try follows after 1 to 30
+        seconds.
 
-        @raise UsageError: with one sentence, if the arguments are not understood.
+        @raise UsageError: with one sentence, if the arguments are invalid.
         """
         said = ARGUMENTS.read(argstring)
         url = said["URL"]
@@ -86,7 +87,7 @@ class RTMPPullFactory:
         except ValueError as error:
             raise UsageError(f"A stream to pull needs a URL: {error}.") from error
         if said["ca"] and target.scheme != "rtmps":
-            raise UsageError("The rtmp source's ca=FILE is for rtmps:// only.")
+            raise UsageError("The rtmp source's option ca=FILE is for rtmps:// only.")
         there = publicName(target.app, target.stream.partition("?")[0])
         app, name = said["as"] or nameThere(there)
         return cls(url, app, name, said["demand"], said["ca"] or "")
@@ -94,7 +95,7 @@ class RTMPPullFactory:
     @property
     def stream(self) -> str:
         """
-        Its public name here.
+        The public name of the stream here.
         """
         return publicName(self.app, self.name)
 
@@ -110,8 +111,9 @@ class RTMPPullFactory:
 @implementer(IReconnectorUser)
 class RTMPPull(Pulling):
     """
-    Plays one stream from a server and publishes it here, for as long as it runs, or
-    while it is wanted. When the stream ends there, it ends here, and is tried again.
+    Plays one stream from a server and publishes it here, for as long as the service
+    runs, or while the stream is wanted. When the stream ends there, it ends here, and
+    another try follows.
     """
 
     _log = Logger()
@@ -133,16 +135,16 @@ class RTMPPull(Pulling):
         longestWait: float = LONGEST_WAIT,
     ) -> None:
         """
-        @param url: where from.
-        @param app: the application of its name here.
-        @param name: its name there.
-        @param onDemand: whether to wait until somebody wants to see it.
+        @param url: the URL to play from.
+        @param app: the application under which it is published here.
+        @param name: the name under which it is published here.
+        @param onDemand: whether to wait until someone wants the stream.
         @param ca: a file with the certificates to trust; empty for the system's.
         @param endpointFor: called with the reactor, the target and the certificates to
             trust.
-        @param longestWait: between two tries, in seconds.
+        @param longestWait: the longest wait between two tries, in seconds.
 
-        @raise ValueError: if the URL is none of RTMP.
+        @raise ValueError: if it is not an RTMP URL.
         """
         self._target = RTMPTarget.fromURL(url)
         self._ca = ca
@@ -164,14 +166,14 @@ class RTMPPull(Pulling):
     @property
     def trouble(self) -> str:
         """
-        What went wrong last; empty while connected.
+        The last error; empty while connected.
         """
         return self._reconnector.trouble
 
     @property
     def isConnected(self) -> bool:
         """
-        Whether the server has granted the stream; frames may be still to come.
+        Whether the server has accepted the request; frames may not have arrived yet.
         """
         return self._protocol is not None
 
@@ -179,9 +181,9 @@ class RTMPPull(Pulling):
 
     def startService(self) -> None:
         """
-        Begin, or wait until it is wanted.
+        Start, or wait until the stream is wanted.
 
-        @raise SinkError: if TLS or the certificates cannot be had.
+        @raise SinkError: if TLS is not available or the certificates cannot be used.
         """
         if self._ca:
             self._trustRoot = trustRootFrom(self._ca)
@@ -212,22 +214,22 @@ class RTMPPull(Pulling):
 
     def connected(self, protocol: RTMPClientProtocol) -> None:
         """
-        Frames may come. The stream begins here with the first of them: a server may
-        grant a stream that nobody publishes.
+        Wait for frames. The stream begins here with the first one, because a server may
+        accept a request for a stream that is not published.
         """
         self._protocol = protocol
         self._paused = False
 
     def disconnected(self) -> None:
         """
-        The stream ends here too.
+        End the stream here, too.
         """
         self._protocol = None
         self._lost(self._reconnector.trouble)
 
     def frameReceived(self, frame: Frame) -> None:
         """
-        Give it to the stream.
+        Pass a frame to the stream.
         """
         self._lastReceived = self._reactor.seconds()
         stream = self.stream
@@ -249,17 +251,17 @@ class RTMPPull(Pulling):
 
     def headerCleared(self, name: str) -> None:
         """
-        Pass it on.
+        Pass it on to the stream.
         """
         if self.stream is not None:
             self.stream.headerCleared(name)
 
     def sendingPaused(self) -> None:
         """
-        What we say is short and may wait.
+        Do nothing: what we send is short and may wait.
         """
 
     def sendingResumed(self) -> None:
         """
-        As above.
+        Do nothing, as above.
         """

@@ -1,5 +1,5 @@
 """
-Connections to a server that are made again whenever they are lost.
+Connections to a server that reconnect whenever they are lost.
 """
 
 import os
@@ -24,30 +24,30 @@ from rtmptw.rtmpclient.protocol import (
     RTMPClientProtocol,
 )
 
-#: A connection that lasted so many seconds was a good one: the waits begin anew.
-#: nginx-rtmp, for one, grants what it denies, and closes then.
+#: A connection that lasted this many seconds was a good one, and resets the backoff.
+#: (nginx-rtmp, for example, accepts what it denies, and then closes.)
 STABLE_TIME = 10.0
-#: By how much waits differ by chance, each way: a hundred relays that lost the same
-#: server should not come back to it in the same instant.
+#: Random part of the waits, in both directions: a hundred relays that lost the same
+#: server should not reconnect in the same instant.
 JITTER = 0.25
-#: So many refusals in a row may be parts of a dialogue about who we are.
+#: Refusals in a row that may be steps of Adobe's authentication.
 _MAX_AUTHENTICATIONS = 2
-#: Label of a conversation that we ended because we have no use for it now.
+#: Label of a session that we ended because it is of no use now.
 _UNWANTED = "unwanted"
 
 
 class IReconnectorUser(Interface):
     """
-    Who wants a stream published or played for as long as it takes.
+    Wants a stream published or played, with retries until it is.
     """
 
     what: str = Attribute("What it does, for the log: C{live/cam: relay to}.")
 
-    done: str = Attribute('What becomes of frames, for the log: "sent", "received".')
+    done: str = Attribute('What happens to frames, for the log: "sent", "received".')
 
     def connected(protocol: RTMPClientProtocol) -> None:
         """
-        The server has granted it.
+        The server has accepted the request.
         """
 
     def disconnected() -> None:
@@ -79,15 +79,15 @@ class IReconnectorUser(Interface):
 @implementer(IRTMPClientUser)
 class Reconnector:
     """
-    Connects to a server, and again when that fails or ends, until it is stopped. It
-    waits 1 s before the second try, then twice as long each time, up to a bound. Says
-    each change in the log, without secrets.
+    Connects to a server, and reconnects whenever that fails or ends, until it is
+    stopped. The wait before a retry is 1 s at first and doubles each time, up to a
+    limit. Each change is logged, without secrets.
 
     @ivar state: C{"idle"}, C{"connecting"}, C{"connected"} or C{"waiting"}.
-    @ivar trouble: what went wrong last; empty while connected.
-    @ivar isRefused: whether what went wrong last is that the server refused.
-    @ivar untaken: how many frames the last conversation sent that the server's system
-        has not taken.
+    @ivar trouble: the last error; empty while connected.
+    @ivar isRefused: whether the last error is a refusal by the server.
+    @ivar untaken: number of frames that the last session sent and the server's system
+        has not acknowledged.
     """
 
     _log = Logger()
@@ -104,9 +104,9 @@ class Reconnector:
     ) -> None:
         """
         @param user: provides L{IReconnectorUser}.
-        @param endpointFor: gives where to connect, for each try.
-        @param longestWait: between two tries, in seconds.
-        @param random: gives numbers from 0 to 1.
+        @param endpointFor: returns the endpoint for each try.
+        @param longestWait: the longest wait between two tries, in seconds.
+        @param random: returns a number from 0 to 1.
         """
         self.state = "idle"
         self.trouble = ""
@@ -132,7 +132,7 @@ class Reconnector:
 
     def start(self) -> None:
         """
-        Try for the first time. If it is being stopped, as soon as that is done.
+        Make the first try. If a stop is in progress, do so once it is done.
         """
         self._isWanted = True
         if self.state == "idle":
@@ -142,10 +142,10 @@ class Reconnector:
 
     def stop(self, reason: str, within: float) -> "Deferred[None]":
         """
-        End it: say farewell and send what waits, if there is a connection.
+        Stop: if connected, close the stream properly and send what waits.
 
-        @param within: after so many seconds the connection is cut off.
-        @return: fires when the connection is gone.
+        @param within: seconds after which the connection is cut off.
+        @return: fires when the connection is closed.
         """
         self._isWanted = False
         if self._stopping is not None:
@@ -169,7 +169,7 @@ class Reconnector:
 
     def tryLater(self, reason: str) -> None:
         """
-        The connection is of no use now: end it, and try again later.
+        Disconnect, because the connection is of no use now, and try again later.
         """
         if self._protocol is not None:
             self._protocol.hangUp(_UNWANTED, reason)
@@ -178,7 +178,7 @@ class Reconnector:
         self._cutOff = None
         if self._protocol is not None:
             self._log.warn(
-                "{what} {target}: cut off; it had not taken all yet",
+                "{what} {target}: cut off before the server had taken everything",
                 what=self._user.what,
                 target=self._target.shown,
             )
@@ -209,7 +209,7 @@ class Reconnector:
 
     def streamAccepted(self, protocol: RTMPClientProtocol) -> None:
         """
-        Tell it.
+        Tell the user.
         """
         self.state = "connected"
         self.trouble = ""
@@ -233,7 +233,7 @@ class Reconnector:
 
     def frameReceived(self, frame: Frame) -> None:
         """
-        Pass it on. With the first frame, a player is connected for good.
+        Pass a frame on. A player counts as connected with the first frame.
         """
         if not self._isSaid and self._protocol is not None:
             self._sayConnected(self._protocol)
@@ -259,7 +259,7 @@ class Reconnector:
 
     def conversationEnded(self, ending: Ending) -> None:
         """
-        Try again: at once if the server wants to know who we are, else later.
+        Try again: at once if the server asks for authentication, otherwise later.
         """
         self._protocol = None
         self.untaken = ending.untaken
@@ -302,11 +302,11 @@ class Reconnector:
 
     def _failed(self, trouble: str) -> None:
         """
-        Say what happened, and when the next try is.
+        Log the failure, and schedule the next try.
         """
         stopping, self._stopping = self._stopping, None
         if stopping is None or self.state != "connected":
-            # An end that we asked for is none.
+            # An end that we asked for is not an error.
             self.trouble = trouble
         if stopping is not None:
             self.state = "idle"
@@ -322,7 +322,7 @@ class Reconnector:
         usual, wait = self._backoff.usual, self._backoff.next()
         self._timer = self._reactor.callLater(wait, self._try)
         if self._said != (trouble, usual):
-            # The same again is no news.
+            # A repeated error is logged once.
             self._say(f"{trouble}; next try in {wait:.0f} s")
         self._said = (trouble, usual)
         self._user.disconnected()

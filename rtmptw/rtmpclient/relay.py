@@ -32,24 +32,24 @@ from rtmptw.rtmpclient.endpoint import checkTLS, clientEndpoint, trustRootFrom
 from rtmptw.rtmpclient.protocol import RTMPClientProtocol
 from rtmptw.rtmpclient.reconnector import IReconnectorUser, Reconnector
 
-#: Seconds that a frame may wait for a server: for the first connection, or because the
-#: server is slow for a while. SRS lets players lag as much.
+#: Seconds that a frame may wait for the server, while connecting for the first time or
+#: while the server is slow. SRS lets players lag as much.
 BUFFER = 30.0
-#: Bytes that may wait: 20 s of 6 Mbit/s.
+#: Most bytes queued: 20 s of 6 Mbit/s.
 MAX_BYTES = 16 * 1024 * 1024
-#: Frames that may wait; bounds the overhead of tiny ones to a few times as much.
+#: Most frames queued: limits the overhead of tiny frames to a few times as much.
 MAX_FRAMES = 50_000
-#: Seconds for a server to take what waits at the end of a stream. (The process is
-#: promised to be gone ten seconds after it is told to stop.)
+#: Seconds for the server to take what is queued at the end of a stream. (The process
+#: promises to exit within ten seconds of being told to stop.)
 END_TIMEOUT = 6.0
-#: A clock that begins within so many ms is not set back to 0.
+#: A stream whose first timestamp is below this many ms keeps its timestamps.
 _NEAR_ZERO = 1000
 
 
-#: Longer waits are mistakes, in seconds.
+#: The longest wait that is accepted, in seconds: longer ones are mistakes.
 _MAX_SECONDS = 3600
 
-#: What C{--sink=relay} takes.
+#: Arguments of C{--sink=relay}.
 ARGUMENTS = Arguments(
     "relay",
     Argument(
@@ -61,7 +61,7 @@ ARGUMENTS = Arguments(
     Argument(
         "buffer",
         Number("seconds", 0, _MAX_SECONDS),
-        "so long a frame may wait for a slow server; 0 is no limit but that of 16 MiB",
+        "time a frame may wait for a slow server; 0: no limit except 16 MiB",
         typed(BUFFER),
     ),
     Argument("only", Text("APP/NAME"), "relay this stream and no other"),
@@ -76,10 +76,10 @@ ARGUMENTS = Arguments(
 @dataclass(frozen=True, slots=True)
 class RelayOptions:
     """
-    What follows the URL of a relay.
+    The options that follow the URL of a relay.
 
     @ivar retry: the longest wait between two tries, in seconds.
-    @ivar buffer: so many seconds a frame may wait for the server; 0 is no limit.
+    @ivar buffer: seconds that a frame may wait for the server; 0 is no limit.
     @ivar only: the public name of the only stream to relay; empty for all.
     @ivar ca: a file with the certificates to trust; empty for the system's.
     """
@@ -92,9 +92,9 @@ class RelayOptions:
 
 class _Clock:
     """
-    The timestamps of one connection: they begin at 0, as encoders' do when they come
-    back. (OBS restarts at 0 with each connection, so every service takes that; a
-    clock that begins in the middle leaves a hole in recordings made there.)
+    The timestamps of one connection. They begin at 0, as those of an encoder that
+    reconnects do. (OBS restarts at 0 with each connection, so every service accepts
+    that; timestamps that begin in the middle leave a gap in recordings made there.)
     """
 
     def __init__(self) -> None:
@@ -106,7 +106,7 @@ class _Clock:
         """
         if self._start is None:
             if frame.role is not Role.CODED:
-                # Headers come first and mean nothing by theirs.
+                # Headers come first, and their timestamps mean nothing.
                 return 0
             near = 0 <= frame.timestamp < _NEAR_ZERO
             self._start = 0 if near else frame.timestamp
@@ -116,18 +116,18 @@ class _Clock:
 @implementer(IFrameSink, IReconnectorUser)
 class RelaySink:
     """
-    Publishes one stream to one server, and again whenever the connection is lost.
+    Publishes one stream to one server, and reconnects whenever the connection is lost.
 
-    Until the first try has succeeded or failed, frames wait in the outlet, so a server
-    that takes the stream loses nothing of it. After a failure they are dropped, all
-    but the group of pictures that is current: with it the next connection begins.
+    Until the first try has succeeded or failed, frames wait in the outlet, so that a
+    server that accepts the stream gets all of it. After a failure frames are dropped,
+    except for the current GOP: the next connection begins with it.
 
-    @ivar sent: frames that were given to a connection.
-    @ivar repeated: how many of them had come before that connection was made.
-    @ivar missed: frames that came while there was none.
-    @ivar untaken: frames that were given to a connection, and were not taken by the
-        other side before it was lost; they are not among those sent.
-    @ivar failure: what is wrong; empty while connected.
+    @ivar sent: number of frames passed to a connection.
+    @ivar repeated: how many of them had arrived before that connection was made.
+    @ivar missed: number of frames that arrived while there was no connection.
+    @ivar untaken: number of frames passed to a connection that the server had not
+        acknowledged when it was lost; not included in C{sent}.
+    @ivar failure: the error for the ledger; empty while connected.
     """
 
     done = "sent"
@@ -139,8 +139,8 @@ class RelaySink:
         buffer: float = BUFFER,
     ) -> None:
         """
-        @param connect: makes what connects.
-        @param clock: C{IReactorTime}.
+        @param connect: makes the L{Reconnector} for this sink.
+        @param clock: provides C{IReactorTime}.
         @param buffer: see L{RelayOptions}.
         """
         self.delivery = Delivery(
@@ -177,13 +177,13 @@ class RelaySink:
     @property
     def failure(self) -> str:
         """
-        What is wrong, for the ledger.
+        The error for the ledger.
         """
         parts = []
         if self.missed:
             parts.append(f"{self.missed} frames came while not connected")
         if self.untaken:
-            parts.append(f"{self.untaken} frames were not taken")
+            parts.append(f"{self.untaken} frames were not acknowledged by the server")
         what = ", ".join(parts)
         trouble = self._reconnector.trouble
         return f"{what}: {trouble}" if what and trouble else what or trouble
@@ -191,7 +191,7 @@ class RelaySink:
     @property
     def lost(self) -> int:
         """
-        Frames that the other side does not have, though they were given to us.
+        Number of frames passed to this sink that the server does not have.
         """
         return self.missed + self.untaken
 
@@ -208,13 +208,13 @@ class RelaySink:
 
     def frameReceived(self, frame: Frame) -> None:
         """
-        Send it, if there is a connection.
+        Send a frame if there is a connection.
         """
         if self._protocol is not None:
             self._keep(frame)
             self._send(frame)
         elif self._isFirstTry:
-            # The stream is over, and the outlet hands out all it has.
+            # The stream is over, and the outlet delivers all it has.
             self._pending.append(frame)
         else:
             self._keep(frame)
@@ -222,9 +222,9 @@ class RelaySink:
 
     def streamEnded(self, reason: str) -> "Deferred[None] | None":
         """
-        Send what waits, and say farewell.
+        Send what waits, and close the connection.
 
-        @return: fires when the server has taken it all, or after L{END_TIMEOUT}.
+        @return: fires when the server has taken everything, or after L{END_TIMEOUT}.
         """
         self._reason = reason
         if self._protocol is not None:
@@ -241,7 +241,7 @@ class RelaySink:
 
     def _giveUp(self) -> None:
         """
-        The stream has ended, and there was no connection to take it.
+        Stop: the stream has ended, and no connection was made in time.
         """
         self.missed += len(self._pending)
         self._pending = []
@@ -259,8 +259,8 @@ class RelaySink:
 
     def connected(self, protocol: RTMPClientProtocol) -> None:
         """
-        Begin: with all frames at the first try, later with the headers and the group
-        of pictures that is current.
+        Start sending: all frames after the first try, later the headers and the current
+        GOP.
         """
         self._protocol = protocol
         self._clock = _Clock()
@@ -283,7 +283,7 @@ class RelaySink:
 
     def disconnected(self) -> None:
         """
-        From now on frames are dropped.
+        Drop frames from now on.
         """
         self._protocol = None
         self._isFirstTry = False
@@ -297,14 +297,14 @@ class RelaySink:
 
     def sendingPaused(self) -> None:
         """
-        The outlet keeps what follows.
+        Pause: the outlet keeps what follows.
         """
         if self._producer is not None:
             self._producer.pauseProducing()
 
     def sendingResumed(self) -> None:
         """
-        Go on.
+        Resume.
         """
         self._resume()
 
@@ -314,7 +314,7 @@ class RelaySink:
 
     def headerCleared(self, name: str) -> None:
         """
-        Servers that are published to say no such thing.
+        Do nothing: a server that we publish to does not send this.
         """
 
     # Frames.
@@ -360,11 +360,11 @@ class RelaySinkFactory(FrameSinkFactory):
         random: Callable[[], float] = random.random,
     ) -> None:
         """
-        @param target: where to; C{{app}} and C{{name}} in it are filled in for each
+        @param target: the server; C{{app}} and C{{name}} in it are filled in for each
             stream.
         @param endpointFor: called with the reactor, the target and the certificates to
             trust.
-        @param random: gives numbers from 0 to 1.
+        @param random: returns a number from 0 to 1.
         """
         self.target = target
         self.options = options or RelayOptions()
@@ -376,26 +376,26 @@ class RelaySinkFactory(FrameSinkFactory):
     @classmethod
     def fromString(cls, argstring: str) -> "RelaySinkFactory":
         """
-        Publish each stream to another server, and again whenever the connection is
+        Publish each stream to another server, and reconnect whenever the connection is
         lost::
 
             --sink=relay:rtmp://HOST[:PORT]/APP/NAME
             --sink=relay:rtmps://HOST[:PORT]/APP/KEY#only=live/cam
             --sink=relay:rtmp://HOST/{app}/{name}
 
-        {app} and {name} stand for what the stream is called here. A user and a password
-        may precede the host (USER:PASSWORD@HOST), for servers that ask for them in
-        Adobe's way. The path is split as FFmpeg does it: the application is its first
+        {app} and {name} stand for the stream's name here. A user and a password may
+        precede the host (USER:PASSWORD@HOST), for servers that use Adobe's
+        authentication. The path is split as FFmpeg does: the application is its first
         part, or its first two if there are three.
 
-        A server that cannot be reached or refuses is tried again, after 1 to 30
+        If the server cannot be reached or refuses, another try follows after 1 to 30
         seconds, and nothing else waits for it. A new connection begins at a key frame,
-        with the time 0. A server that is too slow loses frames, up to the next key
-        frame.
+        with timestamp 0. If the server is too slow, frames are dropped, up to the next
+        key frame.
 
         Options follow a #, with & between them.
 
-        @raise UsageError: with one sentence, if that is not understood.
+        @raise UsageError: with one sentence, if the arguments are invalid.
         """
         said = ARGUMENTS.read(argstring)
         url = said["URL"]
@@ -405,8 +405,8 @@ class RelaySinkFactory(FrameSinkFactory):
         for placeholder in re.findall(r"\{(\w*)\}", url):
             if placeholder not in ("app", "name"):
                 raise UsageError(
-                    f"The relay's URL holds {{{placeholder}}}; there are {{app}} and "
-                    "{name}."
+                    f"The relay's URL contains {{{placeholder}}}; the placeholders are "
+                    "{app} and {name}."
                 )
         try:
             target = RTMPTarget.fromURL(url)
@@ -418,9 +418,9 @@ class RelaySinkFactory(FrameSinkFactory):
 
     def startFactory(self, reactor: object) -> None:
         """
-        Take the reactor, and look for what rtmps needs.
+        Keep the reactor, and check that what rtmps needs is there.
 
-        @raise SinkError: if TLS or the certificates cannot be had.
+        @raise SinkError: if TLS is not available or the certificates cannot be used.
         """
         self._reactor = reactor
         if self.options.ca:

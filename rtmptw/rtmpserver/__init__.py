@@ -1,3 +1,3 @@
 """
-A client's connection to this server: publishing and playing.
+The server side of an RTMP connection: publishing and playing.
 """

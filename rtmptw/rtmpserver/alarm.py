@@ -1,5 +1,5 @@
 """
-When a connection has to be looked at though nothing comes.
+A timer that wakes a connection when no data arrives.
 """
 
 from collections.abc import Callable
@@ -20,10 +20,10 @@ class Alarm:
 
     def arm(self, deadline: float, ring: Callable[[], None]) -> None:
         """
-        Ring at a deadline, or earlier: a timer that rings early is cheaper than one
-        that is moved each time something comes.
+        Call C{ring} at a deadline, or earlier: an early call costs less than moving the
+        timer whenever data arrives.
 
-        @param deadline: by the clock, in seconds.
+        @param deadline: in seconds of the clock.
         """
         delay = max(0.0, deadline - self._clock.seconds())
         if self._timer is None:
@@ -37,7 +37,7 @@ class Alarm:
 
     def cancel(self) -> None:
         """
-        Do not ring.
+        Cancel the timer.
         """
         if self._timer is not None:
             timer, self._timer = self._timer, None

@@ -1,5 +1,5 @@
 """
-What a session has to say, and when it is said.
+What a session sends to the peer, and when.
 """
 
 import socket
@@ -10,10 +10,10 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from rtmptw.net.sender import MAX_UNSENT, Sender
 from rtmptw.rtmp.serversession import ServerSession
 
-#: What a peer that plays may leave unread of our answers, in bytes.
+#: How many bytes of our answers a player may leave unread.
 MAX_UNREAD = 64 * 1024
 
-#: An acknowledgement that is in no hurry comes so many seconds late.
+#: Seconds by which an acknowledgement that is not urgent is delayed.
 PATIENCE = 0.05
 
 
@@ -21,13 +21,13 @@ class Answers:
     """
     Sends our answers to the peer.
 
-    A publisher closes without reading all of them (FFmpeg, OBS). An answer that meets a
-    closed socket makes the peer's kernel throw away what it had not sent yet, frames
-    among them; so while there is more to read, answers wait: who needs an
-    acknowledgement to go on stops sending, and gets it then. Nothing more to read may
-    mean that the peer is about to close, its last frames still in its kernel: one that
-    can go on without an acknowledgement gets it a little later. For the same reason a
-    write that fails must not end the connection (L{Sender}).
+    Publishers (FFmpeg, OBS) close without reading all of them. If an answer reaches a
+    closed socket, the peer's kernel discards what it has not sent yet, frames included.
+    So answers wait while there is more to read: a publisher that needs an
+    acknowledgement to continue stops sending, and gets it then. When there is nothing
+    more to read, the peer may be about to close with its last frames still in its
+    kernel, so an acknowledgement that the peer can do without is sent a little later.
+    For the same reason a write that fails must not end the connection (L{Sender}).
     """
 
     __slots__ = ("_clock", "_sender", "_session", "_socket", "_timer", "_unread")
@@ -40,7 +40,7 @@ class Answers:
         clock: IReactorTime,
     ) -> None:
         """
-        @param plain: the connection's socket; C{None} if it is none that can be asked.
+        @param plain: the connection's socket; C{None} if there is none to peek at.
         """
         self._session = session
         self._sender = sender
@@ -52,27 +52,29 @@ class Answers:
     @property
     def isMuch(self) -> bool:
         """
-        Whether much has been said since the peer last took all there was.
+        Whether more than L{MAX_UNREAD} bytes were sent since the peer last took
+        everything.
         """
         return self._unread > MAX_UNREAD
 
     def send(self, mayWait: bool) -> None:
         """
-        Send what there is to say.
+        Send what the session has to send.
 
-        @param mayWait: whether the peer publishes, and its frames come first.
+        @param mayWait: whether answers may wait because the peer publishes and its
+            frames come first.
         """
         session = self._session
         if mayWait and session.unsaid <= MAX_UNSENT and self._hasMore():
             return
         data = session.dataToSend()
         self._sender.sendNow(data)
-        # That it has room says no more than that some was taken.
+        # Room in the buffer means only that the peer has taken some of it.
         self._unread = self._unread + len(data) if self._sender.isFull else 0
 
     def acknowledgeLater(self) -> None:
         """
-        Send an acknowledgement that is in no hurry.
+        Send an acknowledgement that is not urgent after L{PATIENCE}.
         """
         if self._timer is None:
             self._timer = self._clock.callLater(PATIENCE, self._timeUp)
@@ -95,7 +97,7 @@ class Answers:
 
     def _hasMore(self) -> bool:
         """
-        @return: whether there is something to read: bytes, or the end.
+        @return: whether there is something to read: bytes, or the end of the stream.
         """
         if self._socket is None:
             return False

@@ -17,19 +17,19 @@ from rtmptw.rtmp.events import PlayRequested, PublishRequested
 @implementer(IStreamAuthorizer)
 class AllowAll:
     """
-    Lets everybody publish under the name they ask for, and play. The query of the
-    URL, if there is one, counts as a publisher's credentials.
+    Lets anyone publish and play under the name they ask for. The query of the URL, if
+    any, counts as a publisher's credentials.
     """
 
     def authorizePublish(self, request: PublishRequested, peer: str) -> PublishPermit:
         """
-        @return: always a permit.
+        @return: a permit, always.
         """
         return PublishPermit(request.app, request.stream, request.query or None)
 
     def authorizePlay(self, request: PlayRequested, peer: str) -> PlayPermit:
         """
-        @return: always a permit.
+        @return: a permit, always.
         """
         return PlayPermit(request.app, request.stream)
 
@@ -50,7 +50,8 @@ class Deciding:
         """
         @return: fires with the permit, now or later, or fails.
         """
-        # They may answer now or later, which the types of maybeDeferred cannot say.
+        # The authorizer may answer now or later, which maybeDeferred's types cannot
+        # express.
         authorize: Any = (
             self._authorizer.authorizePublish
             if isinstance(request, PublishRequested)
@@ -62,20 +63,21 @@ class Deciding:
         self, failure: Failure, request: PublishRequested | PlayRequested, peer: str
     ) -> NotAllowed:
         """
-        @return: what the peer is told; what is wrong with us is logged, and not told.
+        @return: the refusal to send to the peer. Errors of the authorizer are logged,
+            and their details are not sent.
         """
         refusal = failure.value
         if isinstance(refusal, NotAllowed):
             return refusal
         publishes = isinstance(request, PublishRequested)
         self._log.failure(
-            # Not which stream: the name may be a secret key.
-            "{peer}: an error in deciding whether it may {verb}; refused",
+            # The stream is not logged: its name may be a secret key.
+            "{peer}: the authorizer failed, request to {verb} refused",
             failure,
             peer=peer,
             verb="publish" if publishes else "play",
         )
         return NotAllowed(
             "NetStream.Publish.Denied" if publishes else "NetStream.Play.Failed",
-            "The server could not decide.",
+            "The server could not authorize the request.",
         )

@@ -1,5 +1,5 @@
 """
-How much memory clients may fill.
+How much memory clients may use.
 """
 
 import os
@@ -13,19 +13,19 @@ from twisted.logger import Logger
 from rtmptw.hub.hub import StreamHub
 from rtmptw.rtmpserver.connection import Connection
 
-#: One connection may hold so many bytes: an unfinished frame of 8K video, a group of
-#: pictures, and what waits for the slowest sink are half of it.
+#: Bytes that one connection may hold. An unfinished frame of 8K video, a GOP and the
+#: queue of the slowest sink take half of it.
 MOST_EACH: Final = 64 * 1024 * 1024
-#: After so many bytes from all clients it is looked at who holds how much, or after a
-#: part of what there is in all.
+#: Memory use is checked each time clients have sent this many bytes in all, or this
+#: fraction of the limit if that is less.
 LOOK_AFTER: Final = 32 * 1024 * 1024
 _LOOK_PART: Final = 16
 
-#: What a machine is taken to have that does not say.
+#: Bytes of memory assumed for a machine that does not report how much it has.
 _UNKNOWN: Final = 4 * 1024 * 1024 * 1024
 
-#: Where a container says how much memory it may have: with version 2 and 1 of Linux'
-#: control groups.
+#: Files in which a container's memory limit is found (Linux control groups, version 2
+#: and version 1).
 _CONTAINER: Final = (
     "/sys/fs/cgroup/memory.max",
     "/sys/fs/cgroup/memory/memory.limit_in_bytes",
@@ -34,12 +34,12 @@ _CONTAINER: Final = (
 
 def halfOfTheMachine(files: Iterable[str] = _CONTAINER) -> int:
     """
-    @param files: where a container may have less.
-    @return: half of the bytes that this machine, or its container, has.
+    @param files: where a lower limit of a container may be found.
+    @return: half of the bytes of memory that this machine, or its container, has.
     """
     least = _machine()
     for path in files:
-        # "max" is no number.
+        # "max" is not a number.
         with suppress(OSError, ValueError), open(path, encoding="ascii") as file:
             least = min(least, int(file.read()))
     return least // 2
@@ -47,8 +47,8 @@ def halfOfTheMachine(files: Iterable[str] = _CONTAINER) -> int:
 
 def _machine() -> int:
     """
-    @return: the bytes that this machine has; where nobody can tell, as on Windows, what
-        nearly every one has.
+    @return: this machine's memory in bytes, or L{_UNKNOWN} where the system does not
+        report it, as on Windows.
     """
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -58,11 +58,11 @@ def _machine() -> int:
 
 class Budget:
     """
-    The memory that all clients share. Who fills it most loses what it holds, and its
-    connection; not who comes last.
+    The memory that all clients share. When it is exhausted, the client that uses most
+    of it is disconnected and its memory freed, not the newest client.
 
-    What is counted are frames and parts of messages, once for each stream, and what
-    waits in our buffers for a client: not what Python and the sockets need for them.
+    Counted are frames and partial messages, once for each stream, and what our buffers
+    hold for a client, but not the overhead of Python and the sockets.
 
     @ivar limit: in bytes.
     """
@@ -73,8 +73,8 @@ class Budget:
         self, limit: int, hub: StreamHub, connections: Collection[Connection]
     ) -> None:
         """
-        @param limit: in bytes; 0 is half of what the machine has.
-        @param connections: all there are.
+        @param limit: in bytes; 0 means half of the machine's memory.
+        @param connections: all connections of the server.
         """
         self.limit: int = limit or halfOfTheMachine()
         self._hub = hub
@@ -84,7 +84,7 @@ class Budget:
 
     def received(self, size: int) -> None:
         """
-        A client has sent so many bytes.
+        Count bytes that a client has sent.
         """
         self._left -= size
         if self._left <= 0:
@@ -93,7 +93,7 @@ class Budget:
 
     def look(self) -> None:
         """
-        Count, and let those lose who hold too much.
+        Add up what clients hold, and cut off those that hold too much.
         """
         held: list[tuple[int, int, str, Callable[[str], Any]]] = []
         for connection in self._connections:
@@ -103,18 +103,18 @@ class Budget:
                 held.append(entry)
         for stream in self._hub.streams.values():
             if stream.source is None:
-                # It waits for its publisher to come back.
+                # The stream waits for its publisher to come back.
                 end = partial(self._hub.end, stream.name)
                 held.append((stream.heldBytes(), len(held), stream.name, end))
         held.sort(reverse=True)
         total: int = sum(entry[0] for entry in held)
         for size, _number, name, lose in held:
             if size > MOST_EACH:
-                reason = f"it held {size} bytes, one client may hold {MOST_EACH}"
+                reason = f"it held {size} bytes, the limit per client is {MOST_EACH}"
             elif total > self.limit:
                 reason = (
-                    f"clients held {total} bytes, {self.limit} are allowed "
-                    f"(--memory), and it held most of all: {size}"
+                    f"clients held {total} bytes in all, the limit is {self.limit} "
+                    f"(--memory), and it held the most: {size}"
                 )
             else:
                 break

@@ -1,5 +1,5 @@
 """
-A connection, as those see it who work for it.
+What the helpers of a connection see of it.
 """
 
 from typing import Protocol
@@ -9,8 +9,8 @@ class Connection(Protocol):
     """
     A client's connection.
 
-    @ivar peer: who it is, as C{host:port}.
-    @ivar endReason: why the conversation ended; empty while it goes on.
+    @ivar peer: the client's address, as C{host:port}.
+    @ivar endReason: why the session ended; empty until it does.
     """
 
     peer: str
@@ -19,46 +19,46 @@ class Connection(Protocol):
     @property
     def isOver(self) -> bool:
         """
-        Whether the conversation is over.
+        Whether the session is over.
         """
 
     @property
     def isClosing(self) -> bool:
         """
-        Whether nothing more is said to the peer.
+        Whether nothing more will be sent to the peer.
         """
 
     def pauseReading(self, reason: object) -> None:
         """
-        Read nothing from the peer until C{reason} is over.
+        Stop reading from the peer until L{resumeReading} is called with this C{reason}.
         """
 
     def resumeReading(self, reason: object) -> None:
         """
-        C{reason} is over, if it was one.
+        Drop a reason not to read. Does nothing if it is not one.
         """
 
     def silentFor(self) -> float:
         """
-        @return: the seconds since the peer's last byte; 0 while we do not read.
+        @return: seconds since the peer's last byte; 0 while we do not read.
         """
 
     def close(self, reason: str) -> None:
         """
-        End the conversation.
+        End the session.
         """
 
     def heldBytes(self) -> int:
         """
-        @return: of what has come and is kept, and of what waits to be taken.
+        @return: bytes held of received data and of data that waits to be sent.
         """
 
     def cutOff(self, reason: str) -> None:
         """
-        End it at once, and let go of all that it holds.
+        End the session at once, and free all that it holds.
         """
 
     def playOver(self, streamID: int) -> None:
         """
-        A stream that is played has ended.
+        Called when a stream that the peer plays has ended.
         """

@@ -1,6 +1,7 @@
 """
-The way of a frame from its session to its stream. A class of its own beside the
-protocol, which has many attributes: compiled, this one has them at hand.
+Passes frames from a session to their streams. This is separate from the protocol
+because that has many attributes: in a compiled class of its own, these few are fast to
+reach.
 """
 
 from collections.abc import Callable
@@ -13,26 +14,26 @@ from rtmptw.rtmp.events import Event, FramesReceived
 from rtmptw.rtmp.serversession import ServerSession
 from rtmptw.rtmpserver.budget import Budget
 
-#: Who has sent so many bytes since the last look sends as fast as it can.
+#: A peer that sent this many bytes since the last read is sending as fast as it can.
 FAST: Final = 65536
 _VIDEO: Final = FrameKind.VIDEO
 
 
 def _toNobody(event: Event) -> None:
     """
-    Nobody is there any more.
+    Discard the event: the connection is gone.
     """
 
 
 def _nothing() -> None:
     """
-    There is nothing to settle.
+    Do nothing: the connection is gone.
     """
 
 
 class Dispatch:
     """
-    Gives a session what was received, and what it makes of that to the streams.
+    Passes received bytes to a session, and the resulting frames to their streams.
     """
 
     __slots__ = (
@@ -54,10 +55,10 @@ class Dispatch:
         budget: Budget,
     ) -> None:
         """
-        @param react: called with each event that is no frame.
-        @param settle: called when more than frames has come, or there is something
-            to say.
-        @param budget: told how much has come.
+        @param react: called with each event that is not frames.
+        @param settle: called when something other than frames was received, or there is
+            something to send.
+        @param budget: told how many bytes were received.
         """
         self._session = session
         self._budget = budget
@@ -66,25 +67,25 @@ class Dispatch:
         self._now: float = 0.0
         self._pictures = PictureSizes()
         self._streams: dict[int, Stream] = {}
-        # The stream that gets frames now.
+        # The stream that is getting frames now.
         self._current: Stream | None = None
 
     def published(self, streamID: int, stream: Stream) -> None:
         """
-        Give the frames of a message stream to a stream of the hub.
+        Pass the frames of a message stream to a stream of the hub.
         """
         self._streams[streamID] = stream
 
     def unpublished(self, streamID: int) -> None:
         """
-        Give it no more frames, not even those that came together with the last one.
+        Stop passing frames, including the rest of those just received.
         """
         if self._streams.pop(streamID) is self._current:
             self._current = None
 
     def close(self) -> None:
         """
-        The connection is gone: give nobody anything any more.
+        The connection is gone: stop passing frames and events.
         """
         self._react = _toNobody
         self._settle = _nothing
@@ -93,11 +94,12 @@ class Dispatch:
 
     def receive(self, data: bytes, now: float) -> int:
         """
-        Take bytes from the peer.
+        Process bytes from the peer.
 
-        @param now: by the clock of the session, in seconds.
-        @return: for how many bytes it is worth waiting before the next are taken, as
-            less is no picture if these go on as they come; 1 is for any.
+        @param now: the time of the session's clock, in seconds.
+        @return: how many bytes to wait for before the next read, because with fewer
+            there is no complete video frame if the frames keep their size; 1 for any
+            number.
         """
         session = self._session
         self._now = now
@@ -109,15 +111,15 @@ class Dispatch:
         if len(data) >= FAST:
             return 1
         if session.isWithin:
-            # The rest of it may wait for us to acknowledge what has come.
+            # The peer may be waiting for an acknowledgement before it sends the rest.
             return 1
         return self._pictures.expected(now)
 
     def give(self, events: list[Event]) -> bool:
         """
-        Give frames to their streams, and all else to who knows.
+        Pass frames to their streams, and all other events to C{react}.
 
-        @return: whether there were frames only.
+        @return: whether there were only frames.
         """
         isPlain = True
         for event in events:
@@ -139,9 +141,9 @@ class Dispatch:
                 pictures.received(frame.size, now)
             stream.frameReceived(frame)
             if not self._isCurrent(stream):
-                # It was ended by what a sink did.
+                # A sink has ended this stream.
                 return
 
     def _isCurrent(self, stream: Stream) -> bool:
-        # A function, so that the compiler does not believe what was assigned before.
+        # A function, so that the compiler does not rely on the earlier assignment.
         return self._current is stream

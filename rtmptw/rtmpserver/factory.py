@@ -19,7 +19,7 @@ from rtmptw.rtmpserver.protocol import RTMPProtocol
 
 class RTMPFactory(Factory):
     """
-    Makes the protocols of one hub: all that a program needs to take RTMP in::
+    Makes the protocols of one hub. This is all that a program needs to receive RTMP::
 
         hub = StreamHub(reactor, [("mine", MySinkFactory())])
         endpoint = TCP4ServerEndpoint(reactor, 1935)
@@ -40,13 +40,13 @@ class RTMPFactory(Factory):
         memory: int = 0,
     ) -> None:
         """
-        @param settings: towards all clients.
-        @param authorizer: decides who may publish and play; everybody if not given.
-        @param play: towards viewers.
-        @param isPaced: whether sockets are read only every few milliseconds when
-            there is much to do, and those of publishers when a picture may be there.
-        @param memory: how many bytes all clients may fill; 0 is half of what the
-            machine has.
+        @param settings: protocol settings for all clients.
+        @param authorizer: decides who may publish and play; by default everyone may.
+        @param play: settings for players.
+        @param isPaced: whether, under load, sockets are read only every few
+            milliseconds, and those of publishers when a video frame may be complete.
+        @param memory: how many bytes all clients may use; 0 means half of the machine's
+            memory.
         """
         self.hub = hub
         self.connections: set[RTMPProtocol] = set()
@@ -63,7 +63,8 @@ class RTMPFactory(Factory):
             self._viewing.turns,
             isPaced,
             self._isWatched,
-            # Sound waits in the kernel then, where it would have waited for a picture.
+            # Audio then waits in the kernel, where it would have waited for a video
+            # frame.
             isPatient=isPaced and self._viewing.settings.hold > 0,
         )
 
@@ -97,8 +98,8 @@ class RTMPFactory(Factory):
 
     def close(self, reason: str) -> None:
         """
-        End all conversations. A client that does not take our last words is cut off
-        after L{LINGER} seconds.
+        End all sessions. A client that does not take our last bytes is cut off after
+        L{LINGER} seconds.
         """
         for protocol in list(self.connections):
             if protocol.connected:
@@ -106,7 +107,7 @@ class RTMPFactory(Factory):
 
     def whenClosed(self) -> "Deferred[None]":
         """
-        @return: fires when nobody is connected: at once if nobody is.
+        @return: fires once nobody is connected, at once if nobody is now.
         """
         if not self.connections:
             return succeed(None)
@@ -116,7 +117,7 @@ class RTMPFactory(Factory):
 
     def abort(self) -> None:
         """
-        Cut all connections off, whatever they have not taken yet.
+        Cut off all connections, and discard what has not been sent.
         """
         for protocol in list(self.connections):
             protocol.abort()

@@ -1,8 +1,8 @@
 """
-The names that the last line of a connection says.
+The stream names in the last log line of a connection.
 """
 
-#: So many are kept: a client may publish under a new one as often as it likes.
+#: Most names kept: a client may publish under a new one as often as it likes.
 MAX_NAMES = 8
 
 

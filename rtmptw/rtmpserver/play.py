@@ -1,5 +1,5 @@
 """
-Playing: a viewer of a live stream is one more sink of it.
+Playing: each player of a live stream is one more sink of it.
 """
 
 from collections.abc import Callable
@@ -21,27 +21,28 @@ from rtmptw.net.sender import MAX_JOINED, Sender
 from rtmptw.net.turns import Turns
 from rtmptw.rtmp.chunkwriter import encodeMessage
 
-#: Where media goes: chunk streams that nothing else is sent on.
+#: Chunk streams for media; nothing else is sent on them.
 _CHUNK_STREAMS = {FrameKind.AUDIO: 4, FrameKind.VIDEO: 6, FrameKind.DATA: 7}
-#: What may wait for a viewer. One that has dropped frames and not caught up for ten
-#: seconds is sent away.
+#: The queue of a player. A player that has dropped frames and not caught up for ten
+#: seconds is disconnected.
 VIEWER = Delivery(Policy.TO_KEYFRAME, patience=10.0)
-#: Sound waits for the next picture, and leaves with it in one write: with AAC that is
-#: one write instead of two or three. No longer than a picture lasts at 25 a second.
+#: Audio waits for the next video frame and leaves with it in one write; with AAC this
+#: saves one or two writes per video frame. The limit is the duration of a frame at 25
+#: frames a second.
 HOLD = 0.04
 
 
 @dataclass(frozen=True, slots=True)
 class PlaySettings:
     """
-    How viewers are served.
+    How players are served.
 
-    @ivar delivery: what may wait for one of them, and what gives way.
-    @ivar waits: whether a viewer may come before the publisher; if not, it is told
+    @ivar delivery: the limits of a player's queue, and what is dropped.
+    @ivar waits: whether a player may connect before the publisher; if not, it is told
         that there is no such stream.
-    @ivar merge: seconds over which what a viewer gets is gathered into one write.
-    @ivar hold: seconds that sound may wait for the next picture, to leave with it; 0
-        is not at all.
+    @ivar merge: seconds over which a player's data is gathered into one write.
+    @ivar hold: seconds that audio may wait for the next video frame, to leave with it;
+        0 disables it.
     """
 
     delivery: Delivery = VIEWER
@@ -52,8 +53,9 @@ class PlaySettings:
 
 class SharedForm:
     """
-    The encoded form of a frame that all viewers share: with an absolute header, which
-    needs nothing that came before, and the chunk size that all of them were told.
+    The encoded form of a frame that all players share. Its chunk header is absolute, so
+    that it depends on nothing sent before, and all players were told the same chunk
+    size.
     """
 
     __slots__ = ("_chunkSize", "_data", "_frame", "_streamID")
@@ -66,14 +68,14 @@ class SharedForm:
 
     def encoded(self, frame: Frame, streamID: int) -> bytes:
         """
-        @return: the frame as a message on a message stream. One frame goes to all
-            viewers before the next comes, so the last one is kept.
+        @return: the frame as a message on a message stream. Only the last one is kept,
+            as each frame goes to all players before the next one comes.
         """
         if frame is not self._frame or streamID != self._streamID:
             self._data = encodeMessage(
                 _CHUNK_STREAMS[frame.kind],
                 frame.kind,
-                # A time before the beginning would be read as 49 days.
+                # A negative timestamp would be read as one 49 days ahead.
                 max(0, frame.timestamp),
                 streamID,
                 frame.payload,
@@ -86,7 +88,7 @@ class SharedForm:
 
 class PlayMulticast:
     """
-    Sends a stream's frames to all its viewers that keep pace: joined once, written to
+    Sends a stream's frames to all its players that keep up: joined once, written to
     each socket.
     """
 
@@ -97,7 +99,7 @@ class PlayMulticast:
         self._form = form
         self._streamID = streamID
         self._hold = hold
-        # Whether pictures come that sound can wait for.
+        # Whether there is video that audio can wait for.
         self._hasPictures = False
         self._holding: IDelayedCall | None = None
         self._isScheduled = False
@@ -107,7 +109,7 @@ class PlayMulticast:
 
     def frameReceived(self, frame: Frame) -> None:
         """
-        Send it when the turn is over, or with the next picture.
+        Send a frame when the turn is over; audio, with the next video frame.
         """
         data = self._form.encoded(frame, self._streamID)
         self._pieces.append(data)
@@ -128,7 +130,7 @@ class PlayMulticast:
         self._flush()
 
     def _heldEnough(self) -> None:
-        # No picture came: the next sound does not wait for one.
+        # There was no video frame: the next audio frame does not wait for one.
         self._hasPictures = False
         self._holding = None
         self._flush()
@@ -147,7 +149,7 @@ class PlayMulticast:
         self._pieces = []
         self._size = 0
         size = len(data)
-        # Whoever is found full leaves while we go round.
+        # A player whose socket is found full leaves during this loop.
         for sender, send in list(self._members.items()):
             try:
                 sent = send(data)
@@ -159,7 +161,7 @@ class PlayMulticast:
 
     def join(self, sink: IMulticastSink) -> None:
         """
-        A viewer has got all so far: by itself, or with the others.
+        Add a player that has got all frames so far, by itself or with the others.
         """
         self._flush()
         assert isinstance(sink, PlaySink)
@@ -171,7 +173,7 @@ class PlayMulticast:
 
     def leave(self, sink: IMulticastSink) -> None:
         """
-        A viewer gets what was gathered, and no more.
+        Remove a player after sending it what was gathered.
         """
         self._flush()
         assert isinstance(sink, PlaySink)
@@ -180,10 +182,10 @@ class PlayMulticast:
 
 class PlaySink:
     """
-    Sends a stream's frames to a viewer.
+    Sends a stream's frames to a player.
     """
 
-    #: A player that leaves is no failure.
+    #: A player that leaves is not a failure.
     failure: ClassVar[str] = ""
 
     __slots__ = ("_ended", "_form", "_streamID", "delivery", "producer", "sender")
@@ -205,7 +207,7 @@ class PlaySink:
 
     def streamStarted(self, stream: StreamInfo, producer: IPushProducer) -> None:
         """
-        The viewer may be full already: with what it played before.
+        Start. The connection may be full already, of what was played before.
         """
         self.producer = producer
         if self.sender.isFull:
@@ -213,22 +215,22 @@ class PlaySink:
 
     def frameReceived(self, frame: Frame) -> None:
         """
-        Send it.
+        Send a frame.
         """
         self.sender.write(self._form.encoded(frame, self._streamID))
 
     def streamEnded(self, reason: str) -> None:
         """
-        Say so.
+        Tell the owner that the stream ended.
         """
-        # The producer has us.
+        # The producer holds a reference to this sink.
         self.producer = None
         self._ended(reason)
 
 
 class PacingPlaySink(PlaySink):
     """
-    A viewer that may get its frames together with others, which plain sockets can.
+    A player that can share writes with others, which plain sockets can.
     """
 
     __slots__ = ("multicast",)
@@ -246,7 +248,7 @@ class PacingPlaySink(PlaySink):
         self.multicast = multicast
 
 
-# Not as decorators: mypyc makes a plain class of one that has any.
+# Not as decorators: mypyc does not compile a decorated class natively.
 classImplements(PlayMulticast, IMulticastTarget)
 classImplements(PlaySink, IFrameSink)
 classImplements(PacingPlaySink, IMulticastSink)
@@ -254,17 +256,17 @@ classImplements(PacingPlaySink, IMulticastSink)
 
 class Viewing:
     """
-    What all viewers of a server share.
+    What all players of a server share.
 
-    @ivar settings: how they are served.
-    @ivar turns: when what they get leaves.
+    @ivar settings: how players are served.
+    @ivar turns: decides when their data is sent.
     """
 
     def __init__(
         self, clock: IReactorTime, settings: PlaySettings, chunkSize: int
     ) -> None:
         """
-        @param chunkSize: what all of them were told.
+        @param chunkSize: the chunk size that all players were told.
         """
         self.settings = settings
         self.turns = Turns(clock, settings.merge)
@@ -279,8 +281,8 @@ class Viewing:
     ) -> PlaySink:
         """
         @param streamID: the message stream that the viewer plays on.
-        @param ended: told when there is no more to play.
-        @return: a sink for one viewer.
+        @param ended: called with the reason when there is no more to play.
+        @return: a sink for one player.
         """
         delivery = self.settings.delivery
         if sender.send is None:
@@ -296,8 +298,8 @@ class Viewing:
 
 class Playback:
     """
-    What a viewer plays on one message stream: it waits for a publisher if there is
-    none, then it is attached to the stream.
+    One stream played on one message stream. Waits for a publisher if there is none,
+    then attaches to the stream.
     """
 
     _log = Logger()
@@ -311,10 +313,10 @@ class Playback:
     ) -> None:
         """
         @param waiting: fires with the stream.
-        @param makeSink: makes the sink of a stream, given whom to tell of its end.
-        @param viewer: who it is, as C{host:port}.
-        @param ended: told when there is no more to play, the reason, and whether the
-            stream has ended; if it has not, the viewer was sent away.
+        @param makeSink: makes the sink of a stream, given what to call at its end.
+        @param viewer: the player's address, as C{host:port}.
+        @param ended: called with this, the reason and whether the stream has ended; if
+            it has not, the player was disconnected.
         """
         self._waiting = waiting
         self._makeSink = makeSink
@@ -338,8 +340,8 @@ class Playback:
         self._sinkEnded("the server stops")
 
     def _failed(self, failure: Failure) -> None:
-        self._log.failure("{viewer}: an error in playing", failure, viewer=self._viewer)
-        self._ended(self, "an error in the server", False)
+        self._log.failure("{viewer}: playing failed", failure, viewer=self._viewer)
+        self._ended(self, "internal server error", False)
 
     def _attach(self, stream: Stream) -> None:
         if self._isOver:
@@ -357,14 +359,14 @@ class Playback:
 
     def pause(self, isPaused: bool) -> None:
         """
-        Send nothing for now, or go on with the next key frame.
+        Send nothing for now, or resume at the next key frame.
         """
         self._isPaused = isPaused
         self._select()
 
     def select(self, kind: FrameKind, isWanted: bool) -> None:
         """
-        Send, or do not send, audio or video.
+        Start or stop sending audio or video.
         """
         if isWanted:
             self._unwanted.discard(kind)
@@ -380,7 +382,7 @@ class Playback:
 
     def fullChanged(self, isFull: bool) -> None:
         """
-        The viewer does not take what it is sent for now, or does again.
+        The player's connection is full, or has room again.
         """
         producer = None if self._sink is None else self._sink.producer
         if producer is not None:
@@ -391,7 +393,7 @@ class Playback:
 
     def stop(self, reason: str) -> None:
         """
-        The viewer wants no more.
+        The player wants no more.
         """
         self._isOver = True
         outlet = self._outlet
@@ -402,6 +404,6 @@ class Playback:
             self._waiting.cancel()
 
     def _letGo(self) -> None:
-        # The sink has us to tell: each would wait for the other to be freed.
+        # The sink refers to us through its callback: break the cycle.
         self._sink = None
         self._outlet = None

@@ -1,5 +1,5 @@
 """
-What one connection plays.
+The streams that one connection plays.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from rtmptw.rtmpserver.connection import Connection
 from rtmptw.rtmpserver.names import Names
 from rtmptw.rtmpserver.play import Playback, PlaySink, Viewing
 
-# Of the module: an event of the class would keep the connection.
+# Of the module: a log event of a class's logger would keep the connection alive.
 _log = Logger()
 
 
@@ -28,7 +28,7 @@ class Playbacks:
     """
     The message streams that are played, by number.
 
-    @ivar names: what has been played so far.
+    @ivar names: names of all streams played so far.
     """
 
     __slots__ = ("_hub", "_live", "_sender", "_viewing", "names")
@@ -45,8 +45,8 @@ class Playbacks:
 
     def meant(self, event: PlayRequested) -> PlayRequested:
         """
-        @return: the request for what is published, if the name that it has means it:
-            FFmpeg leaves C{.flv} away.
+        @return: the request, changed to a published stream that its name may mean:
+            FFmpeg omits C{.flv}.
         """
         streams = self._hub.streams
         if publicName(event.app, event.stream) not in streams:
@@ -61,9 +61,9 @@ class Playbacks:
         """
         Play a stream on a message stream.
 
-        @return: what plays it, once it is started.
+        @return: the playback, to be started by the caller.
 
-        @raise NotAllowed: if nobody publishes it, and players do not wait.
+        @raise NotAllowed: if the stream is not published, and players may not wait.
         """
         name = publicName(permit.app, permit.stream)
         if not (
@@ -72,7 +72,7 @@ class Playbacks:
             or self._hub.isOnDemand(permit.app, permit.stream)
         ):
             raise NotAllowed(
-                "NetStream.Play.StreamNotFound", f"Nobody publishes {name} now."
+                "NetStream.Play.StreamNotFound", f"{name} is not being published."
             )
         waiting = self._hub.whenPublished(permit.app, permit.stream)
         self._sender.keepShort()
@@ -110,7 +110,7 @@ class Playbacks:
 
     def pause(self, streamID: int, isPaused: bool) -> None:
         """
-        The player pauses, or goes on.
+        Pause or resume playing.
         """
         playback = self._live.get(streamID)
         if playback is not None:
@@ -118,7 +118,7 @@ class Playbacks:
 
     def select(self, streamID: int, kind: FrameKind, isWanted: bool) -> None:
         """
-        The player wants audio or video, or does not.
+        Start or stop sending audio or video.
         """
         playback = self._live.get(streamID)
         if playback is not None:
@@ -126,14 +126,14 @@ class Playbacks:
 
     def fullChanged(self, isFull: bool) -> None:
         """
-        The peer does not take what it is sent, or does again.
+        The connection is full, or has room again.
         """
         for playback in list(self._live.values()):
             playback.fullChanged(isFull)
 
     def end(self, streamID: int, reason: str) -> None:
         """
-        The player plays a message stream no more.
+        Stop playing on a message stream.
         """
         playback = self._live.pop(streamID, None)
         if playback is not None:
@@ -141,7 +141,7 @@ class Playbacks:
 
     def endAll(self, reason: str) -> None:
         """
-        The connection is lost.
+        The connection is lost: stop all playbacks.
         """
         for streamID in list(self._live):
             self.end(streamID, reason)

@@ -1,6 +1,6 @@
 """
-The glue between Twisted and a session: bytes in, events out, answers back. It wires
-those who do the work, and decides nothing.
+The glue between Twisted and a session: passes bytes in, events out and answers back. It
+connects the parts that do the work, and decides nothing.
 """
 
 import os
@@ -43,11 +43,11 @@ from rtmptw.rtmpserver.playing import Playbacks
 from rtmptw.rtmpserver.publishing import Publications
 from rtmptw.rtmpserver.reading import Reading
 
-# Of the module, not of the class: an event would keep the connection it is of, and
-# Twisted keeps the events of a program that has not begun to log.
+# Of the module, not of the class: a log event would keep the connection alive, and
+# Twisted keeps all events until the program begins to log.
 _log = Logger()
 
-#: A peer that does not take our last words is cut off after so many seconds.
+#: Seconds after which a peer that does not take our last bytes is cut off.
 LINGER = 5.0
 
 
@@ -57,8 +57,8 @@ class RTMPProtocol(Protocol):
 
     A publisher that does not read our answers is not read from either.
 
-    @ivar peer: who it is, as C{host:port}.
-    @ivar endReason: why the conversation ended; empty while it goes on.
+    @ivar peer: the client's address, as C{host:port}.
+    @ivar endReason: why the session ended; empty until it does.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class RTMPProtocol(Protocol):
         self._isGoingOn = False
         self._isResting = False
         self._lossReason = connectionDone
-        # What the peer's system had taken when we looked last.
+        # Bytes that the peer had acknowledged at the last check.
         self._taken: int | None = None
         self._isLost = False
         self._isLingering = False
@@ -96,13 +96,13 @@ class RTMPProtocol(Protocol):
 
     def connectionMade(self) -> None:
         """
-        Begin the conversation, and its clock.
+        Start the session and its clock.
         """
         transport = self.transport
         assert transport is not None
         self.peer = peerName(transport.getPeer())
         if ITCPTransport.providedBy(transport):
-            # Answers are small and waited for; a dead peer must be noticed.
+            # Answers are small and urgent; a dead peer must be noticed.
             transport.setTcpNoDelay(True)
             transport.setTcpKeepAlive(True)
         self._begun = self._clock.seconds()
@@ -123,13 +123,13 @@ class RTMPProtocol(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """
-        Give bytes to the session and do what it says.
+        Process received bytes.
         """
         self._dispatch.receive(data, self._clock.seconds())
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
-        The end: nothing already received is lost by it.
+        Handle the end of the connection. Data already received is still processed.
         """
         self._isLost = True
         self._reading.end()
@@ -141,17 +141,17 @@ class RTMPProtocol(Protocol):
 
     def _ended(self) -> None:
         """
-        The connection is lost, and all that came has been looked at.
+        The connection is lost, and all received data is processed.
         """
         why = self.endReason or _lostReason(self._lossReason)
         self._publications.endAll(why)
         self._playbacks.endAll(why)
-        # Nothing that we have has us any more: all of it is freed at once, and does not
-        # wait for the garbage collector.
+        # Break all references from our parts to us, so that everything is freed at once
+        # instead of by the garbage collector.
         self._session.connectionLost()
         self._dispatch.close()
         self._sender.stopProducing()
-        # The peer's faults are warnings; what we or it ended in order is not.
+        # Faults of the peer are warnings; an orderly end is not.
         log = _log.warn if self._isFaulty else _log.info
         log(
             "{peer}: closed after {seconds:.1f} s, {bytes} bytes received{extra}: "
@@ -171,63 +171,63 @@ class RTMPProtocol(Protocol):
         if self._playbacks.names:
             extra += f", played {self._playbacks.names}"
         if self._session.strayMessages:
-            extra += f", {self._session.strayMessages} frames of no stream ignored"
+            extra += f", {self._session.strayMessages} frames without a stream ignored"
         if self._session.ignoredCommands:
             extra += f", {self._session.ignoredCommands} commands ignored"
         return extra
 
     def _fullChanged(self, isFull: bool) -> None:
         """
-        The peer does not take what it is sent, or does again.
+        The peer's connection is full, or has room again.
         """
         self._playbacks.fullChanged(isFull)
         if not isFull:
             self.resumeReading(self._sender)
 
-    # From the hub, and what is published and played.
+    # For the hub, and for what is published and played.
 
     @property
     def isClosing(self) -> bool:
         """
-        Whether nothing more is said to the peer.
+        Whether nothing more will be sent to the peer.
         """
         return self._isLost or self._isLingering
 
     @property
     def isOver(self) -> bool:
         """
-        Whether the conversation is over.
+        Whether the session is over.
         """
         return bool(self.endReason) or self._isLost
 
     def pauseReading(self, reason: object) -> None:
         """
-        Read nothing from the peer until C{reason} is over.
+        Stop reading from the peer until L{resumeReading} is called with this C{reason}.
         """
         self._reading.pause(reason)
 
     def resumeReading(self, reason: object) -> None:
         """
-        C{reason} is over, if it was one.
+        Drop a reason not to read. Does nothing if it is not one.
         """
         if self._reading.resume(reason):
             self._arm()
 
     def silentFor(self) -> float:
         """
-        @return: the seconds since the peer's last byte; 0 while we do not read.
+        @return: seconds since the peer's last byte; 0 while we do not read.
         """
         return self._session.silentFor(self._clock.seconds())
 
     def close(self, reason: str) -> None:
         """
-        End the conversation.
+        End the session.
         """
         self._do(self._session.close(reason, self._clock.seconds()))
 
     def heldBytes(self) -> int:
         """
-        @return: of what has come and is kept, and of what waits to be taken.
+        @return: bytes held of received data and of data that waits to be sent.
         """
         if self._isLost:
             return 0
@@ -239,14 +239,14 @@ class RTMPProtocol(Protocol):
 
     def cutOff(self, reason: str) -> None:
         """
-        End it at once, and let go of all that it holds.
+        End the session at once, and free all that it holds.
         """
         self.close(reason)
         self.abort()
 
     def abort(self) -> None:
         """
-        Cut the connection off, whatever the peer has not taken yet.
+        Cut off the connection, and discard what has not been sent.
         """
         abort = getattr(self.transport, "abortConnection", None)
         if abort is not None:
@@ -254,7 +254,7 @@ class RTMPProtocol(Protocol):
 
     def playOver(self, streamID: int) -> None:
         """
-        A stream that is played has ended. The peer may play another.
+        A stream that the peer plays has ended. The peer may play another.
         """
         self._session.endPlay(streamID, self._clock.seconds())
         self._do([])
@@ -264,7 +264,7 @@ class RTMPProtocol(Protocol):
 
     def _do(self, events: list[Event]) -> None:
         """
-        Do what the events say, then send what there is to send.
+        Process events, then send what there is to send.
         """
         self._dispatch.give(events)
         self._finish()
@@ -274,7 +274,7 @@ class RTMPProtocol(Protocol):
 
     def _settle(self) -> None:
         """
-        What came was more than frames.
+        Handle the effects of events other than frames.
         """
         self._finish()
         if not self._publications:
@@ -282,7 +282,7 @@ class RTMPProtocol(Protocol):
 
     def _finish(self) -> None:
         """
-        Send what there is to send, and close if the session is over.
+        Send what there is to send, and hang up if the session is over.
         """
         if self._session.unsaid and not self.isClosing:
             self._answers.send(
@@ -290,7 +290,7 @@ class RTMPProtocol(Protocol):
                 and not self.endReason
                 and not self._playbacks
             )
-            # A player that does not keep pace may still pause, or stop.
+            # A player that does not keep up may still pause, or stop.
             if self._sender.isClogged and (not self._playbacks or self._answers.isMuch):
                 self.pauseReading(self._sender)
         if self._session.isResting and not self._isResting:
@@ -302,7 +302,7 @@ class RTMPProtocol(Protocol):
 
     def _takeTurn(self) -> bool:
         """
-        Go on with what has come and was too much for one turn.
+        Process more of what was received and was too much for one turn.
 
         @return: whether there is still more.
         """
@@ -325,9 +325,9 @@ class RTMPProtocol(Protocol):
 
     def _goOn(self) -> None:
         """
-        Do what the peer had sent after a request that was granted, and after those that
-        are granted meanwhile: one read can bring thousands, and none of them is
-        answered from within the answer to another.
+        Process what the peer sent after a request that is now granted, and after
+        requests granted meanwhile. One read can bring thousands of requests; this loop
+        answers them without recursion.
         """
         if self._isGoingOn:
             return
@@ -345,7 +345,7 @@ class RTMPProtocol(Protocol):
             event = self._playbacks.meant(event)
         answer = self._deciding.decide(event, self.peer)
         if not answer.called:
-            # The session holds back what follows; the kernel holds the rest.
+            # The session holds back what has been received; the kernel holds the rest.
             self.pauseReading(event)
         answer.addCallback(self._permitted, event)
         answer.addErrback(self._refused, event)
@@ -365,7 +365,7 @@ class RTMPProtocol(Protocol):
             playback = self._playbacks.begin(self, cast(PlayPermit, permit), event)
             self._taken = self._sender.acknowledged()
             self._grant(event.requestID)
-            # The answer comes before the first frame.
+            # The answer must come before the first frame.
             self._finish()
             playback.start()
         self._goOn()
@@ -387,7 +387,9 @@ class RTMPProtocol(Protocol):
 
     def _waitsFor(self, event: PublishRequested | PlayRequested) -> bool:
         """
-        Whether an answer still matters: the connection may be gone by now.
+        Stop waiting for a decision.
+
+        @return: whether the answer still matters: the connection may be gone by now.
         """
         self.resumeReading(event)
         return not self.isOver
@@ -416,12 +418,11 @@ class RTMPProtocol(Protocol):
         self.endReason = event.reason
         self._isFaulty = event.label != "closed"
 
-    # The end and the clock.
+    # Hanging up, and the clock.
 
     def _hangUp(self) -> None:
         """
-        Close once our last words are out; a peer that does not take them is cut
-        off.
+        Close once our last bytes are sent; a peer that does not take them is cut off.
         """
         if self._isLingering:
             return
@@ -436,7 +437,7 @@ class RTMPProtocol(Protocol):
 
     def _arm(self) -> None:
         """
-        Wake up when the session wants it, or earlier.
+        Set the alarm for the session's next deadline.
         """
         if self.isClosing:
             return
@@ -455,7 +456,7 @@ class RTMPProtocol(Protocol):
         self._goOn()
 
 
-# Any event: each is given to what takes it.
+# Any: each event is passed to the method for its type.
 _REACTIONS: dict[type, Callable[[RTMPProtocol, Any], None]] = {
     ConnectRequested: RTMPProtocol._connectRequested,
     PublishRequested: RTMPProtocol._requested,

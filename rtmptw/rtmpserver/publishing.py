@@ -1,5 +1,5 @@
 """
-What one connection publishes.
+The streams that one connection publishes.
 """
 
 from zope.interface import implementer
@@ -19,7 +19,8 @@ class Publication:
     """
     One published message stream, as the hub sees it.
 
-    @ivar stream: what it publishes; C{None} before, and after another took it over.
+    @ivar stream: the stream it publishes; C{None} before it does, and after another
+        source has taken it over.
     """
 
     isFed = False
@@ -32,25 +33,25 @@ class Publication:
 
     def pauseSource(self) -> None:
         """
-        Read nothing more for now.
+        Stop reading for now.
         """
         self._connection.pauseReading(self)
 
     def resumeSource(self) -> None:
         """
-        Read on.
+        Resume reading.
         """
         self._connection.resumeReading(self)
 
     def silentFor(self) -> float:
         """
-        @return: the seconds since the peer's last byte.
+        @return: seconds since the peer's last byte.
         """
         return self._connection.silentFor()
 
     def sourceReplaced(self, reason: str) -> None:
         """
-        Another source has the stream: close.
+        Another source has taken over the stream: close the connection.
         """
         self.stream = None
         self._connection.close(reason)
@@ -60,7 +61,7 @@ class Publications:
     """
     The message streams that are published, by number.
 
-    @ivar names: what has been published so far.
+    @ivar names: names of all streams published so far.
     """
 
     __slots__ = ("_dispatch", "_hub", "_live", "_reading", "names")
@@ -81,17 +82,17 @@ class Publications:
         """
         Publish a message stream.
 
-        @return: whether it is published; not if that has ended the connection itself,
-            which published it already.
+        @return: whether it is published. It is not if this connection published the
+            same stream already and was closed by the takeover.
 
-        @raise NotAllowed: if somebody else publishes it.
+        @raise NotAllowed: if another source publishes it.
         """
         publication = Publication(connection, event.encoder)
         stream = self._hub.publish(
             permit.app, permit.stream, publication, permit.credentials
         )
         if connection.isOver:
-            # It has taken over from itself.
+            # It took the stream over from itself.
             self._hub.sourceLost(stream, publication, connection.endReason)
             return False
         publication.stream = stream
@@ -102,7 +103,7 @@ class Publications:
 
     def heldBytes(self) -> int:
         """
-        @return: of the frames that their streams keep.
+        @return: bytes of the frames that the streams keep.
         """
         return sum(
             publication.stream.heldBytes()
@@ -112,7 +113,7 @@ class Publications:
 
     def clearHeader(self, streamID: int, name: str) -> None:
         """
-        A data message that late sinks would have got is no longer true.
+        Forget a data message that was kept for sinks that attach later.
         """
         publication = self._live.get(streamID)
         if publication is not None and publication.stream is not None:
@@ -120,10 +121,10 @@ class Publications:
 
     def end(self, streamID: int, reason: str, isStop: bool = False) -> bool:
         """
-        A message stream is published no more.
+        Stop publishing a message stream.
 
-        @param isStop: whether the publisher has said so.
-        @return: whether the peer is read from again by that.
+        @param isStop: whether the publisher asked for it.
+        @return: whether this resumed reading from the peer.
         """
         publication = self._live.pop(streamID)
         self._dispatch.unpublished(streamID)
@@ -134,7 +135,7 @@ class Publications:
 
     def endAll(self, reason: str) -> None:
         """
-        The connection is lost.
+        The connection is lost: stop publishing all streams.
         """
         for streamID in list(self._live):
             self.end(streamID, reason)

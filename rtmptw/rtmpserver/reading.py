@@ -1,5 +1,5 @@
 """
-Whether a client is read from.
+Starts and stops reading from a client.
 """
 
 from typing import Any, cast
@@ -13,8 +13,8 @@ from rtmptw.rtmpserver.dispatch import Dispatch
 
 class Reading:
     """
-    Reads a connection: by the readers, if they can, or as Twisted does. It stops while
-    there is a reason to, and there may be several.
+    Reads a connection: through the readers if they can, otherwise as Twisted does.
+    Reading stops while there is at least one reason to pause.
     """
 
     __slots__ = (
@@ -37,7 +37,8 @@ class Reading:
     ) -> None:
         """
         @param readers: C{None} if Twisted reads.
-        @param session: told when its peer's silence says nothing.
+        @param session: told when reading pauses, as the peer's silence means nothing
+            then.
         """
         self._transport = transport
         self._readers = readers
@@ -49,14 +50,14 @@ class Reading:
 
     def start(self) -> None:
         """
-        Leave it to the readers, if they can.
+        Hand the connection to the readers, if they can read it.
         """
         if self._readers is not None:
             self._readers.add(self._transport, self._dispatch.receive)
 
     def pause(self, reason: object) -> None:
         """
-        Read nothing from the peer until C{reason} is over.
+        Stop reading from the peer until L{resume} is called with this C{reason}.
         """
         if not self._reasons and not self._isOver:
             if self._readers is not None:
@@ -68,9 +69,9 @@ class Reading:
 
     def resume(self, reason: object) -> bool:
         """
-        C{reason} is over, if it was one.
+        Drop a reason not to read. Does nothing if it is not one.
 
-        @return: whether the peer is read from again by that.
+        @return: whether this resumed reading from the peer.
         """
         if reason not in self._reasons:
             return False
@@ -84,7 +85,7 @@ class Reading:
 
     def end(self) -> None:
         """
-        The connection is closing: Twisted sees to the rest of it.
+        The connection is closing: leave the rest to Twisted.
         """
         self._isOver = True
         self._reasons.clear()

@@ -162,7 +162,7 @@ async def test_nobodyPublishes(serve: Serve, tmp_path: Path) -> None:
     server = await serve(play=PlaySettings(waits=False))
     player = Player(server, "ffmpeg", tmp_path / "played.flv")
     assert await player.program.done != 0
-    assert "Nobody publishes live/cam now." in player.program.complaints
+    assert "live/cam is not being published." in player.program.complaints
 
 
 @pytest_twisted.ensureDeferred

@@ -770,7 +770,7 @@ class EndpointTests(SynchronousTestCase):
             path.write_bytes(content)
             with self.assertRaises(SinkError) as caught:
                 trustRootFrom(str(path))
-            self.assertIn("no certificate", str(caught.exception))
+            self.assertIn("contains no", str(caught.exception))
         with self.assertRaises(SinkError) as caught:
             trustRootFrom("/nowhere/at/all")
         self.assertIn("cannot be read", str(caught.exception))

@@ -93,8 +93,8 @@ class BudgetTests(SynchronousTestCase):
         (line,) = [line for line in self.lines if "cut off" in line]
         self.assertRegex(
             line,
-            "^(unknown|127.0.0.1:2): cut off: clients held 2411724[0-9] bytes, "
-            "20971520 are allowed .--memory., and it held most of all: 9437184$",
+            "^(unknown|127.0.0.1:2): cut off: clients held 2411724[0-9] bytes "
+            "in all, the limit is 20971520 .--memory., and it held the most: 9437184$",
         )
         small.client.send(b"\0")
         self.assertEqual(len(self.sinks.sinks[0].frames), 1)
@@ -178,7 +178,7 @@ class BudgetTests(SynchronousTestCase):
         self.assertTrue(self.isCutOff(connection))
         self.assertEqual(self.hub.streams, {})
         (line,) = [line for line in self.lines if "cut off" in line]
-        self.assertIn(f"bytes, one client may hold {MOST_EACH}", line)
+        self.assertIn(f"bytes, the limit per client is {MOST_EACH}", line)
 
     def test_whoHasGone(self) -> None:
         """

@@ -366,7 +366,7 @@ class PlayTests(PlayTestCase):
         )
         playback.start()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
-        self.assertEqual(told, [playback, "an error in the server", False])
+        self.assertEqual(told, [playback, "internal server error", False])
 
     def test_severalOnOneConnection(self) -> None:
         """
@@ -489,7 +489,7 @@ class RefusalTests(PlayTestCase):
                 1,
                 "error",
                 "NetStream.Play.StreamNotFound",
-                "Nobody publishes live/cam now.",
+                "live/cam is not being published.",
             ),
         )
         self.assertTrue(connection.transport.disconnecting)
@@ -518,7 +518,8 @@ class RefusalTests(PlayTestCase):
         self.serve(authorizer=authorizer)
         self.assertEqual(self.play("secret").client.status()[3], "Not you.")
         self.assertEqual(
-            self.play("broken").client.status()[3], "The server could not decide."
+            self.play("broken").client.status()[3],
+            "The server could not authorize the request.",
         )
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         connection = self.play("asked")
