@@ -1,3 +1,4 @@
 """
-The only place that knows PyAV, FFmpeg for Python: decoding, and writing containers.
+The only package that uses PyAV, the Python binding of FFmpeg: decoding, encoding, and
+reading and writing containers.
 """

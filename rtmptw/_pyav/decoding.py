@@ -1,8 +1,8 @@
 """
-Decodes frames: coded audio and video in, pictures and samples out.
+Decodes coded audio and video frames.
 
-Nothing here knows Twisted; everything here blocks, and runs in a lane. FFmpeg decodes
-with the GIL released.
+Nothing here uses Twisted; all calls block, and run in a lane. FFmpeg decodes with the
+GIL released.
 """
 
 import os
@@ -19,16 +19,17 @@ from av.codec.context import Flags, ThreadType
 from rtmptw.frames import Codec, Frame, FrameKind
 from rtmptw.samples import Sample, samplesOf
 
-#: Threads of one video decoder, if there are so many cores. FFmpeg would take one for
-#: each core, for each stream; more than there are cost a sixth more.
+#: Most threads of one video decoder, if there are as many cores. FFmpeg would take one
+#: per core for each stream; more threads than cores cost a sixth more.
 MAX_THREADS = 4
-#: Pictures that a decoder may hold back to put them in order: 16 by H.264 and HEVC, and
-#: one for each thread; twice that for packets of which nothing comes out.
+#: Packets whose arrival times are kept. A decoder may hold back video frames to reorder
+#: them (16 in H.264 and HEVC) and one for each thread; this is twice that, for packets
+#: that produce nothing.
 MAX_HELD_BACK = 40
 
 _MILLISECONDS = Fraction(1, 1000)
 
-#: FFmpeg's decoders. MP3 has two, of which FFmpeg itself takes the one with floats.
+#: FFmpeg's decoders. MP3 has two; this is the one that FFmpeg prefers, with floats.
 _DECODERS = {
     Codec.H264: "h264",
     Codec.HEVC: "hevc",
@@ -54,9 +55,9 @@ _DECODERS = {
     Codec.G711U: "pcm_mulaw",
     Codec.SPEEX: "speex",
 }
-#: By whether a sample has 16 bits.
+#: Decoders by whether a sample has 16 bits.
 _PCM = {False: "pcm_u8", True: "pcm_s16le"}
-#: What is what the head of a legacy body says, or what is fixed by the codec's number.
+#: Codecs whose format is in the header byte of a legacy body, or fixed by the codec id.
 _FIXED_RATES = {
     Codec.G711A: 8000,
     Codec.G711U: 8000,
@@ -71,7 +72,7 @@ _RATES = (5512, 11025, 22050, 44100)
 
 def _availableCores() -> int:
     """
-    @return: how many cores this process may use, where the system says so; else how
+    @return: how many cores this process may use if the system can tell, otherwise how
         many there are.
     """
     if hasattr(os, "sched_getaffinity"):
@@ -82,13 +83,13 @@ def _availableCores() -> int:
 @dataclass(slots=True)
 class Decoded:
     """
-    A picture, or some samples.
+    A decoded video frame, or a block of audio samples.
 
     @ivar kind: audio or video.
     @ivar track: the Enhanced RTMP track id.
-    @ivar frame: PyAV's own frame.
-    @ivar milliseconds: when to show or play it, on the stream's clock.
-    @ivar arrived: when what it was decoded from came, by the wall clock.
+    @ivar frame: PyAV's frame.
+    @ivar milliseconds: presentation time, on the stream's clock.
+    @ivar arrived: when the coded frame arrived, by the wall clock.
     """
 
     kind: FrameKind
@@ -101,13 +102,13 @@ class Decoded:
 @dataclass(slots=True)
 class Counts:
     """
-    What a decoder did.
+    Statistics of a decoder.
 
-    @ivar coded: how many coded frames there were for it.
-    @ivar decoded: how many pictures and blocks of samples came out.
-    @ivar refused: how many coded frames FFmpeg could make nothing of.
-    @ivar early: how many coded pictures came before the first key frame.
-    @ivar thinned: how many pictures were left out, to keep to so many a second.
+    @ivar coded: number of coded frames passed to it.
+    @ivar decoded: number of video frames and blocks of samples produced.
+    @ivar refused: number of coded frames that FFmpeg could not decode.
+    @ivar early: number of coded video frames before the first key frame.
+    @ivar thinned: number of video frames dropped to keep to the frame rate.
     """
 
     coded: dict[FrameKind, int] = field(
@@ -123,8 +124,8 @@ class Counts:
 
 class _Track:
     """
-    The decoder of one track. A new configuration is a new decoder: the old one gives
-    what it has held back first.
+    The decoder of one track. A new configuration starts a new decoder, after the old
+    one has delivered what it held back.
     """
 
     def __init__(
@@ -153,7 +154,7 @@ class _Track:
 
     def receive(self, sample: Sample, arrived: datetime) -> list[Decoded]:
         """
-        @return: what comes out now: it need not be of this sample.
+        @return: what the decoder delivers now, which need not come from this sample.
         """
         if sample.isConfig:
             if sample.codec is self._codec and sample.data == self._config:
@@ -177,7 +178,7 @@ class _Track:
         if sample.isKey:
             self._awaitingKey = False
         elif self._awaitingKey:
-            # Its references are not there.
+            # The frames that it refers to are missing.
             self._counts.early += 1
             return []
         if self._context is None and not self._isBroken:
@@ -185,9 +186,9 @@ class _Track:
         if self._isBroken:
             self._counts.refused += 1
             return []
-        # Not av.Packet(data): FFmpeg's threads would give the bytes back to Python, and
-        # wait for the GIL that whoever frees the decoder has; and FFmpeg reads a few
-        # bytes further than the end.
+        # Not av.Packet(data): FFmpeg's threads would release the bytes to Python, and
+        # wait for the GIL, which the thread that frees the decoder holds. Also, FFmpeg
+        # reads a few bytes past the end.
         packet = av.Packet(len(sample.data))
         packet.update(sample.data)
         packet.time_base = _MILLISECONDS
@@ -200,7 +201,7 @@ class _Track:
         self._last, self._lastArrival = sample, arrived
         decoded = self._take(packet)
         if self._keyframesOnly and sample.kind is FrameKind.VIDEO:
-            # What follows will not push it out.
+            # No later frame will push it out.
             decoded += self._take(None)
             self._context.flush_buffers()
         return decoded
@@ -216,11 +217,11 @@ class _Track:
     def _made(self, frame: Any) -> Decoded:
         last = self._last
         assert last is not None and self._lastArrival is not None
-        # Of several blocks of samples in one packet only the first has a time.
+        # If a packet has several blocks of samples, only the first has a time.
         time = self._end if frame.pts is None else frame.pts
         if last.kind is FrameKind.AUDIO and frame.sample_rate:
             self._end = time + frame.samples * 1000 // frame.sample_rate
-        # PyAV leaves it open for what was held back.
+        # PyAV does not set it for what was held back.
         frame.time_base = _MILLISECONDS
         self._counts.decoded[last.kind] += 1
         arrived = self._arrivals.pop(time, self._lastArrival)
@@ -228,7 +229,7 @@ class _Track:
 
     def _open(self, sample: Sample) -> None:
         """
-        Make a decoder for C{sample} and those that follow.
+        Create a decoder for C{sample} and those that follow.
         """
         codec = sample.codec
         name = _DECODERS.get(codec, "")
@@ -249,12 +250,13 @@ class _Track:
                 context.layout = "mono" if isMono else "stereo"
             if sample.kind is FrameKind.VIDEO:
                 context.thread_count = min(MAX_THREADS, _availableCores())
-                # Threads that decode several pictures at a time hold each back until
-                # the others are done.
+                # Threads that decode several frames at a time hold each back until the
+                # others are done.
                 several = not (self._eager or self._keyframesOnly)
                 context.thread_type = ThreadType.AUTO if several else ThreadType.SLICE
                 if codec is Codec.AV1 and not several:
-                    # What dav1d goes by. To others it says that there are no B-frames.
+                    # dav1d goes by this flag. To other decoders it means that there are
+                    # no B-frames.
                     context.flags |= Flags.low_delay
             context.open()
         except (av.error.FFmpegError, ValueError) as error:
@@ -266,7 +268,7 @@ class _Track:
     @property
     def pixelShape(self) -> Fraction:
         """
-        The width of a pixel by its height, as far as the stream says so; else 1.
+        The pixel aspect ratio, as far as the stream signals it; otherwise 1.
         """
         context = self._context
         return (context is not None and context.sample_aspect_ratio) or Fraction(1)
@@ -277,7 +279,7 @@ class _Track:
 
     def finish(self) -> list[Decoded]:
         """
-        @return: what the decoder has held back; it is gone then.
+        @return: what the decoder has held back. The decoder is then closed.
         """
         if self._context is None:
             return []
@@ -291,8 +293,9 @@ class Decoder:
     """
     Decodes one audio and one video track of a stream.
 
-    @ivar counts: what it did.
-    @ivar troubles: what cannot be decoded and why, as sentences; take them out.
+    @ivar counts: its statistics.
+    @ivar troubles: what cannot be decoded and why, as sentences; the caller removes
+        them.
     """
 
     def __init__(
@@ -306,12 +309,12 @@ class Decoder:
     ) -> None:
         """
         @param kinds: what to decode.
-        @param track: which track, by its Enhanced RTMP track id.
-        @param eager: hold back no picture that could be shown.
-        @param keyframesOnly: decode no other pictures.
-        @param fps: so many pictures a second of media at most; 0 for all.
-        @param anywhere: begin with any picture, and not with a key frame only: FFmpeg
-            then gives those that are whole, after a recovery point.
+        @param track: the Enhanced RTMP track id.
+        @param eager: hold back no frame that could be shown.
+        @param keyframesOnly: decode only key frames.
+        @param fps: most video frames per second of media; 0 for all.
+        @param anywhere: begin with any video frame instead of a key frame only: FFmpeg
+            then delivers those that are complete, after a recovery point.
         """
         self.counts = Counts()
         self.troubles: list[str] = []
@@ -327,7 +330,7 @@ class Decoder:
 
     def wants(self, frame: Frame) -> bool:
         """
-        @return: whether the frame is of any use here. May be asked in any thread.
+        @return: whether the decoder uses the frame. May be called in any thread.
         """
         return frame.kind in self._tracks and (
             frame.isHeader
@@ -338,10 +341,10 @@ class Decoder:
 
     def decode(self, frame: Frame, arrived: datetime) -> list[Decoded]:
         """
-        Take the next frame.
+        Decode the next frame.
 
-        @param arrived: when it came.
-        @return: what comes out now, in the order of presentation within each kind.
+        @param arrived: when it arrived.
+        @return: what the decoders deliver now, in presentation order for each kind.
         """
         decoded: list[Decoded] = []
         if self.wants(frame):
@@ -352,7 +355,7 @@ class Decoder:
 
     def finish(self) -> list[Decoded]:
         """
-        @return: what the decoders have held back; they are gone then.
+        @return: what the decoders have held back. The decoders are then closed.
         """
         decoded = [one for track in self._tracks.values() for one in track.finish()]
         return self._thin(decoded)
@@ -360,7 +363,7 @@ class Decoder:
     @property
     def pixelShape(self) -> Fraction:
         """
-        The width of a pixel of the last picture by its height; 1 if nobody says so.
+        The pixel aspect ratio of the last video frame; 1 if not signaled.
         """
         return self._tracks[FrameKind.VIDEO].pixelShape
 
@@ -377,15 +380,15 @@ class Decoder:
 
     def _isDue(self, time: int) -> bool:
         """
-        @return: whether a picture of this time is one of so many a second.
+        @return: whether to keep a video frame with this time.
         """
         period = 1000 / self._fps
-        # Where the clock steps back, it is another clock.
+        # If the time steps back, it is from another clock.
         isAnother = self._due is None or time < self._last
         self._last = time
         if self._due is None or isAnother or time - self._due >= period:
             self._due = time
-        # Timestamps are whole ms: 33, 67, 100 at 30 a second.
+        # Timestamps are whole ms: 33, 67, 100 at 30 frames a second.
         elif time < self._due - 1:
             return False
         self._due += period

@@ -1,13 +1,13 @@
 """
-A process that reads one URL or file with FFmpeg and says it as FLV::
+A process that reads one URL or file with FFmpeg and writes it as FLV::
 
     python -m rtmptw._pyav.demuxing
 
-It reads from standard input one line of JSON that says what to read, writes FLV to
-standard output, and a sentence to standard error for what is wrong. It is a process of
-its own because FFmpeg may wait for a network as long as it likes, or crash on what it
-gets from there; whoever started it can kill it. (To read, PyAV 18 lets the rest of
-Python run while FFmpeg waits; to write, it does not while FFmpeg connects.)
+It reads one line of JSON from standard input that says what to read, and writes FLV to
+standard output and errors, as sentences, to standard error. It is a separate process
+because FFmpeg may wait for the network indefinitely, or crash on what it receives; the
+parent can kill it. (PyAV 18 releases the GIL while FFmpeg waits to read, but not while
+FFmpeg connects to write.)
 """
 
 import json
@@ -26,34 +26,34 @@ from rtmptw.errors import SinkError
 from rtmptw.flv import file as flvfile
 from rtmptw.frames import FrameKind
 
-#: Exit statuses: what has an end was read to it, it could not be read, what goes on for
-#: ever has ended.
+#: Exit statuses: the input was read to its end, it could not be read, a live input has
+#: ended.
 FINISHED, FAILED, ENDED = 0, 1, 3
 
 #: Seconds for a server to answer, and to send the next packet.
 OPEN_TIMEOUT = 20.0
 READ_TIMEOUT = 15.0
-#: Seconds after which a gap in a file is over.
+#: Longest gap in a file that is waited for, in seconds; longer ones are skipped.
 MAX_GAP = 10.0
-#: How many packets may come before the first one that has a decoding time: as many as a
-#: decoder may hold back to put pictures in order.
+#: Most packets before the first with a decoding time: as many as a decoder may hold
+#: back to reorder frames.
 MAX_UNTIMED = 16
-#: How many packets may come before the first one of each track: two seconds of video.
+#: Most packets held until each track has its first one: two seconds of video.
 MAX_HELD = 64
-#: Of a picture that has no duration, in ms.
+#: Duration in ms of a video frame that has none.
 DEFAULT_STEP = 40
 
-#: What comes when it comes.
+#: Schemes of live inputs.
 _LIVE_SCHEMES = frozenset(
     {"rtsp", "rtsps", "rtp", "srtp", "udp", "tcp", "srt", "mmsh", "mmst", "rtmpt"}
 )
-#: A camera on RTSP is asked for TCP first: UDP loses frames.
+#: RTSP cameras are asked for TCP first: UDP loses frames.
 _RTSP = {"rtsp_flags": "prefer_tcp"}
 
 
 class Pace:
     """
-    Lets a file pass in real time.
+    Paces a file in real time.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Pace:
 
     def wait(self, timestamp: int) -> None:
         """
-        Wait until it is time. Who is late is not waited for.
+        Wait until a timestamp is due. Does not wait if it is late.
 
         @param timestamp: in ms.
         """
@@ -81,8 +81,9 @@ class Pace:
 
 class Timing:
     """
-    The decoding times of one track. Matroska knows when to show a picture, and FFmpeg
-    then not when to decode the first ones; the first that it knows tells.
+    The decoding times of one track. Matroska has presentation times only, so FFmpeg
+    does not know the decoding times of the first packets; they are derived from the
+    first one that is known.
     """
 
     def __init__(self) -> None:
@@ -91,7 +92,7 @@ class Timing:
 
     def add(self, packet: Any) -> list[Any]:
         """
-        @return: the packets that can go on.
+        @return: the packets that are ready.
         """
         if self._known or packet.pts is None or not packet.time_base:
             return [packet]
@@ -120,15 +121,15 @@ class Timing:
 
 class Beginning:
     """
-    The first packets of all tracks, put in the order of their decoding times: whoever
-    records takes the first one for the beginning.
+    The first packets of all tracks, sorted by decoding time, because recorders take the
+    first packet for the beginning.
 
-    @ivar zero: the time in ms with which it begins.
+    @ivar zero: the time of the first packet, in ms.
     """
 
     def __init__(self, indexes: Iterable[int]) -> None:
         """
-        @param indexes: of the streams.
+        @param indexes: indexes of the streams.
         """
         self.zero = 0
         self._timings = {index: Timing() for index in indexes}
@@ -138,7 +139,7 @@ class Beginning:
 
     def add(self, packet: Any) -> list[Any]:
         """
-        @return: the packets that can go on.
+        @return: the packets that are ready.
         """
         index = packet.stream.index
         ready = self._timings[index].add(packet)
@@ -169,7 +170,7 @@ class Beginning:
 
 def _decodingTime(packet: Any) -> int:
     """
-    @return: in ms.
+    @return: the decoding time in ms.
     """
     ticks = packet.pts if packet.dts is None else packet.dts
     return 0 if ticks is None else milliseconds(ticks, packet.time_base)
@@ -177,7 +178,7 @@ def _decodingTime(packet: Any) -> int:
 
 class Reading:
     """
-    One URL or file that is read.
+    Reads one URL or file.
     """
 
     def __init__(
@@ -185,8 +186,8 @@ class Reading:
     ) -> None:
         """
         @param url: what PyAV opens.
-        @param loop: whether what has an end begins again there.
-        @param write: takes FLV.
+        @param loop: whether to start again at the end of a file.
+        @param write: called with FLV data.
         """
         self._url = url
         self._loop = loop
@@ -203,7 +204,7 @@ class Reading:
 
         @return: L{FINISHED} or L{ENDED}.
 
-        @raise SinkError: if there is nothing in it that RTMP can carry.
+        @raise SinkError: if RTMP can carry none of its tracks.
 
         @raise OSError: if it cannot be read.
         """
@@ -217,7 +218,7 @@ class Reading:
 
     def _readOnce(self) -> bool:
         """
-        @return: whether it has an end by itself: what is live is cut off.
+        @return: whether the input has an end of its own; a live input does not.
         """
         scheme = self._url.partition("://")[0].lower() if "://" in self._url else ""
         with av.open(
@@ -244,18 +245,18 @@ class Reading:
 
     def _streams(self, container: Any) -> dict[int, Any]:
         """
-        @return: the best video and the best audio, by their numbers.
+        @return: the best video and the best audio stream, by index.
         """
         found = {}
         for kind in ("video", "audio"):
             stream = container.streams.best(kind)
-            # The cover of a song is no video.
+            # The cover image of a song is not video.
             if stream is not None and "attached_pic" not in str(stream.disposition):
                 found[stream.index] = stream
         return found
 
     def _begin(self, streams: dict[int, Any]) -> None:
-        trouble = "there is neither video nor audio in it"
+        trouble = "it contains neither video nor audio"
         for index, stream in streams.items():
             try:
                 self._muxers[index] = TrackMuxer(stream)
@@ -284,12 +285,12 @@ class Reading:
             try:
                 frames = self._muxers[packet.stream.index].mux(packet)
             except SinkError as error:
-                # What is broken must not end it all.
+                # A broken packet must not end the whole stream.
                 self._complain(str(error))
                 continue
             if not frames:
                 continue
-            # Signed again: what comes late may be before the zero.
+            # Signed again: a late packet may be before the zero.
             first = frames[-1].timestamp - beginning.zero
             timestamp = (first + 0x80000000) % 0x100000000 - 0x80000000 + self._offset
             if hasEnd:
@@ -314,20 +315,20 @@ def main() -> int:
     """
     @return: the exit status.
     """
-    # Ctrl-C is for the server, which then kills us.
+    # Ctrl-C is for the server, which then kills this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     order = json.loads(sys.stdin.readline())
     try:
         return Reading(order["url"], order["loop"], _writeAll, Pace()).run()
     except BrokenPipeError:
-        # The server is gone.
+        # The server has exited.
         return FAILED
     except SinkError as error:
         print(error, file=sys.stderr, flush=True)
     except av.error.ExitError:
-        print("FFmpeg had no answer in time", file=sys.stderr, flush=True)
+        print("the source did not answer in time", file=sys.stderr, flush=True)
     except (OSError, ValueError, av.error.FFmpegError) as error:
-        # Not the whole error: it has the URL, and that may have a password.
+        # Not the whole error: it contains the URL, which may have a password.
         said = getattr(error, "strerror", "") or type(error).__name__
         print(f"FFmpeg cannot read it: {said}", file=sys.stderr, flush=True)
     return FAILED

@@ -1,8 +1,7 @@
 """
-Pictures and sound of Python, encoded and made into frames.
+Encodes video and audio from Python and makes frames of it.
 
-Nothing here knows Twisted; everything here blocks while FFmpeg encodes, and lets other
-threads run meanwhile.
+Nothing here uses Twisted; all calls block while FFmpeg encodes, with the GIL released.
 """
 
 from collections.abc import Mapping
@@ -21,28 +20,28 @@ from rtmptw.frames import Frame, FrameKind
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    #: What can be encoded, for those who check types; numpy may be missing.
+    #: What can be encoded, for type checkers; numpy may be missing.
     Picture = av.VideoFrame | NDArray[Any]
     Sound = av.AudioFrame
     Packet = av.Packet[Any]
-    #: The stream that packets are of.
+    #: The stream to which packets belong.
     Template = av.VideoStream | av.AudioStream
 
-#: FLV counts so.
+#: FLV's time base.
 _MILLISECONDS = Fraction(1, 1000)
-#: What an encoder is told of the pictures a second, for its rate control; their times
-#: are their own.
+#: Frame rate that an encoder is given for its rate control. The frames' own timestamps
+#: are used.
 DEFAULT_RATE = 30
-#: What every player can show.
+#: A pixel format that every player supports.
 DEFAULT_PIXELS = "yuv420p"
 
-#: What a picture says of its colours, and a decoder must know.
+#: Color attributes of a frame that a decoder must know.
 _COLOURS = ("color_range", "colorspace", "color_trc", "color_primaries")
 
-#: Options that are ours.
+#: Options that rtmptw handles itself.
 _RATE, _PIXELS = "rate", "pix_fmt"
 
-#: For live pictures: nothing waits in the encoder. A key frame each 60 pictures.
+#: For live video: the encoder holds nothing back, and every 60th frame is a key frame.
 _DEFAULTS: Mapping[str, Mapping[str, str]] = {
     "libx264": {"preset": "veryfast", "tune": "zerolatency", "g": "60"},
     "libx265": {
@@ -58,11 +57,11 @@ _DEFAULTS: Mapping[str, Mapping[str, str]] = {
 @dataclass(frozen=True)
 class Encoder:
     """
-    Which encoder to use, and how.
+    The encoder to use, and its options.
 
-    @ivar name: FFmpeg's.
-    @ivar options: of the encoder, as FFmpeg's program takes them. C{rate}, the
-        pictures a second or samples a second, and C{pix_fmt} are for us.
+    @ivar name: FFmpeg's name of the encoder.
+    @ivar options: options of the encoder, as for the ffmpeg program. C{rate} (the frame
+        rate or sample rate) and C{pix_fmt} are handled here.
     """
 
     name: str
@@ -87,13 +86,13 @@ class Encoder:
             av.VideoFormat(self.options.get(_PIXELS, DEFAULT_PIXELS))
         except ValueError:
             raise ValueError(
-                f"the encoder {self.name} needs a whole number as its rate and a name "
-                f"of FFmpeg's as its pix_fmt, not {dict(self.options)}"
+                f"the encoder {self.name} needs a whole number as its rate and a pixel "
+                f"format of FFmpeg as its pix_fmt, not {dict(self.options)}"
             ) from None
 
     def encoderOptions(self) -> dict[str, str]:
         """
-        @return: those of FFmpeg's encoder.
+        @return: the options for FFmpeg's encoder.
         """
         options = {**_DEFAULTS.get(self.name, {}), **self.options}
         options.pop(_RATE, None)
@@ -110,8 +109,8 @@ class _EncodedTrack(TrackMuxer):
         self, encoder: Encoder, tags: Mapping[str, Any], **properties: Any
     ) -> None:
         """
-        @param tags: of the codec context.
-        @param properties: of the stream.
+        @param tags: attributes of the codec context.
+        @param properties: properties of the stream.
         """
         self._begin()
         try:
@@ -120,7 +119,7 @@ class _EncodedTrack(TrackMuxer):
             )
         except ValueError:
             raise SinkError(
-                f"RTMP cannot carry what the encoder {encoder.name} makes"
+                f"RTMP cannot carry the codec of the encoder {encoder.name}"
             ) from None
         context = stream.codec_context
         for name, value in tags.items():
@@ -147,9 +146,9 @@ class _EncodedTrack(TrackMuxer):
 
     def finish(self) -> list[Frame]:
         """
-        @return: what the encoder still has.
+        @return: the frames that the encoder has held back.
 
-        @raise SinkError: if it fails.
+        @raise SinkError: if encoding fails.
         """
         return self._encode(None)
 
@@ -164,20 +163,20 @@ class _EncodedTrack(TrackMuxer):
 
 class PictureTrack(_EncodedTrack):
     """
-    Encodes pictures of one size.
+    Encodes video frames of one size.
     """
 
     def __init__(self, encoder: Encoder, first: av.VideoFrame) -> None:
         """
-        @param first: of the size of all.
+        @param first: a frame of the size that all have.
 
-        @raise SinkError: if the encoder does not take it.
+        @raise SinkError: if the encoder does not accept it.
         """
         self.size = first.width, first.height
         self._pixels = encoder.options.get(_PIXELS, DEFAULT_PIXELS)
         tags = {}
         if first.format.name == self._pixels:
-            # What is converted has other colours.
+            # A converted frame has other colors.
             tags = {
                 tag: value
                 for tag in _COLOURS
@@ -195,11 +194,12 @@ class PictureTrack(_EncodedTrack):
 
     def encode(self, picture: av.VideoFrame, timestamp: int) -> list[Frame]:
         """
-        @param picture: is as it was, afterwards.
-        @param timestamp: in ms; one that is not after the one before is put there.
-        @return: what the encoder gives now.
+        @param picture: the frame, left unchanged.
+        @param timestamp: in ms; moved to 1 ms after the previous one if it is not
+            later.
+        @return: the frames that the encoder delivers now.
 
-        @raise SinkError: if it fails.
+        @raise SinkError: if encoding fails.
         """
         if self._latest is not None:
             timestamp = max(timestamp, self._latest + 1)
@@ -209,7 +209,7 @@ class PictureTrack(_EncodedTrack):
         kept = picture.pts, picture.time_base, picture.pict_type
         picture.pts = timestamp
         picture.time_base = _MILLISECONDS
-        # What type it had is of no interest to this encoder.
+        # Its former type must not influence this encoder.
         picture.pict_type = PictureType.NONE
         try:
             return self._encode(picture)
@@ -221,14 +221,14 @@ class PictureTrack(_EncodedTrack):
 
 class SoundTrack(_EncodedTrack):
     """
-    Encodes sound of one format.
+    Encodes audio of one format.
     """
 
     def __init__(self, encoder: Encoder, first: av.AudioFrame) -> None:
         """
-        @param first: of the format of all.
+        @param first: a frame of the format that all have.
 
-        @raise SinkError: if the encoder does not take it.
+        @raise SinkError: if the encoder does not accept it.
         """
         self.form = formOf(first)
         rate = int(encoder.options.get(_RATE, first.sample_rate))
@@ -241,11 +241,11 @@ class SoundTrack(_EncodedTrack):
 
     def encode(self, sound: av.AudioFrame, seconds: Fraction) -> list[Frame]:
         """
-        @param sound: is as it was, afterwards.
-        @param seconds: when its first sample is heard.
-        @return: what the encoder gives now.
+        @param sound: the audio frame, left unchanged.
+        @param seconds: the time of its first sample.
+        @return: the frames that the encoder delivers now.
 
-        @raise SinkError: if it fails.
+        @raise SinkError: if encoding fails.
         """
         kept = sound.pts, sound.time_base
         sound.pts = round(seconds * sound.sample_rate)
@@ -260,10 +260,10 @@ class SoundTrack(_EncodedTrack):
 
 def pictureOf(picture: "Picture", form: str) -> av.VideoFrame:
     """
-    @param picture: a frame, or an array of numpy.
+    @param picture: a PyAV frame, or a numpy array.
     @param form: the pixel format of an array.
 
-    @raise ValueError: if it is neither, or not of this format.
+    @raise ValueError: if it is neither, or does not have this format.
     """
     if isinstance(picture, av.VideoFrame):
         return picture
@@ -273,21 +273,21 @@ def pictureOf(picture: "Picture", form: str) -> av.VideoFrame:
     except (AttributeError, NotImplementedError, TypeError, ValueError):
         what = type(picture).__name__ + (f" of {shape}" if shape else "")
         raise ValueError(
-            f"a picture is an av.VideoFrame, or an array of numpy that is {form}, "
+            f"an image must be an av.VideoFrame or a numpy array in format {form}, "
             f"not {what}"
         ) from None
 
 
 def formOf(sound: av.AudioFrame) -> tuple[str, str, int]:
     """
-    @return: what must not change within a track.
+    @return: the properties that must not change within a track.
     """
     return sound.format.name, sound.layout.name, sound.sample_rate
 
 
 def _rateFor(name: str, rate: int) -> int:
     """
-    @return: the rate, or the nearest one that the encoder has.
+    @return: the rate, or the nearest one that the encoder supports.
     """
     rates = av.Codec(name, "w").audio_rates
     if not rates or rate in rates:

@@ -1,11 +1,11 @@
 """
-Packets made into frames, by FFmpeg's own FLV muxer.
+Makes frames of packets, with FFmpeg's own FLV muxer.
 
-It makes codec headers of what FFmpeg calls extradata, takes start codes and ADTS
-headers off, and writes Enhanced RTMP where it is needed. Each track has a muxer
-of its own: one that has two holds packets back to put them in order.
+The muxer makes sequence headers from FFmpeg's extradata, removes start codes and ADTS
+headers, and writes Enhanced RTMP where it is needed. Each track has its own muxer: a
+muxer with two tracks holds packets back to interleave them.
 
-Nothing here knows Twisted; everything here blocks.
+Nothing here uses Twisted; all calls block.
 """
 
 from fractions import Fraction
@@ -22,13 +22,13 @@ from rtmptw.rtmp import amf0
 from rtmptw.rtmp.amf import AMFObject, ECMAArray, Value
 
 _MILLISECONDS = Fraction(1, 1000)
-#: So that each packet comes out as it goes in, and nothing is written at the end: no
-#: end of sequence, as the track may go on with another muxer.
+#: Makes the muxer write each packet at once, and nothing at the end: no end of
+#: sequence, as the track may continue with another muxer.
 _OPTIONS = {
     "flvflags": "no_duration_filesize+no_sequence_end",
     "flush_packets": "1",
 }
-#: What the muxer says of a file, and is not so for a stream.
+#: Properties that the muxer writes for a file and that are wrong for a stream.
 _OF_A_FILE = frozenset({"duration", "filesize", "encoder"})
 
 _METADATA = "onMetaData"
@@ -38,8 +38,8 @@ _KINDS = {"video": FrameKind.VIDEO, "audio": FrameKind.AUDIO}
 
 def milliseconds(ticks: int, timeBase: Any) -> int:
     """
-    @param timeBase: of the ticks, in seconds: has a numerator and a denominator.
-    @return: the nearest number of ms; a half goes away from 0, as FFmpeg does it.
+    @param timeBase: duration of a tick in seconds, with a numerator and a denominator.
+    @return: the nearest number of ms; halves are rounded away from 0, as FFmpeg does.
     """
     scaled = 2000 * abs(ticks) * int(timeBase.numerator) + int(timeBase.denominator)
     whole = scaled // (2 * int(timeBase.denominator))
@@ -48,14 +48,14 @@ def milliseconds(ticks: int, timeBase: Any) -> int:
 
 def onTheWire(timestamp: int) -> int:
     """
-    @return: a timestamp as RTMP sends it: the low 32 bits.
+    @return: the timestamp as RTMP sends it: the low 32 bits.
     """
     return timestamp & 0xFFFFFFFF
 
 
 class _Written:
     """
-    The file that the muxer writes.
+    The file that the muxer writes to.
     """
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class _Written:
 
     def write(self, data: bytes) -> int:
         """
-        Take what the muxer writes.
+        Parse what the muxer writes.
         """
         for tag in self._reader.receive(bytes(data)):
             self._frames.append(
@@ -85,14 +85,14 @@ class TrackMuxer:
     Turns the packets of one track into frames.
 
     @ivar kind: audio or video.
-    @ivar metadata: what there is to say of the track in an onMetaData message.
+    @ivar metadata: the properties of the track for an onMetaData message.
     """
 
     def __init__(self, template: Any) -> None:
         """
-        Begin a track whose packets there are already.
+        Begin a track whose packets are already encoded.
 
-        @param template: the stream that the packets are of.
+        @param template: the stream of the packets.
 
         @raise SinkError: if FLV cannot carry it.
         """
@@ -134,20 +134,20 @@ class TrackMuxer:
 
     def mux(self, packet: Any) -> list[Frame]:
         """
-        @param packet: is as it was, afterwards.
-        @return: the frame, and before it headers if they are new. Timestamps are the
+        @param packet: the packet, left unchanged.
+        @return: the frame, preceded by headers if they are new. Timestamps are the
             packet's, in ms, as RTMP sends them.
 
-        @raise SinkError: if FFmpeg makes nothing of it.
+        @raise SinkError: if FFmpeg cannot convert the packet.
         """
         if not packet.size:
-            # What FFmpeg's demuxers end with.
+            # FFmpeg's demuxers end with an empty packet.
             return []
         kept = packet.stream, packet.time_base, packet.dts, packet.pts
         timeBase = packet.time_base or self._stream.time_base
         dts, pts = self._times(packet, timeBase)
-        # Only the difference comes into the payload. So that the muxer neither moves
-        # the times of a track nor refuses any, the difference is all that it gets.
+        # The payload contains only the difference. The muxer gets nothing else, so that
+        # it neither shifts a track's times nor rejects any.
         packet.stream = self._stream
         packet.time_base = _MILLISECONDS
         packet.dts, packet.pts = 0, max(0, pts - dts)
@@ -156,7 +156,7 @@ class TrackMuxer:
         except (av.error.FFmpegError, ValueError) as error:
             said = getattr(error, "strerror", "") or str(error)
             raise SinkError(
-                f"FFmpeg makes no FLV of a {self._stream.type} packet: {said}"
+                f"FFmpeg cannot convert a {self._stream.type} packet to FLV: {said}"
             ) from None
         finally:
             stream, packet.time_base, packet.dts, packet.pts = kept
@@ -169,7 +169,7 @@ class TrackMuxer:
 
     def _times(self, packet: Any, timeBase: Any) -> tuple[int, int]:
         """
-        @return: when to decode and to show it, in ms.
+        @return: the decoding and presentation times, in ms.
         """
         dts, pts = packet.dts, packet.pts
         if dts is None and pts is None:
@@ -188,7 +188,7 @@ class TrackMuxer:
 def _cannot(name: str) -> str:
     return (
         f"RTMP cannot carry {name}, or FFmpeg {av.ffmpeg_version_info} cannot write "
-        "it so; H.264, HEVC, AV1 or VP9 with AAC, Opus, FLAC or MP3 would do"
+        "it to FLV; use H.264, HEVC, AV1 or VP9 with AAC, Opus, FLAC or MP3"
     )
 
 
@@ -204,9 +204,9 @@ def _properties(payload: bytes) -> list[tuple[str, Value]]:
 
 def metadataFrame(tracks: list[list[tuple[str, Value]]], encoder: str) -> Frame:
     """
-    @param tracks: L{TrackMuxer.metadata} of each.
-    @param encoder: what calls itself the encoder.
-    @return: an onMetaData message of them all.
+    @param tracks: L{TrackMuxer.metadata} of each track.
+    @param encoder: the name given as the encoder.
+    @return: an onMetaData message for all tracks.
     """
     properties = [pair for track in tracks for pair in track]
     payload = amf0.encode(_METADATA, ECMAArray([*properties, ("encoder", encoder)]))

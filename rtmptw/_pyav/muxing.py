@@ -1,8 +1,7 @@
 """
-Writes samples into any container of FFmpeg's, without transcoding.
+Writes samples into any of FFmpeg's containers, without transcoding.
 
-Nothing here knows Twisted; everything here blocks, and runs in a lane or in a process
-of its own.
+Nothing here uses Twisted; all calls block, and run in a lane or in a separate process.
 """
 
 from collections.abc import Mapping
@@ -24,18 +23,18 @@ from rtmptw.remux.container import Counts
 from rtmptw.remux.heads import Head, TrackError, TrackKey
 from rtmptw.samples import Sample
 
-#: So many ms the muxer waits for another track, to put packets in order.
+#: Most ms that the muxer waits for another track, to interleave packets.
 INTERLEAVE = 100
 
-#: Of a picture of which nobody knows the size.
+#: The size written for video of unknown size.
 UNKNOWN_SIZE = (16, 16)
 
 _MILLISECONDS = Fraction(1, 1000)
 
-#: Formats in which readers begin anywhere.
+#: Formats that readers can enter anywhere.
 _STREAMS = frozenset({"mpegts", "hls", "rtp_mpegts"})
 
-#: What PyAV lets nobody write into Matroska: as PCM it loses nothing.
+#: PyAV cannot write these to Matroska; they are converted to PCM without loss.
 _LAWS = frozenset({Codec.G711A, Codec.G711U})
 
 _LEGACY_VIDEO = {
@@ -61,21 +60,21 @@ def checkFormat(name: str) -> None:
 
 class Template:
     """
-    A track as FFmpeg describes it: its FLV demuxer has seen the configuration and the
-    first coded frame. Asking the demuxer brings the configuration in the form that
-    FFmpeg's muxers want, and the size of the picture.
+    A track as FFmpeg describes it, after its FLV demuxer has read the configuration and
+    the first coded frame. The demuxer provides the configuration in the form that
+    FFmpeg's muxers need, and the video's size.
     """
 
     def __init__(self, key: TrackKey, head: Head, isLinear: bool = False) -> None:
         """
-        @param isLinear: whether it is G.711 that is to become PCM.
+        @param isLinear: whether it is G.711 to be converted to PCM.
 
-        @raise TrackError: if FFmpeg makes nothing of it.
+        @raise TrackError: if FFmpeg cannot parse it.
         """
         kind = key[0]
         assert head.first is not None
         if head.codec is Codec.VP8:
-            # FFmpeg knows no FLV of it.
+            # FFmpeg does not support VP8 in FLV.
             name, source = "ivf", _ivf(head.first.data)
         elif isLinear:
             name, source = "wav", _wav(head.first.legacyHead & 1)
@@ -96,7 +95,7 @@ class Template:
             raise TrackError(
                 key,
                 head.codec,
-                f"FFmpeg {av.ffmpeg_version_info} does not understand it",
+                f"FFmpeg {av.ffmpeg_version_info} cannot parse it",
             ) from None
         context = self.stream.codec_context
         if context is None:
@@ -107,7 +106,7 @@ class Template:
 
     def close(self) -> None:
         """
-        Free what FFmpeg holds.
+        Free FFmpeg's resources.
         """
         if self._container is not None:
             self._container.close()
@@ -116,7 +115,7 @@ class Template:
 
 def _wav(isStereo: int) -> bytes:
     """
-    @return: the head of a WAV file of what G.711 becomes.
+    @return: the header of a WAV file for the PCM that G.711 is converted to.
     """
     channels = 1 + isStereo
     frame = 2 * channels
@@ -133,8 +132,8 @@ def _wav(isStereo: int) -> bytes:
 
 def _ivf(key: bytes) -> bytes:
     """
-    @param key: a key frame of VP8, which has its size at a fixed place (RFC 6386, 9.1).
-    @return: an IVF file of it alone.
+    @param key: a VP8 key frame, which has its size at a fixed offset (RFC 6386, 9.1).
+    @return: an IVF file with this frame only.
     """
     size = key[6:10] if len(key) >= 10 else bytes(4)
     head = b"DKIF\0\0\x20\0VP80" + size + b"\xe8\3\0\0\1\0\0\0" + bytes(8)
@@ -165,19 +164,19 @@ def _body(sample: Sample) -> bytes:
 
 class Output(Protocol):
     """
-    What a muxer can write to, beside a URL: a file object of ours.
+    What a muxer can write to instead of a URL: a file object of ours.
     """
 
     def write(self, data: bytes) -> int:
         """
-        Take all of it.
+        Write all of the data.
         """
 
     def flush(self) -> None:
         """
-        Write what is kept.
+        Flush the buffer.
 
-        @raise OSError: if that cannot be done.
+        @raise OSError: if that fails.
         """
 
 
@@ -185,9 +184,9 @@ class Output(Protocol):
 class _Track:
     """
     @ivar last: the last decoding time, in ms.
-    @ivar step: the time before it.
-    @ivar sets: parameter sets of H.264 that are to be repeated; empty if none are.
-    @ivar lengthSize: of its NAL units.
+    @ivar step: the difference from the one before, in ms.
+    @ivar sets: H.264 parameter sets to repeat; empty if there are none.
+    @ivar lengthSize: size of the length field of its NAL units, in bytes.
     """
 
     stream: Any
@@ -198,8 +197,8 @@ class _Track:
 
     def repeat(self, config: Sample) -> None:
         """
-        Let parameter sets stand before every picture with which decoding can start.
-        FFmpeg puts them before IDR pictures only.
+        Insert parameter sets before every video frame from which decoding can start.
+        FFmpeg inserts them only before IDR pictures.
         """
         try:
             parsed = h264.parseConfig(config.data)
@@ -213,7 +212,7 @@ class Muxer:
     """
     One container that is being written.
 
-    @ivar counts: what was written.
+    @ivar counts: statistics of what was written.
     """
 
     def __init__(
@@ -225,16 +224,16 @@ class Muxer:
         base: int,
     ) -> None:
         """
-        Begin: write the container's head, connect to a URL.
+        Begin: write the container's header, or connect to a URL.
 
         @param container: FFmpeg's name of the format.
-        @param options: of the muxer.
+        @param options: options of the muxer.
         @param heads: the tracks, in order.
         @param base: the timestamp that becomes 0, in ms.
 
-        @raise TrackError: if FFmpeg does not take one of the tracks.
+        @raise TrackError: if FFmpeg rejects one of the tracks.
 
-        @raise SinkError: if it does not take them together.
+        @raise SinkError: if FFmpeg rejects the tracks together.
 
         @raise OSError: if the target cannot be written.
         """
@@ -271,15 +270,15 @@ class Muxer:
                     track.repeat(config)
                 context = stream.codec_context
                 if key[0] is FrameKind.VIDEO and not (context.width and context.height):
-                    # No picture could be decoded. Some size has to be said; players
-                    # go by what the codec says.
+                    # The size could not be determined. A size is required; players use
+                    # the one in the bitstream.
                     context.width, context.height = UNKNOWN_SIZE
             self._container.start_encoding()
         except (av.error.FFmpegError, ValueError, OSError, SinkError) as error:
             self.abandon()
             if isinstance(error, OSError | SinkError):
                 raise
-            # Not the whole error: it has the URL, and that may have a password.
+            # Not the whole error: it contains the URL, which may have a password.
             said = getattr(error, "strerror", "") or str(error)
             why = f"FFmpeg's {container} refuses it: {said}"
             for key, head in heads.items():
@@ -291,7 +290,7 @@ class Muxer:
 
     def takes(self, key: TrackKey, head: Head) -> bool:
         """
-        FFmpeg's muxers know their tracks from the beginning on.
+        @return: false: FFmpeg's muxers must know all tracks at the beginning.
         """
         return False
 
@@ -307,7 +306,7 @@ class Muxer:
         dts = wanted
         isFirst = track.last is None
         if track.last is not None:
-            # Containers want each packet of a track to be later than the one before.
+            # Containers require increasing decoding times within a track.
             dts = max(wanted, track.last + 1)
             track.step = dts - track.last
         pts = max(wanted + sample.compositionTime, dts)
@@ -331,8 +330,8 @@ class Muxer:
         try:
             self._container.mux(packet)
         except (av.error.FFmpegError, ValueError) as error:
-            # A frame that is no frame must not end it all. The second is what the MP4
-            # muxer says to AAC with ADTS headers: a bare -1.
+            # An invalid frame must not end the recording. PermissionError is what the
+            # MP4 muxer raises for AAC with ADTS headers: it returns a bare -1.
             if not isinstance(error, ValueError | PermissionError):
                 raise
             counts.refused += 1
@@ -343,7 +342,7 @@ class Muxer:
 
     def flush(self) -> None:
         """
-        Let the target write what it keeps, if it is one of ours.
+        Flush the target, if it is a file object of ours.
 
         @raise OSError: if it cannot be written.
         """
@@ -352,7 +351,7 @@ class Muxer:
 
     def finish(self) -> None:
         """
-        Write the container's end.
+        Write the container's trailer.
 
         @raise OSError: if the target cannot be written.
         """
@@ -362,9 +361,9 @@ class Muxer:
 
     def abandon(self) -> None:
         """
-        Free what FFmpeg holds of something that went wrong.
+        Free FFmpeg's resources after an error.
         """
-        # What goes wrong has been told of already.
+        # The first error was reported already.
         with suppress(av.error.FFmpegError, OSError, ValueError):
             if self._container is not None:
                 self._container.close()
@@ -378,7 +377,7 @@ class Muxer:
 
 class _Nowhere:
     """
-    A file that keeps nothing.
+    A file that discards what is written.
     """
 
     def write(self, data: bytes) -> int:
@@ -395,8 +394,8 @@ def _canHold(
     container: str, options: Mapping[str, str], key: TrackKey, head: Head
 ) -> bool:
     """
-    @return: whether FFmpeg takes a track alone. (Formats that open files or sockets
-        themselves do what MPEG-TS does, as far as that can be known.)
+    @return: whether FFmpeg accepts this track alone. (Formats that open files or
+        sockets themselves are assumed to behave like MPEG-TS.)
     """
     opensItself: Any = Flags.no_file
     if av.ContainerFormat(container, "w").flags & opensItself.value:

@@ -1,5 +1,5 @@
 """
-Decoded pictures and samples in the form that is wanted: PyAV's frames, numpy arrays,
+Converts decoded video and audio frames to the wanted form: PyAV's frames, numpy arrays,
 JPEG and PNG.
 """
 
@@ -11,12 +11,12 @@ from typing import Any
 import av
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
-#: PyAV's own frames, which need no numpy.
+#: PyAV's own frames, which do not need numpy.
 NATIVE = "native"
-#: FFmpeg's names of the arrays that there are.
+#: FFmpeg's names of the supported array formats.
 ARRAYS = ("rgb24", "bgr24", "gray")
 
-#: The encoders of images, with the pixels that they take, and the colours.
+#: Encoders of images, with their pixel formats and color conversions.
 _IMAGES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "jpg": (
         "mjpeg",
@@ -25,22 +25,22 @@ _IMAGES: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
     "png": ("png", "rgb24", {}),
 }
-#: The kinds of image that there are, which are suffixes too.
+#: The supported image types, which are also the file suffixes.
 IMAGES = tuple(_IMAGES)
-#: The most pixels in a row or a column: what JPEG can hold.
+#: The largest width and height that JPEG supports.
 MAX_SIDE = 65500
-#: Of a JPEG, from 1, the best, to 31.
+#: JPEG quantizer, from 1 (best) to 31.
 _QUANTIZER = "3"
 _MILLISECOND = Fraction(1, 1000)
-#: The shape of most pixels: the width by the height.
+#: The pixel aspect ratio of most video, width by height.
 SQUARE = Fraction(1)
-#: Pixels wider than four times their height, or higher, are in no picture.
+#: Pixel aspect ratios above 4:1 or below 1:4 are ignored.
 _ODDEST = 4
 
 
 def checkFormat(name: str) -> None:
     """
-    @raise ValueError: with a sentence, if pictures cannot be given in this form.
+    @raise ValueError: with a sentence, if this format is not available.
     """
     if name not in (NATIVE, *ARRAYS):
         raise ValueError(
@@ -55,10 +55,10 @@ def checkFormat(name: str) -> None:
 
 def parseSize(text: str) -> tuple[int, int]:
     """
-    @param text: C{640x360} for example.
+    @param text: for example C{640x360}.
     @return: width and height.
 
-    @raise ValueError: if it is no size; the end of a sentence says so.
+    @raise ValueError: if it is not a size, with the end of a sentence.
     """
     found = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text, re.ASCII)
     if found is not None:
@@ -70,41 +70,41 @@ def parseSize(text: str) -> tuple[int, int]:
 
 class PictureForm:
     """
-    Gives pictures one form.
+    Converts video frames to one form.
     """
 
     def __init__(self, format: str, size: tuple[int, int] | None) -> None:
         """
         @param format: L{NATIVE} or one of L{ARRAYS}.
-        @param size: width and height; as they are if C{None}.
+        @param size: width and height; C{None} to keep the frame's.
         """
         self._format = format
         self._size = size or (None, None)
-        # It keeps FFmpeg's scaler from one picture to the next.
+        # Keeps FFmpeg's scaler from one frame to the next.
         self._reformatter = VideoReformatter()
 
     def picture(self, frame: Any) -> Any:
         """
-        @return: PyAV's frame, or an array: height, width and, but for gray, three
-            bytes. An array can be written to.
+        @return: PyAV's frame, or a writable array with the dimensions height, width
+            and, except for gray, 3.
         """
         width, height = self._size
         wanted = None if self._format == NATIVE else self._format
-        # In this thread: with threads of its own the scaler keeps them as long as it
-        # is there, for each stream.
+        # In this thread: the scaler would keep threads of its own as long as it exists,
+        # for each stream.
         made = self._reformatter.reformat(frame, width, height, wanted, threads=1)
         if wanted is None:
             return made
         array = made.to_ndarray()
         if made is frame or not array.flags.c_contiguous:
-            # The decoder still needs its own, and rows may have something between them.
+            # The decoder still needs its own buffer, and rows may be padded.
             array = array.copy()
         return array
 
     def samples(self, frame: Any) -> Any:
         """
-        @return: PyAV's frame, or an array: channels and samples, in the decoder's own
-            type.
+        @return: PyAV's frame, or an array with the dimensions channels and samples, in
+            the decoder's own sample type.
         """
         if self._format == NATIVE:
             return frame
@@ -123,9 +123,9 @@ def encodeImage(
     """
     @param frame: PyAV's frame.
     @param kind: one of L{IMAGES}.
-    @param size: width and height; as they are if C{None}, with square pixels.
-    @param pixelShape: the width of a pixel, by its height.
-    @return: a whole file. A JPEG says nothing of its colours: they are those of JFIF,
+    @param size: width and height; C{None} for the frame's, with square pixels.
+    @param pixelShape: the pixel aspect ratio, width by height.
+    @return: a complete file. A JPEG does not signal its colors: they are those of JFIF,
         BT.601 with the full range, whatever those of the frame are.
     """
     encoder, pixels, colours = _IMAGES[kind]
@@ -137,7 +137,7 @@ def encodeImage(
     context.width, context.height = picture.width, picture.height
     context.pix_fmt = pixels
     context.time_base = _MILLISECOND
-    # As many as there are cores, for one picture, take longer to come than it does.
+    # For a single image, starting one thread per core takes longer than encoding.
     context.thread_count = 1
     if kind == "jpg":
         context.options = {"qmin": _QUANTIZER, "qmax": _QUANTIZER}
@@ -147,10 +147,11 @@ def encodeImage(
 
 def _square(frame: Any, pixelShape: Fraction) -> tuple[int, int]:
     """
-    @return: the size that the frame has with square pixels.
+    @return: the size of the frame with square pixels.
     """
     width = round(frame.width * pixelShape)
     if not 1 / _ODDEST <= pixelShape <= _ODDEST or width > MAX_SIDE:
-        # No camera has such pixels; somebody wants us to make a very large picture.
+        # No camera has such pixels; the stream may be trying to make us use much
+        # memory.
         width = frame.width
     return max(width, 1), frame.height

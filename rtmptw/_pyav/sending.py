@@ -1,12 +1,11 @@
 """
-A process that sends one stream to whatever FFmpeg can write to::
+A process that sends one stream to anything that FFmpeg can write to::
 
     python -m rtmptw._pyav.sending
 
-It reads from standard input one line of JSON that says where to, then the stream as
-FLV. It is a process of its own because FFmpeg may wait for a network as long as it
-likes, and PyAV before 19 keeps all of Python waiting with it; whoever started it can
-kill it.
+It reads one line of JSON with the target from standard input, then the stream as FLV.
+It is a separate process because FFmpeg may wait for the network indefinitely, and PyAV
+before 19 holds the GIL meanwhile; the parent can kill it.
 """
 
 import json
@@ -34,14 +33,14 @@ _BLOCK = 64 * 1024
 
 class Sending:
     """
-    Sends a stream; where its tracks change, it begins again.
+    Sends a stream, and starts again where its tracks change.
     """
 
     def __init__(self, url: str, container: str, options: Mapping[str, str]) -> None:
         """
-        @param url: where to: a URL, or the path of a file.
+        @param url: the target: a URL, or the path of a file.
         @param container: FFmpeg's name of the format.
-        @param options: of the muxer.
+        @param options: options of the muxer.
         """
         self._url = url
         self._container = container
@@ -56,7 +55,7 @@ class Sending:
 
     def run(self, source: BinaryIO) -> None:
         """
-        Send all of it.
+        Send the whole stream.
 
         @raise SinkError: if the format cannot hold it.
 
@@ -75,7 +74,7 @@ class Sending:
             os.makedirs(os.path.dirname(self._url) or ".", exist_ok=True)
         options = dict(self._options)
         if self._container == "hls" and self._isAgain:
-            # Where the tracks change the playlist goes on, with a discontinuity.
+            # Where the tracks change, the playlist continues with a discontinuity.
             flags = [options["hls_flags"]] if "hls_flags" in options else []
             options["hls_flags"] = "+".join([*flags, "append_list"])
         self._isAgain = True
@@ -101,14 +100,14 @@ def main() -> int:
     """
     @return: the exit status.
     """
-    # Ctrl-C is for the server, which then ends our input.
+    # Ctrl-C is for the server, which then closes our input.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     source = open(0, "rb", buffering=0)  # noqa: SIM115 -- it is not ours to close
     order = json.loads(source.readline())
     try:
         Sending(order["url"], order["format"], order["options"]).run(source)
     except (SinkError, RemoteProtocolError) as error:
-        # These never name the target, which may hold a password.
+        # These never contain the target, which may include a password.
         print(error, flush=True)
         return 1
     except (OSError, ValueError, av.error.FFmpegError) as error:

@@ -1,5 +1,5 @@
 """
-Sample descriptions: what a player has to know of a codec before its first sample.
+Sample descriptions: what a player must know of a codec before its first sample.
 """
 
 from collections.abc import Callable
@@ -13,9 +13,9 @@ from rtmptw.fmp4.entries import audioEntry, elementaryStream, visualEntry
 from rtmptw.fmp4.track import About, Description
 from rtmptw.frames import Codec
 
-#: Of a picture of which nobody knows the size. Players go by what the codec says.
+#: Used for video of unknown size. Players use the size in the bitstream.
 UNKNOWN_SIZE = (16, 16)
-#: Ticks of pictures in a second: what RTMP counts.
+#: Ticks of video tracks per second, as in RTMP.
 PICTURE_RATE = 1000
 
 # Object types of MPEG-4 (ISO/IEC 14496-1, 7.2.6.6).
@@ -28,23 +28,24 @@ def describe(
     codec: Codec, config: bytes | None, first: bytes, about: About
 ) -> Description:
     """
-    @param config: of the codec, as Enhanced RTMP carries it; C{None} if there is none.
+    @param config: the codec's configuration, as in Enhanced RTMP; C{None} if there is
+        none.
     @param first: a coded sample from which decoding can start.
 
     @return: a sample description.
 
-    @raise RemoteProtocolError: if the codec needs a configuration and has none, or
-        nothing is to be made of it, or MP4 does not hold the codec.
+    @raise RemoteProtocolError: if a required configuration is missing or invalid, or
+        MP4 cannot hold the codec.
     """
     describer = _DESCRIBERS.get(codec)
     if describer is None:
-        raise RemoteProtocolError("mp4-codec", f"MP4 does not hold {codec.name}")
+        raise RemoteProtocolError("mp4-codec", f"MP4 cannot hold {codec.name}")
     return describer(config, first, about)
 
 
 def _needed(config: bytes | None) -> bytes:
     if not config:
-        raise RemoteProtocolError("codec-header-missing", "there is no codec header")
+        raise RemoteProtocolError("codec-header-missing", "the codec header is missing")
     return config
 
 
@@ -56,7 +57,7 @@ def _pictures(
         picture = Picture(width, height)
     entry = visualEntry(kind, config, picture, about.light)
     wide, high = picture.shape
-    # Pixels are made wider, or higher, never fewer.
+    # For display, pixels are enlarged in one direction, never reduced.
     size = picture.width, picture.height
     if wide > high:
         size = round(picture.width * wide / high), picture.height
@@ -68,8 +69,8 @@ def _pictures(
 
 def _look(parse: Callable[[bytes], Picture], unit: bytes) -> Picture | None:
     """
-    @return: what a sequence header says; C{None} if nobody understands it. That is no
-        reason not to record the pictures.
+    @return: the format in a sequence header; C{None} if it cannot be parsed, which is
+        no reason not to record the video.
     """
     try:
         return parse(unit)
@@ -92,7 +93,7 @@ def _hevc(config: bytes | None, first: bytes, about: About) -> Description:
         if kind == hevc.SPS:
             picture = _look(hevc.parseSequence, unit)
             break
-    # Apple's players take hvc1 only; hev1 is for parameter sets among the pictures.
+    # Apple's players accept hvc1 only; hev1 allows parameter sets within the samples.
     name = b"hvc1" if parsed.isComplete else b"hev1"
     return _pictures(name, (b"hvcC", data), picture, about)
 
@@ -150,7 +151,7 @@ def _opus(config: bytes | None, first: bytes, about: About) -> Description:
 
 def _flac(config: bytes | None, first: bytes, about: About) -> Description:
     block = flac.parseHeader(_needed(config))
-    # The last block of metadata, STREAMINFO, and its size.
+    # The header of the last metadata block: STREAMINFO, and its size.
     head = b"\x80" + len(block).to_bytes(3, "big")
     sound = flac.soundOf(block)
     return _sounds(b"fLaC", sound, fullBox(b"dfLa", 0, 0, head, block), about)
@@ -181,5 +182,5 @@ _DESCRIBERS: dict[Codec, Callable[[bytes | None, bytes, About], Description]] = 
     Codec.AC3: _ac3,
     Codec.EAC3: _eac3,
 }
-#: What MP4 holds.
+#: The codecs that MP4 can hold.
 CODECS = frozenset(_DESCRIBERS)

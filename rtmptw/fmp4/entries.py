@@ -1,5 +1,5 @@
 """
-Sample entries (ISO/IEC 14496-12, 12.1.3 and 12.2.3) and what is in them.
+Sample entries (ISO/IEC 14496-12, 12.1.3 and 12.2.3) and the boxes in them.
 """
 
 from rtmptw.codecs.picture import Color, Picture
@@ -7,15 +7,15 @@ from rtmptw.codecs.sound import Sound
 from rtmptw.fmp4.boxes import box, fullBox, u16, u32
 from rtmptw.fmp4.track import Display, Light
 
-#: 72 dots per inch, as a fixed point number.
+#: 72 dots per inch, as a fixed-point number.
 _RESOLUTION = 0x480000
 _NAME = bytes(32)
 _DEPTH = 0x18
-#: Chromaticities count by 0.00002, luminances by 0.0001: ISO/IEC 23001-8.
+#: Units per 1: chromaticities count in 0.00002, luminances in 0.0001 (ISO/IEC 23001-8).
 _CHROMATICITY = 50_000
 _LUMINANCE = 10_000
-#: By the number of a speaker in Enhanced RTMP v2 (AudioChannel): its output channel
-#: position in ISO/IEC 23091-3.
+#: Output channel positions of ISO/IEC 23091-3, indexed by the channel numbers of
+#: Enhanced RTMP v2 (AudioChannel).
 _POSITIONS = bytes.fromhex("00010203080906070a0405191113121416151a17181d1b1c")
 _UNKNOWN_POSITION = 127
 _CHANNELS_ARE_SPEAKERS = 1
@@ -25,13 +25,13 @@ def visualEntry(
     kind: bytes, config: tuple[bytes, bytes], picture: Picture, light: Light
 ) -> bytes:
     """
-    @param kind: its four letters.
-    @param config: the box of the codec's configuration: letters and contents.
+    @param kind: the four letters of the sample entry.
+    @param config: the codec configuration box: its four letters and contents.
     """
     more = [box(config[0], config[1])]
     color = light.color
     if color is not None and picture.color is not None:
-        # Whether all numbers are used, the pictures say only themselves.
+        # Only the bitstream signals whether it uses the full range.
         color = Color(
             color.primaries, color.transfer, color.matrix, picture.color.isFull
         )
@@ -75,11 +75,11 @@ def audioEntry(
     kind: bytes, sound: Sound, config: bytes, speakers: tuple[int, ...]
 ) -> bytes:
     """
-    @param kind: its four letters.
-    @param config: the box of the codec's configuration.
-    @param speakers: as Enhanced RTMP numbers them; empty if nobody says.
+    @param kind: the four letters of the sample entry.
+    @param config: the codec configuration box.
+    @param speakers: channel numbers of Enhanced RTMP; empty if not signaled.
     """
-    # A rate that does not fit stands in the configuration.
+    # A rate that does not fit is only in the configuration.
     rate = sound.rate << 16 if sound.rate <= 0xFFFF else 0
     channels = len(speakers) or sound.channels
     layout = b""
@@ -105,12 +105,12 @@ def audioEntry(
 
 def elementaryStream(objectType: int, config: bytes) -> bytes:
     """
-    @param objectType: of MPEG-4.
-    @param config: for the decoder; may be empty.
+    @param objectType: the MPEG-4 object type.
+    @param config: the decoder's configuration; may be empty.
     @return: an C{esds} box (ISO/IEC 14496-14, 5.6).
     """
     specific = _descriptor(5, config) if config else b""
-    # 0x15 is a stream of sound, in this direction. No bit rates are said.
+    # 0x15 is an audio stream, not upstream. Bit rates are left 0.
     decoder = bytes([objectType, 0x15]) + bytes(11) + specific
     stream = bytes(3) + _descriptor(4, decoder) + _descriptor(6, b"\2")
     return fullBox(b"esds", 0, 0, _descriptor(3, stream))

@@ -17,19 +17,19 @@ _SOUND_RUN = _DATA_OFFSET | 0x000300
 _PICTURE_RUN = _DATA_OFFSET | 0x000F00
 
 _HEADER = 8
-#: An mdat box of more bytes than a number of 32 bits says has a longer header.
+#: The largest size that fits into 32 bits. A larger mdat box has a longer header.
 _LARGE = 2**32 - 1
 
 
 class Entry:
     """
-    Where a reader can begin in a file.
+    A position from which a reader can start.
 
-    @ivar number: of the track.
-    @ivar time: when the sync sample is shown, in ticks of the track.
-    @ivar position: of the C{moof} box, in the file.
-    @ivar run: the place of the track in the fragment, from 1 on.
-    @ivar sample: the place of the sample in the run, from 1 on.
+    @ivar number: the track's number.
+    @ivar time: presentation time of the sync sample, in ticks of the track.
+    @ivar position: of the C{moof} box in the file.
+    @ivar run: index of the track in the fragment, from 1.
+    @ivar sample: index of the sample in the run, from 1.
     """
 
     __slots__ = ("number", "position", "run", "sample", "time")
@@ -46,10 +46,10 @@ class Entry:
 
 def fragment(sequence: int, runs: Sequence[Run]) -> list[bytes]:
     """
-    @param sequence: its number, from 1 on; each must be higher than the one before.
-    @param runs: one of each track that has samples.
+    @param sequence: the fragment's number, from 1; must increase.
+    @param runs: one for each track that has samples.
 
-    @return: a fragment in pieces; the payloads are as they were given.
+    @return: a fragment in pieces; the payloads are not copied.
     """
     total = sum(run.size for run in runs)
     large = total + _HEADER > _LARGE
@@ -73,8 +73,8 @@ def fragment(sequence: int, runs: Sequence[Run]) -> list[bytes]:
 
 def _traf(run: Run, rows: bytes, position: int) -> bytes:
     """
-    @param rows: of its samples.
-    @param position: of its samples, from the beginning of the fragment.
+    @param rows: the entries of its samples.
+    @param position: offset of its samples from the beginning of the fragment.
     """
     flags = _BASE_IS_MOOF
     fields = [u32(run.number)]
@@ -97,8 +97,9 @@ def _traf(run: Run, rows: bytes, position: int) -> bytes:
 
 def entries(runs: Sequence[Run], position: int) -> list[Entry]:
     """
-    @param runs: of a fragment.
+    @param runs: the runs of a fragment.
     @param position: of the fragment in the file.
+    @return: the positions from which a reader can start, one per track at most.
     """
     found = []
     for place, run in enumerate(runs, 1):
@@ -111,12 +112,12 @@ def entries(runs: Sequence[Run], position: int) -> list[Entry]:
 
 def index(found: Sequence[Entry]) -> bytes:
     """
-    @return: an C{mfra} box: where a reader can begin, for the end of the file.
+    @return: an C{mfra} box: the index for the end of the file.
     """
     tables = []
     for number in sorted({entry.number for entry in found}):
         rows = [entry for entry in found if entry.number == number]
-        # The numbers of run and sample have 32 bits, as there may be many samples.
+        # The run and sample numbers take 32 bits, as there may be many samples.
         tables.append(
             fullBox(
                 b"tfra",

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from rtmptw.fmp4.boxes import UNITY, box, fullBox, u16, u32, u64
 from rtmptw.fmp4.track import Track
 
-#: Ticks of the whole file in a second.
+#: Ticks per second of the whole file.
 MOVIE_RATE = 1000
 
-#: The language that is none: "und" in three times five bits.
+#: The language code "und", undetermined: five bits for each letter.
 _UNDETERMINED = 0x55C4
-#: What kind of file it is.
+#: The file type box.
 FILE_TYPE = box(b"ftyp", b"iso6", u32(512), b"iso6", b"cmfc", b"mp41")
-#: Flags of a track: that it is to be played, and that it belongs to the whole.
+#: Flags of a track: it is enabled, and it is part of the presentation.
 _ENABLED = 1
 _IN_MOVIE = 2
 _SOUNDS = 1
@@ -23,15 +23,15 @@ _PICTURES = 2
 
 def initSegment(tracks: Sequence[Track], duration: int = 0) -> bytes:
     """
-    @param tracks: in order.
-    @param duration: of all fragments, in ms; 0 if it is not known.
+    @param tracks: the tracks, in order.
+    @param duration: of all fragments, in ms; 0 if unknown.
     """
     return FILE_TYPE + movie(tracks, duration)
 
 
 def movie(tracks: Sequence[Track], duration: int = 0) -> bytes:
     """
-    @return: the C{moov} box alone.
+    @return: only the C{moov} box.
     """
     following = max(track.number for track in tracks) + 1
     head = fullBox(
@@ -53,8 +53,8 @@ def movie(tracks: Sequence[Track], duration: int = 0) -> bytes:
 
 def _trak(track: Track, isFirst: bool) -> bytes:
     """
-    @param isFirst: of its kind. Of several, one is played; the others are there to be
-        chosen.
+    @param isFirst: whether it is the first of its kind. Players play one track of a
+        kind; the others are alternatives.
     """
     size = track.description.size
     group = _SOUNDS if size is None else _PICTURES

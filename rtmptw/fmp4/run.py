@@ -8,8 +8,8 @@ from typing import Final
 _packPicture: Final = Struct(">IIIi").pack
 _packSound: Final = Struct(">II").pack
 
-#: Flags of a sample (ISO/IEC 14496-12, 8.8.3.1): whether others are needed to decode
-#: it, and whether it is no sync sample.
+#: Flags of a sample (ISO/IEC 14496-12, 8.8.3.1): whether it depends on others, and
+#: whether it is not a sync sample.
 KEY: Final = 0x02000000
 NOT_KEY: Final = 0x01010000
 
@@ -18,15 +18,16 @@ class Run:
     """
     The samples of one track in one fragment.
 
-    @ivar number: of the track.
-    @ivar isSound: whether each sample is a sync sample, and shown when it is decoded.
-    @ivar size: the bytes of the payloads.
-    @ivar times: when each is decoded, in ticks of the track.
-    @ivar end: when the next one is, as far as is known.
-    @ivar offsets: of pictures, from decoding to presentation, in ticks; may be
+    @ivar number: the track's number.
+    @ivar isSound: whether it is audio: each sample is a sync sample, and its
+        presentation time is its decoding time.
+    @ivar size: bytes of the payloads.
+    @ivar times: decoding times of the samples, in ticks of the track.
+    @ivar end: decoding time of the next sample, as far as known.
+    @ivar offsets: for video, presentation time minus decoding time, in ticks; may be
         negative.
-    @ivar keys: of pictures, whether decoding can start with it.
-    @ivar payloads: the bytes of each.
+    @ivar keys: for video, whether decoding can start with the sample.
+    @ivar payloads: the bytes of each sample.
     """
 
     __slots__ = (
@@ -54,7 +55,7 @@ class Run:
         """
         Add the next sample.
 
-        @param time: when it is decoded, in ticks; later than the one before.
+        @param time: decoding time in ticks; later than that of the previous sample.
         """
         self.size += len(data)
         self.times.append(time)
@@ -65,8 +66,8 @@ class Run:
 
     def entries(self) -> bytes:
         """
-        @return: what a C{trun} box says of the samples: duration and size, and of
-            pictures flags and offset, too.
+        @return: the samples' entries for a C{trun} box: duration and size and, for
+            video, also flags and offset.
         """
         times, payloads = self.times, self.payloads
         ends = times[1:]
@@ -90,7 +91,7 @@ class Run:
 
     def firstKey(self) -> int:
         """
-        @return: the place of the first sample with which decoding can start; -1 if
+        @return: the index of the first sample from which decoding can start; -1 if
             there is none.
         """
         if self.isSound:
@@ -99,6 +100,6 @@ class Run:
 
     def shownAt(self, place: int) -> int:
         """
-        @return: when a sample is shown, in ticks.
+        @return: the presentation time of a sample, in ticks.
         """
         return self.times[place] + (0 if self.isSound else self.offsets[place])

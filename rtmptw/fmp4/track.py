@@ -1,5 +1,5 @@
 """
-Tracks, as an init segment describes them.
+Tracks, as described in an init segment.
 """
 
 from dataclasses import dataclass, field
@@ -10,10 +10,10 @@ from rtmptw.codecs.picture import Color
 @dataclass(frozen=True, slots=True)
 class Display:
     """
-    The light of the display on which pictures were mastered (SMPTE ST 2086).
+    The color volume of the mastering display (SMPTE ST 2086).
 
     @ivar primaries: x and y of green, blue and red, as fractions.
-    @ivar white: x and y.
+    @ivar white: x and y of the white point.
     @ivar luminance: the highest and the lowest, in cd/m2.
     """
 
@@ -25,13 +25,12 @@ class Display:
 @dataclass(frozen=True, slots=True)
 class Light:
     """
-    What is known of the colors of pictures besides their coding.
+    Color information from outside the bitstream.
 
-    @ivar color: instead of what the pictures say of themselves; C{None} if nothing is
-        known.
-    @ivar display: C{None} if it is not known.
-    @ivar levels: the highest light of a pixel, and of a picture on the average, in
-        cd/m2; C{None} if that is not known.
+    @ivar color: replaces what the bitstream signals; C{None} if unknown.
+    @ivar display: C{None} if unknown.
+    @ivar levels: the highest light level of a pixel, and the highest average of a
+        frame, in cd/m2; C{None} if unknown.
     """
 
     color: Color | None = None
@@ -44,11 +43,11 @@ class About:
     """
     What is known of a track besides its codec.
 
-    @ivar size: of the pictures, in pixels, for want of a better source; C{None} if
-        nobody says.
-    @ivar light: of the pictures.
-    @ivar speakers: where each channel is to be heard, as Enhanced RTMP numbers them;
-        empty if nobody says.
+    @ivar size: video size in pixels, used if there is no better source; C{None} if not
+        signaled.
+    @ivar light: color information of the video.
+    @ivar speakers: the channel numbers of Enhanced RTMP, in order; empty if not
+        signaled.
     """
 
     size: tuple[int, int] | None = None
@@ -59,12 +58,12 @@ class About:
 @dataclass(frozen=True, slots=True)
 class Description:
     """
-    What is in a sample description.
+    The contents of a sample description.
 
-    @ivar entry: the sample entry, a box.
-    @ivar rate: ticks in a second: the rate of the sound, or 1000.
-    @ivar block: ticks that each packet lasts; 0 if that is not known or varies.
-    @ivar size: of the pictures on a display, in pixels; C{None} of sound.
+    @ivar entry: the sample entry box.
+    @ivar rate: ticks per second: the sample rate of audio, 1000 for video.
+    @ivar block: ticks of each packet; 0 if unknown or variable.
+    @ivar size: display size of video, in pixels; C{None} for audio.
     """
 
     entry: bytes
@@ -78,7 +77,7 @@ class Track:
     """
     A track.
 
-    @ivar number: from 1 on.
+    @ivar number: counted from 1.
     """
 
     number: int

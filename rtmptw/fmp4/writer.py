@@ -1,5 +1,5 @@
 """
-One file of fragments: what follows what, and when a fragment ends.
+One fragmented file: the order of its parts, and when a fragment ends.
 """
 
 from rtmptw.fmp4.fragment import Entry, entries, fragment, index
@@ -7,16 +7,16 @@ from rtmptw.fmp4.run import Run
 from rtmptw.fmp4.timing import Timing
 from rtmptw.fmp4.track import Track
 
-#: A fragment of so many bytes ends, however short it is: it waits in memory.
+#: Bytes at which a fragment ends, however short it is, because it is kept in memory.
 MAX_FRAGMENT = 8 * 1024 * 1024
-#: Key frames that the index names, each with 28 bytes. When there are more, every
-#: second one is forgotten.
+#: Most key frames in the index, each with 28 bytes. When there are more, every second
+#: one is removed.
 MAX_INDEX = 65_536
 
 
 class _Line:
     """
-    A track while its samples come.
+    A track while it is written.
     """
 
     __slots__ = ("isSound", "number", "rate", "run", "timing")
@@ -32,11 +32,11 @@ class _Line:
 
 class Writer:
     """
-    Collects samples until a fragment is whole.
+    Collects samples until a fragment is complete.
 
     @ivar milliseconds: from the beginning to the end of the last sample.
-    @ivar waiting: how many samples are in the fragment that is not whole.
-    @ivar age: how many ms lie between the first of these and the last.
+    @ivar waiting: number of samples in the current fragment.
+    @ivar age: ms between the first and the last of these.
     """
 
     __slots__ = (
@@ -55,7 +55,7 @@ class Writer:
 
     def __init__(self, length: int) -> None:
         """
-        @param length: the ms after which a fragment ends.
+        @param length: ms after which a fragment ends.
         """
         self._length = length
         self._lines: list[_Line] = []
@@ -71,15 +71,15 @@ class Writer:
 
     def addTrack(self, track: Track) -> None:
         """
-        A track begins; its place is the number of those before it.
+        Add a track; its place is the number of tracks before it.
         """
         self._lines.append(_Line(track))
 
     def isDue(self, milliseconds: int, isKey: bool) -> bool:
         """
-        @param milliseconds: when the next sample is decoded.
-        @param isKey: whether it is a key frame, with which a fragment had better begin.
-        @return: whether the fragment is to end before it.
+        @param milliseconds: decoding time of the next sample.
+        @param isKey: whether it is a key frame, with which a fragment should begin.
+        @return: whether the fragment should end before it.
         """
         if not self.waiting:
             return False
@@ -102,13 +102,13 @@ class Writer:
         """
         Add the next sample.
 
-        @param place: of its track.
-        @param milliseconds: when it is decoded; not negative.
-        @param offset: ms from then until it is shown; may be negative.
+        @param place: the place of its track.
+        @param milliseconds: decoding time; not negative.
+        @param offset: presentation time minus decoding time, in ms; may be negative.
         @param isKey: whether decoding can start with it.
-        @param block: of sound, how many ticks it lasts; 0 if all are equal.
+        @param block: for audio, its ticks; 0 if all samples have the same number.
 
-        @return: whether its time had to be another, to be later than the one before.
+        @return: whether its time had to be changed to be later than the previous one.
         """
         line = self._lines[place]
         time = line.timing.place(milliseconds, block)
@@ -129,8 +129,8 @@ class Writer:
         """
         End the fragment.
 
-        @param position: of it in the file.
-        @return: the fragment, in pieces; nothing if there is nothing in it.
+        @param position: of the fragment in the file.
+        @return: the fragment in pieces; empty if there are no samples.
         """
         if not self.waiting:
             return []
@@ -154,14 +154,13 @@ class Writer:
             self._index = self._index[::2]
             self._stride *= 2
         hasPictures = any([not line.isSound for line in self._lines])
-        # Players seek by key frames; sound has its own only where there is nothing
-        # else.
+        # Players seek to key frames; audio is in the index only if there is no video.
         for entry in entries(runs, position):
             if hasPictures == (not runs[entry.run - 1].isSound):
                 self._index.append(entry)
 
     def index(self) -> bytes:
         """
-        @return: what ends a file: where readers can begin.
+        @return: the index for the end of the file: where readers can start.
         """
         return index(self._index) if self._index else b""

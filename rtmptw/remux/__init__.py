@@ -1,3 +1,4 @@
 """
-What decides which frames go to which file; what writes a container is elsewhere.
+Decides which frames go to which file, and writes MP4. FFmpeg's containers are in
+L{rtmptw._pyav.muxing}.
 """

@@ -1,5 +1,5 @@
 """
-What a stream says of its tracks besides samples and codec headers.
+Track properties that a stream signals outside samples and codec headers.
 """
 
 from rtmptw.codecs.picture import Color
@@ -10,7 +10,7 @@ from rtmptw.frames import Frame, FrameKind, Role
 from rtmptw.rtmp import amf0
 from rtmptw.rtmp.amf import AMFObject, Value
 
-#: Larger messages are no description.
+#: Longer messages are cut off here.
 _MAX_METADATA = 64 * 1024
 _MAX_SIDE = 0xFFFF
 _MAX_SPEAKERS = 64
@@ -18,9 +18,9 @@ _MAX_SPEAKERS = 64
 
 class Hearsay:
     """
-    Keeps what the stream says of its tracks.
+    Collects what the stream signals about its tracks.
 
-    @ivar kinds: of the tracks that onMetaData announces.
+    @ivar kinds: kinds of the tracks that onMetaData announces.
     """
 
     def __init__(self) -> None:
@@ -31,8 +31,8 @@ class Hearsay:
 
     def hear(self, frame: Frame) -> None:
         """
-        Learn from a frame that is neither a sample nor a codec header. What cannot be
-        read says nothing.
+        Parse a frame that is neither a sample nor a codec header. Invalid data is
+        ignored.
         """
         try:
             if frame.name == "onMetaData" and frame.isHeader:
@@ -74,7 +74,7 @@ class Hearsay:
                 if said:
                     self._lights[track] = _light(said)
                 else:
-                    # An empty one takes it back.
+                    # An empty object withdraws it.
                     self._lights.pop(track, None)
 
     def _channels(self, payload: bytes) -> None:
@@ -98,13 +98,13 @@ def _properties(value: Value) -> dict[str, Value]:
 
 def _number(said: dict[str, Value], name: str) -> float:
     value = said.get(name)
-    # Neither True nor what is no number.
+    # Neither True nor infinite, NaN or absurd numbers.
     return value if isinstance(value, float) and abs(value) < 1e12 else -1.0
 
 
 def _light(said: dict[str, Value]) -> Light:
     """
-    C{colorInfo}: Enhanced RTMP v2, Metadata Frame.
+    Parse C{colorInfo}: Enhanced RTMP v2, Metadata Frame.
     """
     coded = _properties(said.get("colorConfig"))
     points = [

@@ -1,5 +1,5 @@
 """
-Codec headers: who needs one, and whether two ask a decoder for the same.
+Codec headers: which codecs need one, and whether two are equivalent for a decoder.
 """
 
 from collections.abc import Callable
@@ -9,25 +9,25 @@ from rtmptw.codecs import aac, av1, flac, h264, hevc, opus, vp9
 from rtmptw.errors import RemoteProtocolError
 from rtmptw.frames import Codec
 
-#: The codecs of which nothing can be decoded, nor described, without a header.
+#: The codecs that can be neither decoded nor described without a header.
 NEEDY: Final = frozenset({Codec.H264, Codec.HEVC, Codec.VVC, Codec.AAC, Codec.FLAC})
 
 
 def _flac(data: bytes) -> object:
-    # Without the number of samples and their checksum, which come at the end.
+    # Without the number of samples and their checksum, which are known only at the end.
     block = flac.parseHeader(data)
     return block[:4], flac.soundOf(block)
 
 
 def _opus(data: bytes) -> object:
     fields = opus.parseHeader(data)
-    # How much to skip at the beginning, the rate of the source and a gain of 0 mean
-    # nothing in the middle.
+    # The samples to skip at the beginning, the rate of the source and a gain of 0 mean
+    # nothing in the middle of a stream.
     return fields[1], fields[8:]
 
 
-#: What of a header is for the decoder, in a form that can be compared. Levels and
-#: profiles outside the parameter sets, padding and what comes behind are not.
+#: Functions that return the part of a header that matters to a decoder, for comparison.
+#: Levels and profiles outside the parameter sets, padding and trailing bytes do not.
 _FORMS: dict[Codec, Callable[[bytes], object]] = {
     Codec.H264: h264.parseConfig,
     Codec.HEVC: hevc.parseConfig,
@@ -41,8 +41,8 @@ _FORMS: dict[Codec, Callable[[bytes], object]] = {
 
 def areSame(codec: Codec, one: bytes, other: bytes) -> bool:
     """
-    @return: whether a decoder that was set up by one header decodes what the other is
-        for.
+    @return: whether a decoder that was set up with one header can decode what the other
+        is for.
     """
     if one == other:
         return True
@@ -57,8 +57,7 @@ def areSame(codec: Codec, one: bytes, other: bytes) -> bool:
 
 def isGood(codec: Codec, data: bytes) -> bool:
     """
-    @return: whether a header can be read. One that cannot is worth less than the one
-        before.
+    @return: whether a header can be parsed. If not, the previous one is better.
     """
     form = _FORMS.get(codec)
     if form is None:
@@ -73,8 +72,8 @@ def isGood(codec: Codec, data: bytes) -> bool:
 def headerFrom(codec: Codec, first: bytes) -> bytes:
     """
     @param first: a sample from which decoding can start.
-    @return: the header that the sample asks for, of a codec that can do without; empty
-        if there is none to be made.
+    @return: a header made from the sample, for a codec that does not need one; empty if
+        none can be made.
     """
     if codec is Codec.OPUS:
         return opus.headerFor(first)

@@ -1,5 +1,5 @@
 """
-What writes one container, as those see it who decide what goes there.
+The interface of a container writer, for the code that decides what goes into it.
 """
 
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ from rtmptw.samples import Sample
 @dataclass(slots=True)
 class Counts:
     """
-    What a muxer did.
+    Statistics of a muxer.
 
-    @ivar packets: how many were written.
-    @ivar bytes: of their payloads.
-    @ivar repaired: how many had a timestamp that no container takes, and got the next
-        best.
-    @ivar refused: how many FFmpeg could make nothing of.
-    @ivar milliseconds: from the first to the end of the last.
+    @ivar packets: number of packets written.
+    @ivar bytes: bytes of their payloads.
+    @ivar repaired: how many had a timestamp that no container accepts, and got the next
+        possible one.
+    @ivar refused: number of packets that could not be written.
+    @ivar milliseconds: duration from the first packet to the end of the last.
     """
 
     packets: int = 0
@@ -32,24 +32,24 @@ class Counts:
 
 class Output(Protocol):
     """
-    The file that a container goes to.
+    The file that a container is written to.
     """
 
     def write(self, data: bytes) -> int:
         """
-        Take all of it, behind what it has.
+        Write all of the data at the current position.
         """
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """
-        Go on elsewhere.
+        Set the position.
         """
 
     def flush(self) -> None:
         """
-        Write what is kept.
+        Flush the buffer.
 
-        @raise OSError: if that cannot be done.
+        @raise OSError: if that fails.
         """
 
 
@@ -57,16 +57,16 @@ class Container(Protocol):
     """
     One container that is being written.
 
-    @ivar counts: what was written.
+    @ivar counts: statistics of what was written.
     """
 
     counts: Counts
 
     def takes(self, key: TrackKey, head: Head) -> bool:
         """
-        Take one more track, if that can be done in the middle.
+        Add a track in the middle, if the container can.
 
-        @return: whether it is taken.
+        @return: whether it was added.
         """
 
     def write(self, sample: Sample) -> None:
@@ -78,7 +78,7 @@ class Container(Protocol):
 
     def flush(self) -> None:
         """
-        Write what is kept and need not be.
+        Write what is buffered but could be written.
 
         @raise OSError: if the target cannot be written.
         """
@@ -92,7 +92,7 @@ class Container(Protocol):
 
     def abandon(self) -> None:
         """
-        Free what is held for something that went wrong. Nothing is raised.
+        Free all resources after an error. Raises nothing.
         """
 
 
@@ -106,9 +106,9 @@ class Begin(Protocol):
         @param heads: the tracks, in order.
         @param base: the timestamp that becomes 0, in ms.
 
-        @raise TrackError: if the container cannot hold one of these.
+        @raise TrackError: if the container cannot hold one of the tracks.
 
-        @raise SinkError: if it cannot hold them.
+        @raise SinkError: if it cannot hold them together.
 
         @raise OSError: if it cannot be written.
         """

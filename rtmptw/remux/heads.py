@@ -10,16 +10,16 @@ from rtmptw.frames import Codec, FrameKind
 from rtmptw.remux.configs import NEEDY, areSame, headerFrom
 from rtmptw.samples import Sample
 
-#: A track: its kind and its number.
+#: A track: its kind and its id.
 TrackKey: TypeAlias = tuple[FrameKind, int]
 
 
 class TrackError(SinkError):
     """
-    A container cannot hold one of the tracks; it could hold the others.
+    A container cannot hold one of the tracks. It may be able to hold the others.
 
-    @ivar key: which.
-    @ivar codec: of the track.
+    @ivar key: the track.
+    @ivar codec: the track's codec.
     """
 
     def __init__(self, key: TrackKey, codec: Codec, message: str) -> None:
@@ -32,10 +32,11 @@ class Head:
     """
     What is known of a track.
 
-    @ivar codec: of all its samples.
-    @ivar config: the codec's configuration; C{None} if there was none.
-    @ivar first: a coded sample from which decoding can start; C{None} before it came.
-    @ivar about: what is known besides.
+    @ivar codec: the codec of all its samples.
+    @ivar config: the codec configuration; C{None} if there was none.
+    @ivar first: a coded sample from which decoding can start; C{None} until there is
+        one.
+    @ivar about: other properties.
     """
 
     __slots__ = ("about", "codec", "config", "first")
@@ -55,7 +56,7 @@ class Head:
     @property
     def isReady(self) -> bool:
         """
-        Whether all is known that a container has to say of the track.
+        Whether everything is known that a container must know of the track.
         """
         return self.first is not None and (
             self.config is not None or self.codec not in NEEDY
@@ -63,7 +64,7 @@ class Head:
 
     def differs(self, config: Sample) -> bool:
         """
-        @return: whether a decoder has to know this configuration.
+        @return: whether a decoder must be set up again for this configuration.
         """
         if self.codec is not config.codec:
             return True
@@ -73,8 +74,8 @@ class Head:
 
     def complete(self) -> None:
         """
-        Make the configuration of a codec that can do without, for containers that
-        cannot.
+        Make the configuration of a codec that does not need one, for containers that
+        do.
         """
         first = self.first
         if self.config is None and first is not None:

@@ -1,5 +1,5 @@
 """
-The kinds of container for recordings, and what each can hold.
+The kinds of container for recordings, and the codecs that each can hold.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from rtmptw.frames import Codec
 
 def codecName(codec: Codec) -> str:
     """
-    @return: what people call it: C{"H264"}, C{"FLAC"}.
+    @return: the codec's name for people: C{"H264"}, C{"FLAC"}.
     """
     return codec.name.replace("_", " ")
 
@@ -19,9 +19,9 @@ class ContainerKind:
     """
     A container for recordings.
 
-    @ivar name: on the command line, and the suffix of its files.
+    @ivar name: its name on the command line, and the suffix of its files.
     @ivar format: FFmpeg's name.
-    @ivar codecs: what it can hold.
+    @ivar codecs: the codecs that it can hold.
     """
 
     name: str
@@ -30,8 +30,7 @@ class ContainerKind:
 
     def options(self, fragment: int) -> dict[str, str]:
         """
-        @param fragment: the ms of media after which what is written can be played
-            without what follows.
+        @param fragment: ms of media after which the file so far can be played.
         @return: options of the muxer.
         """
         if self.name == "mp4":
@@ -42,19 +41,20 @@ class ContainerKind:
         if self.name == "mkv":
             return {"cluster_time_limit": str(fragment)}
         if self.name == "ts":
-            # One frame in each PES packet: each has its own time, and none waits.
+            # One frame in each PES packet: each has its own timestamp, and none has to
+            # wait.
             return {"pes_payload_size": "0"}
         return {}
 
     def refusal(self, codec: Codec) -> str:
         """
-        @return: what to say of a codec that this container cannot hold.
+        @return: the message about a codec that this container cannot hold.
         """
         others = [kind.name for kind in CONTAINERS.values() if codec in kind.codecs]
         instead = (
             f"format={' or format='.join(others)} can"
             if others
-            else "the file sink can record it as it came"
+            else "the file sink can record it unchanged"
         )
         return f"{self.name} cannot hold {codecName(codec)}; {instead}"
 
@@ -62,8 +62,8 @@ class ContainerKind:
 _EVERYWHERE = {Codec.H264, Codec.HEVC, Codec.AAC, Codec.MP3, Codec.AC3, Codec.EAC3}
 _MP4 = _EVERYWHERE | {Codec.VVC, Codec.AV1, Codec.VP9, Codec.OPUS, Codec.FLAC}
 
-#: What can be recorded into. What a container holds is what its specification
-#: says: FFmpeg's MPEG-TS muxer would write more than anybody reads.
+#: The containers for recordings. Each holds what its specification allows: FFmpeg's
+#: MPEG-TS muxer would write more than any player reads.
 CONTAINERS = {
     kind.name: kind
     for kind in (

@@ -17,11 +17,11 @@ from rtmptw.remux.container import Counts, Output
 from rtmptw.remux.heads import Head, TrackError, TrackKey
 from rtmptw.samples import Sample
 
-#: So many bytes are free behind the description of the tracks, for one that comes late
+#: Bytes reserved after the description of the tracks, for tracks that are added later
 #: and for the duration.
 RESERVE: Final = 2048
 _FREE_HEADER: Final = 8
-#: No fragment is as long.
+#: Longer than any fragment, in ms.
 NEVER: Final = 1 << 40
 
 _AAC: Final = Codec.AAC
@@ -32,10 +32,10 @@ _VIDEO: Final = FrameKind.VIDEO
 
 class MP4:
     """
-    One MP4 file that is being written. Whatever happens, what is written can be
-    played.
+    One MP4 file that is being written. What has been written so far can be played at
+    any time.
 
-    @ivar counts: what was written.
+    @ivar counts: statistics of what was written.
     """
 
     __slots__ = (
@@ -61,9 +61,8 @@ class MP4:
         """
         @param heads: the tracks, in order.
         @param base: the timestamp that becomes 0, in ms.
-        @param length: the ms after which a fragment ends.
-        @param least: a fragment of so many ms ends when all that is whole is to be
-            written.
+        @param length: ms after which a fragment ends.
+        @param least: ms that a fragment must have for L{flush} to end it.
 
         @raise TrackError: if a track cannot be described.
         """
@@ -86,8 +85,8 @@ class MP4:
 
     def _described(self, duration: int) -> bytes:
         """
-        @return: what describes the tracks, in all the room there is for it; empty if
-            they need more.
+        @return: the description of the tracks, padded to the space reserved for it;
+            empty if it does not fit.
         """
         described = movie(self._tracks, duration)
         free = self._head - len(FILE_TYPE) - len(described) - _FREE_HEADER
@@ -95,7 +94,7 @@ class MP4:
 
     def takes(self, key: TrackKey, head: Head) -> bool:
         """
-        Take a track that comes late, if there is room to describe it.
+        Add a track in the middle, if its description fits.
         """
         try:
             track = _track(len(self._tracks) + 1, key, head)
@@ -139,7 +138,7 @@ class MP4:
         if isMoved:
             time = 0
         if time + offset < 0:
-            # Nothing is shown before the beginning.
+            # Nothing is presented before the beginning.
             offset = -time
             isMoved = True
         writer = self._writer
@@ -161,7 +160,7 @@ class MP4:
 
     def flush(self) -> None:
         """
-        Write what is whole, and make it so if that is worth a fragment.
+        Write all complete fragments; end the current one first if it is long enough.
 
         @raise OSError: if it cannot be written.
         """
@@ -171,7 +170,7 @@ class MP4:
 
     def finish(self) -> None:
         """
-        Write what is left, how long it all is, and where one can seek.
+        Write the last fragment, the index and the duration.
 
         @raise OSError: if it cannot be written.
         """
@@ -184,7 +183,7 @@ class MP4:
 
     def abandon(self) -> None:
         """
-        Nothing is held that would have to be freed.
+        Do nothing: there are no resources to free.
         """
 
 

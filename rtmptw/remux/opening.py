@@ -9,14 +9,16 @@ from rtmptw.remux.about import Hearsay
 from rtmptw.remux.heads import Head, TrackKey
 from rtmptw.samples import Sample
 
-#: So many ms of media may pass until every track has shown itself. An encoder that
-#: announces none in its metadata, or one that never comes, is not waited for longer.
+#: Most ms of media to wait for the first sample of every track. Encoders that announce
+#: no tracks in their metadata, and announced tracks that never come, are not waited for
+#: longer.
 MAX_WAIT = 1000
-#: Two seconds of 64 Mbit/s, and as many samples as two tracks have in ten.
+#: Limits of what is held: two seconds of 64 Mbit/s, and as many samples as two tracks
+#: have in ten seconds.
 MAX_WAITING_BYTES = 16 * 1024 * 1024
 MAX_WAITING_SAMPLES = 1024
-#: Enhanced RTMP numbers tracks with a byte. Nobody sends more than a few; each costs
-#: memory in FFmpeg.
+#: Most tracks. Enhanced RTMP numbers tracks with a byte, but nobody sends more than a
+#: few, and each costs memory in FFmpeg.
 MAX_TRACKS = 16
 
 
@@ -24,21 +26,21 @@ class Opening:
     """
     The beginning of a container, until its tracks are known.
 
-    @ivar heads: the tracks that have been heard of.
-    @ivar samples: what is coded, in order; it waits to be written.
-    @ivar dropped: how many samples were, as nothing of them could ever be decoded.
+    @ivar heads: the tracks seen so far.
+    @ivar samples: coded samples that wait to be written, in order.
+    @ivar dropped: number of samples dropped because they can never be decoded.
     """
 
     def __init__(self, hearsay: Hearsay) -> None:
         """
-        @param hearsay: what the stream says of its tracks.
+        @param hearsay: what the stream signals about its tracks.
         """
         self.heads: dict[TrackKey, Head] = {}
         self.samples: list[Sample] = []
         self.dropped = 0
         self._hearsay = hearsay
-        # Those that have had something from which decoding can start; and of these,
-        # those of which all is known that has to be.
+        # Tracks that have had a sample from which decoding can start; and those of them
+        # whose required properties are all known.
         self._begun: set[TrackKey] = set()
         self._seen: set[TrackKey] = set()
         self._bytes = 0
@@ -48,10 +50,10 @@ class Opening:
 
     def again(self, timestamp: int, going: Set[TrackKey] = frozenset()) -> None:
         """
-        Begin anew: every track has to show itself again.
+        Start over: every track has to be seen again.
 
-        @param timestamp: of the sample with which the next container begins.
-        @param going: the tracks that go on in the middle, without a key frame.
+        @param timestamp: of the first sample of the next container.
+        @param going: tracks that continue in the middle, without a key frame.
         """
         self._going = going
         self.samples = []
@@ -63,14 +65,14 @@ class Opening:
 
     def configure(self, sample: Sample) -> None:
         """
-        Take a track's configuration; a new one makes its track begin anew.
+        Take a track's configuration. A new one restarts its track.
         """
         key = sample.kind, sample.track
         head = self.heads.get(key)
         if head is None and len(self.heads) == MAX_TRACKS:
             return
         if head is not None and head.codec is sample.codec and head.config is None:
-            # It comes a little late; what there is, is for it.
+            # It comes a little late, and belongs to the samples that wait.
             head.config = sample
             if key in self._begun and head.isReady:
                 self._seen.add(key)
@@ -81,8 +83,7 @@ class Opening:
     def isFor(self, sample: Sample) -> bool:
         """
         @param sample: a configuration.
-        @return: whether it can be taken without harm to samples that wait for another
-            one.
+        @return: whether no samples of its track wait for a different configuration.
         """
         key = sample.kind, sample.track
         head = self.heads.get(key)
@@ -95,7 +96,7 @@ class Opening:
 
     def add(self, sample: Sample) -> None:
         """
-        Take a coded sample. One of a track too many is dropped.
+        Take a coded sample. Drop it if its track exceeds the limit.
         """
         key = sample.kind, sample.track
         head = self.heads.get(key)
@@ -116,7 +117,7 @@ class Opening:
         self.samples.append(sample)
         self._bytes += len(sample.data)
         if not self._seen:
-            # No key frame comes, or no header: nothing of this could be decoded.
+            # There is no key frame or no header so far: none of this can be decoded.
             while self._isFull:
                 self._bytes -= len(self.samples.pop(0).data)
                 self.dropped += 1
@@ -130,16 +131,16 @@ class Opening:
     @property
     def ready(self) -> bool:
         """
-        Whether there is no need, or no more time, to wait.
+        Whether the container can begin: all tracks are known, or the wait is over.
         """
         if not self._seen:
             return False
         kinds = {kind for kind, _ in self._seen}
         announced = self._hearsay.kinds
         if not self._isFirst:
-            # Whoever has not come by now is not waited for each time.
+            # Announced tracks that have not come by now are not waited for again.
             announced = announced & {kind for kind, _ in self.heads}
-        # Without an announcement, only both kinds are sure to be all.
+        # Without an announcement, the tracks are complete only if both kinds are there.
         enough = announced <= kinds and (announced or len(kinds) == 2)
         if enough and self._seen == self.heads.keys():
             return True
@@ -148,7 +149,7 @@ class Opening:
 
     def tracks(self) -> dict[TrackKey, Head]:
         """
-        @return: those that have shown themselves, video first.
+        @return: the tracks that can be written, video first.
         """
         return {key: self.heads[key] for key in sorted(self._seen, key=_rank)}
 

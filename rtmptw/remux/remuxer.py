@@ -15,15 +15,15 @@ from rtmptw.remux.kinds import codecName
 from rtmptw.remux.opening import MAX_TRACKS, Opening
 from rtmptw.samples import Sample, samplesOf
 
-#: A track whose timestamps step back further has its clock from elsewhere.
+#: Larger steps back of a timestamp, in ms, are not lag: the track's clock is another.
 MAX_LAG: Final = 10_000
-#: So much of tracks for which there is no place waits for the next container: sound of
-#: 1.5 minutes. What waits longer is worth a container that begins without a key frame.
+#: Most samples and bytes held for the next container: 1.5 minutes of audio. When more
+#: would wait, a container begins without a key frame.
 MAX_HELD = 4096
 MAX_HELD_BYTES: Final = 16 * 1024 * 1024
 
-#: Why samples are left out that nobody could decode.
-NO_HEADER: Final = "its codec header does not come"
+#: Why samples that cannot be decoded are left out.
+NO_HEADER: Final = "its codec header is missing"
 
 _CODED: Final = Role.CODED
 _CONFIG: Final = Role.CONFIG
@@ -35,10 +35,10 @@ class Remuxer:
     """
     Turns a stream into one container after another.
 
-    A new one begins at the next key frame when the container that there is cannot hold
-    what comes: a track that comes late, another codec, another configuration. What has
-    no place until then waits; the other tracks go on. No sample is lost but those of
-    which nothing is known, as their codec header never comes.
+    When the current container cannot hold what comes (a late track, another codec,
+    another configuration), a new one begins at the next key frame. Until then, samples
+    that do not fit are held, and the other tracks continue. The only samples lost are
+    those that cannot be decoded because their codec header never comes.
     """
 
     def __init__(
@@ -51,13 +51,13 @@ class Remuxer:
     ) -> None:
         """
         @param begin: called for each container.
-        @param end: called with a container that is done, and how the tracks change;
+        @param end: called with a container that is complete, and how the tracks change;
             empty if they do not.
-        @param isFull: called with the ms and bytes that the container has, where the
-            next one can begin: whether it is to.
-        @param codecs: what the containers can hold; C{None} if nobody knows.
-        @param leaveOut: called once with each codec of which samples are left out, and
-            why if that is not for want of a container that holds it.
+        @param isFull: called where the next container can begin, with the ms and bytes
+            of the current one; returns whether the next one should begin.
+        @param codecs: the codecs that the containers can hold; C{None} if unknown.
+        @param leaveOut: called once for each codec whose samples are left out, with the
+            reason; empty if C{codecs} does not include it.
         """
         self._begin = begin
         self._end = end
@@ -65,7 +65,7 @@ class Remuxer:
         self._codecs = codecs
         self._leaveOut = leaveOut
         self._leftOut: set[Codec] = set()
-        # The last two that there is a place for.
+        # The last two codecs that the containers can hold.
         self._oneCodec: Codec | None = None
         self._otherCodec: Codec | None = None
         self._hearsay = Hearsay()
@@ -78,20 +78,20 @@ class Remuxer:
         self._started: int = 0
         self._highest: int = -(2**62)
         self._lag: int = 0
-        # What the container that there is does not take: tracks as they are to be, and
-        # what comes of them.
+        # What the current container cannot take: the tracks as they will be, and the
+        # samples held for them.
         self._next: dict[TrackKey, Head] = {}
         self._held: list[Sample] = []
         self._heldBytes: int = 0
-        # What waited for a container of its own, and then another decoder was asked
-        # for.
+        # Held tracks that need containers of their own, as their configuration has
+        # changed again since.
         self._earlier: list[tuple[TrackKey, Head, list[Sample]]] = []
-        # Tracks of which nothing can be made, until they are configured anew.
+        # Tracks that no container accepts, until they get a new configuration.
         self._refused: set[TrackKey] = set()
 
     def write(self, frame: Frame) -> None:
         """
-        Take the next frame.
+        Process the next frame.
 
         @raise SinkError: if the container cannot hold the stream.
 
@@ -106,7 +106,7 @@ class Remuxer:
             return
         samples = samplesOf(frame)
         for sample in samples:
-            # To look a codec up in a set costs more than all the rest here.
+            # Looking a codec up in a set would cost more than all the rest here.
             codec = sample.codec
             before: Codec | None = self._oneCodec
             if codec is before or codec is self._otherCodec:
@@ -141,11 +141,11 @@ class Remuxer:
 
     def finish(self) -> None:
         """
-        The stream is over: write what waits, and the end.
+        Write what waits, and the container's end: the stream is over.
 
-        @raise SinkError: as L{write}.
+        @raise SinkError: see L{write}.
 
-        @raise OSError: as L{write}.
+        @raise OSError: see L{write}.
         """
         try:
             if self._container is None and self._opening.tracks():
@@ -164,7 +164,7 @@ class Remuxer:
 
     def close(self) -> None:
         """
-        Free what is held for something that went wrong.
+        Free all resources after an error.
         """
         if self._container is not None:
             container, self._container = self._container, None
@@ -177,13 +177,13 @@ class Remuxer:
         if not isGood(sample.codec, sample.data):
             known = self._tracks.get(key) or self._opening.heads.get(key)
             if known is not None and known.config is not None:
-                # Nobody can read it; the one before is as good.
+                # It is invalid; keep the previous one.
                 return
         self._refused.discard(key)
         opening = self._opening
         if self._container is None and not opening.isFor(sample) and opening.tracks():
             self._open()
-        # Not within the question before: the compiler would believe it still.
+        # Not in the condition above: the compiler would rely on its result.
         if self._container is None:
             opening.configure(sample)
         else:
@@ -191,7 +191,7 @@ class Remuxer:
 
     def _change(self, key: TrackKey, sample: Sample) -> None:
         """
-        A configuration comes while a container is written.
+        Handle a configuration that comes while a container is written.
         """
         current = self._next.get(key) or self._tracks.get(key)
         if current is None or not current.differs(sample):
@@ -201,15 +201,15 @@ class Remuxer:
         waiting = self._next.get(key)
         if waiting is not None and waiting.first is not None:
             if waiting.codec is sample.codec and waiting.config is None:
-                # What waits, waits for this.
+                # The held samples wait for this configuration.
                 waiting.config = sample
                 self._settle(key, waiting)
                 return
-            # What waits is for another decoder than what comes.
+            # The held samples need another decoder than those to come.
             self._setAside(key, waiting)
         track = self._tracks.get(key)
         if track is not None and not track.differs(sample):
-            # It is as before again.
+            # The configuration is the current one again.
             self._next.pop(key, None)
         else:
             self._next[key] = Head(sample.codec, sample)
@@ -247,8 +247,8 @@ class Remuxer:
 
     def _isOld(self, key: TrackKey, track: Head, sample: Sample) -> bool:
         """
-        @return: whether a sample of a track that changes still is for the decoder that
-            there is: pictures are, up to the next key frame.
+        @return: whether a sample of a changing track is still for the current decoder:
+            video frames are, up to the next key frame.
         """
         head = self._next.get(key)
         return (
@@ -270,7 +270,7 @@ class Remuxer:
     @property
     def _isPending(self) -> bool:
         """
-        Whether something waits for the next container that could be in it.
+        Whether there are held samples that the next container could contain.
         """
         if not self._held:
             return False
@@ -278,7 +278,7 @@ class Remuxer:
 
     def _hold(self, key: TrackKey, sample: Sample) -> None:
         """
-        Keep a sample for which there is no place.
+        Hold a sample for the next container.
         """
         head = self._next.get(key)
         if head is None or head.codec is not sample.codec:
@@ -289,7 +289,7 @@ class Remuxer:
             known = self._opening.heads.get(key)
             config = None
             if known is not None and known.codec is sample.codec:
-                # It was configured long before it comes.
+                # It was configured long before its first sample.
                 config = known.config
             head = self._next[key] = Head(sample.codec, config)
         if sample.isKey and head.first is None:
@@ -303,8 +303,8 @@ class Remuxer:
 
     def _makeRoom(self, timestamp: int) -> None:
         """
-        Too much waits: begin a container without a key frame, or drop what nobody can
-        decode.
+        Too much is held: begin a container without a key frame, or drop a sample that
+        cannot be decoded.
         """
         self._letFirst()
         if self._isPending:
@@ -316,7 +316,7 @@ class Remuxer:
 
     def _letFirst(self) -> None:
         """
-        Let tracks that wait begin in the middle, as no key frame comes.
+        Let held tracks begin in the middle, as there is no key frame.
         """
         for each in self._held:
             head = self._next[each.kind, each.track]
@@ -325,7 +325,7 @@ class Remuxer:
 
     def _setAside(self, key: TrackKey, head: Head) -> None:
         """
-        Give what waits of a track a container of its own, as soon as there can be one.
+        Schedule a container of its own for the held samples of a track.
         """
         waiting = [each for each in self._held if key == (each.kind, each.track)]
         self._held = [each for each in self._held if key != (each.kind, each.track)]
@@ -338,7 +338,7 @@ class Remuxer:
 
     def _settle(self, key: TrackKey, head: Head) -> None:
         """
-        Let a track that comes late into the container, if it takes it.
+        Add a late track to the container, if it can be added.
         """
         container = self._container
         if container is None or key in self._tracks or not head.isReady:
@@ -364,18 +364,19 @@ class Remuxer:
         self, timestamp: int, sample: Sample | None = None, isForced: bool = False
     ) -> None:
         """
-        End the container; the next one begins with what is held.
+        End the container, and begin the next one with the held samples.
 
-        @param timestamp: where.
-        @param sample: the next one; C{None} if it is held, too.
-        @param isForced: whether it is no place to begin: tracks go on in the middle.
+        @param timestamp: where the next one begins.
+        @param sample: its next sample; C{None} if that is held, too.
+        @param isForced: whether this is not a place to begin, so that tracks continue
+            in the middle.
         """
         whys = []
         for key, head in self._next.items():
             if key in self._tracks:
-                whys.append(f"the {codecName(head.codec)} changes")
+                whys.append(f"new {codecName(head.codec)} configuration")
             elif head.isReady:
-                whys.append(f"{codecName(head.codec)} comes in")
+                whys.append(f"new {codecName(head.codec)} track")
         held, self._held = self._held, []
         self._heldBytes = 0
         going = {*self._tracks, *self._next} if isForced else set()
@@ -407,7 +408,7 @@ class Remuxer:
             self._container = container
             for sample in samples:
                 container.write(sample)
-            self._endPart(f"the {codecName(head.codec)} changes")
+            self._endPart(f"new {codecName(head.codec)} configuration")
 
     def _wait(self, sample: Sample) -> None:
         key = sample.kind, sample.track
@@ -419,7 +420,7 @@ class Remuxer:
 
     def _open(self) -> None:
         """
-        Begin a container with what waits.
+        Begin a container with the samples that wait.
         """
         opening = self._opening
         samples = opening.samples
@@ -430,7 +431,7 @@ class Remuxer:
             inside = [each for each in samples if (each.kind, each.track) in tracks]
             base = min(each.timestamp for each in inside)
             if self._turning:
-                # What comes may be as late as what came.
+                # Later samples may be as late as earlier ones.
                 base = min(base, self._started - self._lag)
             for key, head in tracks.items():
                 head.about = self._hearsay.of(*key)
@@ -451,7 +452,7 @@ class Remuxer:
             if key in tracks:
                 self._container.write(each)
             elif key in opening.heads:
-                # Its codec header has not come: it may.
+                # Its codec header is missing, but may still come.
                 head = opening.heads[key]
                 self._next.setdefault(key, Head(head.codec, head.config, head.first))
                 self._held.append(each)

@@ -340,7 +340,7 @@ class ReadingTests(SynchronousTestCase):
         path = self.folder / "media.srt"
         path.write_text("1\n00:00:00,000 --> 00:00:01,000\nHello\n")
         error = self.assertRaises(SinkError, self.read, path)
-        self.assertEqual(str(error), "there is neither video nor audio in it")
+        self.assertEqual(str(error), "it contains neither video nor audio")
 
     def test_noFile(self) -> None:
         """

@@ -525,8 +525,8 @@ class TrackTests(SynchronousTestCase):
         wanted = [frame for frame in late if frame.role is Role.CODED]
         for name, whys in {
             "mp4": [""],
-            "mkv": ["AAC comes in", ""],
-            "ts": ["AAC comes in", ""],
+            "mkv": ["new AAC track", ""],
+            "ts": ["new AAC track", ""],
         }.items():
             containers = Containers(name).remux(late)
             self.assertEqual(containers.whys, whys, name)
@@ -562,7 +562,7 @@ class TrackTests(SynchronousTestCase):
         containers = Containers("mp4").remux([*frames, *repeated, *frames[1:]])
         self.assertEqual(containers.whys, [""])
         containers = Containers("mp4").remux([*frames, *framesOf(second)])
-        self.assertEqual(containers.whys, ["the H264 changes", ""])
+        self.assertEqual(containers.whys, ["new H264 configuration", ""])
         for index, source in enumerate((first, second)):
             same(containers.packets(index), packetsOf(source), f"part {index + 1}")
 
@@ -573,7 +573,7 @@ class TrackTests(SynchronousTestCase):
         containers = Containers("mkv").remux(
             framesOf(encode(VIDEO_ONLY)) + framesOf(encode(HEVC_AAC))
         )
-        self.assertIn("HEVC changes", containers.whys[0])
+        self.assertIn("HEVC configuration", containers.whys[0])
         self.assertEqual(containers.counts[0].packets, VIDEO_ONLY.frames)
 
     def test_severalTracksInOneBody(self) -> None:

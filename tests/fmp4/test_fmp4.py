@@ -325,7 +325,7 @@ class DescriptionTests(SynchronousTestCase):
                 error = self.assertRaises(
                     RemoteProtocolError, describe, codec, config, b"x", About()
                 )
-                self.assertEqual(str(error), "there is no codec header")
+                self.assertEqual(str(error), "the codec header is missing")
         self.assertNotIn(Codec.SPEEX, CODECS)
         self.assertRaises(
             RemoteProtocolError, describe, Codec.SPEEX, None, b"x", About()

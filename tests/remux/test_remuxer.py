@@ -233,7 +233,7 @@ class ChangeTests(SynchronousTestCase):
         self.assertEqual(first.times(FrameKind.VIDEO), list(range(0, 10_000, 40)))
         self.assertEqual(first.times(FrameKind.AUDIO), [])
         self.assertEqual(second.times(FrameKind.AUDIO)[0], 3000)
-        self.assertEqual((first.why, second.why), ("AAC comes in", ""))
+        self.assertEqual((first.why, second.why), ("new AAC track", ""))
 
     def test_soundThatComesLateIntoAContainerThatTakesIt(self) -> None:
         """
@@ -254,7 +254,7 @@ class ChangeTests(SynchronousTestCase):
             self.assertLess(first.times(FrameKind.AUDIO)[-1], 3000)
             self.assertEqual(first.times(FrameKind.VIDEO)[-1], 9960)
             self.assertGreaterEqual(second.times(FrameKind.AUDIO)[0], 3000)
-            self.assertEqual(first.why, "the AAC changes")
+            self.assertEqual(first.why, "new AAC configuration")
             config = second.heads[AUDIO].config
             assert config is not None
             self.assertEqual(config.data, AAC2)
@@ -310,7 +310,7 @@ class ChangeTests(SynchronousTestCase):
         frames.insert(at, videoHeader(3000, AVC2))
         first, second = self.check(frames)
         self.assertEqual(second.times(FrameKind.VIDEO)[0], 10_000)
-        self.assertEqual(first.why, "the H264 changes")
+        self.assertEqual(first.why, "new H264 configuration")
 
     def test_aHeaderThatIsTakenBack(self) -> None:
         """
@@ -334,7 +334,7 @@ class ChangeTests(SynchronousTestCase):
         at = next(n for n, f in enumerate(frames) if f.kind is FrameKind.VIDEO)
         frames.insert(at, videoHeader(10_000))
         first, second = Folder().take(frames)
-        self.assertEqual(first.why, "H264 comes in")
+        self.assertEqual(first.why, "new H264 track")
         self.assertEqual(second.times(FrameKind.VIDEO)[0], 10_000)
         self.assertEqual(written([first, second]), sent(frames))
         (file,) = Folder(takesMore=True).take(frames)

@@ -278,7 +278,7 @@ class RecordTests(RecordTestCase):
         lines = [formatEvent(event) for event in events]
         # The audio configuration changes with the video's, but a little later.
         self.assertTrue(1 <= len(lines) - 1 <= 2, lines)
-        self.assertIn("a new file begins: the HEVC changes", "".join(lines))
+        self.assertIn("a new file begins: new HEVC configuration", "".join(lines))
         hashes = [
             packet[0]
             for path in self.files()
