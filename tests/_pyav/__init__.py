@@ -1,3 +1,3 @@
 """
-Tests of what knows PyAV.
+Tests of L{rtmptw._pyav}.
 """

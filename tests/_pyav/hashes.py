@@ -1,5 +1,5 @@
 """
-What FFmpeg decodes, as hashes: the measure of decoders.
+Hashes of what FFmpeg decodes, to check decoders with.
 """
 
 import functools
@@ -12,14 +12,14 @@ from rtmptw.frames import FrameKind
 
 _KINDS = {"video": FrameKind.VIDEO, "audio": FrameKind.AUDIO}
 
-#: By kind, the hash of each picture or block of samples.
+#: By kind, the hash of each video frame or block of samples.
 Hashes = dict[FrameKind, list[str]]
 
 
 def hashOf(frame: Any) -> str:
     """
-    @param frame: PyAV's.
-    @return: the hash of what is in it, without the padding of rows.
+    @param frame: PyAV's frame.
+    @return: the hash of its contents, without the padding of rows.
     """
     return hashlib.md5(frame.to_ndarray().tobytes()).hexdigest()
 
@@ -27,12 +27,12 @@ def hashOf(frame: Any) -> str:
 @functools.cache
 def decodedByFFmpeg(path: str) -> Hashes:
     """
-    @return: what FFmpeg makes of a file by itself: demuxed and decoded.
+    @return: the hashes of a file that FFmpeg itself demuxes and decodes.
     """
     hashes: Hashes = {FrameKind.VIDEO: [], FrameKind.AUDIO: []}
     with av.open(path) as container:
         for packet in container.demux():
-            # What is empty is the end; FFmpeg's parsers make some more of these.
+            # An empty packet is the end; FFmpeg's parsers produce more of them.
             if packet.size:
                 for frame in packet.decode():
                     hashes[_KINDS[packet.stream.type]].append(hashOf(frame))
@@ -46,9 +46,9 @@ def decodedByFFmpeg(path: str) -> Hashes:
 
 def same(ours: Hashes, wanted: Hashes, what: str) -> str:
     """
-    Compare.
+    Compare hashes.
 
-    @return: a line that says how many of how many are the same.
+    @return: a line that says how many are the same.
     """
     parts = []
     for kind, hashes in wanted.items():

@@ -1,5 +1,5 @@
 """
-Tests for L{rtmptw._pyav.decoding}: what comes out is what FFmpeg makes of the file.
+Tests for L{rtmptw._pyav.decoding}: the result is the same as FFmpeg's own.
 """
 
 import array
@@ -34,7 +34,7 @@ from tests.live.media import (
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 BOTH = (FrameKind.VIDEO, FrameKind.AUDIO)
 
-#: Codecs of old, and others that FFmpeg's FLV muxer writes: encoder, rate and layout.
+#: Legacy codecs, and others that FFmpeg's FLV muxer writes: encoder, rate and layout.
 SOUNDS = {
     Codec.MP3: ("libmp3lame", 44100, "stereo"),
     Codec.PCM_LE: ("pcm_s16le", 44100, "stereo"),
@@ -53,7 +53,7 @@ H263 = Media(video="flv", audio="", options=(("g", "25"),))
 
 def framesOf(path: str) -> list[Frame]:
     """
-    @return: an FLV file as a publisher sends it.
+    @return: the frames of an FLV file, as a publisher sends them.
     """
     return [
         frameFromMessage(FrameKind(tag.kind), tag.timestamp, tag.payload)
@@ -64,7 +64,7 @@ def framesOf(path: str) -> list[Frame]:
 @functools.cache
 def encodeSound(encoder: str, rate: int, layout: str) -> bytes:
     """
-    @return: an FLV file of a second of a tone.
+    @return: an FLV file with a tone of one second.
     """
     handle, path = tempfile.mkstemp(".flv")
     os.close(handle)
@@ -90,7 +90,7 @@ def encodeSound(encoder: str, rate: int, layout: str) -> bytes:
 
 def feed(decoder: Decoder, frames: Iterable[Frame]) -> list[Decoded]:
     """
-    @return: all that comes out.
+    @return: everything decoded.
     """
     decoded = [one for frame in frames for one in decoder.decode(frame, NOW)]
     return decoded + decoder.finish()
@@ -98,7 +98,7 @@ def feed(decoder: Decoder, frames: Iterable[Frame]) -> list[Decoded]:
 
 def hashesOf(decoded: list[Decoded]) -> Hashes:
     """
-    @return: as L{decodedByFFmpeg} has them.
+    @return: hashes in the form of L{decodedByFFmpeg}.
     """
     return {
         kind: [hashOf(one.frame) for one in decoded if one.kind is kind]
@@ -113,7 +113,7 @@ class CodecTests(SynchronousTestCase):
 
     def check(self, path: str, what: str, *, eager: bool = False) -> None:
         """
-        All is decoded, and as FFmpeg does.
+        Check that everything is decoded, as by FFmpeg.
         """
         frames = framesOf(path)
         decoder = Decoder(BOTH, eager=eager)
@@ -127,8 +127,8 @@ class CodecTests(SynchronousTestCase):
 
     def test_pictures(self) -> None:
         """
-        H.264 with B-frames, HEVC, AV1, VP9 and their sound, with threads for several
-        pictures and without.
+        H.264 with B-frames, HEVC, AV1, VP9 and their audio, with frame threads and
+        without.
         """
         for media in (H264_AAC, HEVC_AAC, AV1_OPUS, VP9_FLAC):
             for eager in (False, True):
@@ -175,12 +175,13 @@ class CodecTests(SynchronousTestCase):
 
 class TimeTests(SynchronousTestCase):
     """
-    When a picture is to be shown, and when it came.
+    Presentation and arrival times.
     """
 
     def test_pictures(self) -> None:
         """
-        In the order of presentation, with the time of the coded frame that each is of.
+        Video frames are in presentation order, each with the arrival time of its coded
+        frame.
         """
         frames = [f for f in framesOf(encode(H264_AAC)) if f.role is Role.CODED]
         coded = {}
@@ -202,7 +203,7 @@ class TimeTests(SynchronousTestCase):
         )
         for one in decoded:
             self.assertEqual(one.arrived, coded[one.milliseconds, FrameKind.VIDEO])
-            # In what PyAV calls its time base too.
+            # PyAV's frame has the same time, in its time base.
             self.assertEqual(one.frame.time_base, Fraction(1, 1000))
             self.assertEqual(one.frame.pts, one.milliseconds)
 
@@ -223,7 +224,7 @@ class TimeTests(SynchronousTestCase):
 
     def test_aClockOfAnyHeight(self) -> None:
         """
-        It does not wrap.
+        Large timestamps do not wrap.
         """
         frames = framesOf(encode(VIDEO_ONLY))
         for frame in frames:
@@ -234,7 +235,7 @@ class TimeTests(SynchronousTestCase):
 
     def test_packetsOfWhichNothingComes(self) -> None:
         """
-        Their times are not kept for ever.
+        Arrival times of packets that produce nothing are not kept forever.
         """
         decoder = Decoder([FrameKind.VIDEO])
         frames = framesOf(encode(VIDEO_ONLY))
@@ -252,7 +253,7 @@ class TimeTests(SynchronousTestCase):
 
 class ConfigTests(SynchronousTestCase):
     """
-    Configurations that come in the middle.
+    Configurations that arrive in the middle.
     """
 
     def setUp(self) -> None:
@@ -261,8 +262,8 @@ class ConfigTests(SynchronousTestCase):
 
     def test_another(self) -> None:
         """
-        Pictures of the first that are held back come before those of the next; all are
-        there, and the codec may change too.
+        Frames that the first decoder holds back come before those of the next. All are
+        there, even if the codec changes.
         """
         wanted: list[str] = []
         frames: list[Frame] = []
@@ -275,7 +276,7 @@ class ConfigTests(SynchronousTestCase):
 
     def test_anotherSize(self) -> None:
         """
-        As with an encoder that is set up anew.
+        A new size, as from an encoder that was reconfigured.
         """
         frames = framesOf(self.first) + framesOf(smallPictures())
         decoded = feed(Decoder([FrameKind.VIDEO]), frames)
@@ -284,7 +285,8 @@ class ConfigTests(SynchronousTestCase):
 
     def test_theSameAgain(self) -> None:
         """
-        Is no change: nothing is flushed, and no key frame has to come first.
+        A repeated configuration is no change: nothing is flushed, and no key frame is
+        needed.
         """
         frames = framesOf(self.first)
         config = next(
@@ -298,7 +300,7 @@ class ConfigTests(SynchronousTestCase):
 
     def test_oldSoundThatChanges(self) -> None:
         """
-        It has no configuration but the first byte of each body.
+        Legacy audio has no configuration other than the first byte of each body.
         """
         frames: list[Frame] = []
         wanted: list[str] = []
@@ -316,7 +318,7 @@ class ConfigTests(SynchronousTestCase):
 @functools.cache
 def smallPictures() -> str:
     """
-    @return: an FLV file of 30 pictures of 48 x 32.
+    @return: an FLV file of 30 video frames of 48 x 32.
     """
     handle, path = tempfile.mkstemp(".flv")
     os.close(handle)
@@ -335,12 +337,12 @@ def smallPictures() -> str:
 
 class TroubleTests(SynchronousTestCase):
     """
-    What cannot be decoded.
+    Frames that cannot be decoded.
     """
 
     def test_corruptFrames(self) -> None:
         """
-        They are counted, and what comes after the next key frame is right.
+        Corrupt frames are counted, and video is correct after the next key frame.
         """
         path = encode(VIDEO_ONLY)
         frames = framesOf(path)
@@ -361,7 +363,7 @@ class TroubleTests(SynchronousTestCase):
 
     def test_bodiesCutOff(self) -> None:
         """
-        Whatever is missing: nothing is raised.
+        Truncated bodies raise nothing.
         """
         for path in map(encode, (H264_AAC, HEVC_AAC, AV1_OPUS, VP9_FLAC)):
             frames = framesOf(path)
@@ -374,7 +376,7 @@ class TroubleTests(SynchronousTestCase):
 
     def test_aConfigurationThatIsNone(self) -> None:
         """
-        Is said once; a good one mends it.
+        An invalid configuration is reported once; a valid one replaces it.
         """
         frames = framesOf(encode(VP9_FLAC))
         bad = frameFromMessage(FrameKind.AUDIO, 0, b"\x90fLaC" + bytes(40))
@@ -393,7 +395,7 @@ class TroubleTests(SynchronousTestCase):
 
     def test_noDecoder(self) -> None:
         """
-        Nobody encodes VP6 any more.
+        A codec without a decoder, VP6, is reported.
         """
         decoder = Decoder([FrameKind.VIDEO])
         for number in range(3):
@@ -404,7 +406,8 @@ class TroubleTests(SynchronousTestCase):
 
     def test_beforeTheFirstKeyFrame(self) -> None:
         """
-        What comes there has no references: it is counted, not decoded.
+        Frames before the first key frame have no references: they are counted, not
+        decoded.
         """
         path = encode(VIDEO_ONLY)
         frames = framesOf(path)
@@ -423,7 +426,7 @@ class ChoiceTests(SynchronousTestCase):
 
     def test_keyframesOnly(self) -> None:
         """
-        Each comes out at once, though there are B-frames.
+        Each key frame is delivered at once, even with B-frames.
         """
         path = encode(H264_AAC)
         decoder = Decoder(BOTH, keyframesOnly=True)
@@ -435,12 +438,12 @@ class ChoiceTests(SynchronousTestCase):
                 got += hashesOf(decoded)[FrameKind.VIDEO]
         wanted = decodedByFFmpeg(path)[FrameKind.VIDEO]
         self.assertEqual(got, wanted[::25])
-        # Sound is as ever.
+        # Audio is not affected.
         self.assertEqual(decoder.counts.decoded[FrameKind.AUDIO], 113)
 
     def test_eagerHoldsBackLess(self) -> None:
         """
-        No more than B-frames need.
+        An eager decoder holds back no more than B-frames need.
         """
         self.patch(os, "sched_getaffinity", lambda process: range(4))
         most = {
@@ -452,7 +455,7 @@ class ChoiceTests(SynchronousTestCase):
 
     def heldBack(self, decoder: Decoder, media: Media) -> int:
         """
-        @return: the most pictures that were in the decoder.
+        @return: the most frames that were in the decoder.
         """
         coded = out = most = 0
         for frame in framesOf(encode(media)):
@@ -464,7 +467,7 @@ class ChoiceTests(SynchronousTestCase):
 
     def test_threads(self) -> None:
         """
-        Four at most, and no more than there are cores: each holds a picture back.
+        At most four threads, and no more than there are cores: each holds back a frame.
         """
         held = []
         for cores in (1, 2, 4, 64):
@@ -474,7 +477,7 @@ class ChoiceTests(SynchronousTestCase):
 
     def test_fps(self) -> None:
         """
-        So many pictures a second; all, if there are no more.
+        The frame rate is limited; a lower rate is kept.
         """
         for fps, count in ((5.0, 12), (10.0, 24), (25.0, 60), (0.5, 2), (60.0, 60)):
             decoder = Decoder([FrameKind.VIDEO], fps=fps)
@@ -484,7 +487,8 @@ class ChoiceTests(SynchronousTestCase):
 
     def test_fpsOfAnOddRate(self) -> None:
         """
-        Timestamps in whole ms are not regular: at the rate of the stream all pass.
+        Timestamps in whole ms are not regular: at the stream's own rate all frames
+        pass.
         """
         frames = framesOf(encode(VIDEO_ONLY))
         coded = [frame for frame in frames if frame.role is Role.CODED]
@@ -495,7 +499,7 @@ class ChoiceTests(SynchronousTestCase):
 
     def test_fpsWhenTheClockStepsBack(self) -> None:
         """
-        As a publisher does that comes back.
+        The clock steps back, as with a publisher that reconnects.
         """
         decoder = Decoder([FrameKind.VIDEO], fps=5.0)
         frames = framesOf(encode(VIDEO_ONLY))
@@ -503,7 +507,7 @@ class ChoiceTests(SynchronousTestCase):
 
     def test_fpsLeavesSoundAlone(self) -> None:
         """
-        It is about pictures.
+        The limit is for video only.
         """
         decoder = Decoder(BOTH, fps=1.0)
         decoded = feed(decoder, framesOf(encode(H264_AAC)))
@@ -511,10 +515,10 @@ class ChoiceTests(SynchronousTestCase):
 
     def test_aTrackOfMany(self) -> None:
         """
-        Enhanced RTMP numbers them.
+        A track is chosen by its Enhanced RTMP track id.
         """
         frames = []
-        # H.264 as FFmpeg writes it, as a track of several.
+        # H.264 as FFmpeg writes it, as one of several tracks.
         for track, path in enumerate([encode(VIDEO_ONLY), smallPictures()]):
             for frame in framesOf(path):
                 if frame.kind is FrameKind.VIDEO and frame.role is not Role.END:

@@ -42,7 +42,7 @@ from tests.live.media import (
 
 class Clock:
     """
-    A clock on which nothing takes time but sleep.
+    A clock on which only sleeping takes time.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Clock:
         return self.now
 
     def sleep(self, seconds: float) -> None:
-        # Nothing sleeps: the clock is set on.
+        # Do not sleep: move the clock.
         self.slept.append(round(seconds, 3))
         self.now += seconds
 
@@ -68,7 +68,7 @@ class PaceTests(SynchronousTestCase):
 
     def test_realTime(self) -> None:
         """
-        From the first one on.
+        The first timestamp sets the beginning.
         """
         clock = Clock()
         pace = clock.pace()
@@ -78,7 +78,7 @@ class PaceTests(SynchronousTestCase):
 
     def test_late(self) -> None:
         """
-        Who was held up catches up.
+        A reader that was delayed catches up.
         """
         clock = Clock()
         pace = clock.pace()
@@ -90,7 +90,7 @@ class PaceTests(SynchronousTestCase):
 
     def test_gap(self) -> None:
         """
-        A long one is not waited for.
+        A long gap is skipped.
         """
         clock = Clock()
         pace = clock.pace()
@@ -112,7 +112,7 @@ class TimingTests(SynchronousTestCase):
 
     def test_theFirstThatIsKnownTells(self) -> None:
         """
-        Those before it are as far before it as they are long.
+        Earlier packets are placed before the first known time, by their durations.
         """
         timing = Timing()
         first, second, third = (
@@ -129,7 +129,7 @@ class TimingTests(SynchronousTestCase):
 
     def test_withoutLength(self) -> None:
         """
-        Something has to be assumed.
+        Without durations a default is used.
         """
         timing = Timing()
         first, second = self.packet(0, None, 0), self.packet(40, 0, 0)
@@ -139,7 +139,7 @@ class TimingTests(SynchronousTestCase):
 
     def test_known(self) -> None:
         """
-        The usual case: nothing waits.
+        In the usual case nothing waits.
         """
         timing = Timing()
         first = self.packet(0, -40)
@@ -147,7 +147,7 @@ class TimingTests(SynchronousTestCase):
 
     def test_never(self) -> None:
         """
-        Not many wait, and none is lost.
+        Few packets wait, and none is lost.
         """
         timing = Timing()
         packets = [self.packet(number, None) for number in range(MAX_UNTIMED + 1)]
@@ -160,7 +160,7 @@ class TimingTests(SynchronousTestCase):
 
 class BeginningTests(SynchronousTestCase):
     """
-    What comes first.
+    The first packets of a file.
     """
 
     def packet(self, index: int, dts: int | None, pts: int) -> Any:
@@ -174,7 +174,7 @@ class BeginningTests(SynchronousTestCase):
 
     def test_inOrder(self) -> None:
         """
-        Of all tracks, by their decoding times, from the earliest one on.
+        Packets of all tracks are sorted by decoding time.
         """
         beginning = Beginning([0, 1])
         sound = self.packet(1, 5000, 5000)
@@ -189,7 +189,7 @@ class BeginningTests(SynchronousTestCase):
 
     def test_aTrackThatNeverComes(self) -> None:
         """
-        Is not waited for without end.
+        A track that never comes is not waited for forever.
         """
         beginning = Beginning([0, 1])
         packets = [
@@ -201,7 +201,7 @@ class BeginningTests(SynchronousTestCase):
 
     def test_aShortFile(self) -> None:
         """
-        Ends before it is known what comes first.
+        The file ends before all tracks have begun.
         """
         beginning = Beginning([0, 1])
         packet = self.packet(0, 40, 40)
@@ -211,7 +211,7 @@ class BeginningTests(SynchronousTestCase):
 
 class ReadingTests(SynchronousTestCase):
     """
-    Files, in no time.
+    Files, read without delay.
     """
 
     def setUp(self) -> None:
@@ -224,7 +224,7 @@ class ReadingTests(SynchronousTestCase):
 
     def read(self, path: Path, loop: bool = False, limit: int = 0) -> int:
         """
-        Read a file; after C{limit} tags fail as if nobody took them any more.
+        Read a file; after C{limit} tags, fail as if the server had exited.
         """
 
         def write(data: bytes) -> None:
@@ -236,7 +236,7 @@ class ReadingTests(SynchronousTestCase):
 
     def check(self, suffix: str) -> None:
         """
-        Every frame is there, and its times are those of the encoder from 0 on.
+        Check that every frame is there, with the encoder's times from 0 on.
         """
         wanted = [tag for tag in mediaTags(Path(encode(H264_AAC))) if not isHeader(tag)]
         path = remux(encode(H264_AAC), self.folder / f"media.{suffix}")
@@ -250,7 +250,7 @@ class ReadingTests(SynchronousTestCase):
             print(f"{suffix} {kind}: {len(ours)} of {len(theirs)}")
             self.assertEqual(len(ours), len(theirs))
             if suffix != "ts":
-                # Which repeats the parameters in each key frame.
+                # Which repeats the parameter sets in each key frame.
                 self.assertEqual(
                     [tag.payload for tag in ours], [tag.payload for tag in theirs]
                 )
@@ -259,7 +259,7 @@ class ReadingTests(SynchronousTestCase):
                 for a, b in zip(ours, theirs, strict=True)
             }
             self.assertEqual(len(shifts), 1)
-        # As long as it is.
+        # As long as the file.
         self.assertApproximates(sum(self.clock.slept), 2.4, 0.2)
 
     def test_mp4(self) -> None:
@@ -270,20 +270,21 @@ class ReadingTests(SynchronousTestCase):
 
     def test_matroska(self) -> None:
         """
-        From a Matroska file, whose first pictures have no decoding time.
+        From a Matroska file, whose first video frames have no decoding time.
         """
         self.check("mkv")
 
     def test_transportStream(self) -> None:
         """
-        From an MPEG-TS file, whose clock begins anywhere.
+        From an MPEG-TS file, whose timestamps begin anywhere.
         """
         self.check("ts")
         self.assertLess(min(tag.timestamp for tag in self.tags[1:]), 100)
 
     def test_loop(self) -> None:
         """
-        It begins again where it ends, with the times going on and no second header.
+        The file begins again at its end, with continuing timestamps and no second
+        header.
         """
         path = remux(encode(H264_AAC), self.folder / "media.mp4")
         self.assertRaises(BrokenPipeError, self.read, path, True, 600)
@@ -303,7 +304,8 @@ class ReadingTests(SynchronousTestCase):
 
     def test_oneTrackTooMany(self) -> None:
         """
-        What RTMP cannot carry is left out; if nothing is left, that is an error.
+        A track that RTMP cannot carry is left out; if no track is left, that is an
+        error.
         """
         path = unsupported(self.folder / "media.mkv")
         error = self.assertRaises(SinkError, self.read, path)
@@ -314,7 +316,7 @@ class ReadingTests(SynchronousTestCase):
 
     def test_aBrokenPacket(self) -> None:
         """
-        Is left out, and the rest is there; and that is said once.
+        A broken packet is left out and reported once, and the rest is there.
         """
         mux = TrackMuxer.mux
         complaints = StringIO()
@@ -335,7 +337,7 @@ class ReadingTests(SynchronousTestCase):
 
     def test_neither(self) -> None:
         """
-        A file of subtitles has nothing for us.
+        A file with only subtitles is an error.
         """
         path = self.folder / "media.srt"
         path.write_text("1\n00:00:00,000 --> 00:00:01,000\nHello\n")
@@ -344,6 +346,6 @@ class ReadingTests(SynchronousTestCase):
 
     def test_noFile(self) -> None:
         """
-        FFmpeg's error.
+        FFmpeg's error is raised.
         """
         self.assertRaises(av.error.FileNotFoundError, self.read, self.folder / "no.mp4")

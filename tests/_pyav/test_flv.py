@@ -52,8 +52,8 @@ def remux(source: str, target: Path) -> Path:
 
 def framesOf(path: Path) -> list[Frame]:
     """
-    @return: what the muxers of the tracks make of a file; each packet must come out at
-        once.
+    @return: the frames that the tracks' muxers make of a file; each packet must produce
+        its frame at once.
     """
     frames = []
     with av.open(str(path)) as container:
@@ -68,13 +68,13 @@ def framesOf(path: Path) -> list[Frame]:
 
 class TrackMuxerTests(SynchronousTestCase):
     """
-    Packets of real encoders, from containers that write them in other ways.
+    Packets of real encoders, from containers that store them in other forms.
     """
 
     def check(self, media: Media, suffix: str) -> None:
         """
-        The payloads are those that FFmpeg's FLV muxer writes into a file, headers
-        included; and all times differ from its by the same.
+        Check that the payloads, headers included, are those that FFmpeg's FLV muxer
+        writes into a file, and that all times differ by the same offset.
         """
         with tempfile.TemporaryDirectory() as folder:
             path = remux(encode(media), Path(folder) / f"media.{suffix}")
@@ -82,7 +82,7 @@ class TrackMuxerTests(SynchronousTestCase):
             wanted = mediaTags(remux(str(path), Path(folder) / "media.flv"))
         for kind in (FrameKind.VIDEO, FrameKind.AUDIO):
             made = [frame for frame in frames if frame.kind is kind]
-            # What the muxer writes at the very end stands for nothing that was put in.
+            # Ignore what the muxer writes at the very end: it is for no packet.
             tags = [tag for tag in wanted if tag.kind == kind][: len(made)]
             coded = [frame for frame in made if frame.role is Role.CODED]
             same = sum(
@@ -129,8 +129,8 @@ class TrackMuxerTests(SynchronousTestCase):
 
     def test_transportStream(self) -> None:
         """
-        Start codes and ADTS headers are taken off: what is left is as long as what the
-        other containers hold, and H.264 has its parameters in each key frame too.
+        Start codes and ADTS headers are removed: the sizes are the same as in other
+        containers, and H.264 has its parameter sets in each key frame, too.
         """
         source = encode(H264_AAC)
         with tempfile.TemporaryDirectory() as folder:
@@ -142,13 +142,13 @@ class TrackMuxerTests(SynchronousTestCase):
         pictures = [frame for frame in coded if frame.kind is FrameKind.VIDEO]
         self.assertEqual(len(pictures), H264_AAC.frames)
         for picture in pictures:
-            # An AVCC length stands where the start code was.
+            # An AVCC length replaces the start code.
             self.assertNotEqual(picture.payload[5:9], b"\0\0\0\1")
         self.assertEqual({frame.codec for frame in frames}, {Codec.H264, Codec.AAC})
 
     def test_aPacketIsAsItWas(self) -> None:
         """
-        Who gave it can use it again.
+        The caller can use the packet again.
         """
         with av.open(encode(H264_AAC)) as container:
             muxer = TrackMuxer(container.streams.video[0])
@@ -163,7 +163,7 @@ class TrackMuxerTests(SynchronousTestCase):
 
     def test_whatRTMPCannotCarry(self) -> None:
         """
-        Is said in one sentence, with the codec's name.
+        The error is one sentence, with the codec's name.
         """
         with tempfile.TemporaryDirectory() as folder:
             path = unsupported(Path(folder) / "media.mkv")
@@ -175,7 +175,7 @@ class TrackMuxerTests(SynchronousTestCase):
 
     def test_withoutTimes(self) -> None:
         """
-        Packets of a raw stream follow each other.
+        Packets of a raw stream get consecutive times.
         """
         with av.open(encode(H264_AAC)) as container:
             muxer = TrackMuxer(container.streams.audio[0])
@@ -198,7 +198,7 @@ class TrackMuxerTests(SynchronousTestCase):
 
     def test_metadata(self) -> None:
         """
-        Of both tracks, without what is only true of a file.
+        The properties of both tracks, without those that only apply to a file.
         """
         with av.open(encode(H264_AAC)) as container:
             tracks = [TrackMuxer(stream).metadata for stream in container.streams]
@@ -219,7 +219,7 @@ class TrackMuxerTests(SynchronousTestCase):
 
 def unsupported(path: Path) -> Path:
     """
-    Write a video of a codec that FLV has no number for.
+    Write a video of a codec that FLV does not support.
     """
     with av.open(str(path), "w", format="matroska") as container:
         stream = container.add_stream("mpeg4", rate=25)
@@ -241,7 +241,7 @@ class EncoderTests(SynchronousTestCase):
 
     def test_noSuchEncoder(self) -> None:
         """
-        Nor one of the other kind.
+        An unknown encoder, or one for the other kind, is an error.
         """
         for name in ("nope", "aac"):
             error = self.assertRaises(ValueError, Encoder(name).check, FrameKind.VIDEO)
@@ -250,7 +250,7 @@ class EncoderTests(SynchronousTestCase):
 
     def test_badOptions(self) -> None:
         """
-        One that FFmpeg does not know, or does not like, is no option that is ignored.
+        An option that FFmpeg does not know or accept is an error, and not ignored.
         """
         error = self.assertRaises(
             SinkError, PictureTrack, Encoder("libx264", {"presett": "x"}), self.picture
@@ -267,7 +267,7 @@ class EncoderTests(SynchronousTestCase):
 
     def test_notForRTMP(self) -> None:
         """
-        What the encoder makes must fit.
+        A codec that RTMP cannot carry is an error.
         """
         error = self.assertRaises(
             SinkError, PictureTrack, Encoder("mpeg4"), self.picture
@@ -276,7 +276,8 @@ class EncoderTests(SynchronousTestCase):
 
     def test_options(self) -> None:
         """
-        Each has its effect: g on the key frames, b on the bytes, pix_fmt on the header.
+        Each option has its effect: g on the key frames, b on the bytes, pix_fmt on the
+        header.
         """
 
         def run(**options: str) -> list[Frame]:
@@ -310,7 +311,7 @@ class EncoderTests(SynchronousTestCase):
 
     def test_nothingWaitsInTheDefaultEncoder(self) -> None:
         """
-        Each picture gives a frame at once.
+        Each video frame is encoded at once.
         """
         track = PictureTrack(Encoder("libx264"), self.picture)
         for number in range(10):
@@ -321,7 +322,8 @@ class EncoderTests(SynchronousTestCase):
 
     def test_aPictureIsAsItWas(self) -> None:
         """
-        Its time and type, too; and a picture that was an I-frame makes no key frame.
+        The frame is left unchanged, its time and type too; and a former I-frame does
+        not become a key frame.
         """
         from av.video.frame import PictureType
 
@@ -340,7 +342,7 @@ class EncoderTests(SynchronousTestCase):
 
     def test_timesThatDoNotGoOn(self) -> None:
         """
-        Encoders want each picture later than the one before.
+        Encoders require increasing timestamps.
         """
         track = PictureTrack(Encoder("libx264"), self.picture)
         times = []
@@ -354,7 +356,7 @@ class EncoderTests(SynchronousTestCase):
 
     def test_colours(self) -> None:
         """
-        What the picture says of its colours, the decoder hears.
+        The frame's color attributes reach the decoder.
         """
         picture = av.VideoFrame(WIDTH, HEIGHT, "yuv420p")
         picture.color_range, picture.colorspace = 2, 1
@@ -365,7 +367,8 @@ class EncoderTests(SynchronousTestCase):
 
     def test_soundOfAnotherRate(self) -> None:
         """
-        Is resampled to the nearest that the encoder has, and keeps its length.
+        Audio is resampled to the nearest rate that the encoder supports, and keeps its
+        duration.
         """
         sound = av.AudioFrame("s16", "mono", 441)
         sound.sample_rate = 44100
@@ -384,7 +387,7 @@ class EncoderTests(SynchronousTestCase):
 
     def test_pictures(self) -> None:
         """
-        An array, or a frame; else a sentence.
+        An array or a frame is accepted; anything else is an error with a sentence.
         """
         import numpy
 

@@ -47,7 +47,7 @@ from tests.live.media import (
 )
 
 VP9_OPUS = Media(video="libvpx-vp9", audio="libopus", options=VP9_FLAC.options)
-#: What has to be left out, by container and encoders: kinds, and their names.
+#: What is left out, by container and encoders: kinds, and their codec names.
 LEFT_OUT = {
     ("ts", "libsvtav1", "libopus"): {"video": "AV1"},
     ("ts", "libvpx-vp9", "libopus"): {"video": "VP9"},
@@ -57,7 +57,7 @@ LEFT_OUT = {
 
 def framesOf(path: str) -> list[Frame]:
     """
-    @return: an FLV file as a publisher sends it.
+    @return: the frames of an FLV file, as a publisher sends them.
     """
     return [
         frameFromMessage(FrameKind(tag.kind), tag.timestamp, tag.payload)
@@ -76,7 +76,7 @@ def withoutADTS(packet: bytes) -> bytes:
 
 def units(packet: bytes) -> list[bytes]:
     """
-    @return: the NAL units of lengths of four bytes.
+    @return: the NAL units, which have lengths of four bytes.
     """
     found = []
     while packet:
@@ -95,8 +95,8 @@ def startCodeUnits(packet: bytes) -> list[bytes]:
 
 def isPicture(unit: bytes, codec: str) -> bool:
     """
-    Whether a NAL unit is none of those that MPEG-TS adds: access unit delimiters,
-    parameter sets, and the SEI of HEVC's configuration.
+    Whether a NAL unit is not one that MPEG-TS adds: an access unit delimiter, a
+    parameter set, or the SEI of HEVC's configuration.
     """
     if codec == "hevc":
         return unit[0] >> 1 & 63 not in (32, 33, 34, 35, 39)
@@ -105,8 +105,8 @@ def isPicture(unit: bytes, codec: str) -> bool:
 
 def withoutDelimiter(packet: bytes) -> bytes:
     """
-    @return: an AV1 temporal unit without its delimiter, which MP4 and Matroska leave
-        out and FLV, as FFmpeg writes it, does not.
+    @return: an AV1 temporal unit without its delimiter, which MP4 and Matroska omit,
+        but FFmpeg's FLV does not.
     """
     return packet.removeprefix(b"\x12\0")
 
@@ -115,11 +115,11 @@ def packetsOf(
     source: Any, name: str = "", **options: str
 ) -> dict[str, list[tuple[str, bool, int, int | None]]]:
     """
-    @param name: of the container: what its specification changes is undone; nothing
-        is if there is none.
-    @param options: of the demuxer.
-    @return: of each track, for each packet the hash of its payload, its key flag, and
-        when it is presented and decoded, in ms; C{None} where that is not known.
+    @param name: of the container, whose changes by specification are undone; empty to
+        undo none.
+    @param options: options of the demuxer.
+    @return: for each track and packet the hash of its payload, its key flag, and its
+        presentation and decoding times in ms; C{None} where those are unknown.
     """
     found: dict[str, list[Any]] = defaultdict(list)
     with av.open(source, options=options) as container:
@@ -140,7 +140,7 @@ def packetsOf(
                 (
                     hashlib.md5(data).hexdigest(),
                     packet.is_keyframe,
-                    # RTP has no times before the first report of the sender.
+                    # RTP has no times before the sender's first report.
                     round((packet.pts or 0) * base * 1000),
                     None if packet.dts is None else round(packet.dts * base * 1000),
                 )
@@ -152,17 +152,17 @@ def wantedFor(
     source: str, name: str
 ) -> dict[str, list[tuple[str, bool, int, int | None]]]:
     """
-    @return: L{packetsOf} an FLV file, to compare with those of a container: all of
-        each payload but what that container's specification changes.
+    @return: L{packetsOf} an FLV file, for comparison with a container: all of each
+        payload except for what the container's specification changes.
     """
     return packetsOf(source, "for ts" if name == "ts" else name)
 
 
 def same(got: Any, wanted: Any, what: str) -> str:
     """
-    Compare packets: every payload, in order; every time, up to one offset for all.
+    Compare packets: every payload, in order; every time, except for one common offset.
 
-    @return: a line that says how many of how many are there.
+    @return: a line that says how many are the same.
     """
     count = total = 0
     offsets = set()
@@ -186,11 +186,11 @@ def same(got: Any, wanted: Any, what: str) -> str:
 
 class Containers:
     """
-    Keeps what is remuxed in memory.
+    Keeps the remuxed files in memory.
 
-    @ivar files: what came out.
-    @ivar counts: of each.
-    @ivar whys: how the tracks changed, for each.
+    @ivar files: the files.
+    @ivar counts: the statistics of each.
+    @ivar whys: for each, how the tracks changed.
     """
 
     def __init__(self, name: str, fragment: int = 800, **more: Any) -> None:
@@ -224,7 +224,7 @@ class Containers:
 
     def remux(self, frames: list[Frame]) -> "Containers":
         """
-        Take all of a stream.
+        Remux a whole stream.
         """
         try:
             for frame in frames:
@@ -275,25 +275,25 @@ class EveryPacketTests(SynchronousTestCase):
 
     def test_H264WithBFrames(self) -> None:
         """
-        And AAC.
+        With AAC.
         """
         self.check(H264_AAC)
 
     def test_HEVC(self) -> None:
         """
-        And AAC.
+        With AAC.
         """
         self.check(HEVC_AAC)
 
     def test_AV1(self) -> None:
         """
-        And Opus.
+        With Opus.
         """
         self.check(AV1_OPUS)
 
     def test_VP9(self) -> None:
         """
-        And FLAC, which ends with a configuration that is for nothing.
+        With FLAC, which ends with a configuration without samples.
         """
         self.check(VP9_FLAC)
         self.check(VP9_OPUS)
@@ -312,8 +312,8 @@ class EveryPacketTests(SynchronousTestCase):
 
     def test_parameterSetsBeforeEveryEntry(self) -> None:
         """
-        In MPEG-TS, also where key frames are no IDR pictures: open groups of pictures,
-        and intra refresh, which has recovery points only.
+        In MPEG-TS, even where key frames are not IDR pictures: open GOPs, and intra
+        refresh, which has only recovery points.
         """
         for params, least in (
             ("open-gop=1:keyint=12:scenecut=0:bframes=2", 8),
@@ -338,8 +338,8 @@ class EveryPacketTests(SynchronousTestCase):
 
     def test_picturesOfAllContainersDecode(self) -> None:
         """
-        To the same pictures as the source's: what MPEG-TS changes of the bytes does
-        not change these.
+        Video decodes to the same frames as the source: the bytes that MPEG-TS changes
+        do not matter.
         """
         source = encode(H264_AAC)
         wanted = pictures(source)
@@ -353,7 +353,7 @@ class EveryPacketTests(SynchronousTestCase):
 
 def pictures(source: Any) -> list[str]:
     """
-    @return: a hash of each picture.
+    @return: a hash of each decoded frame.
     """
     with av.open(source) as container:
         return [
@@ -364,12 +364,12 @@ def pictures(source: Any) -> list[str]:
 
 class TimeTests(SynchronousTestCase):
     """
-    Timestamps that no container takes, and where a file begins.
+    Timestamps that no container accepts, and where a file begins.
     """
 
     def test_aFileStartsAtZero(self) -> None:
         """
-        Whatever the stream's clock says.
+        A file starts at 0, whatever the stream's timestamps are.
         """
         source = encode(H264_AAC)
         wanted = packetsOf(source)
@@ -383,7 +383,7 @@ class TimeTests(SynchronousTestCase):
 
     def test_duplicatesAreRepaired(self) -> None:
         """
-        By the smallest step, and are counted; nothing is lost.
+        Duplicates are moved by the smallest step, and counted; nothing is lost.
         """
         source = encode(VIDEO_ONLY)
         frames = framesOf(source)
@@ -395,13 +395,13 @@ class TimeTests(SynchronousTestCase):
             containers = Containers(name).remux(frames)
             wanted = wantedFor(source, name)["video"]
             got = containers.packets()["video"]
-            # MP4 can say that a picture is shown before it is decoded.
+            # MP4 allows a presentation time before the decoding time.
             repaired = 2 if name == "mp4" else 3
             print(f"{name}: {len(got)} of {len(wanted)} packets, {repaired} repaired")
             self.assertEqual([one[0] for one in got], [one[0] for one in wanted])
             self.assertEqual(containers.counts[0].repaired, repaired)
             if name == "mp4":
-                # FFmpeg's reader moves all decoding times for its sake.
+                # FFmpeg's demuxer then shifts all decoding times.
                 self.assertEqual(got[30][2] - got[29][2], 40 - 3)
             if got[10][3] is not None:
                 self.assertEqual(got[10][3] - got[9][3], 1)
@@ -409,7 +409,7 @@ class TimeTests(SynchronousTestCase):
 
     def test_aFragmentEndsByTime(self) -> None:
         """
-        Also where key frames are far apart.
+        Fragments end on time even if key frames are far apart.
         """
         media = Media(
             frames=150, options=(("preset", "ultrafast"), ("g", "1000"), ("bf", "0"))
@@ -436,7 +436,7 @@ class TrackTests(SynchronousTestCase):
 
     def opening(self, *said: Frame, kinds: str = "audio video") -> Opening:
         """
-        @param kinds: the tracks whose codec headers have come.
+        @param kinds: the tracks that have codec headers.
         @return: the beginning of a stream.
         """
         hearsay = Hearsay()
@@ -450,7 +450,7 @@ class TrackTests(SynchronousTestCase):
 
     def test_announcedTracksAreWaitedFor(self) -> None:
         """
-        What comes before is not lost.
+        Samples before an announced track begins are not lost.
         """
         source = encode(H264_AAC)
         wanted = packetsOf(source)
@@ -463,7 +463,7 @@ class TrackTests(SynchronousTestCase):
 
     def test_anAnnouncedTrackThatNeverComes(self) -> None:
         """
-        Is waited for so long, and then no more.
+        An announced track that never comes is waited for only up to a limit.
         """
         opening = self.opening(self.metadata("videocodecid", "audiocodecid"))
         (sample,) = samplesOf(audioFrame(0))
@@ -476,7 +476,7 @@ class TrackTests(SynchronousTestCase):
 
     def test_oneAnnouncedTrackIsEnough(self) -> None:
         """
-        Nobody waits for sound that was not announced.
+        Audio that was not announced is not waited for.
         """
         opening = self.opening(self.metadata("videocodecid"), kinds="video")
         opening.add(samplesOf(videoFrame(0, isKey=True))[0])
@@ -490,7 +490,7 @@ class TrackTests(SynchronousTestCase):
 
     def test_aStreamWithoutAKeyFrameIsBounded(self) -> None:
         """
-        What waits for it is, and it opens nothing.
+        What waits for a key frame is bounded, and opens no file.
         """
         opening = self.opening()
         for number in range(MAX_WAITING_SAMPLES + 100):
@@ -500,7 +500,7 @@ class TrackTests(SynchronousTestCase):
 
     def test_tracksAreBounded(self) -> None:
         """
-        One that invents track numbers gets no more of them.
+        A stream that invents track numbers gets no more than the limit.
         """
         opening = self.opening(kinds="")
         for number in range(MAX_TRACKS + 5):
@@ -512,8 +512,9 @@ class TrackTests(SynchronousTestCase):
 
     def test_aTrackThatComesLate(self) -> None:
         """
-        Comes into an MP4 file in its middle. Where that cannot be, it waits for the
-        file that begins with the next key frame. No packet is lost, no picture waits.
+        A late track is added to an MP4 file in its middle. Other containers put it into
+        the file that begins with the next key frame. No packet is lost, and video does
+        not wait.
         """
         late = [
             frame
@@ -553,7 +554,8 @@ class TrackTests(SynchronousTestCase):
 
     def test_anotherConfiguration(self) -> None:
         """
-        Begins a new file at the picture that it is for; the same one again does not.
+        A new configuration begins a new file at its video frame; the same one again
+        does not.
         """
         first = encode(VIDEO_ONLY)
         second = encode(Media(audio="", options=(("preset", "veryfast"), ("bf", "2"))))
@@ -568,7 +570,7 @@ class TrackTests(SynchronousTestCase):
 
     def test_anotherCodec(self) -> None:
         """
-        Begins a new file.
+        Another codec begins a new file.
         """
         containers = Containers("mkv").remux(
             framesOf(encode(VIDEO_ONLY)) + framesOf(encode(HEVC_AAC))
@@ -578,7 +580,7 @@ class TrackTests(SynchronousTestCase):
 
     def test_severalTracksInOneBody(self) -> None:
         """
-        Enhanced RTMP multitrack: each is a track of the file.
+        Enhanced RTMP multitrack: each track is a track of the file.
         """
         frames = framesOf(encode(AUDIO_ONLY))
         doubled = []
@@ -598,8 +600,8 @@ class TrackTests(SynchronousTestCase):
 
     def test_rotation(self) -> None:
         """
-        At key frames; each file starts at 0, has both tracks, and no packet is lost
-        or there twice.
+        Files rotate at key frames; each starts at 0 and has both tracks, and no packet
+        is lost or duplicated.
         """
         source = encode(Media(frames=200, options=H264_AAC.options))
         for name in CONTAINERS:
@@ -620,8 +622,8 @@ class TrackTests(SynchronousTestCase):
 
     def test_soundGoesOnRotatingWhenThePicturesStop(self) -> None:
         """
-        The encoder has said that no more pictures come, or they have stayed away for
-        three seconds.
+        The encoder has signaled the end of video, or there has been no video for three
+        seconds.
         """
         frames = framesOf(encode(Media(frames=200, options=H264_AAC.options)))
         end = frameFromMessage(FrameKind.VIDEO, 1000, b"\x17\x02\0\0\0")
@@ -646,12 +648,12 @@ class TrackTests(SynchronousTestCase):
 
 class StrangeTests(SynchronousTestCase):
     """
-    What is no proper stream.
+    Invalid streams.
     """
 
     def test_framesThatNobodyCanDecode(self) -> None:
         """
-        Are written where they can be, and counted where not.
+        Frames that cannot be decoded are written if possible, and otherwise counted.
         """
         for name in CONTAINERS:
             (counts,) = Containers(name).remux(makeFrames()).counts
@@ -660,8 +662,8 @@ class StrangeTests(SynchronousTestCase):
 
     def test_ADTSInFLV(self) -> None:
         """
-        What claims to be AAC with ADTS headers and is not, at the very beginning, where
-        the MP4 muxer looks for it, does not end the recording.
+        A packet that looks like AAC with an ADTS header, but is not, does not end the
+        recording, even at the very beginning, where the MP4 muxer checks for it.
         """
         frames = framesOf(encode(AUDIO_ONLY))
         wrong = frameFromMessage(FrameKind.AUDIO, 0, b"\xaf\x01\xff\xf1" + bytes(20))
@@ -670,14 +672,14 @@ class StrangeTests(SynchronousTestCase):
 
     def test_nothing(self) -> None:
         """
-        Makes no file.
+        An empty stream makes no file.
         """
         self.assertEqual(Containers("mp4").remux([]).files, [])
         self.assertEqual(Containers("mp4").remux(makeFrames(seconds=0)).files, [])
 
     def test_bodiesOfNoCodec(self) -> None:
         """
-        Are no samples.
+        Bodies that are too short, or have no known codec, are not samples.
         """
         for frame in (
             Frame(FrameKind.VIDEO, 0, b"\x17", Role.CODED, Codec.H264),
@@ -690,7 +692,7 @@ class StrangeTests(SynchronousTestCase):
 
     def test_codecsThatNoContainerHolds(self) -> None:
         """
-        The sentence names codec and container.
+        The message names the codec and the container.
         """
         self.assertEqual(
             CONTAINERS["mp4"].refusal(Codec.SPEEX),
@@ -700,7 +702,7 @@ class StrangeTests(SynchronousTestCase):
 
     def test_aFormatOfNoName(self) -> None:
         """
-        FFmpeg's demuxers are none.
+        An unknown format is an error, and so is one that FFmpeg only demuxes.
         """
         checkFormat("mpegts")
         for name in ("nonsense", "h264_nothing"):
@@ -708,7 +710,7 @@ class StrangeTests(SynchronousTestCase):
 
     def test_aTargetThatCannotBeWritten(self) -> None:
         """
-        Is an C{OSError}, not a refusal.
+        The error is an C{OSError}, not a L{SinkError}.
         """
         with tempfile.TemporaryDirectory() as folder:
             path = f"{folder}/none/x.mkv"

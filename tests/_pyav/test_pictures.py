@@ -33,7 +33,7 @@ def firstFrame(path: str, kind: str) -> Any:
 
 class PictureFormTests(SynchronousTestCase):
     """
-    Pictures and samples as they are wanted.
+    Decoded video and audio in the wanted form.
     """
 
     def setUp(self) -> None:
@@ -41,7 +41,7 @@ class PictureFormTests(SynchronousTestCase):
 
     def test_native(self) -> None:
         """
-        Is what PyAV gives.
+        The native form is PyAV's frame.
         """
         form = PictureForm("native", None)
         self.assertIs(form.picture(self.picture), self.picture)
@@ -50,7 +50,7 @@ class PictureFormTests(SynchronousTestCase):
 
     def test_arrays(self) -> None:
         """
-        Have the values that PyAV gives, and what numpy users expect as a shape.
+        Arrays have the same values as PyAV's, in the shape that numpy users expect.
         """
         shapes = {"rgb24": (64, 96, 3), "bgr24": (64, 96, 3), "gray": (64, 96)}
         self.assertEqual(set(shapes), set(ARRAYS))
@@ -62,8 +62,8 @@ class PictureFormTests(SynchronousTestCase):
 
     def test_arraysAreYours(self) -> None:
         """
-        They can be drawn on: the decoder does not see it, even if its pictures are of
-        this form already. Their rows follow on each other, whatever the width.
+        Arrays can be drawn on without affecting the decoder, even if its frames have
+        this format already. Their rows are contiguous, whatever the width.
         """
         gray = av.VideoFrame(50, 30, "gray")
         gray.planes[0].update(bytes(gray.planes[0].buffer_size))
@@ -76,7 +76,7 @@ class PictureFormTests(SynchronousTestCase):
 
     def test_blueGreenRed(self) -> None:
         """
-        Is red, green, blue the other way round.
+        BGR has the channels of RGB in reverse order.
         """
         rgb = PictureForm("rgb24", None).picture(self.picture)
         bgr = PictureForm("bgr24", None).picture(self.picture)
@@ -85,7 +85,7 @@ class PictureFormTests(SynchronousTestCase):
 
     def test_size(self) -> None:
         """
-        Scales, arrays and frames.
+        Arrays and frames are scaled.
         """
         array = PictureForm("bgr24", (50, 31)).picture(self.picture)
         self.assertEqual(array.shape, (31, 50, 3))
@@ -96,7 +96,7 @@ class PictureFormTests(SynchronousTestCase):
 
     def test_aFormKeepsUpWithChanges(self) -> None:
         """
-        Pictures may change their size in the middle.
+        Video frames may change their size in the middle.
         """
         form = PictureForm("gray", (20, 10))
         for size in ((96, 64), (48, 32), (96, 64)):
@@ -105,8 +105,8 @@ class PictureFormTests(SynchronousTestCase):
 
     def test_samples(self) -> None:
         """
-        Are channels by samples, whether FFmpeg has the channels one after the other
-        (AAC) or mixed.
+        Audio arrays have channels by samples, whether FFmpeg's format is planar (AAC)
+        or packed.
         """
         form = PictureForm("bgr24", None)
         sound = firstFrame(encode(H264_AAC), "audio")
@@ -121,12 +121,12 @@ class PictureFormTests(SynchronousTestCase):
 
 class CheckTests(SynchronousTestCase):
     """
-    What is refused.
+    Invalid values.
     """
 
     def test_formats(self) -> None:
         """
-        Those that there are, are named.
+        The error lists the formats.
         """
         for format in ("native", *ARRAYS):
             checkFormat(format)
@@ -137,7 +137,8 @@ class CheckTests(SynchronousTestCase):
 
     def test_withoutNumpy(self) -> None:
         """
-        There are no arrays, and a sentence says so; PyAV's frames are there.
+        Without numpy there are no arrays, and the error says so; PyAV's frames are
+        available.
         """
         self.patch(sys, "modules", {**sys.modules, "numpy": None})
         checkFormat("native")
@@ -171,7 +172,7 @@ class ImageTests(SynchronousTestCase):
 
     def decoded(self, data: bytes) -> Any:
         """
-        @return: the one picture of an image file.
+        @return: the decoded image of a file.
         """
         with av.open(io.BytesIO(data), "r") as container:
             (picture,) = container.decode(video=0)
@@ -179,7 +180,7 @@ class ImageTests(SynchronousTestCase):
 
     def test_PNG(self) -> None:
         """
-        Loses nothing but what the colours lose.
+        PNG loses nothing except in the color conversion.
         """
         picture = firstFrame(encode(H264_AAC), "video")
         data = encodeImage(picture, "png")
@@ -189,8 +190,8 @@ class ImageTests(SynchronousTestCase):
 
     def test_JPEG(self) -> None:
         """
-        Is as bright as the picture, black and white included: JPEG has other limits
-        than video.
+        A JPEG is as bright as the frame, including black and white: JPEG has another
+        range than video.
         """
         for level in (16, 128, 235):
             picture = av.VideoFrame(96, 64, "yuv420p")
@@ -205,7 +206,7 @@ class ImageTests(SynchronousTestCase):
 
     def test_aJPEGIsNear(self) -> None:
         """
-        A picture with detail comes out with it.
+        An image with detail is preserved well.
         """
         picture = firstFrame(encode(H264_AAC), "video")
         got = self.decoded(encodeImage(picture, "jpg")).to_ndarray(format="gray")
@@ -214,7 +215,7 @@ class ImageTests(SynchronousTestCase):
 
     def test_size(self) -> None:
         """
-        Scales; an odd size too.
+        Images are scaled, to odd sizes, too.
         """
         picture = firstFrame(encode(H264_AAC), "video")
         for kind in IMAGES:
@@ -224,8 +225,8 @@ class ImageTests(SynchronousTestCase):
 
     def test_theColoursOfHighDefinition(self) -> None:
         """
-        A JPEG is BT.601 with the full range, whatever the picture is: what was red
-        in it is as red in the image.
+        A JPEG is BT.601 with the full range, whatever the frame is: red stays the same
+        red.
         """
         red = numpy.full((64, 96, 3), (200, 30, 40), numpy.uint8)
         source = av.VideoFrame.from_ndarray(red, format="rgb24")
@@ -245,7 +246,7 @@ class ImageTests(SynchronousTestCase):
 
     def test_theShapeOfPixels(self) -> None:
         """
-        Images have square pixels; those that no camera has are taken for square.
+        Images have square pixels; pixel aspect ratios that no camera has are ignored.
         """
         picture = firstFrame(encode(H264_AAC), "video")
         for shape, width in (
@@ -262,7 +263,7 @@ class ImageTests(SynchronousTestCase):
 
     def test_tenBits(self) -> None:
         """
-        Pictures of more than eight bits are taken too.
+        Video of more than eight bits is accepted, too.
         """
         picture = av.VideoFrame(96, 64, "yuv420p10le")
         for plane in picture.planes:

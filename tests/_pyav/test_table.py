@@ -1,5 +1,5 @@
 """
-Tests of the table of containers in the manual: each cell.
+Tests of the table of containers in the manual, cell by cell.
 """
 
 import functools
@@ -22,7 +22,7 @@ from tests.live.media import HEIGHT, WIDTH, Media, encode
 
 MANUAL = Path(__file__).parents[2] / "docs" / "record-sink.rst"
 
-#: What the manual calls codecs.
+#: The manual's names of codecs.
 NAMES = {
     "H.264": [Codec.H264],
     "HEVC": [Codec.HEVC],
@@ -40,8 +40,8 @@ NAMES = {
     "PCM": [Codec.PCM_LE],
 }
 
-#: Encoders of FFmpeg's, and the first bytes of a body: of a configuration, of a key
-#: frame or a block of sound, and of another picture. There is no encoder for VVC.
+#: FFmpeg's encoders, and the first bytes of bodies: of a configuration, of a key frame
+#: or audio frame, and of an inter frame. There is no encoder for VVC.
 VIDEO = {
     Codec.H264: ("libx264", b"\x17\0\0\0\0", b"\x17\1\0\0\0", b"\x27\1\0\0\0"),
     Codec.HEVC: ("libx265", b"\x90hvc1", b"\x93hvc1", b"\xa3hvc1"),
@@ -72,7 +72,7 @@ OPTIONS = {
 @functools.cache
 def made(codec: Codec) -> tuple[list[Frame], list[bytes]]:
     """
-    @return: two seconds of a codec as a publisher sends them, and what is coded.
+    @return: two seconds of a codec as a publisher sends them, and the coded data.
     """
     if codec in VIDEO:
         name, config, key, inter = VIDEO[codec]
@@ -85,10 +85,10 @@ def _pictures(
     name: str, config: bytes, key: bytes, inter: bytes
 ) -> tuple[list[Frame], list[bytes]]:
     if name in ("libx264", "libx265", "libsvtav1"):
-        # Its configuration is what FFmpeg's FLV muxer makes of it.
+        # The configuration is the one that FFmpeg's FLV muxer makes.
         options = tuple(OPTIONS[name].items())
         media = Media(video=name, audio="", frames=50, options=options)
-        # Without metadata, which would say that there is no sound.
+        # Without metadata, which would say that there is no audio.
         given = [f for f in framesOf(encode(media)) if f.kind is FrameKind.VIDEO]
         made = [s.data for f in given for s in samplesOf(f) if not s.isConfig]
         return given, made
@@ -146,7 +146,7 @@ def _sound(name: str, config: bytes, head: bytes) -> tuple[list[Frame], list[byt
 
 def asFFmpegDecodes(data: bytes, codec: Codec) -> bytes:
     """
-    @return: G.711 as PCM of 16 bits.
+    @return: G.711 as 16-bit PCM.
     """
     name = "pcm_alaw" if codec is Codec.G711A else "pcm_mulaw"
     decoder: Any = av.CodecContext.create(name, "r")
@@ -158,7 +158,7 @@ def asFFmpegDecodes(data: bytes, codec: Codec) -> bytes:
 
 def table() -> dict[str, set[Codec]]:
     """
-    @return: what the manual says that each container holds.
+    @return: the containers of the manual and the codecs that each holds.
     """
     text = MANUAL.read_text(encoding="utf-8")
     rows: dict[str, str] = {}
@@ -192,7 +192,7 @@ class TableTests(SynchronousTestCase):
 
     def test_itIsWhatTheContainersSay(self) -> None:
         """
-        FLV takes whatever comes.
+        The table agrees with the code; FLV accepts any codec.
         """
         said = table()
         self.assertEqual(set(said), set(CONTAINERS))
@@ -201,8 +201,8 @@ class TableTests(SynchronousTestCase):
 
     def check(self, codec: Codec) -> None:
         """
-        Each packet is in each container that holds the codec, as it was; the others
-        leave it out and record what is beside it.
+        Check that each packet is in each container that holds the codec, unchanged; and
+        that the others leave it out and record the rest.
         """
         frames, coded = made(codec)
         self.assertGreater(len(coded), 10)
@@ -232,7 +232,7 @@ class TableTests(SynchronousTestCase):
 
     def decodes(self, data: bytes, kind: str, count: int) -> None:
         """
-        And all of it decodes.
+        Check that everything decodes.
         """
         with av.open(io.BytesIO(data), "r") as container:
             stream = getattr(container.streams, kind)[0]

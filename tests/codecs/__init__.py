@@ -1,5 +1,5 @@
 """
-Tests of L{rtmptw.flv}.
+Tests of L{rtmptw.codecs}.
 """
 
 import tests.profile  # noqa: F401

@@ -1,6 +1,6 @@
 """
-Tests for L{rtmptw.codecs}: what real encoders write is read, and nothing that anybody
-sends raises anything but the peer's fault.
+Tests for L{rtmptw.codecs}: data of real encoders is parsed, and data from peers raises
+nothing but the peer's error.
 """
 
 import random
@@ -29,14 +29,14 @@ from tests.live.media import (
     encode,
 )
 
-#: What x264 and x265 are told to say of their pictures.
+#: The color options for x264 and x265.
 SAID = "sar=4/3:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc"
 HDR = Color(9, 16, 9, False)
 
 
 def samples(media: Media) -> tuple[Sample, Sample]:
     """
-    @return: the configuration and the first key frame of the pictures.
+    @return: the configuration and the first key frame of the video.
     """
     found = [
         sample
@@ -50,12 +50,12 @@ def samples(media: Media) -> tuple[Sample, Sample]:
 
 class PictureTests(SynchronousTestCase):
     """
-    Sizes, pixel shapes and colors of what encoders write.
+    Sizes, pixel aspect ratios and colors, as encoders write them.
     """
 
     def test_H264(self) -> None:
         """
-        Of x264.
+        Video of x264.
         """
         config, _ = samples(H264_AAC)
         parsed = h264.parseConfig(config.data)
@@ -73,7 +73,7 @@ class PictureTests(SynchronousTestCase):
 
     def test_HEVC(self) -> None:
         """
-        Of x265, with what stands before its usability information.
+        Video of x265, with the fields before its usability information.
         """
         for more, shape, color in (("", (1, 1), None), (":" + SAID, (4, 3), HDR)):
             for preset in "ultrafast", "medium":
@@ -98,7 +98,8 @@ class PictureTests(SynchronousTestCase):
 
     def test_AV1(self) -> None:
         """
-        Of SVT-AV1; the configuration that is made of its header is FFmpeg's.
+        Video of SVT-AV1; the configuration made from its header is the same as
+        FFmpeg's.
         """
         config, first = samples(AV1_OPUS)
         unit = av1.sequenceHeader(first.data)
@@ -115,7 +116,7 @@ class PictureTests(SynchronousTestCase):
 
     def test_VP9(self) -> None:
         """
-        Of libvpx.
+        Video of libvpx.
         """
         config, first = samples(VP9_FLAC)
         picture, record = vp9.parseKey(first.data)
@@ -128,7 +129,7 @@ class PictureTests(SynchronousTestCase):
 
 class SameTests(SynchronousTestCase):
     """
-    Which headers ask a decoder for the same.
+    Which headers are equivalent for a decoder.
     """
 
     def test_sound(self) -> None:
@@ -140,7 +141,7 @@ class SameTests(SynchronousTestCase):
             (Codec.AAC, "1210", "12100000", True),
             (Codec.AAC, "1210", "1190", False),
             (Codec.AAC, "1210", "1208", False),
-            # Signaled spectral band replication is another decoder.
+            # Signaled spectral band replication needs another decoder.
             (Codec.AAC, "1390", "139056e5a0", False),
             (
                 Codec.OPUS,
@@ -167,7 +168,7 @@ class SameTests(SynchronousTestCase):
 
     def test_aHeaderMadeOfAPacket(self) -> None:
         """
-        Asks for the same as the one that comes late.
+        A header made from a packet is equivalent to the one that comes late.
         """
         late = bytes.fromhex("4f707573486561640102380180bb0000000000")
         made = headerFrom(Codec.OPUS, b"\xfc")
@@ -177,12 +178,12 @@ class SameTests(SynchronousTestCase):
 
 class SoundTests(SynchronousTestCase):
     """
-    What is known of sound.
+    Audio formats.
     """
 
     def test_AAC(self) -> None:
         """
-        Rates, channels and blocks of the forms that there are.
+        Rates, channels and blocks of all forms.
         """
         for data, rate, channels, block, extension in (
             ("1210", 44100, 2, 1024, 0),
@@ -190,7 +191,8 @@ class SoundTests(SynchronousTestCase):
             ("11b0", 48000, 6, 1024, 0),
             ("11b8", 48000, 8, 1024, 0),
             ("1214", 44100, 2, 960, 0),
-            # HE-AAC, signaled at first or behind; the core has half the rate.
+            # HE-AAC, signaled at the beginning or at the end; the core has half the
+            # rate.
             ("2b118800", 24000, 2, 1024, 48000),
             ("131056e598", 24000, 2, 1024, 48000),
             # Low delay: 512 samples.
@@ -207,7 +209,7 @@ class SoundTests(SynchronousTestCase):
 
     def test_ADTS(self) -> None:
         """
-        Its header goes if it is that of this packet.
+        The ADTS header is removed if its size is the packet's.
         """
         block = bytes(range(1, 21))
         size = len(block) + 7
@@ -220,7 +222,7 @@ class SoundTests(SynchronousTestCase):
 
     def test_opusPackets(self) -> None:
         """
-        RFC 6716, 3.1: by the first byte, and the second if there are many frames.
+        RFC 6716, 3.1: from the first byte, and the second if there are many frames.
         """
         for packet, count in (
             (b"", 0), (b"\x00", 480), (b"\x18", 2880), (b"\x60", 480), (b"\x68", 960),
@@ -237,7 +239,8 @@ class GarbageTests(SynchronousTestCase):
 
     def test_nothingButItsFault(self) -> None:
         """
-        Comes of seeds of every codec with changed bytes, cut anywhere, or none at all.
+        Samples of every codec with changed bytes, truncated anywhere, or empty, raise
+        only the peer's error.
         """
         parsers: list[Callable[[bytes], object]] = [
             aac.parseConfig, ac3.parseFrame, ac3.parseEnhanced, av1.parseSequence,
@@ -287,7 +290,7 @@ class GarbageTests(SynchronousTestCase):
 
     def test_bits(self) -> None:
         """
-        What there is, and no more.
+        Reading stops at the last bit.
         """
         reader = BitReader(b"\xa5\x0f")
         self.assertEqual([reader.bits(3), reader.bits(1), reader.bits(8)], [5, 0, 0x50])

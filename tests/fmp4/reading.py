@@ -1,5 +1,5 @@
 """
-Reads MP4 files back, with nothing of what wrote them.
+Reads MP4 files, independently of the code that writes them.
 """
 
 from collections.abc import Iterator
@@ -13,9 +13,9 @@ _PARENTS |= {b"mfra"}
 @dataclass(frozen=True)
 class Got:
     """
-    A sample as a file says it.
+    A sample as read from a file.
 
-    @ivar time: when it is decoded, in ticks.
+    @ivar time: decoding time, in ticks.
     @ivar isSync: whether decoding can start here.
     """
 
@@ -30,8 +30,7 @@ def boxes(
     data: bytes, start: int = 0, path: str = ""
 ) -> Iterator[tuple[str, int, int]]:
     """
-    @return: of each box, deep ones behind those that they are in: the path, and where
-        its contents begin and end.
+    @return: for each box, parents first, its path and where its contents begin and end.
     """
     end = len(data)
     while start < end:
@@ -52,7 +51,7 @@ def boxes(
 
 def contents(data: bytes, path: str) -> list[bytes]:
     """
-    @return: what is in each box of a path.
+    @return: the contents of each box with a path.
     """
     return [data[a:b] for where, a, b in boxes(data) if where == path]
 
@@ -67,7 +66,7 @@ def entry(data: bytes, number: int = 0) -> bytes:
 def within(data: bytes, kind: bytes, fixed: int) -> bytes:
     """
     @param data: a sample entry.
-    @param fixed: the bytes before the boxes in it.
+    @param fixed: size of the fields before its boxes.
     @return: the contents of a box in it; empty if there is none.
     """
     for where, start, end in boxes(data[fixed:]):
@@ -76,13 +75,13 @@ def within(data: bytes, kind: bytes, fixed: int) -> bytes:
     return b""
 
 
-#: The bytes before the boxes in a sample entry.
+#: Size of the fields before the boxes in a sample entry.
 VISUAL, AUDIO = 86, 36
 
 
 def samples(data: bytes) -> dict[int, list[Got]]:
     """
-    @return: all samples of the fragments, by the number of their track.
+    @return: all samples of the fragments, by track number.
     """
     found: dict[int, list[Got]] = {}
     moof = 0

@@ -1,5 +1,5 @@
 """
-Tests for L{rtmptw.fmp4}: boxes that are read back, times and bytes to the last one.
+Tests for L{rtmptw.fmp4}: boxes are read back, with exact times and bytes.
 """
 
 import io
@@ -34,13 +34,13 @@ AAC = bytes.fromhex("118856e500")
 
 class TimingTests(SynchronousTestCase):
     """
-    Milliseconds of RTMP become ticks, and milliseconds again.
+    RTMP milliseconds are converted to ticks, and back.
     """
 
     def test_whatIsReadBackIsWhatWasSent(self) -> None:
         """
-        For every rate, however the encoder rounds, wherever it starts; and the steps
-        become those of the sound, exactly.
+        The original milliseconds are read back for every rate, rounding and start; and
+        the steps become exactly those of the audio.
         """
         for rate in (48000, 44100, 32000, 24000, 22050, 16000, 11025, 8000, 7350):
             for block in (1024, 960, 2048, 512, 576, 1152):
@@ -57,7 +57,8 @@ class TimingTests(SynchronousTestCase):
                             self.assertTrue(-half <= back - sent < half)
                             times.append(ticks)
                         steps = [b - a for a, b in pairwise(times[150:])]
-                        # Where ticks and milliseconds hardly ever meet, one tick.
+                        # At rates where ticks and milliseconds rarely coincide, one
+                        # tick.
                         odd = [step - block for step in steps if step != block]
                         most = 15 if rate >= 16000 else 40
                         self.assertLess(len(odd), most, (rate, block, start))
@@ -65,7 +66,8 @@ class TimingTests(SynchronousTestCase):
 
     def test_aGapIsAGap(self) -> None:
         """
-        The sound goes on where the encoder says, not where the block before ends.
+        After a gap audio continues at the encoder's timestamp, not where the previous
+        block ends.
         """
         timing = Timing(48000, 1024)
         self.assertEqual(timing.place(0, 0), 0)
@@ -75,7 +77,7 @@ class TimingTests(SynchronousTestCase):
 
     def test_timesThatStandStill(self) -> None:
         """
-        Are later by the least there is.
+        A repeated timestamp is moved by the smallest step.
         """
         timing = Timing(1000, 0)
         self.assertEqual([timing.place(ms, 0) for ms in (5, 5, 4, 9)], [5, 6, 7, 9])
@@ -84,7 +86,7 @@ class TimingTests(SynchronousTestCase):
 
     def test_blocksThatVary(self) -> None:
         """
-        Opus says of each packet how long it is.
+        Opus packets have their own durations.
         """
         timing = Timing(48000, 960)
         blocks = ((0, 480), (10, 480), (20, 240), (25, 120), (28, 960))
@@ -99,7 +101,7 @@ class FragmentTests(SynchronousTestCase):
 
     def test_everySampleIsReadBack(self) -> None:
         """
-        Of several tracks, with negative offsets, each to the byte.
+        Samples of several tracks, with negative offsets, are read back exactly.
         """
         pictures, sound = Run(1, False), Run(2, True)
         for number in range(5):
@@ -126,7 +128,7 @@ class FragmentTests(SynchronousTestCase):
 
     def test_oneLargerThan32Bits(self) -> None:
         """
-        Has a longer header, and the samples lie behind it.
+        A fragment larger than 32 bits has a longer header, and the samples follow it.
         """
         self.patch(_fragment, "_LARGE", 20)
         run = Run(1, True)
@@ -137,7 +139,7 @@ class FragmentTests(SynchronousTestCase):
 
     def test_cutAnywhereAllIsThere(self) -> None:
         """
-        As one fragment or as many.
+        All samples are there, in one fragment or many.
         """
         dice = random.Random(17)
         track = Track(1, describe(Codec.H264, AVC, b"", About()))
@@ -181,7 +183,7 @@ class FragmentTests(SynchronousTestCase):
 
     def check(self, data: bytes, keys: list[int]) -> None:
         """
-        The index leads to where fragments begin.
+        Check that the index points to the beginnings of fragments.
         """
         (table,) = contents(data, "/mfra/tfra")
         version, track, lengths, rows = unpack(">IIII", table[:16])
@@ -198,7 +200,7 @@ class FragmentTests(SynchronousTestCase):
 
     def test_theIndexIsBounded(self) -> None:
         """
-        Every second entry goes when there are too many.
+        Every second entry is removed when there are too many.
         """
         self.patch(_writer, "MAX_INDEX", 8)
         writer = Writer(10)
@@ -211,7 +213,7 @@ class FragmentTests(SynchronousTestCase):
 
     def test_aLargeFragmentEnds(self) -> None:
         """
-        It waits in memory.
+        A large fragment ends early, because it is kept in memory.
         """
         self.patch(_writer, "MAX_FRAGMENT", 100)
         writer = Writer(10**9)
@@ -225,7 +227,7 @@ class FragmentTests(SynchronousTestCase):
 
 class DescriptionTests(SynchronousTestCase):
     """
-    What a player is told of each codec.
+    The sample descriptions of each codec.
     """
 
     def describe(
@@ -242,7 +244,7 @@ class DescriptionTests(SynchronousTestCase):
 
     def test_H264(self) -> None:
         """
-        Its size and configuration; the colors only if they are known.
+        Size and configuration; colors only if known.
         """
         got = self.describe(Codec.H264, AVC)
         self.assertEqual(got[4:8], b"avc1")
@@ -252,7 +254,7 @@ class DescriptionTests(SynchronousTestCase):
 
     def test_whatHDRSays(self) -> None:
         """
-        Of Enhanced RTMP's colorInfo: the display and its light, each to the last digit.
+        Enhanced RTMP's colorInfo: the mastering display and the light levels, exactly.
         """
         light = Light(
             Color(9, 16, 9),
@@ -271,7 +273,7 @@ class DescriptionTests(SynchronousTestCase):
 
     def test_speakers(self) -> None:
         """
-        Of Enhanced RTMP's multichannel configuration.
+        Enhanced RTMP's multichannel configuration.
         """
         got = self.describe(
             Codec.AAC, bytes.fromhex("11b0"), about=About(speakers=(0, 1, 2, 3, 9, 10))
@@ -308,7 +310,8 @@ class DescriptionTests(SynchronousTestCase):
 
     def test_theSizeThatTheMetadataSays(self) -> None:
         """
-        Stands in where the codec does not say it, or nobody can read it.
+        The size in the metadata is used if the codec does not signal it, or it cannot
+        be parsed.
         """
         broken = bytes.fromhex("0164000affe1000467640a0001000268ee")
         for codec, config in ((Codec.H264, broken), (Codec.VVC, b"\xff\0")):
@@ -318,7 +321,7 @@ class DescriptionTests(SynchronousTestCase):
 
     def test_codecsThatNeedAHeader(self) -> None:
         """
-        And have none.
+        Codecs that need a header, but have none, are an error.
         """
         for codec in (Codec.H264, Codec.HEVC, Codec.VVC, Codec.AAC, Codec.FLAC):
             for config in (None, b""):
@@ -333,7 +336,7 @@ class DescriptionTests(SynchronousTestCase):
 
     def test_FFmpegReadsThemBack(self) -> None:
         """
-        Sizes, pixel shapes and colors.
+        Sizes, pixel aspect ratios and colors.
         """
         light = Light(Color(9, 16, 9))
         track = Track(1, describe(Codec.H264, AVC, b"", About(light=light)))
@@ -357,7 +360,7 @@ class InitTests(SynchronousTestCase):
 
     def test_ofSeveralTracks(self) -> None:
         """
-        The first of each kind is played; the others are there to be chosen.
+        The first track of each kind is enabled; the others are alternatives.
         """
         picture = describe(Codec.H264, AVC, b"", About())
         sound = describe(Codec.AAC, AAC, b"", About())

@@ -1,5 +1,6 @@
 """
-A plain TCP connection without a network: its socket takes as much as it is told to.
+A plain TCP connection without a network: its socket takes as many bytes as the test
+allows.
 """
 
 import socket
@@ -10,12 +11,12 @@ from twisted.internet import tcp
 
 class PlainSocket:
     """
-    Stands for the kernel.
+    Stands in for the kernel's socket.
 
-    @ivar sent: what it has taken.
-    @ivar room: how many bytes it still takes; with none it is full.
-    @ivar error: raised by each call that is to send, if set.
-    @ivar options: what was set, by level and name.
+    @ivar sent: the bytes taken so far.
+    @ivar room: how many more bytes it takes; it is full at 0.
+    @ivar error: raised by each call of L{send}, if set.
+    @ivar options: the options set, by level and name.
     """
 
     family = socket.AF_INET
@@ -28,7 +29,7 @@ class PlainSocket:
 
     def send(self, data: bytes) -> int:
         """
-        Take what there is room for, as send(2) does without blocking.
+        Take what there is room for, as a non-blocking send(2) does.
         """
         if self.error is not None:
             raise self.error
@@ -41,17 +42,17 @@ class PlainSocket:
 
     def setsockopt(self, level: int, name: int, value: int) -> None:
         """
-        Write it down.
+        Record the option.
         """
         self.options[level, name] = value
 
 
 class PlainTransport(tcp.Connection):
     """
-    Twisted's connection around a L{PlainSocket}: what it is given waits.
+    Twisted's connection around a L{PlainSocket}. Keeps what is written to it.
 
     @ivar waiting: what Twisted would send later.
-    @ivar producers: who produces for it; C{None} for nobody any more.
+    @ivar producers: the registered producer; C{None} after it was unregistered.
     """
 
     def __init__(self, plain: PlainSocket) -> None:
@@ -61,18 +62,18 @@ class PlainTransport(tcp.Connection):
 
     def write(self, data: bytes) -> None:
         """
-        Keep it.
+        Keep the data.
         """
         self.waiting += data
 
     def registerProducer(self, producer: object, streaming: bool) -> None:
         """
-        Write it down, and how it wants to be asked.
+        Record the producer and whether it is streaming.
         """
         self.producers.append((producer, streaming))
 
     def unregisterProducer(self) -> None:
         """
-        Write it down.
+        Record that there is no producer.
         """
         self.producers.append(None)

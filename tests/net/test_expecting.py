@@ -1,5 +1,5 @@
 """
-Tests of what is expected of the next picture.
+Tests of the expected size of the next video frame.
 """
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -9,7 +9,7 @@ from rtmptw.net.expecting import LEAST, MOST, PAUSE, SLOWEST, WINDOW, PictureSiz
 
 class PictureSizesTests(SynchronousTestCase):
     """
-    Regular pictures are expected to go on; nothing else is expected.
+    Regular video frames are expected to continue; nothing else is expected.
     """
 
     def setUp(self) -> None:
@@ -18,7 +18,7 @@ class PictureSizesTests(SynchronousTestCase):
 
     def pictures(self, sizes: list[int], interval: float = 0.04) -> int:
         """
-        @return: what is expected when these have come.
+        @return: the expected size after these video frames.
         """
         for size in sizes:
             self.now += interval
@@ -27,7 +27,8 @@ class PictureSizesTests(SynchronousTestCase):
 
     def test_halfOfTheSmallest(self) -> None:
         """
-        Of a window, as a power of two; no sooner.
+        Half of the smallest frame of a window, rounded down to a power of two, and only
+        after a whole window.
         """
         sizes = [77000, *[17000] * (WINDOW - 3), 10000]
         self.assertEqual(self.pictures(sizes), 1)
@@ -37,7 +38,8 @@ class PictureSizesTests(SynchronousTestCase):
 
     def test_bounds(self) -> None:
         """
-        As small as sound says nothing; not more than there is to gain.
+        Frames as small as audio give no expectation; the upper bound is where nothing
+        more is gained.
         """
         self.assertEqual(self.pictures([2 * LEAST] * WINDOW), LEAST)
         self.assertEqual(self.pictures([2 * LEAST - 1] * WINDOW), 1)
@@ -45,7 +47,8 @@ class PictureSizesTests(SynchronousTestCase):
 
     def test_aSmallPictureEndsIt(self) -> None:
         """
-        One that nobody would have waited for; then a whole window comes first.
+        A frame smaller than expected resets the expectation until a whole window has
+        passed.
         """
         self.assertEqual(self.pictures([5000] * WINDOW), 2048)
         self.assertEqual(self.pictures([2048]), 2048)
@@ -56,7 +59,8 @@ class PictureSizesTests(SynchronousTestCase):
 
     def test_aPauseEndsIt(self) -> None:
         """
-        Whoever asks meanwhile is told, and who comes back begins anew.
+        A pause resets the expectation, whether it is asked for during the pause or
+        after.
         """
         for asks in (True, False):
             self.assertEqual(self.pictures([5000] * WINDOW), 2048)
@@ -69,7 +73,7 @@ class PictureSizesTests(SynchronousTestCase):
 
     def test_slowPictures(self) -> None:
         """
-        Sound would wait too long for them.
+        Nothing is expected of slow video: audio would wait too long for it.
         """
         self.assertEqual(self.pictures([5000] * WINDOW * 2, SLOWEST * 1.1), 1)
         self.assertEqual(self.pictures([5000] * WINDOW * 2, SLOWEST * 0.9), 2048)

@@ -1,5 +1,5 @@
 """
-Tests of where connections come in.
+Tests of server endpoints.
 """
 
 from typing import Any
@@ -14,12 +14,12 @@ from rtmptw.net.ports import BACKLOG, peerName, serverEndpoint
 
 class BacklogTests(SynchronousTestCase):
     """
-    How many may wait to be accepted.
+    The backlog of endpoints.
     """
 
     def backlogs(self, description: str) -> list[int]:
         """
-        The backlog of each port that such an endpoint listens on.
+        @return: the backlog of each port that such an endpoint listens on.
         """
         memory: Any = MemoryReactorClock()
         self.successResultOf(serverEndpoint(memory, description).listen(Factory()))
@@ -27,7 +27,7 @@ class BacklogTests(SynchronousTestCase):
 
     def test_many(self) -> None:
         """
-        If nothing is said.
+        The default backlog is large.
         """
         for description in (
             "tcp:1935",
@@ -40,14 +40,14 @@ class BacklogTests(SynchronousTestCase):
 
     def test_asSaid(self) -> None:
         """
-        By name or by place.
+        A backlog in the description is kept, by name or by position.
         """
         for description in ("tcp:1935:backlog=7", "tcp:1935:127.0.0.1:7"):
             self.assertEqual(self.backlogs(description), [7], description)
 
     def test_noEndpoint(self) -> None:
         """
-        What is none is told as Twisted tells it.
+        For an invalid description, Twisted's own error is raised.
         """
         with self.assertRaises(ValueError):
             serverEndpoint(MemoryReactorClock(), "carrier-pigeon:1935")
@@ -55,7 +55,7 @@ class BacklogTests(SynchronousTestCase):
 
 class PeerNameTests(SynchronousTestCase):
     """
-    What logs call the other end.
+    The peer's name in logs.
     """
 
     def test_names(self) -> None:

@@ -1,6 +1,6 @@
 """
-Tests of how many sockets are read at once: with real sockets and a clock that stands
-still.
+Tests of reading many sockets at once, with real sockets and a clock that the test
+controls.
 """
 
 import os
@@ -33,7 +33,7 @@ from rtmptw.net.turns import Turns
 
 class Reactor(Clock):
     """
-    A clock that knows who wants to read.
+    A clock that records which descriptors are to be read.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class Reactor(Clock):
 
     def turn(self) -> None:
         """
-        Let those read that want to.
+        Read all descriptors that are to be read.
         """
         for reader in list(self.readers):
             reader.doRead()
@@ -76,7 +76,7 @@ class ReadingTestCase(SynchronousTestCase):
         pair: Callable[[], tuple[socket.socket, socket.socket]] = socket.socketpair,
     ) -> tuple[tcp.Connection, socket.socket]:
         """
-        One end for the readers, and the other for the test.
+        @return: a connection for the readers, and the test's end of it.
         """
         ours, theirs = pair()
         for end in (ours, theirs):
@@ -89,7 +89,7 @@ class ReadingTestCase(SynchronousTestCase):
 
     def member(self) -> tuple[tcp.Connection, socket.socket]:
         """
-        One that is read.
+        @return: a connection that is being read.
         """
         transport, theirs = self.connection()
         self.assertTrue(self.readers.add(transport, self.receive))
@@ -98,12 +98,12 @@ class ReadingTestCase(SynchronousTestCase):
 
 class ReadersTests(ReadingTestCase):
     """
-    All bytes to their connections, few calls, and the end left to Twisted.
+    All bytes reach their connections with few calls, and the end is left to Twisted.
     """
 
     def test_readsAll(self) -> None:
         """
-        The reactor sees one reader, which reads all that have something.
+        The reactor sees one reader, which reads all sockets that have data.
         """
         members = [self.member() for _ in range(3)]
         self.assertEqual(self.reactor.readers, {self.readers})
@@ -116,8 +116,8 @@ class ReadersTests(ReadingTestCase):
 
     def test_sendsWhenAllAreRead(self) -> None:
         """
-        Not before, and without another turn of the reactor; an error in sending is
-        logged, and the others send.
+        Data is sent after all sockets are read, without another turn of the reactor. An
+        error while sending is logged, and the others still send.
         """
         turns = Turns(self.reactor)
         self.readers = Readers(self.reactor, turns)
@@ -147,7 +147,8 @@ class ReadersTests(ReadingTestCase):
 
     def test_mergingWaits(self) -> None:
         """
-        What is gathered over some time does not leave because sockets were read.
+        Data that is gathered over an interval is not sent just because sockets were
+        read.
         """
         turns = Turns(self.reactor, 0.05)
         self.readers = Readers(self.reactor, turns)
@@ -168,7 +169,8 @@ class ReadersTests(ReadingTestCase):
 
     def test_theEndIsTwisteds(self) -> None:
         """
-        When the peer has closed, what it sent is given first, then Twisted reads on.
+        When the peer has closed, what it sent is delivered first; then Twisted reads
+        the end.
         """
         transport, theirs = self.member()
         theirs.send(b"last")
@@ -181,7 +183,7 @@ class ReadersTests(ReadingTestCase):
 
     def test_addAndRemove(self) -> None:
         """
-        The last that leaves takes the reader with it; others are no members.
+        Removing the last member removes the reader; other transports are not members.
         """
         one, theirs = self.member()
         two, _ = self.member()
@@ -200,7 +202,7 @@ class ReadersTests(ReadingTestCase):
 
     def test_closedBeforeItIsRemoved(self) -> None:
         """
-        Twisted closes the socket first; its number may be another's by then.
+        Twisted closes the socket first; its number may be reused by then.
         """
         transport, _ = self.member()
         transport.socket.close()
@@ -213,7 +215,7 @@ class ReadersTests(ReadingTestCase):
 
     def test_oneRemovesAnother(self) -> None:
         """
-        In the same call: the other gets nothing more.
+        A connection removed by another one in the same call gets nothing more.
         """
         pair = [self.connection() for _ in range(2)]
         for transport, theirs in pair:
@@ -232,7 +234,7 @@ class ReadersTests(ReadingTestCase):
 
     def test_anErrorEndsOne(self) -> None:
         """
-        It is logged, its connection is ended, the others are read.
+        An exception is logged and ends its connection; the others are still read.
         """
         bad, theirs = self.connection()
         self.readers.add(bad, lambda data, now: 1 // 0)
@@ -247,19 +249,20 @@ class ReadersTests(ReadingTestCase):
 
     def load(self, rate: float, seconds: float = 1.0) -> None:
         """
-        Reads a second, for so long, whenever the readers look.
+        Simulate a rate of reads for a time, whenever the readers poll.
         """
         _transport, theirs = self.members[0]
         for _ in range(int(rate * seconds)):
             theirs.send(b"x")
             self.reactor.turn()
             self.reactor.advance(1 / rate)
-            # What was not read yet.
+            # What has not been read yet.
             self.readers._readAll(self.reactor.seconds())
 
     def test_thePaceOfTheLoad(self) -> None:
         """
-        The more there is to read, the longer it waits, and light load does not wait.
+        The higher the rate of reads, the longer the wait; under light load there is
+        none.
         """
         self.members = [self.member()]
         for rate, pace in (
@@ -276,7 +279,7 @@ class ReadersTests(ReadingTestCase):
 
     def test_aPaceStays(self) -> None:
         """
-        It makes fewer reads itself; that does not end it.
+        The pace itself makes reads fewer; that does not end it.
         """
         self.members = [self.member()]
         least, wait = PACES[-1]
@@ -291,7 +294,7 @@ class ReadersTests(ReadingTestCase):
 
     def test_nobodyWatches(self) -> None:
         """
-        Then it waits earlier, and longer.
+        Without players, it waits at a lower rate, and longer.
         """
         watched = [False]
         self.readers = Readers(
@@ -310,7 +313,8 @@ class ReadersTests(ReadingTestCase):
 
     def test_waits(self) -> None:
         """
-        Between two looks nothing is read; the look after the last member left is none.
+        Nothing is read between two polls, and there is no poll after the last member
+        has left.
         """
         transport, theirs = self.member()
         self.readers.pace = 0.01
@@ -326,7 +330,7 @@ class ReadersTests(ReadingTestCase):
 
     def test_doesNotWaitForWhoIsFaster(self) -> None:
         """
-        While a socket has more than is read at once, it is read in the next turn of
+        While a socket has more data than one read takes, it is read in the next turn of
         the reactor.
         """
         self.patch(_reading, "READ_SIZE", 1000)
@@ -343,8 +347,8 @@ class ReadersTests(ReadingTestCase):
 
     def test_readsOnForAWhile(self) -> None:
         """
-        Before that, a little longer in the same turn; each time what was received
-        leaves before more is read.
+        Before that, it is read again for a little while in the same turn. What was
+        received is sent on each time before more is read.
         """
         self.patch(_reading, "READ_SIZE", 1000)
         self.patch(_reading, "LARGE_READ_SIZE", 1000)
@@ -357,7 +361,7 @@ class ReadersTests(ReadingTestCase):
             happened.append(f"{len(data)} received")
             turns.add(lambda: happened.append("sent"))
             if len(happened) == 3:
-                # Time is up.
+                # The time is up.
                 self.reactor.advance(_reading.BEHIND)
             return 1
 
@@ -370,7 +374,8 @@ class ReadersTests(ReadingTestCase):
 
     def test_largeReads(self) -> None:
         """
-        Who had as much as is read gets larger reads, until it has little again.
+        A connection whose read was full gets larger reads, until there is little data
+        again.
         """
         self.patch(_reading, "READ_SIZE", 1000)
         self.patch(_reading, "LARGE_READ_SIZE", 3000)
@@ -383,7 +388,7 @@ class ReadersTests(ReadingTestCase):
         self.assertEqual(
             sorted(map(len, self.got)), sorted([1000, 700, 3000, 3000, 1400])
         )
-        # 1,400 were not little.
+        # 1,400 was not little.
         theirs.send(bytes(5400))
         others.send(bytes(2000))
         del self.got[:]
@@ -400,7 +405,8 @@ class ReadersTests(ReadingTestCase):
 
     def test_roomForARead(self) -> None:
         """
-        It does not come from the kernel each time, whatever the program did before.
+        The buffer of a read does not come from the kernel each time, whatever the
+        program did before.
         """
         program = (
             "import resource, socket\n"
@@ -440,7 +446,7 @@ class ReadersTests(ReadingTestCase):
             text=True,
         )
         self.assertEqual(done.returncode, 0, done.stderr)
-        # 4,000 if it did.
+        # It would be 4,000 otherwise.
         self.assertLess(int(done.stdout), 500)
 
     def test_unpaced(self) -> None:
@@ -454,7 +460,7 @@ class ReadersTests(ReadingTestCase):
 
     def test_whereItCannotBe(self) -> None:
         """
-        A clock is no reactor that reads.
+        A reactor that cannot watch descriptors gets no readers.
         """
         from twisted.internet import reactor
 
@@ -464,7 +470,7 @@ class ReadersTests(ReadingTestCase):
 
 def tcpPair() -> tuple[socket.socket, socket.socket]:
     """
-    Two ends of a TCP connection.
+    @return: the two ends of a TCP connection.
     """
     with socket.create_server(("127.0.0.1", 0)) as server:
         theirs = socket.create_connection(server.getsockname())
@@ -474,7 +480,7 @@ def tcpPair() -> tuple[socket.socket, socket.socket]:
 
 def kernelCan() -> bool:
     """
-    @return: whether this kernel lets sockets wait.
+    @return: whether this kernel can let sockets wait for more data.
     """
     ours, theirs = tcpPair()
     with ours, theirs:
@@ -499,7 +505,7 @@ class WaitingTests(ReadingTestCase):
 
     def send(self, pair: tuple[tcp.Connection, socket.socket], data: bytes) -> None:
         """
-        Send, and let the readers look when all has arrived.
+        Send data, and poll when all of it has arrived.
         """
         transport, theirs = pair
         there = len(self.unread(transport))
@@ -510,7 +516,7 @@ class WaitingTests(ReadingTestCase):
 
     def unread(self, transport: tcp.Connection) -> bytes:
         """
-        @return: what has arrived and was not read.
+        @return: how many bytes have arrived and are unread.
         """
         try:
             data: bytes = transport.getHandle().recv(65536, socket.MSG_PEEK)
@@ -520,7 +526,7 @@ class WaitingTests(ReadingTestCase):
 
     def waiting(self) -> tuple[tcp.Connection, socket.socket]:
         """
-        A connection that waits.
+        @return: a connection that waits for more bytes.
         """
         transport, theirs = self.connection(tcpPair)
         theirs.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -531,7 +537,7 @@ class WaitingTests(ReadingTestCase):
 
     def test_waitsForEnough(self) -> None:
         """
-        Less than is wanted is not read, and then all at once.
+        Data is not read until enough is there, then all of it at once.
         """
         one = self.waiting()
         self.send(one, bytes(999))
@@ -543,7 +549,7 @@ class WaitingTests(ReadingTestCase):
 
     def test_wantsAnother(self) -> None:
         """
-        More or less than before.
+        The number of bytes wanted can change.
         """
         one = self.waiting()
         self.wanted = 10
@@ -556,8 +562,8 @@ class WaitingTests(ReadingTestCase):
 
     def test_notForLong(self) -> None:
         """
-        What there is is read after a while, which begins with the last that was read
-        from the same socket.
+        After a while whatever is there is read. The time counts from the last read of
+        the same socket.
         """
         one, two = self.waiting(), self.waiting()
         self.reactor.advance(PATIENCE * 0.8)
@@ -573,7 +579,7 @@ class WaitingTests(ReadingTestCase):
 
     def test_theEndDoesNotWait(self) -> None:
         """
-        Nor what was sent before it.
+        The peer's end is noticed without waiting, along with what was sent before it.
         """
         transport, theirs = one = self.waiting()
         self.send(one, b"last")
@@ -588,7 +594,7 @@ class WaitingTests(ReadingTestCase):
 
     def test_twistedDoesNotWait(self) -> None:
         """
-        A socket that is removed is as it was; one that comes back may wait again.
+        A removed socket no longer waits; if it is added again, it may wait again.
         """
         one = self.waiting()
         handle = one[0].getHandle()
@@ -603,20 +609,21 @@ class WaitingTests(ReadingTestCase):
 
     def test_isAcknowledgedSoon(self) -> None:
         """
-        What waits. A peer that has not asked for TCP_NODELAY sends on only then.
+        Data that waits is acknowledged soon: a peer without TCP_NODELAY sends on only
+        then.
         """
         ours, theirs = tcpPair()
         with ours, theirs:
             usual = ours.getsockopt(socket.IPPROTO_TCP, TCP_DELACK_MAX_US)
         handle = self.waiting()[0].getHandle()
         found = handle.getsockopt(socket.IPPROTO_TCP, TCP_DELACK_MAX_US)
-        # The kernel counts in ticks of its own.
+        # The kernel counts in its own ticks.
         self.assertLess(found, 4 * ACKNOWLEDGE_WITHIN)
         self.assertLess(found, usual)
 
     def test_impatient(self) -> None:
         """
-        Where nothing may wait, nothing does.
+        Where waiting is disabled, no socket waits.
         """
         self.readers = Readers(self.reactor, Turns(self.reactor), isPatient=False)
         self.send(self.waiting(), b"x")
@@ -624,7 +631,7 @@ class WaitingTests(ReadingTestCase):
 
     def test_aKernelThatCannot(self) -> None:
         """
-        Does not wait either.
+        On a kernel without the option, no socket waits.
         """
         self.patch(_reading, "ACKNOWLEDGE_WITHIN", 0)
         self.send(self.waiting(), b"x")
@@ -632,7 +639,7 @@ class WaitingTests(ReadingTestCase):
 
     def test_aUnixSocketCannot(self) -> None:
         """
-        Nor does one of these.
+        A Unix socket cannot wait.
         """
         one = self.member()
         for _ in range(2):
@@ -641,7 +648,7 @@ class WaitingTests(ReadingTestCase):
 
     def test_overByWhatCame(self) -> None:
         """
-        A connection that what it sent has ended is not told to wait.
+        A connection that was ended by its own data is not told to wait.
         """
         transport, theirs = self.connection(tcpPair)
 

@@ -1,6 +1,6 @@
 """
-Tests for L{rtmptw.net.sender}: bytes that go to the socket directly, and to Twisted
-what it does not take.
+Tests for L{rtmptw.net.sender}: bytes go to the socket directly, and to Twisted only if
+the socket does not take them.
 """
 
 import socket
@@ -15,7 +15,7 @@ from tests.net.plain import PlainSocket, PlainTransport
 
 class PlainSenderTests(SynchronousTestCase):
     """
-    The way of nearly all bytes.
+    Sending on a plain socket.
     """
 
     def setUp(self) -> None:
@@ -27,7 +27,7 @@ class PlainSenderTests(SynchronousTestCase):
 
     def test_toTheSocket(self) -> None:
         """
-        Joined, at the end of the turn, and Twisted sees none of it.
+        Data is joined and sent at the end of the turn, and Twisted gets none of it.
         """
         self.sender.write(b"one")
         self.sender.write(b"two")
@@ -36,12 +36,13 @@ class PlainSenderTests(SynchronousTestCase):
         self.sender.sendNow(b"now")
         self.assertEqual(self.socket.sent, b"onetwonow")
         self.assertEqual((self.transport.waiting, self.full), (b"", []))
-        # A pull producer: Twisted says each time that it has nothing left.
+        # A pull producer: Twisted calls it each time its buffer is empty.
         self.assertEqual(self.transport.producers, [(self.sender, False)])
 
     def test_whatItDoesNotTake(self) -> None:
         """
-        Goes to Twisted, and all that follows, until that has sent it; in order.
+        What the socket does not take goes to Twisted, and so does all that follows, in
+        order, until Twisted has sent everything.
         """
         self.socket.room = 4
         self.sender.sendNow(b"onetwo")
@@ -59,7 +60,7 @@ class PlainSenderTests(SynchronousTestCase):
 
     def test_aSocketThatIsFull(self) -> None:
         """
-        Takes nothing: Twisted gets it all, once.
+        If the socket is full, Twisted gets all of it, once.
         """
         self.socket.room = 0
         self.sender.sendNow(b"all")
@@ -71,7 +72,7 @@ class PlainSenderTests(SynchronousTestCase):
 
     def test_aSocketThatWasReset(self) -> None:
         """
-        Does not end the connection here: what was received before is read first.
+        A reset does not end the connection here: data received before is read first.
         """
         self.socket.error = ConnectionResetError()
         self.sender.sendNow(b"lost")
@@ -80,7 +81,7 @@ class PlainSenderTests(SynchronousTestCase):
 
     def test_clogged(self) -> None:
         """
-        Only when more waits than Twisted's own bound.
+        A connection is clogged only if more waits than Twisted's own limit.
         """
         self.socket.room = 0
         self.sender.sendNow(bytes(MAX_UNSENT))
@@ -93,7 +94,7 @@ class PlainSenderTests(SynchronousTestCase):
 
     def test_forManyAtOnce(self) -> None:
         """
-        The socket's own send, and what it has not taken is told.
+        C{send} is the socket's own; the caller reports what it did not take.
         """
         send = self.sender.send
         assert send is not None
@@ -107,7 +108,7 @@ class PlainSenderTests(SynchronousTestCase):
 
     def test_littleInTheKernel(self) -> None:
         """
-        Where the system can be told so.
+        The kernel's send buffer is limited where the system supports it.
         """
         self.sender.keepShort()
         option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
@@ -116,7 +117,8 @@ class PlainSenderTests(SynchronousTestCase):
 
     def test_afterTheEnd(self) -> None:
         """
-        The last words leave, nothing else; the transport has no producer.
+        After C{close}, gathered data is sent and nothing else; the producer is
+        unregistered.
         """
         self.sender.write(b"last")
         self.sender.close()
@@ -129,7 +131,7 @@ class PlainSenderTests(SynchronousTestCase):
 
     def test_afterTheConnection(self) -> None:
         """
-        Nobody is told anything, and nothing is kept.
+        After the connection is lost, nobody is called and nothing is kept.
         """
         self.socket.room = 0
         self.sender.write(b"gone")

@@ -1,5 +1,5 @@
 """
-Tests of work that is more than one turn should take.
+Tests of work that is spread over several turns.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ class ShiftsTests(SynchronousTestCase):
 
     def worker(self, name: str, turns: int, seconds: float) -> Callable[[], bool]:
         """
-        @return: what takes so many turns of so many seconds each.
+        @return: work that takes a number of turns of some seconds each.
         """
         left = turns
 
@@ -39,8 +39,8 @@ class ShiftsTests(SynchronousTestCase):
 
     def test_inTurn(self) -> None:
         """
-        Each goes on as often as the others, and all of them together have a share of
-        the reactor's turn: what began within it is finished.
+        All get the same number of turns, and together only a share of the reactor's
+        turn; work that has begun is finished.
         """
         self.assertEqual(SHARE, 0.01)
         self.shifts.add(self.worker("a", 4, 0.003))
@@ -53,7 +53,8 @@ class ShiftsTests(SynchronousTestCase):
 
     def test_whoComesMeanwhile(self) -> None:
         """
-        Comes behind the others, and no call is left when all is done.
+        A newcomer gets its turn after the others, and no timer is left when all is
+        done.
         """
 
         def first() -> bool:
@@ -71,7 +72,7 @@ class ShiftsTests(SynchronousTestCase):
 
     def test_aMistakeEndsNobodyElse(self) -> None:
         """
-        It is logged, and does not come again.
+        An exception is logged, and its work is removed; the others continue.
         """
 
         def broken() -> bool:

@@ -1,5 +1,5 @@
 """
-Tests of L{rtmptw.flv}.
+Tests of L{rtmptw.remux}.
 """
 
 import tests.profile  # noqa: F401

@@ -1,5 +1,6 @@
 """
-Tests for L{rtmptw.remux.mp4} and what it is told of tracks (L{rtmptw.remux.about}).
+Tests for L{rtmptw.remux.mp4} and the track properties that it gets
+(L{rtmptw.remux.about}).
 """
 
 import io
@@ -25,7 +26,7 @@ from tests.remux.test_remuxer import AAC, AUDIO, AVC, VIDEO
 
 def head(codec: Codec, config: bytes, about: About | None = None) -> Head:
     """
-    @return: a track whose header has come.
+    @return: a track whose header has arrived.
     """
     kind = FrameKind.VIDEO if codec in (Codec.H264, Codec.HEVC) else FrameKind.AUDIO
     said = Sample(kind, 0, codec, True, config, 0, 0, False)
@@ -37,7 +38,7 @@ HEADS: dict[TrackKey, Head] = {VIDEO: head(Codec.H264, AVC)}
 
 def video(time: int, offset: int = 0, isKey: bool = False, size: int = 4) -> Sample:
     """
-    @return: a picture.
+    @return: a video sample.
     """
     data = bytes([time & 255] * size)
     return Sample(FrameKind.VIDEO, 0, Codec.H264, False, data, time, offset, isKey)
@@ -45,7 +46,7 @@ def video(time: int, offset: int = 0, isKey: bool = False, size: int = 4) -> Sam
 
 def audio(time: int, data: bytes = b"\x21abc") -> Sample:
     """
-    @return: AAC.
+    @return: an AAC sample.
     """
     return Sample(FrameKind.AUDIO, 0, Codec.AAC, False, data, time, 0, True)
 
@@ -57,8 +58,8 @@ class MP4Tests(SynchronousTestCase):
 
     def test_eachSampleIsThere(self) -> None:
         """
-        With its time from the beginning, shown before it is decoded if that is what the
-        encoder says; whole fragments only are written before the end.
+        Each sample has its time from the beginning, with a negative composition time if
+        the encoder sent one. Only complete fragments are written before the end.
         """
         file = io.BytesIO()
         mp4 = MP4(file, HEADS, 1000, 100)
@@ -82,7 +83,7 @@ class MP4Tests(SynchronousTestCase):
 
     def test_aFlushThatIsWorthAFragment(self) -> None:
         """
-        Ends it, so that one hand-over is one fragment.
+        C{flush} ends a fragment that is long enough.
         """
         file = io.BytesIO()
         mp4 = MP4(file, HEADS, 0, 1000, 100)
@@ -96,7 +97,7 @@ class MP4Tests(SynchronousTestCase):
 
     def test_timesBeforeTheBeginning(self) -> None:
         """
-        Are at it, and counted.
+        Samples before the beginning are moved to it, and counted.
         """
         file = io.BytesIO()
         mp4 = MP4(file, HEADS, 1000, 100)
@@ -112,7 +113,7 @@ class MP4Tests(SynchronousTestCase):
 
     def test_ADTS(self) -> None:
         """
-        Its headers go; what claims to have one and has not is left out.
+        ADTS headers are removed; a packet with an invalid one is left out.
         """
         file = io.BytesIO()
         mp4 = MP4(file, {AUDIO: head(Codec.AAC, AAC)}, 0, 100)
@@ -128,8 +129,8 @@ class MP4Tests(SynchronousTestCase):
 
     def test_aTrackThatComesLate(self) -> None:
         """
-        Is described at the head of the file, which does not grow, and has the time at
-        which it comes.
+        A late track is described in the file's header, which does not grow, and its
+        samples keep their times.
         """
         file = io.BytesIO()
         mp4 = MP4(file, HEADS, 0, 100)
@@ -153,8 +154,8 @@ class MP4Tests(SynchronousTestCase):
 
     def test_whereThereIsNoRoom(self) -> None:
         """
-        A late track is not taken, and the file is as it was; nor one of which nothing
-        can be made.
+        A late track is not added if its description does not fit or it cannot be
+        described; the file is unchanged.
         """
         file = io.BytesIO()
         mp4 = MP4(file, HEADS, 0, 100)
@@ -170,7 +171,7 @@ class MP4Tests(SynchronousTestCase):
 
     def test_aShortFileIsSmall(self) -> None:
         """
-        Beside what is coded.
+        A short file has little overhead.
         """
         (file,) = Containers("mp4").remux(framesOf(encode(H264_AAC))).files
         coded = sum(
@@ -183,7 +184,7 @@ class MP4Tests(SynchronousTestCase):
 
     def test_aTrackThatCannotBeDescribed(self) -> None:
         """
-        Is named.
+        The error names the track.
         """
         error = self.assertRaises(
             TrackError, MP4, io.BytesIO(), {AUDIO: head(Codec.AAC, b"\xff")}, 0, 100
@@ -201,7 +202,8 @@ class MP4Tests(SynchronousTestCase):
 
     def test_cutAnywhereWhatIsWholePlays(self) -> None:
         """
-        As a killed server leaves it.
+        A file that is cut off, as by a server that is killed, plays up to the last
+        complete fragment.
         """
         (file,) = Containers("mp4", 200).remux(framesOf(encode(H264_AAC))).files
         data = file.getvalue()
@@ -222,12 +224,12 @@ def metadata(name: str, **properties: Value) -> bytes:
 
 class HearsayTests(SynchronousTestCase):
     """
-    What a stream says of its tracks.
+    Track properties that a stream signals.
     """
 
     def hear(self, *frames: Frame) -> Hearsay:
         """
-        @return: one who has heard these.
+        @return: a L{Hearsay} that has parsed these frames.
         """
         hearsay = Hearsay()
         for frame in frames:
@@ -236,7 +238,7 @@ class HearsayTests(SynchronousTestCase):
 
     def colorInfo(self, *properties: tuple[str, Value]) -> Frame:
         """
-        @return: Enhanced RTMP's metadata of the pictures.
+        @return: a video metadata frame of Enhanced RTMP.
         """
         said = AMFObject(list(properties))
         body = b"\x94hvc1" + amf0.encode("colorInfo", said)
@@ -246,7 +248,7 @@ class HearsayTests(SynchronousTestCase):
 
     def test_HDR(self) -> None:
         """
-        Colors, light and display; an empty object takes them back.
+        Color, light levels and mastering display; an empty object withdraws them.
         """
         frame = self.colorInfo(
             (
@@ -290,7 +292,7 @@ class HearsayTests(SynchronousTestCase):
 
     def test_nonsense(self) -> None:
         """
-        Says nothing.
+        Invalid messages are ignored.
         """
         for frame in (
             self.colorInfo(("colorConfig", "x"), ("hdrCll", 5.0), ("hdrMdcv", None)),
@@ -314,13 +316,13 @@ class HearsayTests(SynchronousTestCase):
 
     def test_speakers(self) -> None:
         """
-        By a mask of bits, or one by one.
+        Speakers are given by a bit mask, or one by one.
         """
         for body, speakers in (
             (b"\1\6" + (0b11000001111).to_bytes(4, "big"), (0, 1, 2, 3, 9, 10)),
             (b"\2\2\x09\x0a", (9, 10)),
             (b"\0\2", ()),
-            # Not so many as it says.
+            # Fewer than its count.
             (b"\1\6\0\0\0\3", ()),
         ):
             frame = frameFromMessage(FrameKind.AUDIO, 0, b"\x94Opus" + body)
@@ -329,7 +331,7 @@ class HearsayTests(SynchronousTestCase):
 
     def test_theSize(self) -> None:
         """
-        Of onMetaData.
+        The size in onMetaData.
         """
         payload = metadata("onMetaData", width=640.0, height=360.0, audiocodecid=10.0)
         hearsay = self.hear(
@@ -340,13 +342,13 @@ class HearsayTests(SynchronousTestCase):
 
     def test_itIsInTheFile(self) -> None:
         """
-        HDR of a stream that says so before its first picture.
+        HDR that is signaled before the first video frame is in the file.
         """
         frame = self.colorInfo(
             ("colorConfig", AMFObject([("transferCharacteristics", 18.0)])),
             ("hdrCll", AMFObject([("maxCLL", 1000.0)])),
         )
-        # FFmpeg says something, too.
+        # FFmpeg sends metadata, too.
         frames = [f for f in framesOf(encode(HEVC_AAC)) if f.role is not Role.METADATA]
         (file,) = Containers("mp4").remux([frame, *frames]).files
         got = entry(file.getvalue())

@@ -35,7 +35,7 @@ AAC2 = bytes.fromhex("1188")
 
 def video(timestamp: int, isKey: bool = False) -> Frame:
     """
-    @return: a picture that has its time in it.
+    @return: a video frame that contains its timestamp.
     """
     head = b"\x17" if isKey else b"\x27"
     body = head + b"\1\0\0\0" + timestamp.to_bytes(8, "big")
@@ -44,7 +44,7 @@ def video(timestamp: int, isKey: bool = False) -> Frame:
 
 def audio(timestamp: int) -> Frame:
     """
-    @return: AAC that has its time in it.
+    @return: an AAC frame that contains its timestamp.
     """
     body = b"\xaf\1\0" + timestamp.to_bytes(8, "big")
     return frameFromMessage(FrameKind.AUDIO, timestamp, body)
@@ -52,14 +52,14 @@ def audio(timestamp: int) -> Frame:
 
 def videoHeader(timestamp: int, data: bytes = AVC) -> Frame:
     """
-    @return: a codec header.
+    @return: a video sequence header.
     """
     return frameFromMessage(FrameKind.VIDEO, timestamp, b"\x17\0\0\0\0" + data)
 
 
 def audioHeader(timestamp: int, data: bytes = AAC) -> Frame:
     """
-    @return: a codec header.
+    @return: an audio sequence header.
     """
     return frameFromMessage(FrameKind.AUDIO, timestamp, b"\xaf\0" + data)
 
@@ -68,9 +68,9 @@ def show(
     seconds: int = 20, group: int = 10_000, sound: int = 0, headers: bool = True
 ) -> list[Frame]:
     """
-    @param group: the ms from one key frame to the next.
-    @param sound: when the sound begins, in ms.
-    @return: a stream in the order of time.
+    @param group: ms from one key frame to the next.
+    @param sound: when audio begins, in ms.
+    @return: a stream, sorted by timestamp.
     """
     frames = [video(ms, ms % group == 0) for ms in range(0, seconds * 1000, 40)]
     frames += [audio(ms) for ms in range(sound, seconds * 1000, 23)]
@@ -83,9 +83,9 @@ def show(
 @dataclass
 class File:
     """
-    A container that keeps what it is given.
+    A container that keeps its samples.
 
-    @ivar takesMore: whether it takes tracks in the middle.
+    @ivar takesMore: whether tracks can be added in the middle.
     """
 
     heads: dict[TrackKey, Head]
@@ -113,7 +113,7 @@ class File:
 
     def flush(self) -> None:
         """
-        Nothing waits.
+        Do nothing: nothing is buffered.
         """
 
     def finish(self) -> None:
@@ -124,7 +124,7 @@ class File:
 
     def times(self, kind: FrameKind) -> list[int]:
         """
-        @return: when the samples of a kind are.
+        @return: the timestamps of the samples of a kind.
         """
         return [each.timestamp for each in self.samples if each.kind is kind]
 
@@ -169,7 +169,7 @@ class Folder:
 
     def take(self, frames: list[Frame]) -> list[File]:
         """
-        Take all of a stream.
+        Write a whole stream.
         """
         for frame in frames:
             self.remuxer.write(frame)
@@ -179,14 +179,14 @@ class Folder:
 
 def written(files: list[File]) -> list[tuple[FrameKind, bytes]]:
     """
-    @return: all samples there are, sorted.
+    @return: all samples written, sorted.
     """
     return sorted((each.kind, each.data) for file in files for each in file.samples)
 
 
 def sent(frames: list[Frame]) -> list[tuple[FrameKind, bytes]]:
     """
-    @return: all samples there should be, sorted.
+    @return: all samples sent, sorted.
     """
     return sorted(
         (each.kind, each.payload[5 if each.kind is FrameKind.VIDEO else 2 :])
@@ -197,13 +197,13 @@ def sent(frames: list[Frame]) -> list[tuple[FrameKind, bytes]]:
 
 class ChangeTests(SynchronousTestCase):
     """
-    A change in one track never costs the other.
+    A change in one track never costs samples of the other.
     """
 
     def check(self, frames: list[Frame], takesMore: bool = False) -> list[File]:
         """
-        @return: the files; all samples are there once, and in order, and each file
-            begins with a key frame, but for sound before it.
+        @return: the files, after checking that each sample is there once and in order,
+            and that each file's video begins with a key frame.
         """
         files = Folder(takesMore).take(frames)
         self.assertEqual(written(files), sent(frames))
@@ -219,14 +219,14 @@ class ChangeTests(SynchronousTestCase):
 
     def test_nothingChanges(self) -> None:
         """
-        One file.
+        Without a change there is one file.
         """
         (file,) = self.check(show())
         self.assertEqual((list(file.heads), file.late), ([VIDEO, AUDIO], []))
 
     def test_soundThatComesLate(self) -> None:
         """
-        Waits for the next key frame; the pictures do not.
+        A late audio track waits for the next key frame; video does not wait.
         """
         frames = show(sound=3000)
         first, second = self.check(frames)
@@ -237,14 +237,14 @@ class ChangeTests(SynchronousTestCase):
 
     def test_soundThatComesLateIntoAContainerThatTakesIt(self) -> None:
         """
-        Is in the file where it comes.
+        A late audio track is added to a container that can add it.
         """
         (file,) = self.check(show(sound=3000), takesMore=True)
         self.assertEqual(file.late, [AUDIO])
 
     def test_soundOfAnotherConfiguration(self) -> None:
         """
-        Waits; what came before is in the file before.
+        Audio with a new configuration waits; earlier audio is in the first file.
         """
         frames = show()
         at = next(n for n, frame in enumerate(frames) if frame.timestamp >= 3000)
@@ -261,8 +261,8 @@ class ChangeTests(SynchronousTestCase):
 
     def test_soundThatChangesTwiceBetweenKeyFrames(self) -> None:
         """
-        What was between is in a file of its own, with its own header; what is as before
-        is where that was.
+        Audio between two changes is in a file of its own, with its own header. Audio of
+        the old configuration is in the file of that.
         """
         frames = show()
         for time, data in ((3000, AAC2), (6000, AAC), (8000, AAC2)):
@@ -281,7 +281,8 @@ class ChangeTests(SynchronousTestCase):
 
     def test_headersThatAskForTheSame(self) -> None:
         """
-        Are no change: another level outside the parameter sets, padding, another form.
+        Equivalent headers are no change: another level outside the parameter sets,
+        padding, another form.
         """
         frames = show()
         at = next(n for n, frame in enumerate(frames) if frame.timestamp >= 3000)
@@ -295,7 +296,7 @@ class ChangeTests(SynchronousTestCase):
 
     def test_aHeaderThatNobodyCanRead(self) -> None:
         """
-        Is worth less than the one before.
+        An invalid header does not replace a valid one.
         """
         frames = show()
         frames[100:100] = [videoHeader(1500, b"\0\1"), audioHeader(1500, b"\xff")]
@@ -303,7 +304,8 @@ class ChangeTests(SynchronousTestCase):
 
     def test_picturesOfAnotherConfiguration(self) -> None:
         """
-        Begin a file with their key frame; those before it are still for the old one.
+        Video with a new configuration begins a file with its key frame; earlier video
+        frames go to the old file.
         """
         frames = show()
         at = next(n for n, frame in enumerate(frames) if frame.timestamp >= 3000)
@@ -314,7 +316,7 @@ class ChangeTests(SynchronousTestCase):
 
     def test_aHeaderThatIsTakenBack(self) -> None:
         """
-        Changes nothing.
+        A header that is withdrawn changes nothing.
         """
         frames = show()
         at = next(n for n, frame in enumerate(frames) if frame.timestamp >= 3000)
@@ -324,7 +326,7 @@ class ChangeTests(SynchronousTestCase):
 
     def test_picturesThatComeLate(self) -> None:
         """
-        Begin a file at once, or come into the one that there is.
+        Late video begins a file at once, or is added to the current one.
         """
         frames = [each for each in show() if each.kind is FrameKind.AUDIO]
         late = [each for each in show() if each.kind is FrameKind.VIDEO]
@@ -342,7 +344,7 @@ class ChangeTests(SynchronousTestCase):
 
     def test_whatWaitsIsBounded(self) -> None:
         """
-        Where no key frame comes, a file begins without one; nothing is lost.
+        If no key frame comes, a file begins without one; nothing is lost.
         """
         self.patch(_remuxer, "MAX_HELD", 100)
         frames = show(group=10**9, sound=3000)
@@ -359,7 +361,7 @@ class ChangeTests(SynchronousTestCase):
 
     def test_whateverAnEncoderDoes(self) -> None:
         """
-        Nothing is lost and nothing is there twice.
+        Whatever an encoder does, nothing is lost or duplicated.
         """
         for seed in range(120):
             dice = random.Random(seed)
@@ -384,12 +386,12 @@ class ChangeTests(SynchronousTestCase):
 
 class HeaderTests(SynchronousTestCase):
     """
-    A codec header that is missing or late never costs the other track.
+    A codec header that is missing or late never costs samples of the other track.
     """
 
     def without(self, *kinds: FrameKind) -> list[Frame]:
         """
-        @return: a stream without headers of kinds.
+        @return: a stream without headers of some kinds.
         """
         return [
             each
@@ -399,7 +401,7 @@ class HeaderTests(SynchronousTestCase):
 
     def test_missing(self) -> None:
         """
-        The other track is recorded; one sentence says what is not.
+        The other track is recorded; one message says what is left out.
         """
         for kind, other, codec in (
             (FrameKind.AUDIO, VIDEO, Codec.AAC),
@@ -415,7 +417,7 @@ class HeaderTests(SynchronousTestCase):
 
     def test_soon(self) -> None:
         """
-        What came before it is for it.
+        The header belongs to the samples before it.
         """
         for kind, header in (
             (FrameKind.AUDIO, audioHeader(MAX_WAIT // 2)),
@@ -430,7 +432,7 @@ class HeaderTests(SynchronousTestCase):
 
     def test_late(self) -> None:
         """
-        What came before it waits for it, and nothing is lost.
+        Samples before the header wait for it, and nothing is lost.
         """
         for kind, header in (
             (FrameKind.AUDIO, audioHeader(5000)),
@@ -446,7 +448,7 @@ class HeaderTests(SynchronousTestCase):
 
     def test_neither(self) -> None:
         """
-        Leaves no file.
+        Without any header there is no file.
         """
         folder = Folder()
         frames = self.without(FrameKind.AUDIO, FrameKind.VIDEO)
@@ -457,7 +459,7 @@ class HeaderTests(SynchronousTestCase):
 
     def test_itIsKnownLongBefore(self) -> None:
         """
-        Sound whose header comes at the beginning, and itself 3 s later.
+        Audio whose header arrives at the beginning, and its samples 3 s later.
         """
         frames = show(sound=3000)
         (file,) = Folder(takesMore=True).take(frames)
@@ -466,12 +468,12 @@ class HeaderTests(SynchronousTestCase):
 
 class LeftOutTests(SynchronousTestCase):
     """
-    What a container cannot hold.
+    Samples that a container cannot hold.
     """
 
     def test_aCodec(self) -> None:
         """
-        Is left out and said once; the rest is recorded.
+        A codec is left out and reported once; the rest is recorded.
         """
         speex = [
             frameFromMessage(FrameKind.AUDIO, ms, b"\xb2" + bytes(20))
@@ -500,7 +502,8 @@ class LeftOutTests(SynchronousTestCase):
 
     def test_aTrackOfWhichNothingCanBeMade(self) -> None:
         """
-        Is left out, and its key frames do not keep the rest from rotating.
+        A track that no container accepts is left out, and its key frames do not keep
+        the rest from rotating.
         """
         folder = Folder(refused=frozenset({Codec.H264}), rotate=5000)
         frames = show(group=1000)
@@ -518,7 +521,8 @@ class RotationTests(SynchronousTestCase):
 
     def test_picturesThatStop(self) -> None:
         """
-        Do not keep the sound from rotating; with the next key frame they come back.
+        Video that stops does not keep audio from rotating; with its next key frame it
+        is recorded again.
         """
         frames = [
             each

@@ -1,5 +1,5 @@
 """
-Tests of how much memory clients may fill.
+Tests of the limit on the memory that clients may use.
 """
 
 import os
@@ -23,7 +23,7 @@ MIB = 1024 * 1024
 
 class BudgetTests(SynchronousTestCase):
     """
-    Connections that fill memory.
+    Connections that use memory.
     """
 
     limit = 20 * MIB
@@ -42,14 +42,14 @@ class BudgetTests(SynchronousTestCase):
 
     def serve(self, graceTime: float = 0.0) -> None:
         """
-        Begin.
+        Start the server.
         """
         self.hub = StreamHub(self.clock, [("test", self.sinks)], graceTime=graceTime)
         self.factory = RTMPFactory(self.hub, memory=self.limit)
 
     def connect(self, port: int, publishes: bool = True) -> Connection:
         """
-        @return: a connection that publishes, or has connected only.
+        @return: a connection that publishes, or has only connected.
         """
         connection = Connection(self.factory, port)
         connection.transport.abortConnection = connection.lose
@@ -62,7 +62,7 @@ class BudgetTests(SynchronousTestCase):
 
     def begin(self, connection: Connection, size: int) -> None:
         """
-        Send so many bytes of a message that has one more.
+        Send all but one byte of a message.
         """
         chunk = encodeMessage(2, 1, 0, 0, (0xFFFFFF).to_bytes(4, "big"), 128)
         data = encodeMessage(6, 9, 0, 1, bytes(size + 1), 0xFFFFFF)
@@ -70,13 +70,14 @@ class BudgetTests(SynchronousTestCase):
 
     def isCutOff(self, connection: Connection) -> bool:
         """
-        Whether the server has ended it.
+        @return: whether the server has ended the connection.
         """
         return connection.protocol not in self.factory.connections
 
     def test_theLargestLoses(self) -> None:
         """
-        Not the one that comes last; the others go on.
+        The connection that holds the most is cut off, not the newest one; the others
+        continue.
         """
         small, large, last = (self.connect(port) for port in (1, 2, 3))
         self.begin(small, 4 * MIB)
@@ -101,8 +102,8 @@ class BudgetTests(SynchronousTestCase):
 
     def test_whatIsHeld(self) -> None:
         """
-        Of a connection: unfinished messages, what is left of an aggregate, what waits
-        for an answer; the headers and the group of pictures of its streams.
+        A connection holds unfinished messages, the rest of an aggregate, what waits for
+        an answer, and the headers and GOPs of its streams.
         """
         connection = self.connect(1)
         held = connection.protocol.heldBytes
@@ -114,7 +115,7 @@ class BudgetTests(SynchronousTestCase):
         self.assertEqual(held(), 6000)
         client.send(client.message(9, b"\x27\1\0\0\0" + bytes(2995), timestamp=40))
         self.assertEqual(held(), 9000)
-        # A new group of pictures, and a new header in place of the old one.
+        # A new GOP, and a new header that replaces the old one.
         client.send(client.message(9, b"\x17\1\0\0\0" + bytes(495), timestamp=80))
         client.send(client.message(9, b"\x17\0\0\0\0" + bytes(95)))
         self.assertEqual(held(), 600)
@@ -132,7 +133,8 @@ class BudgetTests(SynchronousTestCase):
 
     def test_whatWaitsForSinks(self) -> None:
         """
-        Counts once for a stream: they are the same frames.
+        Frames queued for several sinks count once per stream: they are the same
+        objects.
         """
         connection = self.connect(1)
         stream = self.hub.streams["live/cam1"]
@@ -153,7 +155,7 @@ class BudgetTests(SynchronousTestCase):
 
     def test_oneMayHoldSoMuch(self) -> None:
         """
-        Whatever there is in all.
+        The limit of a single connection applies whatever the total is.
         """
         self.limit = 1000 * MIB
         self.serve()
@@ -182,7 +184,7 @@ class BudgetTests(SynchronousTestCase):
 
     def test_whoHasGone(self) -> None:
         """
-        A stream that waits for its publisher ends, if it is the largest.
+        A stream that waits for its publisher ends if it holds the most.
         """
         self.serve(graceTime=60.0)
         gone = self.connect(1)
@@ -200,8 +202,8 @@ class BudgetTests(SynchronousTestCase):
 
     def test_unreadAnswers(self) -> None:
         """
-        A player that asks and asks and reads nothing is not read from, either: what it
-        is told is bounded. It is read again when it has taken all.
+        A player that sends many requests and reads no answers is not read from either,
+        so that its answers are bounded. Reading resumes when it has taken all of them.
         """
         player = self.connect(1, publishes=False)
         player.client.command("createStream", 4.0, None)
@@ -225,7 +227,7 @@ class BudgetTests(SynchronousTestCase):
 
     def test_theMachine(self) -> None:
         """
-        Half of it, or of what its container may have.
+        The default limit is half of the memory of the machine, or of its container.
         """
         path = Path(self.mktemp())
         whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

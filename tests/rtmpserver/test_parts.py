@@ -21,13 +21,13 @@ class AlarmTests(SynchronousTestCase):
 
     def ring(self) -> None:
         """
-        It rings.
+        Count the call.
         """
         self.rung.append(self.clock.seconds())
 
     def test_itRingsOnce(self) -> None:
         """
-        At its time, and can be set again by what it wakes.
+        It rings on time, and can be set again from the callback.
         """
         self.alarm.arm(2.0, self.ring)
         self.clock.advance(1.9)
@@ -40,7 +40,8 @@ class AlarmTests(SynchronousTestCase):
 
     def test_anEarlierDeadline(self) -> None:
         """
-        Moves it; a later one does not: it rings early, and is set again.
+        An earlier deadline moves the timer; a later one does not: the timer rings
+        early, and is set again.
         """
         self.alarm.arm(5.0, self.ring)
         self.alarm.arm(3.0, self.ring)
@@ -51,7 +52,7 @@ class AlarmTests(SynchronousTestCase):
 
     def test_aDeadlineInThePast(self) -> None:
         """
-        Rings at once.
+        A deadline in the past rings at once.
         """
         self.clock.advance(4.0)
         self.alarm.arm(1.0, self.ring)
@@ -60,7 +61,7 @@ class AlarmTests(SynchronousTestCase):
 
     def test_cancel(self) -> None:
         """
-        Nothing is left; again does nothing.
+        After C{cancel} no timer is left; a second call does nothing.
         """
         self.alarm.arm(1.0, self.ring)
         self.alarm.cancel()
@@ -70,12 +71,12 @@ class AlarmTests(SynchronousTestCase):
 
 class NamesTests(SynchronousTestCase):
     """
-    What the last line of a connection says.
+    The stream names in the last log line of a connection.
     """
 
     def test_eachOnce(self) -> None:
         """
-        In order, and no more than so many.
+        Each name appears once, in order, up to the limit.
         """
         names = Names()
         self.assertFalse(names)

@@ -82,7 +82,7 @@ class Source:
 @implementer(IDemanded)
 class Demanded:
     """
-    Writes down what it is told.
+    Records its calls.
     """
 
     def __init__(self) -> None:
@@ -112,21 +112,21 @@ class PlayTestCase(SynchronousTestCase):
         **hub: Any,
     ) -> None:
         """
-        Make the server.
+        Create the server.
         """
         self.hub = StreamHub(self.clock, sinkEnded=self.reports.append, **hub)
         self.factory = RTMPFactory(self.hub, None, authorizer, settings)
 
     def publish(self, stream: str = "cam") -> None:
         """
-        Begin a stream.
+        Start a stream.
         """
         self.source = Source()
         self.stream = self.hub.publish("live", stream, self.source)
 
     def send(self, *frames: Frame) -> None:
         """
-        Publish frames; what they lead to leaves at the end of the turn.
+        Publish frames; what follows is sent at the end of the turn.
         """
         for frame in frames:
             self.stream.frameReceived(frame)
@@ -134,7 +134,7 @@ class PlayTestCase(SynchronousTestCase):
 
     def player(self) -> Connection:
         """
-        A client with a message stream.
+        @return: a client with a message stream.
         """
         connection = Connection(self.factory)
         connection.client.shakeHands()
@@ -144,7 +144,7 @@ class PlayTestCase(SynchronousTestCase):
 
     def play(self, name: str = "cam", streamID: int = 1) -> Connection:
         """
-        A client that plays.
+        @return: a client that plays.
         """
         connection = self.player()
         connection.client.command("play", 3.0, None, name, -2000.0, streamID=streamID)
@@ -152,7 +152,7 @@ class PlayTestCase(SynchronousTestCase):
 
     def got(self, connection: Connection, streamID: int = 1) -> list[bytes]:
         """
-        The payloads that a player has got.
+        @return: the payloads that a player has received.
         """
         connection.client.hear()
         return [
@@ -163,7 +163,7 @@ class PlayTestCase(SynchronousTestCase):
 
     def code(self, connection: Connection) -> str:
         """
-        The last status a player has got.
+        @return: the last status that a player has received.
         """
         connection.client.hear()
         return connection.client.status()[2]
@@ -176,7 +176,7 @@ class PlayTests(PlayTestCase):
 
     def test_beforeThePublisher(self) -> None:
         """
-        It is told that it plays, waits, and gets everything.
+        The player is told that it plays, waits, and gets everything.
         """
         connection = self.play()
         self.assertEqual(self.code(connection), "NetStream.Play.Start")
@@ -189,7 +189,7 @@ class PlayTests(PlayTestCase):
 
     def test_inTheMiddle(self) -> None:
         """
-        Headers, the group of pictures, then all that comes.
+        The player gets the headers, the current GOP, then all that follows.
         """
         self.publish()
         frames = makeFrames(seconds=3)
@@ -205,8 +205,8 @@ class PlayTests(PlayTestCase):
 
     def test_aNameWithoutItsSuffix(self) -> None:
         """
-        Means the stream that has one, as FFmpeg leaves it away, and the other way
-        round; who decides is asked about the stream that is meant.
+        The name means the stream that exists, with or without the suffix (FFmpeg omits
+        it). The authorizer gets the name of that stream.
         """
         for published, asked, played in (
             ("cam.flv", "cam", "cam.flv"),
@@ -233,7 +233,7 @@ class PlayTests(PlayTestCase):
 
     def test_withoutTheCache(self) -> None:
         """
-        Its pictures begin with the next key frame, its sound at once.
+        Without the GOP cache, video begins with the next key frame, audio at once.
         """
         self.serve(gopCache=False)
         self.publish()
@@ -258,7 +258,7 @@ class PlayTests(PlayTestCase):
 
     def test_theEnd(self) -> None:
         """
-        It gets the last frame and the end behind it, and the books are closed.
+        The player gets the last frame and then the end, and its ledger is closed.
         """
         self.publish()
         connection = self.play()
@@ -280,7 +280,8 @@ class PlayTests(PlayTestCase):
 
     def test_throughTheGraceTime(self) -> None:
         """
-        The publisher comes back: the player hears of no end, and the clock goes on.
+        The publisher comes back: the player is not told of an end, and timestamps
+        continue.
         """
         self.serve(graceTime=10.0)
         connection = self.play()
@@ -299,7 +300,8 @@ class PlayTests(PlayTestCase):
 
     def test_itLeaves(self) -> None:
         """
-        closeStream, or the end of the connection: the stream goes on without it.
+        After closeStream, or the end of the connection, the stream continues without
+        the player.
         """
         self.publish()
         closes = self.play()
@@ -314,7 +316,7 @@ class PlayTests(PlayTestCase):
 
     def test_itLeavesWhileItWaits(self) -> None:
         """
-        Nobody waits any longer.
+        A player that leaves no longer waits for the stream.
         """
         connection = self.play()
         connection.lose()
@@ -324,7 +326,7 @@ class PlayTests(PlayTestCase):
 
     def test_sentAway(self) -> None:
         """
-        Whoever detaches a player closes its connection.
+        Detaching a player closes its connection.
         """
         self.publish()
         connection = self.play()
@@ -335,7 +337,7 @@ class PlayTests(PlayTestCase):
 
     def test_theServerStops(self) -> None:
         """
-        A player that waits, and one that plays, are told.
+        Both a waiting and a playing player are told.
         """
         self.publish()
         players = [self.play(), self.play("other")]
@@ -350,7 +352,7 @@ class PlayTests(PlayTestCase):
 
     def test_anErrorOfOurs(self) -> None:
         """
-        It is logged, and the viewer is sent away.
+        The error is logged, and the player is disconnected.
         """
         self.publish()
         told: list[object] = []
@@ -370,7 +372,7 @@ class PlayTests(PlayTestCase):
 
     def test_severalOnOneConnection(self) -> None:
         """
-        Each on its message stream.
+        Each stream is played on its own message stream.
         """
         connection = self.play("cam")
         connection.client.command("createStream", 4.0, None)
@@ -384,7 +386,7 @@ class PlayTests(PlayTestCase):
 
     def test_pause(self) -> None:
         """
-        Nothing comes but headers; then the sound goes on at once, the pictures with a
+        A paused player gets only headers; then audio resumes at once, and video at a
         key frame.
         """
         self.publish()
@@ -413,7 +415,7 @@ class PlayTests(PlayTestCase):
 
     def test_pausedWhileItWaits(self) -> None:
         """
-        The wish is kept for when the stream comes.
+        A pause while waiting is kept until the stream comes.
         """
         connection = self.play()
         connection.client.command("pause", 0.0, None, True, 0.0, streamID=1)
@@ -442,7 +444,7 @@ class PlayTests(PlayTestCase):
 
     def kinds(self, connection: Connection, frames: list[Frame]) -> set[int]:
         """
-        What a player gets when these frames are published.
+        @return: the kinds of frames that a player gets when these are published.
         """
         self.clock.advance(0)
         connection.client.hear()
@@ -453,7 +455,7 @@ class PlayTests(PlayTestCase):
 
     def test_timesBeforeTheBeginning(self) -> None:
         """
-        A clock that begins at -1 would be read as 49 days.
+        A timestamp of -1 would be read as one 49 days ahead.
         """
         form = SharedForm(60000)
         frame = videoFrame(0, True)
@@ -464,7 +466,7 @@ class PlayTests(PlayTestCase):
 
     def test_oneFormForAll(self) -> None:
         """
-        A frame is encoded once for all that play on the same message stream.
+        A frame is encoded once for all players on the same message stream.
         """
         form = SharedForm(60000)
         frame = videoFrame(0, True)
@@ -474,12 +476,12 @@ class PlayTests(PlayTestCase):
 
 class RefusalTests(PlayTestCase):
     """
-    Who may not play.
+    Players that are refused.
     """
 
     def test_nobodyPublishes(self) -> None:
         """
-        With play-wait=off it is told; unless a source would come if asked.
+        With play-wait=off the player is told, unless a source can be started on demand.
         """
         self.serve(PlaySettings(waits=False))
         connection = self.play()
@@ -500,7 +502,7 @@ class RefusalTests(PlayTestCase):
 
     def test_theAuthorizer(self) -> None:
         """
-        It may refuse, rename, and take its time.
+        The authorizer may refuse, rename the stream, and answer later.
         """
 
         @implementer(IStreamAuthorizer)
@@ -532,12 +534,12 @@ class RefusalTests(PlayTestCase):
 
 class DemandTests(PlayTestCase):
     """
-    Sources that work while somebody plays.
+    Sources that run only while someone plays.
     """
 
     def test_beginsAndEnds(self) -> None:
         """
-        With the first viewer, and with the last.
+        The source starts with the first player, and stops with the last.
         """
         demanded = Demanded()
         self.hub.addDemanded("live", "cam", demanded)
@@ -556,7 +558,7 @@ class DemandTests(PlayTestCase):
 
     def test_aRecorderIsNoViewer(self) -> None:
         """
-        Only who plays keeps a source working.
+        Only players keep a source running.
         """
         from rtmptw.testing import RecordingSink
 
@@ -568,7 +570,8 @@ class DemandTests(PlayTestCase):
 
     def test_somebodyWaitsAlready(self) -> None:
         """
-        It is told at once; two for one stream are a mistake.
+        The source starts at once for a player that is waiting; two sources for one
+        stream are an error.
         """
         self.play()
         demanded = Demanded()
@@ -585,8 +588,8 @@ class SlowPlayerTests(PlayTestCase):
 
     def test_boundedAndSentAway(self) -> None:
         """
-        What waits is bounded, the group that comes next is whole, and who stays too
-        slow is closed; nobody else notices.
+        The queue is bounded, the next GOP is complete, and a player that stays too slow
+        is disconnected; others are not affected.
         """
         self.serve(
             PlaySettings(Delivery(Policy.TO_KEYFRAME, 2000, 10**6, patience=10.0))
@@ -610,7 +613,7 @@ class SlowPlayerTests(PlayTestCase):
 
     def test_catchesUp(self) -> None:
         """
-        What waited comes when the player takes it again.
+        Queued frames arrive when the player takes data again.
         """
         self.publish()
         connection = self.play()
@@ -639,7 +642,7 @@ class PlainTransport(tcp.Connection):
     A plain socket whose other end the test holds.
 
     @ivar theirs: the other end.
-    @ivar later: what was left to Twisted.
+    @ivar later: the data left to Twisted.
     @ivar streaming: how the producer was registered.
     """
 
@@ -662,7 +665,7 @@ class PlainTransport(tcp.Connection):
 
     def read(self) -> bytes:
         """
-        All that has come to the other end.
+        @return: all data that has arrived at the other end.
         """
         data = b""
         try:
@@ -675,7 +678,7 @@ class PlainTransport(tcp.Connection):
 
 class PlayMulticastTests(SynchronousTestCase):
     """
-    Viewers that keep pace.
+    Players that keep up.
     """
 
     def setUp(self) -> None:
@@ -689,7 +692,7 @@ class PlayMulticastTests(SynchronousTestCase):
 
     def multicast(self, count: int = 2, hold: float = HOLD) -> PlayMulticast:
         """
-        One with so many members.
+        @return: a multicast with a number of members.
         """
         multicast = PlayMulticast(self.turns, self.form, 1, hold)
         self.sinks: list[PacingPlaySink] = []
@@ -710,26 +713,26 @@ class PlayMulticastTests(SynchronousTestCase):
 
     def got(self) -> list[bytes]:
         """
-        What has come to each viewer since.
+        @return: what each player has received since the last call.
         """
         return [transport.read() for transport in self.transports]
 
     def bytesOf(self, *frames: Frame) -> bytes:
         """
-        What frames look like to a viewer.
+        @return: frames as a player receives them.
         """
         return b"".join(self.form.encoded(frame, 1) for frame in frames)
 
     def test_interfaces(self) -> None:
         """
-        They are what the hub expects.
+        The classes provide the interfaces that the hub expects.
         """
         self.assertTrue(verifyObject(IMulticastTarget, self.multicast()))
         self.assertTrue(verifyObject(IMulticastSink, self.sinks[0]))
 
     def test_allOfATurn(self) -> None:
         """
-        Every viewer gets all frames of a turn at its end.
+        Every player gets all frames of a turn at its end.
         """
         multicast = self.multicast(3)
         frames = [videoFrame(0, True), audioFrame(1), videoFrame(2)]
@@ -741,8 +744,8 @@ class PlayMulticastTests(SynchronousTestCase):
 
     def test_soundWaitsForPictures(self) -> None:
         """
-        For the next, or until it has waited enough; then, and where there are no
-        pictures, it does not wait.
+        Audio waits for the next video frame, up to the time limit. After that, and
+        where there is no video, it does not wait.
         """
         multicast = self.multicast()
         picture, sound, next_ = videoFrame(0, True), audioFrame(1), videoFrame(2)
@@ -768,7 +771,7 @@ class PlayMulticastTests(SynchronousTestCase):
 
     def test_lowDelay(self) -> None:
         """
-        Nothing waits.
+        With low delay, nothing waits.
         """
         multicast = self.multicast(hold=0.0)
         for frame in (videoFrame(0, True), audioFrame(1)):
@@ -778,7 +781,7 @@ class PlayMulticastTests(SynchronousTestCase):
 
     def test_muchDoesNotWait(self) -> None:
         """
-        A large picture leaves at once, and once.
+        A large frame is sent at once, and only once.
         """
         multicast = self.multicast(1)
         large = videoFrame(0, True, size=MAX_JOINED)
@@ -790,7 +793,7 @@ class PlayMulticastTests(SynchronousTestCase):
 
     def test_comeAndGo(self) -> None:
         """
-        Who leaves has had what was gathered, who comes has not.
+        A player that leaves has been sent what was gathered; one that joins has not.
         """
         multicast = self.multicast()
         first, second = videoFrame(0, True), videoFrame(1)
@@ -807,8 +810,8 @@ class PlayMulticastTests(SynchronousTestCase):
 
     def test_oneIsFull(self) -> None:
         """
-        What its socket does not take is left to Twisted; it is told to pause; the
-        others get all. While it is full it does not join again.
+        What a player's socket does not take is left to Twisted, and the player is
+        paused; the others get everything. It does not rejoin while it is full.
         """
         multicast = self.multicast()
         full = self.transports[0]
@@ -831,8 +834,8 @@ class PlayMulticastTests(SynchronousTestCase):
 
     def test_oneIsReset(self) -> None:
         """
-        The others get all; nothing is left to Twisted, which would end the connection
-        before what it has sent us was read.
+        The others get everything. Nothing is left to Twisted, which would end the
+        connection before the data that it sent us was read.
         """
         multicast = self.multicast()
         self.transports[0].theirs.close()
@@ -844,7 +847,7 @@ class PlayMulticastTests(SynchronousTestCase):
 
     def test_whatItWasSentAloneComesFirst(self) -> None:
         """
-        A viewer that joins has frames of its own that wait for the end of the turn.
+        A player that joins has its own frames, which wait for the end of the turn.
         """
         multicast = self.multicast()
         multicast.leave(self.sinks[0])
@@ -869,14 +872,14 @@ class SenderTests(SynchronousTestCase):
 
     def sender(self, interval: float = 0.0) -> Sender:
         """
-        A sender on a transport in memory.
+        @return: a sender on a transport in memory.
         """
         self.transport: Any = StringTransport()
         return Sender(self.transport, Turns(self.clock, interval), self.full.append)
 
     def test_oneWriteATurn(self) -> None:
         """
-        What is written in one turn leaves as one.
+        What is written in one turn is sent as one.
         """
         sender = self.sender()
         writes: list[bytes] = []
@@ -889,8 +892,8 @@ class SenderTests(SynchronousTestCase):
 
     def test_merged(self) -> None:
         """
-        With an interval what is written in that time leaves as one, but for what
-        cannot wait, which takes with it what came before.
+        With an interval, what is written during it is sent as one. Data that cannot
+        wait is sent at once, together with what came before.
         """
         sender = self.sender(0.05)
         sender.write(b"one")
@@ -905,7 +908,7 @@ class SenderTests(SynchronousTestCase):
 
     def test_muchDoesNotWait(self) -> None:
         """
-        A receiver that is full is found out early.
+        A full receiver is noticed early.
         """
         sender = self.sender(10.0)
         sender.write(bytes(MAX_JOINED))
@@ -913,7 +916,7 @@ class SenderTests(SynchronousTestCase):
 
     def test_nothingAfterTheEnd(self) -> None:
         """
-        Neither after it was closed nor after the connection was lost.
+        Nothing is sent after C{close}, or after the connection was lost.
         """
         sender = self.sender()
         sender.write(b"last words")
@@ -928,7 +931,7 @@ class SenderTests(SynchronousTestCase):
 
     def test_told(self) -> None:
         """
-        Full and empty are told once each.
+        The owner is told once of each change between full and empty.
         """
         sender = self.sender()
         producer = self.transport.producer
@@ -941,13 +944,13 @@ class SenderTests(SynchronousTestCase):
             call()
         self.assertEqual(self.full, [True, False])
         self.assertFalse(sender.isClogged)
-        # Twisted asks the pull producers of TLS connections without end.
+        # Twisted calls the pull producers of TLS connections forever.
         self.assertTrue(self.transport.streaming)
 
     def test_aPlainSocket(self) -> None:
         """
-        It is written to directly; what it does not take goes to Twisted, and
-        everything after that too, in order, until Twisted's buffer is empty.
+        A plain socket is written to directly. What it does not take, and everything
+        after that, goes to Twisted, in order, until Twisted's buffer is empty.
         """
         transport = PlainTransport(self)
         theirs = transport.theirs

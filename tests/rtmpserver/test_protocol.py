@@ -56,7 +56,7 @@ KEYFRAME = b"\x17\1\0\0\0key"
 
 class SinkFactory(FrameSinkFactory):
     """
-    Keeps the sinks it makes; they are full after four frames.
+    Keeps the sinks that it makes; they are full after four frames.
     """
 
     def __init__(self) -> None:
@@ -111,7 +111,7 @@ class Connection:
 
     def publish(self, name: str = "cam") -> None:
         """
-        Go through a whole publish.
+        Publish, from the handshake on.
         """
         self.client.shakeHands()
         self.client.connect()
@@ -126,7 +126,7 @@ class Connection:
 
     def lose(self, reason: Exception | None = None) -> None:
         """
-        The network ends it.
+        Lose the connection.
         """
         self.protocol.connectionLost(Failure(reason or ConnectionDone()))
 
@@ -153,7 +153,7 @@ class ProtocolTests(SynchronousTestCase):
 
     def test_interfaces(self) -> None:
         """
-        The parts provide what they say they do.
+        The parts provide the interfaces that they claim to.
         """
         connection = Connection(self.factory)
         self.assertTrue(verifyObject(IStreamAuthorizer, AllowAll()))
@@ -186,8 +186,8 @@ class ProtocolTests(SynchronousTestCase):
 
     def test_oneLineAtTheEnd(self) -> None:
         """
-        A connection leaves one line in the log, with peer, time, bytes, what it
-        published and why it ended; a stream two.
+        A connection leaves one line in the log, with peer, duration, bytes, what it
+        published and why it ended; a stream leaves two.
         """
         connection = Connection(self.factory)
         connection.publish()
@@ -205,8 +205,8 @@ class ProtocolTests(SynchronousTestCase):
 
     def test_theLineStaysShort(self) -> None:
         """
-        However often and under however many names a client publishes, its last line
-        names eight.
+        However often and under however many names a client publishes, its last line has
+        eight names.
         """
         connection = Connection(self.factory)
         connection.publish("cam0")
@@ -220,8 +220,8 @@ class ProtocolTests(SynchronousTestCase):
 
     def test_strangers(self) -> None:
         """
-        What is not RTMP is closed on its first byte, with one line that says what
-        it was, and no answer.
+        A peer that does not speak RTMP is closed on its first byte, without an answer
+        and with one log line that says what it was.
         """
         for first, word in ((b"GET / HTTP/1.1\r\n", "HTTP"), (b"\x16\3\1", "TLS")):
             self.lines.clear()
@@ -258,7 +258,7 @@ class ProtocolTests(SynchronousTestCase):
 
     def test_livingConnectionsStay(self) -> None:
         """
-        A publisher that sends something every nine seconds stays for ever.
+        A publisher that sends something every nine seconds stays connected.
         """
         connection = Connection(self.factory)
         connection.publish()
@@ -271,7 +271,7 @@ class ProtocolTests(SynchronousTestCase):
 
     def test_shorterTimeoutsAfterLongerOnes(self) -> None:
         """
-        The timer is drawn in when the next state allows less time.
+        The timer is moved forward when the next state allows less time.
         """
         factory = RTMPFactory(
             self.hub, ServerSettings(handshakeTimeout=100.0, requestTimeout=1.0)
@@ -284,7 +284,7 @@ class ProtocolTests(SynchronousTestCase):
 
     def test_aPeerThatDoesNotTakeTheEnd(self) -> None:
         """
-        Who does not take our last words is cut off.
+        A peer that does not take our last bytes is cut off.
         """
         connection = Connection(self.factory)
         aborted: list[bool] = []
@@ -298,8 +298,8 @@ class ProtocolTests(SynchronousTestCase):
 
     def test_aHostilePeerEndsAlone(self) -> None:
         """
-        Nonsense in the middle of a stream ends that connection, with a reason and
-        no traceback; what came before is kept, and others lose nothing.
+        Garbage in the middle of a stream ends that connection, with a reason and no
+        traceback; what came before is kept, and others are not affected.
         """
         good, bad = Connection(self.factory), Connection(self.factory, 50001)
         good.publish("good")
@@ -318,8 +318,8 @@ class ProtocolTests(SynchronousTestCase):
 
     def test_aFullSinkPausesTheSocket(self) -> None:
         """
-        A lossless sink that is full pauses the publisher's socket, and it goes on
-        when there is room; its silence meanwhile says nothing.
+        A lossless sink that is full pauses the publisher's socket. Reading resumes when
+        there is room, and the silence meanwhile does not count.
         """
         connection = Connection(self.factory)
         connection.publish()
@@ -341,8 +341,8 @@ class ProtocolTests(SynchronousTestCase):
 
     def test_aPeerThatDoesNotReadIsNotRead(self) -> None:
         """
-        Who asks and does not listen is not read from: our answers to it would grow
-        without bound.
+        A peer that sends requests and reads no answers is not read from: our answers
+        would grow without bound.
         """
         connection = Connection(self.factory)
         connection.publish()
@@ -358,8 +358,8 @@ class ProtocolTests(SynchronousTestCase):
 
     def test_sentAnswersAreNoSignOfLife(self) -> None:
         """
-        That our own answers have left says nothing of the peer: nginx-rtmp takes it
-        for life, and keeps dead publishers for minutes.
+        That our own answers have been sent is no sign of life: nginx-rtmp takes it for
+        one, and keeps dead publishers for minutes.
         """
         connection = Connection(self.factory)
         connection.publish()
@@ -372,7 +372,7 @@ class ProtocolTests(SynchronousTestCase):
 
     def test_badName(self) -> None:
         """
-        A second publisher of a live name is told so and closed; the first goes on.
+        A second publisher of a live name is refused and closed; the first continues.
         """
         first, second = Connection(self.factory), Connection(self.factory, 50001)
         first.publish()
@@ -389,8 +389,8 @@ class ProtocolTests(SynchronousTestCase):
 
     def test_takeover(self) -> None:
         """
-        A publisher that fell silent is replaced: closed itself, its stream goes on,
-        and nothing it still sends is taken.
+        A publisher that fell silent is replaced: its connection is closed, its stream
+        continues, and nothing more is accepted from it.
         """
         first, second = Connection(self.factory), Connection(self.factory, 50001)
         first.publish()
@@ -409,7 +409,7 @@ class ProtocolTests(SynchronousTestCase):
 
     def test_takeoverWithTheSameQuery(self) -> None:
         """
-        The same token takes over at once.
+        A publisher with the same token takes over at once.
         """
         first, second = Connection(self.factory), Connection(self.factory, 50001)
         first.publish("cam?token=1")
@@ -423,7 +423,7 @@ class ProtocolTests(SynchronousTestCase):
     def test_oneConnectionPublishesTwice(self) -> None:
         """
         The same name on another message stream of the connection is the same stream,
-        and nothing dangles.
+        and nothing is left over.
         """
         connection = Connection(self.factory)
         connection.publish("cam?token=1")
@@ -440,8 +440,9 @@ class ProtocolTests(SynchronousTestCase):
 
     def test_anotherIsRefused(self) -> None:
         """
-        A second stream that somebody else publishes is refused, the first goes on, and
-        what came behind the refusal is not lost. The last line counts what was ignored.
+        A second stream that another connection publishes is refused, the first
+        continues, and what followed the refused request is not lost. The last line
+        counts what was ignored.
         """
         other = Connection(self.factory)
         other.publish("taken")
@@ -462,7 +463,7 @@ class ProtocolTests(SynchronousTestCase):
 
     def test_noFramesAfterTheEnd(self) -> None:
         """
-        A sink that ends the connection gets no more of what came in the same bytes.
+        A sink that ends the connection gets no more frames from the same read.
         """
         connection = Connection(self.factory)
 
@@ -486,7 +487,7 @@ class ProtocolTests(SynchronousTestCase):
 
     def test_withdrawnMetadata(self) -> None:
         """
-        Metadata that the publisher withdraws is not given to sinks that come later.
+        Metadata that the publisher withdraws is not given to sinks that attach later.
         """
         connection = Connection(self.factory)
         connection.publish()
@@ -512,7 +513,7 @@ class ProtocolTests(SynchronousTestCase):
 
     def test_closesAll(self) -> None:
         """
-        The factory can end all conversations.
+        The factory can end all sessions.
         """
         connections = [Connection(self.factory, 50000 + n) for n in range(3)]
         connections[0].publish()
@@ -539,14 +540,14 @@ class AcknowledgementTests(SynchronousTestCase):
 
     def send(self) -> None:
         """
-        Send what is to be acknowledged.
+        Send enough to require an acknowledgement.
         """
         client = self.connection.client
         client.send(client.message(9, KEYFRAME + bytes(2_600_000)))
 
     def acknowledged(self) -> list[int]:
         """
-        The numbers acknowledged so far.
+        @return: the numbers acknowledged so far.
         """
         self.connection.client.hear()
         return [
@@ -557,8 +558,9 @@ class AcknowledgementTests(SynchronousTestCase):
 
     def test_itComesALittleLater(self) -> None:
         """
-        A publisher that has sent all closes without reading: what it meets there makes
-        the publisher's kernel throw away what it has not sent yet.
+        Acknowledgements are delayed a little: a publisher that has sent everything
+        closes without reading, and an acknowledgement that arrives then makes its
+        kernel discard what it has not sent yet.
         """
         self.send()
         self.clock.advance(PATIENCE * 0.9)
@@ -570,7 +572,7 @@ class AcknowledgementTests(SynchronousTestCase):
 
     def test_notToWhoHasGone(self) -> None:
         """
-        Nothing is said, and no timer is left.
+        After the peer has left, nothing is sent and no timer is left.
         """
         self.send()
         self.connection.lose()
@@ -579,7 +581,7 @@ class AcknowledgementTests(SynchronousTestCase):
 
     def test_notToWhoIsSentAway(self) -> None:
         """
-        Nor is a timer left when it is we who end it.
+        No timer is left if we end the connection, either.
         """
         self.send()
         self.connection.protocol.close("shutting down")
@@ -589,7 +591,7 @@ class AcknowledgementTests(SynchronousTestCase):
 
     def test_notWhileThereIsMoreToRead(self) -> None:
         """
-        Then it comes when all has been read.
+        The acknowledgement is sent only when everything has been read.
         """
         ours, theirs = socket.socketpair()
         self.addCleanup(ours.close)
@@ -607,7 +609,7 @@ class AcknowledgementTests(SynchronousTestCase):
 
     def test_answersAreNotLate(self) -> None:
         """
-        What the publisher asks is answered at once.
+        A publisher's requests are answered at once.
         """
         self.send()
         self.connection.client.command("createStream", 9.0, None)
@@ -620,7 +622,7 @@ class AcknowledgementTests(SynchronousTestCase):
 @implementer(IStreamAuthorizer)
 class Hesitating(AllowAll):
     """
-    Thinks about the first publisher until it is told, and lets the others in at once.
+    Decides on the first publisher only when told to, and permits all others at once.
     """
 
     def __init__(self) -> None:
@@ -635,14 +637,14 @@ class Hesitating(AllowAll):
 
 class ManyRequestsTests(SynchronousTestCase):
     """
-    Requests that come by the thousand in one read.
+    Thousands of requests in one read.
     """
 
     count = 500
 
     def open(self, authorizer: IStreamAuthorizer | None = None) -> Connection:
         """
-        A client that has connected, of a hub that others use, too.
+        @return: a client that has connected, of a hub that others use, too.
         """
         self.sinks = SinkFactory()
         self.clock = Clock()
@@ -656,9 +658,9 @@ class ManyRequestsTests(SynchronousTestCase):
 
     def goOn(self) -> int:
         """
-        Let the server do all that is to be done.
+        Let the server do all pending work.
 
-        @return: in how many turns of the reactor it did.
+        @return: the number of turns of the reactor that it took.
         """
         turns = 0
         while any(call.getTime() <= self.clock.seconds() for call in self.clock.calls):
@@ -668,8 +670,8 @@ class ManyRequestsTests(SynchronousTestCase):
 
     def said(self, connection: Connection) -> list[tuple[str, float, Any]]:
         """
-        @return: of all commands among the answers the name, the transaction, and what
-            is said: a number, or the code and description of a status.
+        @return: name, transaction and content of all commands among the answers; the
+            content is a number, or the code and description of a status.
         """
         said: list[tuple[str, float, Any]] = []
         for command in connection.client.commands():
@@ -681,7 +683,7 @@ class ManyRequestsTests(SynchronousTestCase):
 
     def published(self, count: int) -> list[tuple[str, float, Any]]:
         """
-        @return: what L{said} is after so many streams that were published.
+        @return: the expected L{said} after a number of streams were published.
         """
         said: list[tuple[str, float, Any]] = []
         for number in range(count):
@@ -697,7 +699,7 @@ class ManyRequestsTests(SynchronousTestCase):
 
     def assertEachEnded(self, count: int) -> None:
         """
-        So many streams have begun and ended, one after the other.
+        Assert that this many streams began and ended, one after the other.
         """
         self.assertEqual(
             [sink.stream.name for sink in self.sinks.sinks if sink.stream is not None],
@@ -709,7 +711,7 @@ class ManyRequestsTests(SynchronousTestCase):
 
     def test_publishers(self) -> None:
         """
-        Each stream begins and ends, and each request has its answer.
+        Each stream begins and ends, and each request is answered.
         """
         connection = self.open()
         connection.client.send(connection.client.manyStreams(self.count))
@@ -729,7 +731,7 @@ class ManyRequestsTests(SynchronousTestCase):
 
     def test_behindALateDecision(self) -> None:
         """
-        It is the same if the first of them had to wait.
+        The same, if the first one had to wait for a decision.
         """
         authorizer = Hesitating()
         connection = self.open(authorizer)
@@ -746,8 +748,8 @@ class ManyRequestsTests(SynchronousTestCase):
 
     def test_players(self) -> None:
         """
-        Each play is answered and ends. One is of a stream that is there: its frames
-        come behind their answer and before the next.
+        Each play is answered and ends. One is of a stream that exists: its frames come
+        after its answer and before the next one.
         """
         connection = self.open()
         publisher = Connection(self.factory)
@@ -778,7 +780,7 @@ class ManyRequestsTests(SynchronousTestCase):
 
     def test_aFaultBehindThem(self) -> None:
         """
-        What is wrong behind many requests ends the connection, after all of them.
+        An error after many requests ends the connection, after all of them.
         """
         connection = self.open()
         client = connection.client
@@ -793,7 +795,7 @@ class ManyRequestsTests(SynchronousTestCase):
 
 class RestTests(SynchronousTestCase):
     """
-    A publisher that sends more than one turn of the reactor takes.
+    A publisher that sends more than one turn of the reactor processes.
     """
 
     def setUp(self) -> None:
@@ -806,7 +808,7 @@ class RestTests(SynchronousTestCase):
 
     def much(self, count: int) -> bytes:
         """
-        @return: so many frames of one byte, each with its time.
+        @return: a number of one-byte frames, each with its own timestamp.
         """
         return (
             encodeMessage(6, 9, 0, 1, b"\x27", 128)
@@ -816,8 +818,8 @@ class RestTests(SynchronousTestCase):
 
     def test_itWaitsForItsTurn(self) -> None:
         """
-        It is not read from until all that has come is done, which takes no more of a
-        turn than others can wait; no frame is lost by that.
+        The publisher is not read from until all that was received is processed, in
+        parts so short that others need not wait; no frame is lost.
         """
         self.connection.client.send(self.much(1250))
         self.assertEqual(len(self.sink.frames), 500)
@@ -834,8 +836,8 @@ class RestTests(SynchronousTestCase):
 
     def test_itIsLostMeanwhile(self) -> None:
         """
-        What has come before the end of the connection is delivered before the end of
-        the stream.
+        What was received before the end of the connection is delivered before the end
+        of the stream.
         """
         self.connection.client.send(self.much(1250))
         self.connection.lose()
@@ -849,7 +851,7 @@ class RestTests(SynchronousTestCase):
 
     def test_aSinkEndsItMeanwhile(self) -> None:
         """
-        Then the rest is nobody's, and the connection closes.
+        The rest is discarded, and the connection closes.
         """
         self.connection.client.send(self.much(1250))
         self.connection.protocol.close("enough")
@@ -862,7 +864,8 @@ class RestTests(SynchronousTestCase):
 
     def test_oneAfterTheOther(self) -> None:
         """
-        Two of them go on by turns, and who sends little is served before they are done.
+        Two of them take turns, and a publisher that sends little is served before they
+        are done.
         """
         other, quiet = Connection(self.factory), Connection(self.factory)
         other.publish("other")
@@ -910,7 +913,7 @@ class WorthWaitingForTests(SynchronousTestCase):
 
     def receive(self, data: bytes) -> int:
         """
-        @return: what is expected after it.
+        @return: what is expected after these bytes.
         """
         return self.connection.protocol._dispatch.receive(data, self.clock.seconds())
 
@@ -923,19 +926,19 @@ class WorthWaitingForTests(SynchronousTestCase):
 
     def test_aPicture(self) -> None:
         """
-        When they come regularly, and only then.
+        A size is expected only if video frames arrive regularly.
         """
         expected = [self.receive(self.picture()) for _ in range(WINDOW)]
         self.assertEqual(expected, [1] * (WINDOW - 1) + [2048])
         self.assertEqual(self.receive(self.sound()), 2048)
-        # A codec's header is a small thing in the place of a picture.
+        # A sequence header is small, and arrives in place of a video frame.
         self.assertEqual(self.receive(self.picture(b"\x17\0\0\0\0avcC")), 2048)
         self.assertEqual(self.receive(self.picture(KEYFRAME)), 1)
         self.assertEqual(self.receive(self.sound()), 1)
 
     def test_theRestOfOne(self) -> None:
         """
-        Is taken as it comes.
+        The rest of a frame is read as it arrives.
         """
         self.receive(b"".join(self.picture() for _ in range(WINDOW)))
         picture = self.picture()
@@ -945,7 +948,7 @@ class WorthWaitingForTests(SynchronousTestCase):
 
     def test_asFastAsPossible(self) -> None:
         """
-        Who sends faster than is read need not be waited for.
+        A peer that sends faster than it is read is not waited for.
         """
         whole = b"".join(self.picture() for _ in range(WINDOW))
         self.assertGreater(len(whole), FAST)
@@ -954,8 +957,8 @@ class WorthWaitingForTests(SynchronousTestCase):
 
     def test_whoTalks(self) -> None:
         """
-        A command is answered at once, and what may follow it is waited for with
-        nothing else; who does not publish is not waited for.
+        A command is answered at once, and any number of bytes may follow it; a peer
+        that does not publish is not waited for.
         """
         self.receive(b"".join(self.picture() for _ in range(WINDOW)))
         self.assertEqual(self.receive(self.picture()), 2048)
@@ -970,7 +973,7 @@ class WorthWaitingForTests(SynchronousTestCase):
 
 class AnyMessagesTests(SynchronousTestCase):
     """
-    Whatever a peer sends in whole messages, all the way to the file.
+    Whatever a peer sends in complete messages, all the way to the file.
     """
 
     @given(
@@ -995,8 +998,8 @@ class AnyMessagesTests(SynchronousTestCase):
     )
     def test_neverATraceback(self, messages: list[tuple[int, bytes, int, int]]) -> None:
         """
-        Every frame that came in is accounted for at the recorder and beside it, and
-        nothing is raised.
+        Every frame that was received is accounted for in the recorder's ledger and
+        file, and nothing is raised.
         """
         clock = ThreadClock()
         books: list[SinkReport] = []
@@ -1026,7 +1029,7 @@ class AnyMessagesTests(SynchronousTestCase):
 
 class AuthorizerTests(SynchronousTestCase):
     """
-    Who may publish is decided elsewhere, and maybe later.
+    The authorizer decides who may publish, and may do so later.
     """
 
     def setUp(self) -> None:
@@ -1041,8 +1044,8 @@ class AuthorizerTests(SynchronousTestCase):
 
     def test_waitsForTheDecision(self) -> None:
         """
-        Until then nothing is read, built or said; then the stream has the name that
-        was decided on, and no frame is missing.
+        Until the decision nothing is read, built or sent. Then the stream has the name
+        in the permit, and no frame is missing.
         """
         connection = self.connection
         self.assertEqual(self.authorizer.asked, [("secret", "x=1", "127.0.0.1:50002")])
@@ -1057,7 +1060,7 @@ class AuthorizerTests(SynchronousTestCase):
 
     def test_refuses(self) -> None:
         """
-        The client gets the authorizer's code and sentence, and is closed.
+        The client gets the authorizer's code and description, and is closed.
         """
         self.authorizer.answer.errback(
             NotAllowed("NetStream.Publish.Denied", "Ask your admin.")
@@ -1073,7 +1076,7 @@ class AuthorizerTests(SynchronousTestCase):
 
     def test_anErrorRefuses(self) -> None:
         """
-        An authorizer that fails is our fault, with a traceback, and nobody's permit.
+        An authorizer that fails is logged with a traceback, and nobody gets a permit.
         """
         self.authorizer.answer.errback(RuntimeError("database"))
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
@@ -1084,7 +1087,7 @@ class AuthorizerTests(SynchronousTestCase):
 
     def test_theClientHasGone(self) -> None:
         """
-        A decision about somebody who has left changes nothing.
+        A decision about a client that has left changes nothing.
         """
         self.connection.lose()
         self.authorizer.answer.callback(PublishPermit("live", "public"))
