@@ -1,3 +1,3 @@
 """
-Tests of live.
+Live tests: real programs against a real server.
 """

@@ -15,7 +15,8 @@ from tests.live.programs import ANY_PORT, BIN, Program
 @pytest_twisted.async_yield_fixture()
 async def serve(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[LiveServer]]]:
     """
-    Starts servers, with the arguments of L{LiveServer}, and stops them in the end.
+    Return a function that starts servers with the arguments of L{LiveServer}. They are
+    stopped after the test.
     """
     from twisted.internet import reactor
 
@@ -37,8 +38,9 @@ async def serverProcess(
     tmp_path: Path,
 ) -> AsyncIterator[Callable[..., Awaitable[tuple[Program, int]]]]:
     """
-    Starts server processes in the test's folder, with the options of C{twistd rtmp}
-    on a port that is free, and ends those that still run.
+    Return a function that starts server processes in the test's folder, with the
+    options of C{twistd rtmp}, on a free port. Those that still run after the test are
+    killed.
     """
     from twisted.internet import reactor
 

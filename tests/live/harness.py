@@ -25,13 +25,13 @@ from tests.live.media import Mux
 from tests.live.programs import PATIENCE, Program
 from tests.live.tls import certificate
 
-#: The project.
+#: The root of the checkout.
 ROOT = Path(__file__).parents[2]
 
 
 class PublisherFailed(Exception):
     """
-    FFmpeg could not publish; the message is what it said.
+    FFmpeg could not publish. The message is what it wrote to standard error.
     """
 
 
@@ -39,7 +39,7 @@ class Publisher:
     """
     A process in which FFmpeg publishes.
 
-    @ivar done: fires when it has ended; fails with L{PublisherFailed}.
+    @ivar done: fires when the process has ended; fails with L{PublisherFailed}.
     """
 
     def __init__(self, reactor: Any, mux: Mux) -> None:
@@ -56,19 +56,19 @@ class Publisher:
     @property
     def paused(self) -> "Deferred[Any]":
         """
-        Fires when it pauses.
+        Fires when the publisher pauses.
         """
         return self._program.says("paused")
 
     def goOn(self) -> None:
         """
-        Go on after a pause.
+        Continue after a pause.
         """
         self._program.write(b"\n")
 
     def kill(self) -> None:
         """
-        End it as C{kill -9} does.
+        Kill the process, as C{kill -9} does.
         """
         self._program.signal("KILL")
 
@@ -79,9 +79,9 @@ class Publisher:
 
 class LiveServer:
     """
-    Records what is published, and writes down the books.
+    A server that records every stream, and keeps the final report of every sink.
 
-    @ivar reports: the closed books of the sinks, by stream and sink.
+    @ivar reports: the final reports of the sinks, by stream and sink.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class LiveServer:
 
     async def start(self) -> "LiveServer":
         """
-        Listen on a port that is free.
+        Listen on a free port.
         """
         description = "tcp:0:interface=127.0.0.1"
         if self.isSecure:
@@ -135,14 +135,14 @@ class LiveServer:
     @property
     def port(self) -> int:
         """
-        The number of the port.
+        The port number.
         """
         assert self._port is not None
         return self._port.getHost().port  # type: ignore[attr-defined, no-any-return]
 
     def url(self, name: str = "cam", app: str = "live") -> str:
         """
-        @return: where to publish.
+        @return: the URL to publish a stream to, or to play it from.
         """
         if self.isSecure:
             return f"rtmps://localhost:{self.port}/{app}/{name}"
@@ -156,7 +156,7 @@ class LiveServer:
 
     def source(self, name: str = "live/cam") -> IFrameSource:
         """
-        @return: where a live stream comes from.
+        @return: the source of a live stream.
         """
         source = self.stream(name).source
         assert source is not None
@@ -164,8 +164,8 @@ class LiveServer:
 
     def received(self, name: str = "live/cam") -> int:
         """
-        @return: how many audio and video frames a live stream has got; 0 if there
-            is none.
+        @return: the number of audio and video frames that a live stream has received; 0
+            if there is no such stream.
         """
         stream = self.hub.streams.get(name)
         if stream is None:
@@ -177,9 +177,9 @@ class LiveServer:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """
-        Look each few milliseconds whether something has come true.
+        Check a condition every 5 ms until it is true.
 
-        @raise TimeoutError: if it never does.
+        @raise TimeoutError: if it is not true in time.
         """
         met: Deferred[None] = Deferred()
 
@@ -198,7 +198,7 @@ class LiveServer:
 
     async def publish(self, mux: Mux) -> None:
         """
-        Publish in another process, and wait until that is done.
+        Publish from another process, and wait until it has ended.
 
         @raise PublisherFailed: if FFmpeg reports an error.
         """
@@ -206,22 +206,22 @@ class LiveServer:
 
     async def ended(self, name: str = "live/cam", sink: str = "file") -> SinkReport:
         """
-        @return: the closed books of a sink, once it has put everything away.
+        @return: the final report of a sink, once the sink has finished.
         """
         await self.until(lambda: (name, sink) in self.reports)
         return self.reports[name, sink]
 
     def files(self, name: str = "live/cam", suffix: str = ".flv") -> list[Path]:
         """
-        @return: the recordings of a stream, in the order of their names.
+        @return: the recordings of a stream, sorted by name.
         """
         return sorted((self.folder / name).glob(f"*{suffix}"))
 
     async def stop(self) -> None:
         """
-        End everything, and wait until all connections are gone.
+        Stop the server, and wait until all connections are closed.
         """
         await self.server.stop("the test is over")
         assert not self.factory.connections
-        # The worker threads hand their last results over.
+        # Worker threads deliver their last results in the next turn of the reactor.
         await deferLater(self.reactor, 0)

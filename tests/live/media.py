@@ -1,8 +1,8 @@
 """
-Real media, made by real encoders: FFmpeg's, through PyAV.
+Real media, made by FFmpeg's encoders through PyAV.
 
 A test publishes an FLV file that FFmpeg's own muxer wrote, with FFmpeg's own RTMP
-client, and compares what was recorded with what the same muxer writes to a file.
+client, and compares the recording with what the same muxer writes to a file.
 """
 
 import array
@@ -27,7 +27,7 @@ from rtmptw.flv.file import Tag, TagReader
 WIDTH, HEIGHT = 96, 64
 FRAMES_PER_SECOND = 25
 SAMPLE_RATE = 48000
-#: Samples until a tone of 440 Hz begins again: 11 waves.
+#: The samples after which a tone of 440 Hz repeats: 11 waves.
 TONE_LENGTH = 1200
 
 AUDIO, VIDEO, SCRIPT = 8, 9, 18
@@ -36,7 +36,7 @@ AUDIO, VIDEO, SCRIPT = 8, 9, 18
 @dataclass(frozen=True)
 class Media:
     """
-    What to encode: encoders of FFmpeg by name; an empty name is no such track.
+    What to encode: names of FFmpeg's encoders; an empty name means no such track.
     """
 
     video: str = "libx264"
@@ -45,7 +45,8 @@ class Media:
     options: tuple[tuple[str, str], ...] = (("preset", "ultrafast"), ("g", "25"))
 
 
-#: With B-frames: composition times, and decoding before presentation.
+#: With B-frames, so that composition times are not 0 and decode times differ from
+#: presentation times.
 H264_AAC = Media(options=(("preset", "veryfast"), ("bf", "2"), ("g", "25")))
 HEVC_AAC = Media(
     video="libx265",
@@ -76,7 +77,7 @@ def _folder() -> Path:
 @functools.cache
 def encode(media: Media) -> str:
     """
-    Encode a moving picture and a tone, once in a test run.
+    Encode a moving pattern and a tone, once per test run.
 
     @return: the path of the FLV file.
     """
@@ -97,7 +98,7 @@ def _video(container: Any, media: Media) -> Iterator[tuple[Fraction, list[Any]]]
         media.video, rate=FRAMES_PER_SECOND, options=dict(media.options)
     )
     stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-    # A pattern that moves, so that frames differ.
+    # A pattern that moves, so that the frames differ.
     rows = bytes(range(256)) * (1 + (WIDTH * HEIGHT + 1024) // 256)
     for number in range(media.frames):
         frame = av.VideoFrame(WIDTH, HEIGHT, "yuv420p")
@@ -132,8 +133,9 @@ def _audio(container: Any, media: Media) -> Iterator[tuple[Fraction, list[Any]]]
 
 def _tone(isInteger: bool, samples: int) -> "array.array[Any]":
     """
-    @param samples: how many are wanted in one piece.
-    @return: the tone, from any of its first L{TONE_LENGTH} samples on.
+    @param samples: the number of samples wanted in one piece.
+    @return: the tone. A piece of that length can begin at any of its first
+        L{TONE_LENGTH} samples.
     """
     wave = [
         math.sin(number * 2 * math.pi * 440 / SAMPLE_RATE)
@@ -149,15 +151,15 @@ def _tone(isInteger: bool, samples: int) -> "array.array[Any]":
 class Mux:
     """
     One run of FFmpeg's FLV muxer over an FLV file, to another file or to an RTMP
-    server. Blocks, and while FFmpeg connects no other Python code runs: a server
+    server. It blocks, and while FFmpeg connects no other Python code runs: a server
     needs a process of its own (L{tests.live.publisher}).
 
-    @ivar source: the file.
-    @ivar target: a path or an rtmp URL.
+    @ivar source: the path of the FLV file.
+    @ivar target: a path or an RTMP URL.
     @ivar offset: ms added to every timestamp.
-    @ivar repeat: how many times the source is sent in a row.
+    @ivar repeat: how many times the source is sent.
     @ivar paced: whether to send in real time.
-    @ivar pauseAfter: packets after which to pause; 0 for never.
+    @ivar pauseAfter: the number of packets after which to pause; 0 for never.
     """
 
     source: str
@@ -170,7 +172,7 @@ class Mux:
     def run(self, pause: Callable[[], None] = lambda: None) -> int:
         """
         @param pause: called after L{pauseAfter} packets.
-        @return: how many packets were muxed.
+        @return: the number of packets muxed.
         """
         options = {"flvflags": "no_duration_filesize"}
         count = 0
@@ -194,9 +196,9 @@ class Mux:
                             due = float(packet.dts * packet.time_base)
                             late = begun + due - time.monotonic()
                             if late > 0:
-                                # Pacing is what is tested here.
+                                # This sleep makes the pacing that the tests need.
                                 time.sleep(late)
-                        # FLV counts in ms.
+                        # FLV timestamps are in ms.
                         packet.dts += self.offset + turn * length
                         packet.pts += self.offset + turn * length
                         packet.stream = streams[packet.stream.index]
@@ -215,7 +217,7 @@ class Mux:
 
 def readTags(path: Path) -> list[Tag]:
     """
-    @return: the tags of an FLV file, which must end with a whole one.
+    @return: the tags of an FLV file, which must end with a complete one.
     """
     reader = TagReader()
     tags = reader.receive(path.read_bytes())
@@ -242,8 +244,8 @@ def reference(source: str, offset: int = 0, repeat: int = 1) -> list[Tag]:
 
 def isHeader(tag: Tag) -> bool:
     """
-    Whether a tag is a codec header, or the end of a sequence: its timestamp means
-    nothing.
+    @return: whether a tag is a sequence header or the end of a sequence, whose
+        timestamp has no meaning.
     """
     first = tag.payload[0] if tag.payload else 0
     if tag.kind == VIDEO and first & 0x80:
@@ -257,8 +259,8 @@ def isHeader(tag: Tag) -> bool:
 
 def compare(recorded: list[Tag], sent: list[Tag], what: str) -> str:
     """
-    Compare what was recorded with what the encoder's muxer wrote: every payload,
-    the order, every step from one timestamp to the next.
+    Compare a recording with what FFmpeg's muxer wrote: every payload, their order, and
+    every step from one timestamp to the next.
 
     @return: a line that says how many frames of how many were captured.
     """

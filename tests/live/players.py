@@ -20,8 +20,8 @@ PLAYERS = {
 
 def needPlayer(name: str) -> None:
     """
-    Skip the test if a player is not installed. One that starts something else first
-    has to ask before it does.
+    Skip the test if a player is not installed. A test that first starts something else
+    must call this before.
     """
     if name == "rtmp2src":
         needElements("rtmp2src")
@@ -31,7 +31,7 @@ def needPlayer(name: str) -> None:
 
 class Player:
     """
-    A program that plays into an FLV file.
+    A program that plays a stream into an FLV file.
     """
 
     def __init__(
@@ -48,8 +48,9 @@ class Player:
 
     def wanted(self, tags: list[Tag]) -> list[Tag]:
         """
-        @return: what is to be in its file. librtmp and GStreamer take video of less
-            than six bytes, which is the end of a sequence, for an error, and drop it.
+        @return: the tags that its file should have. librtmp and GStreamer mistake video
+            of less than six bytes, which is the end of a sequence, for an error, and
+            drop it.
         """
         if self.name == "ffmpeg":
             return tags
@@ -57,7 +58,7 @@ class Player:
 
     async def ended(self) -> None:
         """
-        Wait until it has ended by itself.
+        Wait until it has ended without being stopped; it must have succeeded.
         """
         status = await self.program.done
         assert status == 0, f"{self.name}: {status}: {self.program.complaints[-1000:]}"

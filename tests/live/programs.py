@@ -1,5 +1,5 @@
 """
-Real programs, run as processes.
+Real programs, each in its own process.
 """
 
 import functools
@@ -17,21 +17,22 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
-#: No test waits longer for anything, in seconds: a test that hangs has failed.
+#: The longest wait of any test, in seconds. A test that takes longer hangs, and fails.
 PATIENCE = 60.0
-#: The scripts that are installed beside the Python that runs the tests.
+#: The folder with the scripts installed beside the Python that runs the tests.
 BIN = Path(sys.executable).parent
-#: A port of loopback that is free.
+#: An endpoint description of a free port on loopback.
 ANY_PORT = "tcp:0:interface=127.0.0.1"
 
 
 class Program(ProcessProtocol):
     """
-    A program that runs.
+    A running program.
 
-    @ivar done: fires with its exit status, negative for a signal, when it has ended.
+    @ivar done: fires with the exit status when the program has ended; a signal is
+        negative.
     @ivar output: what it has written to standard output so far.
-    @ivar complaints: what it has written to standard error.
+    @ivar complaints: what it has written to standard error so far.
     """
 
     def __init__(self, reactor: Any, *command: str, folder: Path | None = None) -> None:
@@ -43,16 +44,16 @@ class Program(ProcessProtocol):
             tuple[Callable[[str], re.Match[str] | None], Deferred[re.Match[str]]]
         ] = []
         if folder is not None:
-            # Not Twisted's C{path}: with it Twisted forks. A child of a process with
-            # threads in which PyAV has scaled pictures may then hang before it is
-            # another program: Python frees what those threads had, and FFmpeg waits
-            # for threads that the child has not got.
+            # Twisted's C{path} is not used: with it Twisted forks. A child of a process
+            # with threads in which PyAV has scaled frames may then hang before it
+            # executes the other program: Python frees what those threads owned, and
+            # FFmpeg waits for threads that the child does not have.
             command = ("env", f"--chdir={folder}", *command)
         reactor.spawnProcess(self, command[0], command, env=None)
 
     def signal(self, name: str) -> None:
         """
-        Send it a signal, C{"TERM"} for example.
+        Send it a signal, for example C{"TERM"}.
         """
         assert self.transport is not None
         self.transport.signalProcess(getattr(signal, f"SIG{name}"))
@@ -66,13 +67,13 @@ class Program(ProcessProtocol):
 
     def says(self, pattern: str) -> "Deferred[re.Match[str]]":
         """
-        @return: fires when its standard output matches.
+        @return: fires when its standard output matches the pattern.
         """
         return self._when(re.compile(pattern).search)
 
     def saysTimes(self, words: str, count: int) -> "Deferred[re.Match[str]]":
         """
-        @return: fires when its standard output has these words so many times.
+        @return: fires when its standard output contains these words C{count} times.
         """
         return self._when(
             lambda output: (
@@ -110,7 +111,7 @@ class Program(ProcessProtocol):
 
 async def run(reactor: Any, *command: str) -> None:
     """
-    Run a program to its end, which must be a good one.
+    Run a program to its end; it must succeed.
     """
     program = Program(reactor, *command)
     status = await program.done
@@ -137,7 +138,7 @@ def _hasElement(element: str) -> bool:
 
 def needElements(*elements: str) -> None:
     """
-    Skip the test if an element of GStreamer is not installed.
+    Skip the test if a GStreamer element is not installed.
     """
     need("gst-launch-1.0")
     for element in elements:

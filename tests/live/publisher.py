@@ -1,9 +1,9 @@
 """
-Publishes a file with FFmpeg, in a process of its own:
+Publish a file with FFmpeg, in a process of its own:
 
     python -m tests.live.publisher '{"source": ..., "target": ...}'
 
-Prints C{paused} where it is told to pause, and goes on when it gets a line.
+Print C{paused} at the pause, and continue after a line on standard input.
 """
 
 import json
@@ -16,14 +16,14 @@ from tests.live.media import Mux
 
 def pause() -> None:
     """
-    Say so, and wait for a line.
+    Print C{paused}, and wait for a line.
     """
     print("paused", flush=True)
     sys.stdin.readline()
 
 
 if __name__ == "__main__":
-    # What the server says to FFmpeg is on standard error.
+    # FFmpeg writes to standard error what the server tells it.
     av.logging.restore_default_callback()
     av.logging.set_level(av.logging.ERROR)
     print(Mux(**json.loads(sys.argv[1])).run(pause), flush=True)

@@ -1,5 +1,5 @@
 """
-Other servers, to publish to and to play from: nginx-rtmp, and FFmpeg that listens.
+Other servers to publish to and to play from: nginx-rtmp, and a listening FFmpeg.
 """
 
 import os
@@ -37,7 +37,7 @@ rtmp {{
 
 def freePort() -> int:
     """
-    @return: a port of loopback that nobody listens on now.
+    @return: a port of loopback that no program listens on now.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -46,8 +46,8 @@ def freePort() -> int:
 
 async def listening(reactor: Any, port: int) -> None:
     """
-    Wait until somebody listens on a port of loopback. (Looks, and does not connect:
-    FFmpeg takes one connection only.)
+    Wait until a program listens on a port of loopback. This reads the kernel's table
+    instead of connecting, because FFmpeg accepts only one connection.
     """
     wanted = f"0100007F:{port:04X}"
     for _ in range(int(PATIENCE / 0.02)):
@@ -56,15 +56,15 @@ async def listening(reactor: Any, port: int) -> None:
             if fields[1] == wanted and fields[3] == "0A":
                 return
         await deferLater(reactor, 0.02)
-    raise TimeoutError(f"nobody listens on {port}")
+    raise TimeoutError(f"no program listens on port {port}")
 
 
 class Nginx:
     """
-    nginx-rtmp with three applications: C{live}, C{rec}, which records, and
-    C{closed}, which lets nobody publish.
+    nginx-rtmp with three applications: C{live}; C{rec}, which records; and C{closed},
+    which refuses all publishers.
 
-    @ivar port: where it listens; the same after a restart.
+    @ivar port: the port it listens on; the same after a restart.
     """
 
     def __init__(self, reactor: Any, folder: Path, live: str = "") -> None:
@@ -97,7 +97,7 @@ class Nginx:
 
     async def start(self) -> "Nginx":
         """
-        Start it, and wait until it listens.
+        Start nginx, and wait until it listens.
         """
         self._program = Program(
             self._reactor,
@@ -115,7 +115,7 @@ class Nginx:
 
     async def stop(self, signal: str = "TERM") -> None:
         """
-        End it, workers and all.
+        Stop nginx and its workers.
         """
         program, self._program = self._program, None
         if program is None:
@@ -123,7 +123,7 @@ class Nginx:
         program.signal(signal)
         await program.done
         for _ in range(int(PATIENCE / 0.02)):
-            # The master is gone; a worker goes when it notices.
+            # The master has ended. A worker ends when it notices.
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
@@ -132,29 +132,29 @@ class Nginx:
                     await deferLater(self._reactor, 0.02)
                 else:
                     return
-        raise TimeoutError("nginx does not let go of its port")
+        raise TimeoutError("nginx did not free its port")
 
     async def logged(self, words: str) -> None:
         """
-        Wait until its log has these words.
+        Wait until its log contains these words.
         """
         log = self.folder / "error.log"
         for _ in range(int(PATIENCE / 0.02)):
             if words in log.read_text():
                 return
             await deferLater(self._reactor, 0.02)
-        raise TimeoutError(f"nginx does not say {words}")
+        raise TimeoutError(f"nginx did not log {words}")
 
     def recordings(self) -> list[Path]:
         """
-        @return: what C{rec} has recorded.
+        @return: the recordings of C{rec}.
         """
         return sorted((self.folder / "rec").glob("*.flv"))
 
 
 class ListeningFFmpeg:
     """
-    C{ffmpeg -listen 1}, which takes one stream and writes it to a file.
+    C{ffmpeg -listen 1}, which accepts one stream and writes it to a file.
 
     @ivar done: fires with its exit status.
     """

@@ -1,5 +1,5 @@
 """
-A server as Python programs use it, with FFmpeg as the publisher.
+A server used from a Python program, with FFmpeg as the publisher.
 """
 
 from collections.abc import Awaitable, Callable
@@ -22,7 +22,7 @@ ServerProcess = Callable[..., Awaitable[tuple[Program, int]]]
 @pytest_twisted.ensureDeferred
 async def test_framesInALoop(serve: Serve) -> None:
     """
-    All decoded pictures of a stream, in a coroutine and in a thread beside it.
+    A coroutine and a thread that read one stream at once each get all decoded frames.
     """
     pytest.importorskip("numpy")
     live = await serve()
@@ -46,13 +46,13 @@ async def test_framesInALoop(serve: Serve) -> None:
         count += 1
     await publisher.done
     assert (count, await threads[0]) == (H264_AAC.frames, H264_AAC.frames)
-    print(f"frames(): {count} of {H264_AAC.frames} pictures, twice")
+    print(f"frames(): {count} of {H264_AAC.frames} video frames, twice")
 
 
 @pytest_twisted.ensureDeferred
 async def test_publishWhatIsDecoded(serve: Serve) -> None:
     """
-    One stream becomes another within the program: as many pictures.
+    A program that decodes one stream and publishes it as another loses no frame.
     """
     live = await serve()
     server = live.server
@@ -73,7 +73,7 @@ async def test_publishWhatIsDecoded(serve: Serve) -> None:
     assert report.ended == "the camera has gone" and not report.ledger.dropped
     (path,) = live.files("live/out")
     pictures = [t for t in mediaTags(path) if t.kind == VIDEO and not isHeader(t)]
-    print(f"publish(): {len(pictures)} of {H264_AAC.frames} pictures")
+    print(f"publish(): {len(pictures)} of {H264_AAC.frames} video frames")
     assert len(pictures) == H264_AAC.frames
 
 
@@ -82,7 +82,7 @@ async def test_theReadmesExample(
     serverProcess: ServerProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    The sink of the README, by its command.
+    The sink of the README works with the README's option.
     """
     from twisted.internet import reactor
 

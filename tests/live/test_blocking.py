@@ -1,5 +1,5 @@
 """
-Tests of the line that names what blocks the reactor.
+Tests of the log line that names what blocks the reactor.
 """
 
 import time
@@ -15,16 +15,17 @@ from rtmptw.app.blocking import BlockingWatch
 
 def aSlowSink(seconds: float) -> None:
     """
-    Keeps the reactor from its work. Nothing else can stand for that.
+    Block the reactor.
     """
-    # To block is what it is there for: nothing is waited for.
+    # A real block is what is tested.
     time.sleep(seconds)
 
 
 @pytest_twisted.ensureDeferred
 async def test_itIsNamed() -> None:
     """
-    One line says for how long and by what, when it is over; what is quick has none.
+    When the reactor was blocked, one log line says for how long and by what. A short
+    call is not reported.
     """
     lines: list[str] = []
 

@@ -1,5 +1,5 @@
 """
-Captures and writers in programs of their own, which know nothing of Twisted.
+Captures and writers in separate programs that do not use Twisted.
 """
 
 import json
@@ -26,16 +26,16 @@ Script = Callable[..., Program]
 
 EXAMPLES = ROOT / "docs" / "examples"
 URL = "rtmp://127.0.0.1:0/live/cam"
-#: Without audio, and more frames than may wait anywhere.
+#: Without audio, and with more frames than any queue holds.
 FILM = Media(audio="", frames=150)
-#: Twelve seconds, of which little is played.
+#: Twelve seconds, of which only a part is played.
 LONG = Media(audio="", frames=300)
 
 
 @pytest_twisted.async_yield_fixture()
 async def script(tmp_path: Path) -> AsyncIterator[Script]:
     """
-    Runs scripts: files, or what is in a string.
+    Return a function that runs scripts: files, or code in a string.
     """
     from twisted.internet import reactor
 
@@ -63,7 +63,7 @@ async def script(tmp_path: Path) -> AsyncIterator[Script]:
 
 def publish(url: str, media: Media = FILM, **options: Any) -> Publisher:
     """
-    @return: FFmpeg, which publishes.
+    @return: an FFmpeg that publishes.
     """
     from twisted.internet import reactor
 
@@ -72,7 +72,7 @@ def publish(url: str, media: Media = FILM, **options: Any) -> Publisher:
 
 async def whereTo(program: Program) -> str:
     """
-    @return: the URL that a script says.
+    @return: the URL that a script prints.
     """
     return (await program.says(r"publish to (\S+)"))[1]
 
@@ -80,8 +80,8 @@ async def whereTo(program: Program) -> str:
 @pytest_twisted.ensureDeferred
 async def test_everyFrameOfEachPublisher(script: Script) -> None:
     """
-    C{docs/examples/see.py}: a publisher that has gone and come back is gone on with,
-    no frame is missing, and Ctrl-C ends the wait for the next at once.
+    C{docs/examples/see.py}: the capture continues with a publisher that comes back, no
+    frame is missing, and Ctrl-C ends the wait for the next frame at once.
     """
     program = script(EXAMPLES / "see.py", URL)
     url = await whereTo(program)
@@ -99,8 +99,8 @@ async def test_everyFrameOfEachPublisher(script: Script) -> None:
 @pytest_twisted.ensureDeferred
 async def test_throughNumpyIntoAnotherServer(serve: Serve, script: Script) -> None:
     """
-    C{docs/examples/turn.py}: captured, changed, written, and recorded elsewhere: all
-    of it.
+    C{docs/examples/turn.py}: every frame that is captured, changed and written arrives
+    in another server's recording.
     """
     live = await serve()
     program = script(EXAMPLES / "turn.py", URL, live.url("out"))
@@ -182,8 +182,9 @@ ValueError: a capture needs a URL: the URL must begin with rtmp:// or rtmps://
 @pytest_twisted.ensureDeferred
 async def test_whatCannotBe(script: Script) -> None:
     """
-    Each is one exception, soon, that says what is wrong; all of it twice in one
-    process, two captures at one port; what is left open does not hold up the end.
+    Each failure raises one exception in time that says what is wrong. All of it works
+    twice in one process, with two captures on one port, and a capture left open does
+    not delay the program's exit.
     """
     program = script(FAILURES)
     assert await program.done == 0, program.complaints
@@ -207,7 +208,7 @@ while ok and len(ages) < 5:
     if cv2 is not None:
         cv2.rectangle(image, (0, 0), (20, 20), (0, 255, 0), 2)
         assert cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).shape == image.shape[:2]
-    # A reader that is slow is what is tested.
+    # A slow reader is what is tested.
     time.sleep(0.3)
     ok, image = frames.read()
 counts = frames.counts
@@ -219,7 +220,7 @@ print(max(ages), counts.dropped > 20, counts.damaged, frames.isOpened())
 @pytest_twisted.ensureDeferred
 async def test_theNewestBesideOpenCV(serve: Serve, script: Script) -> None:
     """
-    Pulled from a server, by code that is slow: each frame is one that has just come.
+    A slow reader that pulls from a server gets a frame that has just arrived each time.
     """
     live = await serve()
     publisher = publish(live.url(), LONG, paced=True)
@@ -231,7 +232,9 @@ async def test_theNewestBesideOpenCV(serve: Serve, script: Script) -> None:
         await publisher.done
     oldest, *rest = program.output.split()[1:]
     assert rest == ["True", "0", "False"]
-    print(f"with 0.3 s a frame, the oldest came {float(oldest) * 1000:.1f} ms before")
+    print(
+        f"with 0.3 s a frame, the oldest arrived {float(oldest) * 1000:.1f} ms before"
+    )
     assert float(oldest) < 0.3
 
 
@@ -243,7 +246,7 @@ with rtmptw.writer(sys.argv[1], size=(64, 48), rate=50) as out:
     picture = numpy.zeros((48, 64, 3), "u1")
     while out.counts.connections < 2:
         out.write(picture)
-        # At the rate that it says: it would be sent later otherwise.
+        # At the rate it was opened with; faster frames would be sent later.
         time.sleep(0.02)
     for _ in range(20):
         out.write(picture)
@@ -257,8 +260,8 @@ print("sent", counts.sent)
 @pytest_twisted.ensureDeferred
 async def test_aServerThatGoesAway(serve: Serve, script: Script) -> None:
     """
-    A writer connects again, raises nothing, counts what was lost, and begins with a
-    key frame.
+    A writer whose connection is closed reconnects, raises nothing, counts the lost
+    frames, and begins with a key frame.
     """
     live = await serve()
     waiting = live.server.whenPublished("live/out")
@@ -277,14 +280,14 @@ async def test_aServerThatGoesAway(serve: Serve, script: Script) -> None:
     assert len(frames) == 2 and all(tags[0].payload[0] >> 4 == 1 for tags in frames)
     sent = int(program.output.split()[-1])
     assert len(frames[1]) >= 20
-    # What the server had read when it went away may be more than its system said.
+    # The server may have read a little more than the writer counts as sent.
     assert abs(sent - sum(map(len, frames))) <= 2, (sent, *map(len, frames))
 
 
 @pytest_twisted.ensureDeferred
 async def test_aTaskOfAsyncio(script: Script) -> None:
     """
-    C{docs/examples/see_async.py}: every frame, and a task that is cancelled.
+    C{docs/examples/see_async.py}: a task reads every frame, and can be cancelled.
     """
     program = script(EXAMPLES / "see_async.py", URL)
     await publish(await whereTo(program)).done
@@ -298,8 +301,8 @@ async def test_aTaskOfAsyncio(script: Script) -> None:
 @pytest_twisted.ensureDeferred
 async def test_framesInATaskOfTheReactorsLoop(script: Script) -> None:
     """
-    C{docs/examples/tasks.py}: C{async for frame in stream.frames()} under the asyncio
-    reactor.
+    C{docs/examples/tasks.py}: C{async for frame in stream.frames()} works under the
+    asyncio reactor.
     """
     program = script(EXAMPLES / "tasks.py", "tcp:0:interface=127.0.0.1")
     port = (await program.says(r"listening on port (\d+)"))[1]
@@ -311,7 +314,8 @@ async def test_framesInATaskOfTheReactorsLoop(script: Script) -> None:
 @pytest_twisted.ensureDeferred
 async def test_aProgramWithAReactor() -> None:
     """
-    Its reactor is used, from another thread; in its own, nothing may wait.
+    In a program with a reactor, a capture works from another thread and uses that
+    reactor. In the reactor's thread the blocking calls are refused.
     """
     with pytest.raises(RuntimeError, match=r"use .*captureAsync here"):
         rtmptw.capture(URL)
@@ -352,7 +356,8 @@ async with rtmptw.captureAsync("rtmp://127.0.0.1:0/live/cam", timeout=2) as fram
 """
 
 
-#: In a process of its own: it runs a loop of asyncio, which takes the signals.
+#: Runs in a process of its own, because the notebook client runs an asyncio loop that
+#: handles the signals.
 RUN = """
 import json, sys
 import nbclient, nbformat
@@ -368,7 +373,8 @@ for cell in notebook.cells:
 @pytest_twisted.ensureDeferred
 async def test_aNotebook(script: Script) -> None:
     """
-    In a cell, run twice, and with C{await} in another.
+    Captures and writers work in a notebook's cell, also when it runs twice, and with
+    C{await} in another cell.
     """
     for module in ("nbclient", "nbformat", "ipykernel"):
         if find_spec(module) is None:

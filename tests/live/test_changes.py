@@ -1,6 +1,6 @@
 """
-Recordings of streams whose tracks come late, change, or lack their headers, into every
-container: through the server, read back with FFmpeg.
+Recordings in every container of streams whose tracks come late, change, or lack their
+headers: through the server, read back with FFmpeg.
 """
 
 from collections import Counter
@@ -24,10 +24,11 @@ from tests.live.media import Media, encode
 
 Serve = Callable[..., Awaitable[LiveServer]]
 
-#: Twelve seconds with key frames ten seconds apart, and four with one each second.
+#: Twelve seconds with key frames ten seconds apart, and four seconds with one key frame
+#: per second.
 RARE = Media(frames=300, options=(("preset", "ultrafast"), ("g", "250")))
 OFTEN = Media(frames=100, options=(("preset", "ultrafast"), ("g", "25")))
-#: AAC-LC of 24 kHz, mono.
+#: AAC-LC at 24 kHz, mono.
 OTHER_AAC = b"\xaf\0\x13\x08"
 
 FORMATS = ("mp4", "mkv", "ts", "flv")
@@ -45,45 +46,45 @@ class Encoder:
 
     def pauseSource(self) -> None:
         """
-        All is there already.
+        Do nothing: the test sends all frames at once.
         """
 
     def resumeSource(self) -> None:
         """
-        Nothing waits.
+        Do nothing.
         """
 
     def silentFor(self) -> float:
         return 0.0
 
     def sourceReplaced(self, reason: str) -> None:
-        raise AssertionError("nobody else publishes")
+        raise AssertionError("there is no other publisher")
 
 
 def header(frames: list[Frame], kind: FrameKind) -> Frame:
     """
-    @return: the codec header of a kind.
+    @return: the sequence header of a kind.
     """
     return next(f for f in frames if f.kind is kind and f.role is Role.CONFIG)
 
 
 def without(frames: list[Frame], *these: Frame) -> list[Frame]:
     """
-    @return: the others.
+    @return: the frames other than C{these}.
     """
     return [f for f in frames if all(f is not each for each in these)]
 
 
 def after(frames: list[Frame], milliseconds: int) -> int:
     """
-    @return: the place of the first frame from a time on.
+    @return: the index of the first frame at or after a time.
     """
     return next(n for n, f in enumerate(frames) if f.timestamp >= milliseconds)
 
 
 def lateSound() -> list[Frame]:
     """
-    Sound that begins after 3 s, with its header.
+    @return: a stream whose audio and its header begin after 3 s.
     """
     frames = framesOf(encode(RARE))
     config = header(frames, FrameKind.AUDIO)
@@ -98,7 +99,7 @@ def lateSound() -> list[Frame]:
 
 def otherSound() -> list[Frame]:
     """
-    Sound that becomes another one after 3 s.
+    @return: a stream whose audio configuration changes after 3 s.
     """
     frames = framesOf(encode(RARE))
     config = frameFromMessage(FrameKind.AUDIO, 3000, OTHER_AAC)
@@ -108,8 +109,8 @@ def otherSound() -> list[Frame]:
 
 def otherForms() -> list[Frame]:
     """
-    Headers in the middle that ask for the same decoder: another level, a shorter form,
-    padding.
+    @return: a stream with headers in the middle that need no other decoder: another
+        level, a shorter form, padding.
     """
     frames = framesOf(encode(RARE))
     sound = header(frames, FrameKind.AUDIO).payload
@@ -137,8 +138,8 @@ async def test_noPacketIsLost(
     most: tuple[int, int],
 ) -> None:
     """
-    In any container, in one file (MP4 and FLV) or two; all that MP4 has is there with
-    the milliseconds that were sent.
+    Every container has all packets, in one file (FLV always, MP4 unless the audio
+    changes) or two, and MP4 has the timestamps that were sent.
     """
     frames = given()
     files = await record(serve, tmp_path, frames)
@@ -157,7 +158,7 @@ async def test_noPacketIsLost(
     for path in files["mp4"]:
         found = packetsOf(str(path))
         if path != files["mp4"][0]:
-            # The sound that waited is what the second file begins with.
+            # The second file begins with the audio that waited for it.
             begin = min(dts for wanted in times.values() for dts, _pts in wanted)
         for kind, packets in found.items():
             wanted, times[kind] = (
@@ -171,7 +172,7 @@ async def test_noPacketIsLost(
 
 def assertAllIn(files: list[Path], sent: Counter[str], name: str) -> None:
     """
-    The files have as many packets of each kind, together, as frames were sent.
+    Assert that the files together have as many packets of each kind as were sent.
     """
     got: Counter[str] = Counter()
     for path in files:
@@ -185,7 +186,7 @@ async def record(
     serve: Serve, tmp_path: Path, frames: list[Frame], more: str = ""
 ) -> dict[str, list[Path]]:
     """
-    @param more: options of the sinks.
+    @param more: more options of the sinks.
     @return: the files of each format, in order.
     """
     server = await serve(
@@ -217,7 +218,8 @@ async def record(
 
 def decoded(path: Path) -> int:
     """
-    @return: how many pictures decode, as players count: what does not is passed over.
+    @return: how many video frames can be decoded. As in a player, packets that cannot
+        are skipped.
     """
     count = 0
     with av.open(str(path), "r") as container:
@@ -231,21 +233,21 @@ def decoded(path: Path) -> int:
 
 def noSoundHeader(frames: list[Frame]) -> list[Frame]:
     """
-    The AAC header never comes.
+    @return: the frames without the AAC sequence header.
     """
     return without(frames, header(frames, FrameKind.AUDIO))
 
 
 def noPictureHeader(frames: list[Frame]) -> list[Frame]:
     """
-    The AVC header never comes.
+    @return: the frames without the AVC sequence header.
     """
     return without(frames, header(frames, FrameKind.VIDEO))
 
 
 def headerAfterKey(frames: list[Frame]) -> list[Frame]:
     """
-    The AVC header comes after the first key frame.
+    @return: the frames with the AVC sequence header after the first key frame.
     """
     config = header(frames, FrameKind.VIDEO)
     rest = without(frames, config)
@@ -255,7 +257,7 @@ def headerAfterKey(frames: list[Frame]) -> list[Frame]:
 
 def emptyHeader(frames: list[Frame]) -> list[Frame]:
     """
-    An empty AAC header comes before the true one.
+    @return: the frames after an empty AAC sequence header.
     """
     return [frameFromMessage(FrameKind.AUDIO, 0, b"\xaf\0"), *frames]
 
@@ -279,7 +281,8 @@ async def test_headersMissing(
     heard: int,
 ) -> None:
     """
-    What can be kept is kept, and no file is left that nothing opens.
+    If a sequence header is missing or late, the files have all that can be played, and
+    every file can be opened.
     """
     files = await record(serve, tmp_path, change(framesOf(encode(OFTEN))))
     for name in FORMATS:
@@ -287,7 +290,7 @@ async def test_headersMissing(
         found = packetsOf(str(path))
         shown = decoded(path)
         sound = len(found.get("audio", []))
-        print(f"{name}: {shown} pictures, {sound} blocks of sound")
+        print(f"{name}: {shown} video, {sound} audio frames")
         assert shown >= decodable
         assert sound >= heard
 
@@ -295,7 +298,7 @@ async def test_headersMissing(
 @pytest_twisted.ensureDeferred
 async def test_picturesStop(serve: Serve, tmp_path: Path) -> None:
     """
-    Rotation goes on with the sound, and nothing is lost.
+    When the video stops, rotation continues with the audio, and nothing is lost.
     """
     frames = [
         f

@@ -1,5 +1,5 @@
 """
-Decoded frames of what FFmpeg publishes, with a real server: the same as FFmpeg decodes
+Decoded frames of what FFmpeg publishes to a real server equal those that FFmpeg decodes
 from the file.
 """
 
@@ -46,7 +46,7 @@ Serve = Callable[..., Awaitable[LiveServer]]
 
 class Collected:
     """
-    Code that keeps the hashes of what it gets, one for all streams.
+    User code that keeps the hashes of the frames of all its streams.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Collected:
 
     def factory(self, **options: Any) -> DecodeSinkFactory:
         """
-        @return: what makes sinks that call it.
+        @return: a factory of sinks that call this code.
         """
         collected = self
 
@@ -87,7 +87,7 @@ class Collected:
 @pytest_twisted.ensureDeferred
 async def test_theSameAsFFmpegDecodes(serve: Serve, media: Media, paced: bool) -> None:
     """
-    Every picture and every sample, by hash.
+    Every decoded frame and every sample has the same hash as FFmpeg's own.
     """
     collected = Collected()
     server = await serve(others=[("decode", collected.factory())])
@@ -101,7 +101,7 @@ async def test_theSameAsFFmpegDecodes(serve: Serve, media: Media, paced: bool) -
 
 def framemd5(source: str) -> list[str]:
     """
-    @return: the hashes of the pictures of a file, by the program ffmpeg.
+    @return: the hashes of the video frames of a file, by the program ffmpeg.
     """
     output = subprocess.run(
         [
@@ -120,7 +120,8 @@ def framemd5(source: str) -> list[str]:
 @pytest_twisted.ensureDeferred
 async def test_framemd5(serve: Serve) -> None:
     """
-    The program ffmpeg makes the same pictures of the file, B-frames and all.
+    The video frames equal those that the program ffmpeg decodes from the file, B-frames
+    included.
     """
     need("ffmpeg")
     collected = Collected()
@@ -131,13 +132,13 @@ async def test_framemd5(serve: Serve) -> None:
     await server.ended(sink="decode")
     got = collected.hashes[FrameKind.VIDEO]
     count = sum(a == b for a, b in zip(got, wanted, strict=False))
-    print(f"framemd5: {count} of {len(wanted)} pictures")
+    print(f"framemd5: {count} of {len(wanted)} video frames")
     assert len(wanted) == H264_AAC.frames and got == wanted
 
 
 class Gate:
     """
-    Code that returns when it may.
+    User code that blocks until the test opens the gate.
     """
 
     def __init__(self) -> None:
@@ -152,8 +153,8 @@ class Gate:
 @pytest_twisted.ensureDeferred
 async def test_losslessPausesThePublisher(serve: Serve) -> None:
     """
-    Code that does not return for a while makes the publisher wait, and then gets every
-    picture.
+    With C{policy=lossless}, user code that blocks for a while pauses the publisher, and
+    then gets every video frame.
     """
     gate = Gate()
     factory = DecodeSinkFactory(UserCode.fromObject("gate", gate), Wanted())
@@ -167,7 +168,7 @@ async def test_losslessPausesThePublisher(serve: Serve) -> None:
     gate.mayReturn.set()
     await publisher.done
     report = await server.ended(sink="decode")
-    print(f"paused after {paused} frames; {len(gate.times)} of 4000 pictures")
+    print(f"paused after {paused} frames; {len(gate.times)} of 4000 decoded")
     assert paused < 4000 and report.ledger.dropped == {}
     assert len(gate.times) == 4000 and gate.times == sorted(gate.times)
 
@@ -175,8 +176,8 @@ async def test_losslessPausesThePublisher(serve: Serve) -> None:
 @pytest_twisted.ensureDeferred
 async def test_latestEndsWithTheNewest(serve: Serve) -> None:
     """
-    Code that does not return for a while holds nobody up, and is then given the newest
-    picture.
+    With C{policy=latest}, user code that blocks for a while does not pause the
+    publisher, and then gets the newest video frame.
     """
     gate = Gate()
     factory = DecodeSinkFactory(
@@ -193,8 +194,8 @@ async def test_latestEndsWithTheNewest(serve: Serve) -> None:
     gate.mayReturn.set()
     report = await server.ended(sink="decode")
     print(
-        f"latest: {len(gate.times)} of {VIDEO_ONLY.frames} pictures, "
-        f"the last of {gate.times[-1]} s"
+        f"latest: {len(gate.times)} of {VIDEO_ONLY.frames} decoded, "
+        f"the last at {gate.times[-1]} s"
     )
     assert report.ledger.dropped == {} and stream.pauses == 0
     assert gate.times[-1] == (VIDEO_ONLY.frames - 1) / 25
@@ -203,7 +204,7 @@ async def test_latestEndsWithTheNewest(serve: Serve) -> None:
 
 async def attachWhenPublished(server: LiveServer, **options: Any) -> DecodedFrames:
     """
-    @return: what is attached before the first frame of the stream.
+    @return: decoded frames, attached before the first frame of the stream.
     """
     stream = await server.hub.whenPublished("live", "cam")
     frames = DecodedFrames(server.reactor, **options)
@@ -214,7 +215,7 @@ async def attachWhenPublished(server: LiveServer, **options: Any) -> DecodedFram
 @pytest_twisted.ensureDeferred
 async def test_anAsyncLoop(serve: Serve) -> None:
     """
-    C{async for} gives every picture, and ends with the stream.
+    C{async for} gets every video frame, and ends with the stream.
     """
     server = await serve()
     source = encode(H264_AAC)
@@ -230,7 +231,7 @@ async def test_anAsyncLoop(serve: Serve) -> None:
 @pytest_twisted.ensureDeferred
 async def test_aLoopInAThread(serve: Serve) -> None:
     """
-    So does a plain loop.
+    A plain loop in a thread gets every video frame, and ends with the stream.
     """
     server = await serve()
     source = encode(H264_AAC)
@@ -250,7 +251,7 @@ async def test_aLoopInAThread(serve: Serve) -> None:
 @pytest_twisted.ensureDeferred
 async def test_leavingALoop(serve: Serve, isThread: bool) -> None:
     """
-    Detaches its sink: the publisher, which waited for it, goes on.
+    Leaving a loop detaches its sink, and the publisher that waited for it continues.
     """
     server = await serve()
     source = encode(Media(audio="", frames=4000))
@@ -284,7 +285,7 @@ async def test_leavingALoop(serve: Serve, isThread: bool) -> None:
 @pytest_twisted.ensureDeferred
 async def test_theEndOfTheServerEndsALoop(serve: Serve) -> None:
     """
-    A thread that waits for the next frame is not left waiting.
+    A thread that waits for the next frame stops waiting when the server stops.
     """
     server = await serve()
     source = encode(VIDEO_ONLY)
@@ -307,7 +308,7 @@ async def test_theEndOfTheServerEndsALoop(serve: Serve) -> None:
 @pytest_twisted.ensureDeferred
 async def test_snapshots(serve: Serve, tmp_path: Path) -> None:
     """
-    Pictures of key frames are what FFmpeg decodes there.
+    Snapshots of key frames equal what FFmpeg decodes there.
     """
     factory = SnapshotSinkFactory.fromString(
         f"{tmp_path}/shots:every=0:format=png:name={{stream}}-{{part}}"
@@ -329,7 +330,8 @@ async def test_snapshots(serve: Serve, tmp_path: Path) -> None:
             got.append(picture.to_ndarray(format="rgb24").tobytes())
     count = sum(picture in wanted for picture in got)
     print(f"snapshots: {count} of {len(got)}; {len(wanted)} key frames")
-    # If the machine is so busy that a second is not enough, one may be left out.
+    # On a busy machine a snapshot may take longer than a second; then one may be
+    # skipped.
     assert got and got == [picture for picture in wanted if picture in got]
     assert got[-1] == wanted[-1] and len(set(wanted)) == 3
 
@@ -337,7 +339,8 @@ async def test_snapshots(serve: Serve, tmp_path: Path) -> None:
 @pytest_twisted.ensureDeferred
 async def test_speex(tmp_path: Path) -> None:
     """
-    PyAV cannot encode Speex, the program ffmpeg may.
+    Speex is decoded as FFmpeg decodes it. The program ffmpeg encodes it, because PyAV
+    cannot.
     """
     from twisted.internet import reactor
 

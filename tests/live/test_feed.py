@@ -1,5 +1,5 @@
 """
-Streams that Python feeds: every picture arrives, and sound stays as it is.
+Streams fed by Python code: every video frame arrives, and audio stays unchanged.
 """
 
 import itertools
@@ -36,13 +36,14 @@ Serve = Callable[..., Awaitable[LiveServer]]
 DOCS = ROOT / "docs"
 PAGE = (DOCS / "publish-back.rst").read_text("utf-8")
 
-#: Where the example's clock is: eight characters of four points of two pixels.
+#: Where the example draws its clock: eight characters, each four dots of two pixels
+#: wide.
 CLOCK = (slice(8, 18), slice(8, 72))
 
 
 def lumas(path: Path | str) -> list[Any]:
     """
-    @return: the luma of each picture of a file.
+    @return: the luma of each video frame of a file.
     """
     with av.open(str(path)) as container:
         return [
@@ -53,7 +54,7 @@ def lumas(path: Path | str) -> list[Any]:
 
 def coded(path: Path | str, kind: int) -> list[Any]:
     """
-    @return: the coded tags of one kind of an FLV file.
+    @return: the coded tags of one kind in an FLV file.
     """
     return [
         tag for tag in mediaTags(Path(path)) if tag.kind == kind and not isHeader(tag)
@@ -62,7 +63,7 @@ def coded(path: Path | str, kind: int) -> list[Any]:
 
 def presented(path: Path | str) -> list[int]:
     """
-    @return: when the pictures of an FLV file are shown, in ms.
+    @return: the presentation times of the video frames of an FLV file, in ms.
     """
     with av.open(str(path)) as container:
         times = [
@@ -74,8 +75,8 @@ def presented(path: Path | str) -> list[int]:
 @pytest_twisted.ensureDeferred
 async def test_fromAThread(serve: Serve) -> None:
     """
-    Decode a file in a thread and publish its pictures and its sound, as fast as it
-    goes.
+    A thread that decodes a file and publishes its video and audio as fast as it can
+    loses no frame.
     """
     server = await serve()
     source = encode(Media(frames=250))
@@ -99,14 +100,15 @@ async def test_fromAThread(serve: Serve) -> None:
     (recording,) = server.files("live/out")
     shown = lumas(recording)
     wanted = lumas(source)
-    print(f"fed {count} pictures, {len(shown)} of {len(wanted)} recorded")
+    print(f"fed {count} video frames, {len(shown)} of {len(wanted)} recorded")
     assert len(shown) == len(wanted) == count == 250
     worst = max(abs(a - b).mean() for a, b in zip(shown, wanted, strict=True))
-    print(f"a picture differs by {worst:.2f} at most, in the mean")
+    print(f"a video frame differs by {worst:.2f} at most, on average")
     assert worst < 6
     assert report.ended == "done" and report.repairs == {}
     assert report.ledger.balanced and report.ledger.dropped == {}
-    # All sound: 1024 samples a frame, and one more for what the encoder puts first.
+    # All audio: 1024 samples per frame, and one or two frames more for the encoder's
+    # delay.
     assert 0 <= len(coded(recording, AUDIO)) - len(coded(source, AUDIO)) <= 2
     wide = presented(recording)
     assert [b - a for a, b in itertools.pairwise(wide)] == [40] * 249
@@ -115,8 +117,8 @@ async def test_fromAThread(serve: Serve) -> None:
 @pytest_twisted.ensureDeferred
 async def test_clock(serve: Serve) -> None:
     """
-    The example: FFmpeg publishes, a decode sink burns the time into each picture, and
-    what comes out has all pictures, and the sound byte for byte at the same times.
+    The example C{clock.py} draws the time into each video frame that FFmpeg publishes.
+    Its output has every video frame, and the same audio bytes at the same times.
     """
     from rtmptw.sinks.decode.sink import DecodeSinkFactory
 
@@ -128,7 +130,7 @@ async def test_clock(serve: Serve) -> None:
         sys.path.remove(str(DOCS / "examples"))
     factory.setHub(server.hub)
     source = encode(H264_AAC)
-    # The first picture waits for the sink's code, however busy the machine is.
+    # The first video frame waits for the sink's code, however busy the machine is.
     publisher = Publisher(
         server.reactor, Mux(source, server.url(), paced=True, pauseAfter=1)
     )
@@ -145,24 +147,24 @@ async def test_clock(serve: Serve) -> None:
     assert set(server.hub.streams) == set()
     (camera,), (clock,) = server.files("live/cam"), server.files("out/cam")
     before, after = lumas(camera), lumas(clock)
-    print(f"clock: {len(after)} of {len(before)} pictures")
+    print(f"clock: {len(after)} of {len(before)} video frames")
     assert len(after) == len(before) == H264_AAC.frames
     changed, rest = [], []
     for old, new in zip(before, after, strict=True):
         difference = abs(old - new)
         changed.append(difference[CLOCK].mean())
         difference[CLOCK] = 0
-        # Nor what the encoder smears around it.
+        # Nor the encoder's artifacts around it.
         difference[4:24, 4:80] = 0
         rest.append(difference.mean())
-    print(f"under the clock {min(changed):.1f}, elsewhere {max(rest):.2f}")
+    print(f"under the clock {min(changed):.1f}, around it {max(rest):.2f}")
     assert min(changed) > 20
     assert max(rest) < 6
     sent, got = coded(camera, AUDIO), coded(clock, AUDIO)
     same = sum(a.payload == b.payload for a, b in zip(sent, got, strict=True))
-    print(f"sound: {same} of {len(sent)} frames byte for byte")
+    print(f"audio: {same} of {len(sent)} frames unchanged")
     assert same == len(sent) == len(coded(source, AUDIO))
-    # Sound and pictures are as far apart as they were.
+    # The offset between audio and video has not changed.
     offsets = {
         picture - sound.timestamp
         for path, sounds in ((camera, sent), (clock, got))
@@ -185,7 +187,7 @@ async def test_clock(serve: Serve) -> None:
 
 def blocks(language: str) -> list[str]:
     """
-    @return: the code on the page.
+    @return: the code blocks of the page in a language.
     """
     found = re.findall(
         rf"^\.\. code-block:: {language}\n\n((?:   .*\n|\n)+)", PAGE, re.MULTILINE
@@ -196,7 +198,7 @@ def blocks(language: str) -> list[str]:
 @pytest_twisted.ensureDeferred
 async def test_thePage(serve: Serve) -> None:
     """
-    What the documentation shows does what it says.
+    The Python code of C{docs/publish-back.rst} does what the page says.
     """
     remux(encode(H264_AAC), Path("film.mp4"))
     server = await serve()
@@ -210,7 +212,7 @@ async def test_thePage(serve: Serve) -> None:
             int(numpy.median(frame.to_ndarray(format="rgb24")))
             for frame in container.decode(video=0)
         ]
-    print(f"the page: {len(levels)} of 100 pictures")
+    print(f"the page: {len(levels)} of 100 video frames")
     assert len(levels) == 100
     assert max(abs(level - number) for number, level in enumerate(levels)) <= 4
     exec(second, dict(names))
@@ -228,7 +230,7 @@ async def test_theCommands(
     tmp_path: Path,
 ) -> None:
     """
-    As they are on the page.
+    The commands of C{docs/publish-back.rst} work.
     """
     commands = blocks("sh")
     assert len(commands) == 2
@@ -257,7 +259,7 @@ async def test_theCommands(
 
 def reactor() -> Any:
     """
-    @return: the reactor that runs.
+    @return: the installed reactor.
     """
     from twisted.internet import reactor as installed
 

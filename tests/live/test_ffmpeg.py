@@ -1,6 +1,6 @@
 """
-FFmpeg's own RTMP client, through PyAV, against a real server on loopback: every
-frame that its muxer wrote is in the recording, in order, with its time.
+FFmpeg's own RTMP client, through PyAV, against a real server on loopback: the recording
+has every frame that the muxer wrote, in order, with its timestamp.
 """
 
 import itertools
@@ -49,9 +49,9 @@ LONG = Media(frames=10_000)
 
 async def capture(server: LiveServer, mux: Mux, name: str = "cam") -> str:
     """
-    Publish and compare.
+    Publish, and compare the recording with FFmpeg's own file.
 
-    @return: how many frames of how many were captured.
+    @return: a line that says how many frames of how many were captured.
     """
     await server.publish(mux)
     report = await server.ended(f"live/{name}")
@@ -73,7 +73,7 @@ async def capture(server: LiveServer, mux: Mux, name: str = "cam") -> str:
 @pytest_twisted.ensureDeferred
 async def test_everyFrameOfEveryCodec(serve: Serve, media: Media) -> None:
     """
-    60 pictures, as fast as they can be sent.
+    60 video frames of every codec, sent as fast as possible, are all recorded.
     """
     server = await serve()
     await capture(server, Mux(encode(media), server.url()))
@@ -84,7 +84,7 @@ async def test_everyFrameOfEveryCodec(serve: Serve, media: Media) -> None:
 @pytest_twisted.ensureDeferred
 async def test_paced(serve: Serve, isSecure: bool) -> None:
     """
-    The same in real time, as a camera sends it.
+    All frames are recorded when they are sent in real time, as a camera does.
     """
     server = await serve(isSecure=isSecure)
     await capture(server, Mux(encode(H264_AAC), server.url(), paced=True))
@@ -128,7 +128,7 @@ async def test_soundWaitsInTheKernel(serve: Serve, isHeld: bool) -> None:
 @pytest_twisted.ensureDeferred
 async def test_tenThousandFrames(serve: Serve) -> None:
     """
-    10,000 pictures and their sound, as fast as they can be sent.
+    10,000 video frames and their audio, sent as fast as possible, are all recorded.
     """
     server = await serve()
     await capture(server, Mux(encode(LONG), server.url()))
@@ -137,7 +137,7 @@ async def test_tenThousandFrames(serve: Serve) -> None:
 @pytest_twisted.ensureDeferred
 async def test_fourPublishersAtOnce(serve: Serve) -> None:
     """
-    Four at once, each with its own recording.
+    Four publishers at once each get a complete recording of their own.
     """
     server = await serve()
     source = encode(H264_AAC)
@@ -163,8 +163,8 @@ async def test_fourPublishersAtOnce(serve: Serve) -> None:
 @pytest_twisted.ensureDeferred
 async def test_timestampsPastTheirBits(serve: Serve, start: int) -> None:
     """
-    A stream that runs past 2^24 ms, which takes extended timestamps from there on,
-    and past 2^31 and 2^32, where FFmpeg's muxer begins anew.
+    A stream keeps its frames and steps in time when it passes 2^24 ms, where extended
+    timestamps begin, and 2^31 and 2^32 ms, where FFmpeg's muxer wraps.
     """
     server = await serve()
     mux = Mux(encode(H264_AAC), server.url(), offset=start, repeat=2)
@@ -174,7 +174,7 @@ async def test_timestampsPastTheirBits(serve: Serve, start: int) -> None:
     sent = reference(mux.source, start, 2)
     recorded = mediaTags(path)
     assert [tag.payload for tag in recorded] == [tag.payload for tag in sent]
-    # What FFmpeg meant: its muxer writes 31 bits.
+    # What FFmpeg meant: its muxer writes timestamps of 31 bits.
     ours = [tag.timestamp for tag in recorded if not isHeader(tag)]
     theirs = [tag.timestamp for tag in sent if not isHeader(tag)]
     assert [b - a for a, b in itertools.pairwise(ours)] == [
@@ -182,7 +182,7 @@ async def test_timestampsPastTheirBits(serve: Serve, start: int) -> None:
     ]
     assert ours[0] == 0, "a recording starts at 0"
     print(f"past {start:#x}: captured {len(recorded)} of {len(sent)} frames")
-    # Past 2^32 the muxer stamps the end of its sequence wrongly, too.
+    # Past 2^32 the muxer also gives the end of its sequence a wrong timestamp.
     assert set(report.repairs) <= {"wrap", "header"}
 
 
@@ -190,13 +190,13 @@ async def test_timestampsPastTheirBits(serve: Serve, start: int) -> None:
 @pytest_twisted.ensureDeferred
 async def test_aPublisherThatStopsAndGoesOn(serve: Serve, isSecure: bool) -> None:
     """
-    A publisher that stands still in the middle and goes on loses nothing.
+    A publisher that pauses in the middle and then continues loses nothing.
     """
     server = await serve(isSecure=isSecure)
     mux = Mux(encode(H264_AAC), server.url(), pauseAfter=80)
     publisher = Publisher(server.reactor, mux)
     await publisher.paused
-    # FFmpeg holds the last packet of a track back to interleave it.
+    # FFmpeg holds back the last packet of a track to interleave it.
     await server.until(lambda: server.received() > 60)
     await server.until(lambda: server.source().silentFor() > 0.3)
     publisher.goOn()
@@ -208,7 +208,7 @@ async def test_aPublisherThatStopsAndGoesOn(serve: Serve, isSecure: bool) -> Non
 
 class SlowSink(RecordingSink):
     """
-    Takes fifty frames, then a short rest.
+    A sink that pauses for 2 ms after every fifty frames.
     """
 
     def __init__(self, reactor: Any) -> None:
@@ -232,7 +232,7 @@ class SlowSink(RecordingSink):
 
 class SlowFactory(FrameSinkFactory):
     """
-    Makes one L{SlowSink}.
+    A factory of one L{SlowSink}.
     """
 
     def startFactory(self, reactor: object) -> None:
@@ -246,8 +246,8 @@ class SlowFactory(FrameSinkFactory):
 @pytest_twisted.ensureDeferred
 async def test_aSlowLosslessSink(serve: Serve, isSecure: bool) -> None:
     """
-    A sink far slower than an unpaced encoder makes the encoder wait: neither it nor
-    the recording beside it loses a frame, and what waits stays bounded.
+    A lossless sink far slower than an unpaced encoder makes the encoder wait. Neither
+    the sink nor the recording loses a frame, and the queue stays bounded.
     """
     slow = SlowFactory()
     server = await serve(others=[("slow", slow)], isSecure=isSecure)
@@ -264,8 +264,8 @@ async def test_aSlowLosslessSink(serve: Serve, isSecure: bool) -> None:
     got = [frame.payload for frame in slow.sink.frames if frame.kind != 18]
     assert got == [tag.payload for tag in sent]
     assert slow.sink.rests > 500
-    assert stream.pauses > 20, "the encoder was hardly made to wait"
-    # The limit, and what one read of the socket brings: frames of 300 bytes.
+    assert stream.pauses > 20, "the encoder was rarely paused"
+    # The limit, and what one read of the socket adds: frames of 300 bytes.
     assert slow.sink.peak < 100 + 1000
     assert report.ledger.dropped == {}
     print(f"slow sink: captured {len(got)} of {len(sent)} frames")
@@ -275,8 +275,8 @@ async def test_aSlowLosslessSink(serve: Serve, isSecure: bool) -> None:
 @pytest_twisted.ensureDeferred
 async def test_theSameKeyTakenOver(serve: Serve, isSecure: bool) -> None:
     """
-    A publisher with the same token takes over: one recording holds what the first
-    had sent, and all of the second.
+    A second publisher with the same token replaces the first. One recording has what
+    the first had sent, and all of the second.
     """
     server = await serve(isSecure=isSecure)
     source = encode(H264_AAC)
@@ -304,8 +304,8 @@ async def test_theSameKeyTakenOver(serve: Serve, isSecure: bool) -> None:
 @pytest_twisted.ensureDeferred
 async def test_aSecondPublisherIsRefused(serve: Serve, isSecure: bool) -> None:
     """
-    Without a token a living publisher keeps its name: FFmpeg is told, and the first
-    one loses nothing.
+    Without a token, a second publisher is refused while the first lives: FFmpeg is told
+    why, and the first loses nothing.
     """
     server = await serve(isSecure=isSecure)
     source = encode(H264_AAC)
@@ -325,8 +325,8 @@ async def test_aSecondPublisherIsRefused(serve: Serve, isSecure: bool) -> None:
 @pytest_twisted.ensureDeferred
 async def test_reconnectsUnderGrace(serve: Serve) -> None:
     """
-    A publisher that comes back five times within the grace time, though it had stopped:
-    one recording.
+    A publisher that returns five times within the grace time, even after a clean stop,
+    makes one recording.
     """
     server = await serve(graceTime=30.0, graceAfterStop=True)
     source = encode(H264_AAC)
@@ -349,8 +349,8 @@ async def test_reconnectsUnderGrace(serve: Serve) -> None:
 @pytest_twisted.ensureDeferred
 async def test_rotation(serve: Serve) -> None:
     """
-    Parts of ten seconds: put together they hold every frame once, and each begins
-    with the codec headers and a key frame.
+    With C{rotate=10}, the parts together have every frame once, and each part begins
+    with the sequence headers and a key frame.
     """
     server = await serve(arguments=":name={stream}-{part}.flv:rotate=10")
     source = encode(H264_AAC)

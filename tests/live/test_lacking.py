@@ -1,5 +1,6 @@
 """
-Without what Windows lacks, which is all that macOS lacks and more, no frame is lost.
+The server without the system calls that Windows lacks, which include all that macOS
+lacks.
 """
 
 import json
@@ -12,8 +13,8 @@ ROOT = Path(__file__).parents[2]
 
 def test_lacking() -> None:
     """
-    FFmpeg publishes to a server that records FLV and MP4, relays to another server, and
-    decodes. What cannot be done is refused in one sentence.
+    On such a system a server still records FLV and MP4, relays to another server and
+    decodes without losing a frame. What it cannot do it refuses in one sentence.
     """
     done = subprocess.run(
         [sys.executable, "-m", "tests.lacking", "windows"],

@@ -1,7 +1,6 @@
 """
-Players that come late to streams that make it hard: key frames are rare, or are not
-marked, or there are none after the first. What they got is counted, and decoded by
-FFmpeg.
+Players that join late where that is hard: key frames are rare, are not marked, or do
+not exist after the first. The frames they got are counted, and decoded by FFmpeg.
 """
 
 from pathlib import Path
@@ -28,7 +27,7 @@ from tests.live.players import Player
 from tests.live.test_play import Serve
 from tests.rtmpserver.test_play import Source
 
-#: A key frame each 4 s; one each 1.6 s; and none, but points to begin at as often.
+#: A key frame every 4 s; one every 1.6 s; and intra refresh every 1.6 s instead.
 RARE = Media(frames=200, options=(("preset", "ultrafast"), ("g", "100")))
 OFTEN = Media(frames=200, options=(("preset", "ultrafast"), ("g", "40")))
 REFRESHED = Media(
@@ -42,6 +41,8 @@ REFRESHED = Media(
 
 def give(stream: Stream, tags: list[Tag], first: Tag, areMarked: bool) -> None:
     """
+    Publish tags.
+
     @param first: the only key frame that is marked, if C{areMarked} is false.
     """
     for tag in tags:
@@ -62,8 +63,8 @@ async def test_late(
     serve: Serve, tmp_path: Path, media: Media, areMarked: bool
 ) -> None:
     """
-    All sound from the moment it comes, and all pictures from the first that decoding
-    can begin with.
+    A late player gets all audio from the moment it joins, and all video from the first
+    frame that decoding can begin with.
     """
     server = await serve(gopCache=False)
     source = Source()
@@ -89,6 +90,7 @@ async def test_late(
     assert got == pictures
     with av.open(str(player.path)) as container:
         decoded = sum(1 for _frame in container.decode(video=0))
-    print(f"late: {len(sounds)} sounds, {len(got)} pictures, {decoded} decoded")
-    # A refresh takes as long as is left of it when it is begun with.
+    print(f"late: {len(sounds)} audio, {len(got)} video frames, {decoded} decoded")
+    # Decoding that begins with an intra refresh has no full frame until the refresh is
+    # complete.
     assert decoded >= len(pictures) - 40

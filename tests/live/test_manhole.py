@@ -1,5 +1,5 @@
 """
-The prompt inside the server, with OpenSSH's client.
+The manhole, a Python prompt inside the server, with OpenSSH's client.
 """
 
 import subprocess
@@ -18,7 +18,7 @@ ServerProcess = Callable[..., Awaitable[tuple[Program, int]]]
 
 def ssh(reactor: object, key: Path, port: str, user: str = "") -> Program:
     """
-    Log in.
+    Log in to the manhole.
     """
     return Program(
         reactor,
@@ -42,8 +42,8 @@ async def test_thePrompt(
     serverProcess: ServerProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    Whoever runs the server sees its streams, and may kick a publisher; nobody else
-    gets in, neither with another key nor under another name.
+    The user who runs the server can log in, see its streams and kick a publisher.
+    Another key and another user name are refused.
     """
     from twisted.internet import reactor
 
@@ -78,7 +78,7 @@ async def test_thePrompt(
     session.write(b"\4")
     await session.done
     assert "closed" in session.complaints
-    # FFmpeg sees a connection that was closed.
+    # FFmpeg fails because its connection was closed.
     publisher.done.addErrback(lambda failure: None)
     await publisher.done
     hostKey = home / ".local" / "state" / "rtmptw" / "manhole_key"

@@ -1,5 +1,5 @@
 """
-Many sinks on one stream: viewers of whom some are slow, and sinks that come and go.
+Many sinks on one stream: players of which some are slow, and sinks that come and go.
 """
 
 import itertools
@@ -36,7 +36,7 @@ from tests.live.tls import untroubled
 Serve = Callable[..., Awaitable[LiveServer]]
 
 SECONDS = 8
-#: Pictures of 4000 bytes, 25 a second.
+#: The size of a video frame in bytes. There are 25 per second.
 PICTURE = 4000
 
 
@@ -85,8 +85,8 @@ async def test_someAreSlow(
     serve: Serve, isSecure: bool, viewing: int, slow: int
 ) -> None:
     """
-    Those who read at a tenth of the rate get whole groups of pictures; the others
-    lose nothing; what waits is bounded.
+    Players that read at a tenth of the bit rate get complete groups of pictures, the
+    others lose nothing, and queues and memory stay bounded.
     """
     limit = 512 * 1024
     play = PlaySettings(Delivery(Policy.TO_KEYFRAME, 2000, limit))
@@ -138,10 +138,10 @@ async def test_someAreSlow(
     quick = [pictures for pictures in got[slow:] if pictures == [sounds, *wanted]]
     whole = [_wholeGroups(times) for _sounds, *times in got[:slow]]
     print(
-        f"\n{len(quick)} of {viewing - slow} quick viewers got {len(wanted)} of "
-        f"{len(wanted)} pictures; {slow} slow ones got {min(map(len, whole))} to "
-        f"{max(map(len, whole))} whole groups of {SECONDS}; at most {most} frames "
-        f"waited for one; {grown / 2**20:.1f} MiB more memory"
+        f"\n{len(quick)} of {viewing - slow} quick players got {len(wanted)} of "
+        f"{len(wanted)} video frames; {slow} slow ones got {min(map(len, whole))} to "
+        f"{max(map(len, whole))} of {SECONDS} complete groups; at most {most} frames "
+        f"were queued for one; {grown / 2**20:.1f} MiB more memory"
     )
     assert len(quick) == viewing - slow
     for groups in whole:
@@ -150,17 +150,20 @@ async def test_someAreSlow(
     assert all(ledger.balanced for ledger in ledgers)
     assert sum(bool(ledger.dropped) for ledger in ledgers) == slow
     assert most <= 2 * (25 + 44) + 20
-    # What waits for the slow ones is shared: two seconds of the stream.
+    # The queues of the slow players share their frames: two seconds of the stream.
     assert grown < 64 * 2**20
 
 
 def _wholeGroups(times: list[int]) -> list[int]:
     """
-    @return: when the groups of pictures began that a viewer got, each of them whole.
+    @return: when the groups of pictures that a player received begin. Each must be
+        complete.
     """
     groups = []
     for key, pictures in itertools.groupby(times, lambda time: time // 1000 * 1000):
-        assert list(pictures) == list(range(key, key + 1000, 40)), f"{key} is not whole"
+        assert list(pictures) == list(range(key, key + 1000, 40)), (
+            f"{key} is not complete"
+        )
         groups.append(key)
     return groups
 
@@ -168,8 +171,8 @@ def _wholeGroups(times: list[int]) -> list[int]:
 @pytest_twisted.ensureDeferred
 async def test_aHundredSinksComeAndGo(serve: Serve) -> None:
     """
-    Each gets the headers, then all from a key frame on until it leaves; the recording
-    beside them loses nothing.
+    Each of 100 sinks gets the sequence headers, and then every frame from a key frame
+    until it leaves. The recording beside them loses nothing.
     """
     server = await serve()
     source = encode(Media(frames=150, options=H264_AAC.options))
@@ -212,14 +215,14 @@ async def test_aHundredSinksComeAndGo(serve: Serve) -> None:
 @pytest_twisted.ensureDeferred
 async def test_aHundredConnectAtOnce() -> None:
     """
-    An event begins: all are let in though the server is busy with something else.
+    100 clients that connect while the server is busy are all accepted.
     """
     port: Any = await serverEndpoint(reactor, ANY_PORT).listen(Factory())
     address = ("127.0.0.1", port.getHost().port)
     connected = 0
     with ExitStack() as clients:
         for _ in range(100):
-            # The kernel tries again after a second, if there was no room.
+            # If the backlog were full, the kernel would retry only after a second.
             clients.enter_context(socket.create_connection(address, timeout=0.9))
             connected += 1
     await port.stopListening()

@@ -1,5 +1,5 @@
 """
-What FFmpeg reads, published here: every frame of it arrives.
+Media that FFmpeg reads and the server publishes: every frame arrives.
 """
 
 import itertools
@@ -43,7 +43,7 @@ LONG = Media(frames=250)
 
 def pull(server: LiveServer, url: str, **options: Any) -> MediaPull:
     """
-    @return: a pull of C{live/cam}, started.
+    @return: a started pull that publishes C{live/cam}.
     """
     service = MediaPull(server.hub, server.reactor, url, "live", "cam", **options)
     service.startService()
@@ -52,8 +52,8 @@ def pull(server: LiveServer, url: str, **options: Any) -> MediaPull:
 
 def compare(path: Path, media: Media, what: str, payloads: bool = True) -> None:
     """
-    Compare what was recorded with what the encoder gave, each track for itself: other
-    containers lay them out in another order.
+    Compare a recording with what the encoder wrote, track by track, because other
+    containers interleave the tracks in another order.
     """
     recorded = [tag for tag in mediaTags(path) if not isHeader(tag)]
     sent = [tag for tag in mediaTags(Path(encode(media))) if not isHeader(tag)]
@@ -73,7 +73,7 @@ def compare(path: Path, media: Media, what: str, payloads: bool = True) -> None:
 
 def pictures(path: Path) -> int:
     """
-    @return: how many pictures can be decoded.
+    @return: how many video frames can be decoded.
     """
     with av.open(str(path)) as container:
         return sum(1 for _ in container.decode(video=0))
@@ -83,7 +83,7 @@ def pictures(path: Path) -> int:
 @pytest_twisted.ensureDeferred
 async def test_aFile(serve: Serve, tmp_path: Path, suffix: str) -> None:
     """
-    Every frame, in real time, and then the stream ends.
+    Every frame of a file is published in real time, and then the stream ends.
     """
     path = remux(encode(H264_AAC), tmp_path / f"film.{suffix}")
     server = await serve()
@@ -104,7 +104,7 @@ async def test_aFile(serve: Serve, tmp_path: Path, suffix: str) -> None:
 @pytest_twisted.ensureDeferred
 async def test_otherCodecs(serve: Serve, tmp_path: Path, media: Media) -> None:
     """
-    In Enhanced RTMP, without transcoding.
+    Other codecs are published as Enhanced RTMP, without transcoding.
     """
     path = remux(encode(media), tmp_path / "film.mkv")
     server = await serve()
@@ -114,14 +114,14 @@ async def test_otherCodecs(serve: Serve, tmp_path: Path, media: Media) -> None:
     assert pictures(recording) == media.frames
     recorded = [tag for tag in mediaTags(recording) if not isHeader(tag)]
     count = sum(tag.kind == VIDEO for tag in recorded)
-    print(f"{media.video}: {count} of {media.frames} pictures")
+    print(f"{media.video}: {count} of {media.frames} video frames")
     assert count == media.frames
     await service.stopService()
 
 
 class WebServer:
     """
-    Python's own, on loopback.
+    Python's own HTTP server, on loopback.
     """
 
     def __init__(self, reactor: Any, folder: Path) -> None:
@@ -139,14 +139,14 @@ class WebServer:
 
     async def url(self, path: str) -> str:
         """
-        @return: where a file is.
+        @return: the URL of a file.
         """
         match = await self._program.says(r"http://127.0.0.1:(\d+)/")
         return f"http://127.0.0.1:{match[1]}/{path}"
 
     async def stop(self) -> None:
         """
-        End it.
+        Kill the server.
         """
         self._program.signal("KILL")
         await self._program.done
@@ -156,7 +156,7 @@ class WebServer:
 @pytest_twisted.ensureDeferred
 async def test_overHTTP(serve: Serve, tmp_path: Path, name: str) -> None:
     """
-    A file and HLS from a web server.
+    Every frame of a file and of an HLS playlist on an HTTP server is published.
     """
     source = remux(encode(H264_AAC), tmp_path / "film.mp4")
     segmented(source, tmp_path / "hls")
@@ -174,7 +174,7 @@ async def test_overHTTP(serve: Serve, tmp_path: Path, name: str) -> None:
 
 def pytest_reactor() -> Any:
     """
-    @return: the reactor that runs.
+    @return: the installed reactor.
     """
     from twisted.internet import reactor
 
@@ -183,7 +183,7 @@ def pytest_reactor() -> Any:
 
 def segmented(source: Path, folder: Path) -> None:
     """
-    Write an HLS playlist with its segments.
+    Write an HLS playlist and its segments.
     """
     folder.mkdir()
     options = {"hls_time": "1", "hls_list_size": "0", "hls_playlist_type": "vod"}
@@ -206,7 +206,8 @@ def segmented(source: Path, folder: Path) -> None:
 @pytest_twisted.ensureDeferred
 async def test_whatIsLive(serve: Serve, tmp_path: Path) -> None:
     """
-    MPEG-TS over TCP: it comes when it comes, and when it ends it is tried again.
+    A live source, MPEG-TS over TCP, is published as it arrives. When it ends, it is
+    opened again.
     """
     path = remux(encode(H264_AAC), tmp_path / "film.ts")
     code = (
@@ -235,7 +236,7 @@ async def test_whatIsLive(serve: Serve, tmp_path: Path) -> None:
 
 class SlowFactory(FrameSinkFactory):
     """
-    Makes a sink that can be slow.
+    A factory of one sink that the test can pause.
     """
 
     def __init__(self) -> None:
@@ -248,11 +249,11 @@ class SlowFactory(FrameSinkFactory):
 @pytest_twisted.ensureDeferred
 async def test_aSlowSink(serve: Serve, tmp_path: Path) -> None:
     """
-    It stops the reading, and not one frame of the film is lost.
+    A slow sink pauses the reading, and no frame of the film is lost.
     """
     slow = SlowFactory()
     server = await serve(others=[("slow", slow)])
-    # Long, and not in real time: over HTTP-like pipes what is live comes at once.
+    # Long, and not paced by the server: from a socket everything arrives at once.
     path = remux(encode(LONG), tmp_path / "film.ts")
     code = (
         "import socket, sys\n"
@@ -269,7 +270,7 @@ async def test_aSlowSink(serve: Serve, tmp_path: Path) -> None:
     stream = server.stream()
     assert slow.sink.producer is not None
     slow.sink.producer.pauseProducing()
-    # As if a lossless sink's queue were full.
+    # What a lossless sink with a full queue does.
     service.pauseSource()
     got = server.received()
     pid = service.pid
@@ -289,7 +290,7 @@ async def test_aSlowSink(serve: Serve, tmp_path: Path) -> None:
 
 def state(pid: int) -> str:
     """
-    @return: the state of a process, C{""} if there is none.
+    @return: the state of a process, or C{""} if there is no such process.
     """
     try:
         return re.split(r"\) ", Path(f"/proc/{pid}/stat").read_text())[1][:1]
@@ -300,7 +301,7 @@ def state(pid: int) -> str:
 @pytest_twisted.ensureDeferred
 async def test_stop(serve: Serve, tmp_path: Path) -> None:
     """
-    In the middle: the stream ends, and no process is left, not even a dead one.
+    A stop in the middle ends the stream, and leaves no process, not even a zombie.
     """
     path = remux(encode(LONG), tmp_path / "film.mp4")
     server = await serve()
@@ -317,7 +318,7 @@ async def test_stop(serve: Serve, tmp_path: Path) -> None:
 @pytest_twisted.ensureDeferred
 async def test_loop(serve: Serve, tmp_path: Path) -> None:
     """
-    A film begins again where it ends, in the same stream.
+    With C{loop}, a film begins again where it ends, in the same stream.
     """
     media = Media(frames=25)
     path = remux(encode(media), tmp_path / "film.mp4")
@@ -343,13 +344,13 @@ async def test_loop(serve: Serve, tmp_path: Path) -> None:
         assert tag.payload == wanted[number % len(wanted)].payload
     stamps = [tag.timestamp for tag in got]
     assert all(0 < b - a < 200 for a, b in itertools.pairwise(stamps))
-    print(f"{len(got)} pictures of a film of {len(wanted)}")
+    print(f"{len(got)} video frames of a film of {len(wanted)}")
     assert report.repairs == {}
 
 
 class Said:
     """
-    What pulls have said in the log.
+    Collects what pulls write to the log.
     """
 
     def __init__(self) -> None:
@@ -361,7 +362,7 @@ class Said:
 
     async def line(self, server: LiveServer, pattern: str) -> None:
         """
-        Wait for a line.
+        Wait for a line that matches.
         """
         await server.until(lambda: any(re.search(pattern, line) for line in self.lines))
 
@@ -369,7 +370,7 @@ class Said:
 @pytest.fixture
 def said() -> Any:
     """
-    The log.
+    The lines that pulls write to the log during the test.
     """
     observer: Any = Said()
     globalLogPublisher.addObserver(observer)
@@ -380,7 +381,7 @@ def said() -> Any:
 @pytest_twisted.ensureDeferred
 async def test_noFile(serve: Serve, tmp_path: Path, said: Said) -> None:
     """
-    One sentence; and when the file comes it is read.
+    A missing file is logged in one line. When the file appears, it is read.
     """
     server = await serve()
     path = tmp_path / "film.mp4"
@@ -399,7 +400,7 @@ async def test_noFile(serve: Serve, tmp_path: Path, said: Said) -> None:
 @pytest_twisted.ensureDeferred
 async def test_noServer(serve: Serve, said: Said) -> None:
     """
-    Nobody listens: one sentence, without the password.
+    If no server listens, one line is logged, and it has no password or token.
     """
     server = await serve()
     service = pull(server, "rtsp://me:secret@127.0.0.1:1/cam?token=hidden")
@@ -411,7 +412,7 @@ async def test_noServer(serve: Serve, said: Said) -> None:
 @pytest_twisted.ensureDeferred
 async def test_unsupported(serve: Serve, tmp_path: Path, said: Said) -> None:
     """
-    A codec that RTMP has no number for.
+    A codec that RTMP cannot carry is left out, and the log names it.
     """
     server = await serve()
     service = pull(server, str(unsupported(tmp_path / "film.mkv")))
@@ -423,7 +424,7 @@ async def test_unsupported(serve: Serve, tmp_path: Path, said: Said) -> None:
 @pytest_twisted.ensureDeferred
 async def test_aServerThatSaysNothing(serve: Serve) -> None:
     """
-    FFmpeg waits for it, and nobody else does: the reactor goes on, and all can be
+    A server that does not answer blocks only FFmpeg's process, and the pull can be
     stopped at once.
     """
     code = (
@@ -449,7 +450,7 @@ async def test_aServerThatSaysNothing(serve: Serve) -> None:
 @pytest_twisted.ensureDeferred
 async def test_onDemand(serve: Serve, tmp_path: Path) -> None:
     """
-    A film for whoever asks for it.
+    With C{onDemand}, a film is read when it is wanted, and the player gets all of it.
     """
     path = remux(encode(AV1_OPUS), tmp_path / "film.mkv")
     server = await serve()
@@ -463,6 +464,6 @@ async def test_onDemand(serve: Serve, tmp_path: Path) -> None:
     count = sum(
         frame.kind is FrameKind.VIDEO and not frame.isHeader for frame in viewer.frames
     )
-    print(f"on demand: {count} of {AV1_OPUS.frames} pictures")
+    print(f"on demand: {count} of {AV1_OPUS.frames} video frames")
     assert count == AV1_OPUS.frames
     await service.stopService()

@@ -1,5 +1,5 @@
 """
-What the server takes of memory. The figures in docs/memory.rst are printed here.
+The server's use of memory. This prints the figures of docs/memory.rst.
 """
 
 import re
@@ -34,7 +34,7 @@ def residentBytes(pid: int) -> int:
 
 def connect(port: int) -> socket.socket:
     """
-    @return: a connection whose hands are shaken.
+    @return: a connection that has completed the handshake.
     """
     client = socket.create_connection(("127.0.0.1", port))
     client.sendall(b"\3" + bytes(SIZE))
@@ -47,7 +47,7 @@ def connect(port: int) -> socket.socket:
 
 def stream(port: int) -> None:
     """
-    Publish 100 MB of video: key frames of 100 kB each second, others of 15 kB.
+    Publish 100 MB of video: a key frame of 100 kB per second, other frames of 15 kB.
     """
     client = connect(port)
     writer = ChunkWriter()
@@ -73,7 +73,7 @@ def stream(port: int) -> None:
     client.sendall(command("FCUnpublish", 4.0, None, "cam"))
     client.shutdown(socket.SHUT_WR)
     while client.recv(65536):
-        # Until the server has read it all, and closes.
+        # Wait until the server has read everything and closes.
         pass
     client.close()
 
@@ -83,7 +83,8 @@ async def test_memoryIsBounded(
     tmp_path: Path, serverProcess: Callable[..., Awaitable[tuple[Program, int]]]
 ) -> None:
     """
-    1,000 connections that say nothing, and 100 MB through one stream into a file.
+    1,000 idle connections, and 100 MB of one stream into a file, take only bounded
+    memory.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < 3 * CONNECTIONS:

@@ -1,5 +1,5 @@
 """
-Streams for real programs, from FFmpeg's own RTMP client.
+Streams piped into real programs, published by FFmpeg's own RTMP client.
 """
 
 import os
@@ -33,7 +33,7 @@ Serve = Callable[..., Awaitable[LiveServer]]
 
 class Pipes(PipeSinkFactory):
     """
-    Keeps its sinks.
+    A factory that remembers its sinks.
     """
 
     sinks: list[ChildSink]
@@ -45,7 +45,7 @@ class Pipes(PipeSinkFactory):
     @property
     def pid(self) -> int | None:
         """
-        The process id of the child there is.
+        The process ID of the current child.
         """
         child = self.sinks[-1]._child if getattr(self, "sinks", None) else None
         return None if child is None else child.transport.pid
@@ -53,7 +53,7 @@ class Pipes(PipeSinkFactory):
 
 def isThere(pid: int) -> bool:
     """
-    Whether there is such a process, a dead one that nobody has asked after included.
+    @return: whether a process exists, a zombie included.
     """
     try:
         os.kill(pid, 0)
@@ -67,7 +67,7 @@ def isThere(pid: int) -> bool:
 async def test_everyFrame(serve: Serve, tmp_path: Path, paced: bool) -> None:
     """
     C{ffmpeg -i - -c copy} writes every payload that was published, and C{cat} gets
-    every picture as a byte stream.
+    every video frame as a byte stream.
     """
     need("ffmpeg")
     copy = PipeSinkFactory.fromString(
@@ -87,14 +87,15 @@ async def test_everyFrame(serve: Serve, tmp_path: Path, paced: bool) -> None:
     same(packetsOf(path), packetsOf(source), "ffmpeg -c copy")
     got, wanted = pictures(str(tmp_path / "x.h264")), pictures(source)
     count = sum(one == other for one, other in zip(got, wanted, strict=False))
-    print(f"byte stream: {count} of {len(wanted)} pictures")
+    print(f"byte stream: {count} of {len(wanted)} video frames")
     assert got == wanted
 
 
 @pytest_twisted.ensureDeferred
 async def test_everyFrameOfALongStream(serve: Serve, tmp_path: Path) -> None:
     """
-    10,000 pictures, faster than the program reads: it makes the publisher wait.
+    A program slower than the publisher makes it wait, and gets all of 10,000 video
+    frames and their audio.
     """
     factory = PipeSinkFactory.fromString(
         f"sh -c 'sleep 1; exec cat > {tmp_path}/x.flv' #policy=lossless&finish=60"
@@ -109,14 +110,14 @@ async def test_everyFrameOfALongStream(serve: Serve, tmp_path: Path) -> None:
 @pytest_twisted.ensureDeferred
 async def test_aChildThatIsKilled(serve: Serve, tmp_path: Path) -> None:
     """
-    Another takes over at a key frame, with headers before it and times from 0; no
-    process is left.
+    When the child is killed, another one starts at a key frame, with the sequence
+    headers first and timestamps from 0. No process is left.
     """
     factory: Any = Pipes.fromString(
         f"sh -c 'exec cat > {tmp_path}/$$.flv' #policy=lossless"
     )
     server = await serve(others=[("pipe", factory)])
-    # Pictures in a second, and a key frame in each.
+    # One second of video at a time, with a key frame in each.
     source = encode(HEVC_AAC)
     mux = Mux(source, server.url(), repeat=4, paced=False, pauseAfter=200)
     publisher = Publisher(server.reactor, mux)
@@ -148,8 +149,8 @@ async def test_aChildThatIsKilled(serve: Serve, tmp_path: Path) -> None:
 @pytest_twisted.ensureDeferred
 async def test_aChildThatNeverReads(serve: Serve, tmp_path: Path) -> None:
     """
-    Hurts nobody: the publisher does not wait, the recording is whole, and at the end
-    the child is gone.
+    A child that never reads does not pause the publisher, the recording is complete,
+    and the child is gone at the end.
     """
     factory: Any = Pipes.fromString("sleep 1000 #finish=1")
     server = await serve(others=[("pipe", factory)])

@@ -1,5 +1,5 @@
 """
-Real players: every frame that the encoder's own muxer wrote reaches each of them.
+Real players: every frame that the encoder's muxer wrote reaches each of them.
 """
 
 from collections.abc import Awaitable, Callable
@@ -34,7 +34,8 @@ from tests.live.tls import untroubled
 Serve = Callable[..., Awaitable[LiveServer]]
 
 
-#: All over plain TCP; over TLS the one that takes a certificate of nobody's.
+#: Every player over plain TCP. Over TLS only FFmpeg, which accepts a self-signed
+#: certificate.
 players = pytest.mark.parametrize(
     ("isSecure", "name"),
     [
@@ -46,12 +47,12 @@ players = pytest.mark.parametrize(
 
 def continuation(played: list[Tag], sent: list[Tag]) -> list[Tag]:
     """
-    @return: what a player that began with the first coded picture of C{played} was
-        to get: the codec headers, the sound from the moment it came, then all from
-        that picture on.
+    @return: what a player that began with the first coded video frame of C{played}
+        should get: the sequence headers, the audio from the moment it joined, and then
+        everything from that video frame on.
     """
     first = next(tag for tag in played if tag.kind == VIDEO and not isHeader(tag))
-    assert first.payload[0] >> 4 == 1, "it began with no key frame"
+    assert first.payload[0] >> 4 == 1, "it did not begin with a key frame"
     begin = [tag.payload for tag in sent].index(first.payload)
     before = [tag for tag in played[: played.index(first)] if not isHeader(tag)]
     sounds = [tag for tag in sent[:begin] if tag.kind == AUDIO and not isHeader(tag)]
@@ -66,7 +67,8 @@ async def test_thereFromTheStart(
     serve: Serve, tmp_path: Path, isSecure: bool, name: str, paced: bool
 ) -> None:
     """
-    A player that came before the publisher gets every payload, and the end.
+    A player that connects before the publisher gets every payload, and the end of the
+    stream.
     """
     server = await serve(isSecure=isSecure)
     player = Player(server, name, tmp_path / "played.flv")
@@ -88,8 +90,8 @@ async def test_joinsInTheMiddle(
     serve: Serve, tmp_path: Path, isSecure: bool, name: str, cache: bool
 ) -> None:
     """
-    A player that comes late begins at a key frame, and from there gets all: with the
-    last key frame, or without the cache with the next.
+    A late player begins at a key frame and gets everything after it: with the cache at
+    the last key frame, without it at the next.
     """
     needPlayer(name)
     server = await serve(
@@ -100,7 +102,7 @@ async def test_joinsInTheMiddle(
     source = encode(Media(frames=300, options=H264_AAC.options))
     publisher = Publisher(server.reactor, Mux(source, server.url(), pauseAfter=400))
     await publisher.paused
-    # FFmpeg keeps some of them.
+    # FFmpeg holds back some of the packets.
     await server.until(lambda: server.received() > 100)
     player = Player(server, name, tmp_path / "played.flv")
     await server.until(lambda: server.stream().viewers == 1)
@@ -122,7 +124,7 @@ async def test_joinsInTheMiddle(
 @pytest_twisted.ensureDeferred
 async def test_otherCodecs(serve: Serve, tmp_path: Path, media: Media) -> None:
     """
-    Enhanced RTMP passes as it is.
+    Enhanced RTMP reaches the player unchanged.
     """
     server = await serve()
     player = Player(server, "rtmpdump", tmp_path / "played.flv")
@@ -136,8 +138,8 @@ async def test_otherCodecs(serve: Serve, tmp_path: Path, media: Media) -> None:
 @pytest_twisted.ensureDeferred
 async def test_tenThousandPictures(serve: Serve, tmp_path: Path) -> None:
     """
-    An encoder that sends minutes of media in a second, to players that may lag behind
-    as far as this machine makes them.
+    Players get every frame of an encoder that sends minutes of media in a second, if
+    they are allowed to lag as far as this machine makes them.
     """
     names = ("ffmpeg", "rtmpdump")
     for name in names:
@@ -157,7 +159,8 @@ async def test_tenThousandPictures(serve: Serve, tmp_path: Path) -> None:
 @pytest_twisted.ensureDeferred
 async def test_nobodyPublishes(serve: Serve, tmp_path: Path) -> None:
     """
-    A player that may not wait is told so in words.
+    If players may not wait for a publisher, a player is told in words that there is
+    none.
     """
     server = await serve(play=PlaySettings(waits=False))
     player = Player(server, "ffmpeg", tmp_path / "played.flv")
@@ -168,8 +171,8 @@ async def test_nobodyPublishes(serve: Serve, tmp_path: Path) -> None:
 @pytest_twisted.ensureDeferred
 async def test_thePublisherComesBackTwentyTimes(serve: Serve, tmp_path: Path) -> None:
     """
-    Under grace: one recording, one session of each player, nothing missing, and time
-    goes forward only.
+    A publisher that returns twenty times within the grace time makes one recording and
+    one session of each player, nothing is missing, and timestamps never go back.
     """
     names = ("rtmpdump", "rtmp2src")
     for name in names:

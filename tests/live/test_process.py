@@ -1,5 +1,6 @@
 """
-Decoders and users' code in processes of their own, which may die; the server lives.
+Decoders and user code in processes of their own. Such a process may die without harm to
+the server.
 """
 
 import os
@@ -31,7 +32,7 @@ from tests.live.programs import PATIENCE
 
 Serve = Callable[..., Awaitable[LiveServer]]
 
-#: Code as users write it: what it got is in files.
+#: Code as users write it. It writes what it got to files.
 CODE = """
 import ctypes, os, signal, sys, time
 from tests._pyav.hashes import hashOf
@@ -87,9 +88,9 @@ def stuck(frame, stream):
 @pytest.fixture
 def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
     """
-    A module of a user's.
+    Write a module of user code.
 
-    @return: what gives the lines of one of the files that it writes.
+    @return: a function that returns the lines of one of the files that it writes.
     """
     (tmp_path / "processcode.py").write_text(
         CODE.format(folder=str(tmp_path), patience=PATIENCE)
@@ -105,7 +106,7 @@ def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], lis
 
 def decode(rest: str) -> DecodeSinkFactory:
     """
-    @return: what C{--sink=decode:processcode.REST:process=yes} makes.
+    @return: the factory of C{--sink=decode:processcode.REST:process=yes}.
     """
     factory = DecodeSinkFactory.fromString(f"processcode.{rest}:process=yes")
     assert "processcode" not in sys.modules, "the server need not import it"
@@ -114,7 +115,7 @@ def decode(rest: str) -> DecodeSinkFactory:
 
 def isThere(pid: int) -> bool:
     """
-    Whether there is such a process.
+    @return: whether a process exists.
     """
     try:
         os.kill(pid, 0)
@@ -130,8 +131,8 @@ async def test_everyFrame(
     serve: Serve, code: Callable[[str], list[str]], name: str, media: Media
 ) -> None:
     """
-    Every picture and every sample, by hash, in another process, which is gone when the
-    stream has ended.
+    User code in another process gets every decoded frame and every sample, compared by
+    hash. The process is gone when the stream has ended.
     """
     server = await serve(others=[("decode", decode(f"{name}:finish=60"))])
     source = encode(media)
@@ -142,7 +143,7 @@ async def test_everyFrame(
     wanted = decodedByFFmpeg(source)
     assert code("video") == wanted[FrameKind.VIDEO]
     assert code("audio") == wanted[FrameKind.AUDIO]
-    print(f"{name}: {len(code('video'))} pictures, {len(code('audio'))} of sound")
+    print(f"{name}: {len(code('video'))} video, {len(code('audio'))} audio frames")
     assert code("ended") == ["unpublished"]
     (pid,) = map(int, code("pids"))
     assert pid != os.getpid() and not isThere(pid)
@@ -156,8 +157,9 @@ async def test_everyFrame(
 @pytest_twisted.ensureDeferred
 async def test_codeThatCrashes(serve: Serve, code: Callable[[str], list[str]]) -> None:
     """
-    Ends its process and nothing else: the log has the stream and the signal, another
-    process begins with a key frame, and the books have what was lost.
+    Code that crashes ends only its own process. The log names the stream and the
+    signal, the next process begins with a key frame, and the ledger counts the lost
+    frames.
     """
     server = await serve(others=[("decode", decode("crash"))])
     source = encode(Media(audio="", frames=150))
@@ -172,7 +174,7 @@ async def test_codeThatCrashes(serve: Serve, code: Callable[[str], list[str]]) -
         assert (
             "live/cam: decode processcode.crash: ended by signal 11 (SIGSEGV)" in line
         )
-    assert any("Segmentation fault" in line for line in said), "where it was"
+    assert any("Segmentation fault" in line for line in said), "no stack in the log"
     times = [tuple(map(int, line.split())) for line in code("times")]
     pids = list(dict.fromkeys(pid for pid, _number, _key in times))
     first, second = (
@@ -185,14 +187,14 @@ async def test_codeThatCrashes(serve: Serve, code: Callable[[str], list[str]]) -
     assert begin == 1 and second[0] % 25 == 0
     ledger = report.ledger
     assert ledger.balanced and set(ledger.dropped) == {"process-ended"}
-    # What was with the code when it crashed is lost too, and nothing else but what
-    # came until the next process began.
+    # The lost frames are those queued for the code when it crashed, and those that
+    # arrived before the next process began.
     lost = ledger.dropped["process-ended"]
     missing = set(range(150)) - {number for _pid, number, _key in times}
     most = len(missing) + 2 * MAX_PICTURES * len(died)
     assert len(missing) <= lost <= most, (lost, len(missing), died)
-    print(f"{len(times)} of 150 pictures in {len(pids)} processes, {lost} lost")
-    assert files.ledger.dropped == {}, "the recording beside it"
+    print(f"{len(times)} of 150 frames in {len(pids)} processes, {lost} lost")
+    assert files.ledger.dropped == {}, "the recording lost frames"
 
 
 @pytest_twisted.ensureDeferred
@@ -200,7 +202,7 @@ async def test_aProcessThatIsKilled(
     serve: Serve, code: Callable[[str], list[str]]
 ) -> None:
     """
-    By whoever it was: it is named, and another begins.
+    If the process is killed, the log names the signal, and another process starts.
     """
     server = await serve(others=[("decode", decode("Hashes:finish=60"))])
     publisher = Publisher(
@@ -222,7 +224,8 @@ async def test_aProcessThatIsKilled(
 @pytest_twisted.ensureDeferred
 async def test_detach(serve: Serve, code: Callable[[str], list[str]]) -> None:
     """
-    The first exception ends the sink for good, with its traceback in the log.
+    With C{onError=detach}, the first exception ends the sink for good, with its
+    traceback in the log.
     """
     server = await serve(others=[("decode", decode("fail:onError=detach"))])
     with capturedLogs() as events:
@@ -237,7 +240,7 @@ async def test_detach(serve: Serve, code: Callable[[str], list[str]]) -> None:
 @pytest_twisted.ensureDeferred
 async def test_options(serve: Serve, code: Callable[[str], list[str]]) -> None:
     """
-    Reach the process.
+    The sink's options reach the process.
     """
     factory = decode("shape:format=gray:size=48x32:fps=5:finish=60")
     server = await serve(others=[("decode", factory)])
@@ -249,7 +252,8 @@ async def test_options(serve: Serve, code: Callable[[str], list[str]]) -> None:
 @pytest_twisted.ensureDeferred
 async def test_finish(serve: Serve, code: Callable[[str], list[str]]) -> None:
     """
-    Code that does not return is ended after so many seconds, and what it had is lost.
+    Code that does not return is ended after the time of C{finish=}, and the frames it
+    had are counted as lost.
     """
     server = await serve(others=[("decode", decode("stuck:finish=9"))])
     await server.publish(Mux(encode(VIDEO_ONLY), server.url()))
@@ -264,7 +268,7 @@ async def test_finish(serve: Serve, code: Callable[[str], list[str]]) -> None:
 
 def test_namesAreLookedAtFirst(code: Callable[[str], list[str]]) -> None:
     """
-    What is wrong is said when the server starts.
+    A wrong name or option is reported when the server starts.
     """
     for text, said in (
         ("nothing", "has no attribute 'nothing'"),
@@ -279,10 +283,10 @@ async def take(
     server: LiveServer, stop: int = 0, **options: Any
 ) -> tuple[Any, list[DecodedFrame]]:
     """
-    Loop over the frames of the stream that comes, from another process.
+    Loop over the decoded frames of the next stream, from another process.
 
-    @param stop: frames after which to leave.
-    @return: the sink, and what came.
+    @param stop: the number of frames after which to leave the loop.
+    @return: the sink, and the frames.
     """
     await server.hub.whenPublished("live", "cam")
     frames = DecodedFrames(server.reactor, process=True, **options)
@@ -298,7 +302,8 @@ async def take(
 @pytest_twisted.ensureDeferred
 async def test_aLoopInTheServer(serve: Serve) -> None:
     """
-    Gets every picture and every sample of another process, through shared memory.
+    A loop in the server gets every decoded frame and every sample from another process,
+    through shared memory.
     """
     server = await serve()
     source = encode(H264_AAC)
@@ -313,7 +318,7 @@ async def test_aLoopInTheServer(serve: Serve) -> None:
         samples = [f.to_ndarray() for f in container.decode(audio=0)]
     images = [frame for frame in got if frame.kind is FrameKind.VIDEO]
     sound = [frame for frame in got if frame.kind is FrameKind.AUDIO]
-    print(f"shared memory: {len(images)} pictures, {len(sound)} blocks of samples")
+    print(f"shared memory: {len(images)} video, {len(sound)} audio frames")
     assert len(images) == len(pictures) == 60
     for frame, array in zip(images, pictures, strict=True):
         assert numpy.array_equal(frame.image, array)
@@ -329,7 +334,7 @@ async def test_aLoopInTheServer(serve: Serve) -> None:
 @pytest_twisted.ensureDeferred
 async def test_aLoopThatIsLeft(serve: Serve) -> None:
     """
-    Ends its process.
+    Leaving a loop ends its process.
     """
     server = await serve()
     taking = Deferred.fromCoroutine(take(server, 5, format="gray"))
@@ -340,7 +345,7 @@ async def test_aLoopThatIsLeft(serve: Serve) -> None:
         await publisher.paused
         _frames, got = await taking
         await server.until(lambda: ("live/cam", "frames") in server.reports)
-        assert "live/cam" in server.hub.streams, "the stream goes on"
+        assert "live/cam" in server.hub.streams, "the stream must continue"
         publisher.goOn()
         await publisher.done
     assert [frame.image.shape for frame in got] == [(64, 96)] * 5
@@ -354,7 +359,8 @@ async def test_aLoopThatIsLeft(serve: Serve) -> None:
 @pytest_twisted.ensureDeferred
 async def test_aLoopWhoseProcessDies(serve: Serve) -> None:
     """
-    Goes on with the next process, and the books have what was lost.
+    If the process of a loop dies, the loop continues with the next process, and the
+    ledger counts the lost frames.
     """
     server = await serve()
     taking = Deferred.fromCoroutine(take(server, format="gray"))
@@ -379,7 +385,7 @@ async def test_aLoopWhoseProcessDies(serve: Serve) -> None:
     assert numbers == sorted(set(numbers))
     missing = 400 - len(numbers)
     lost = report.ledger.dropped["process-ended"]
-    print(f"{len(numbers)} of 400 pictures by two processes, {lost} lost")
+    print(f"{len(numbers)} of 400 frames by two processes, {lost} lost")
     assert 0 < missing <= lost + 2 * SLOTS and report.ledger.balanced
     assert numbers[-1] == 399
 
@@ -387,7 +393,7 @@ async def test_aLoopWhoseProcessDies(serve: Serve) -> None:
 @pytest_twisted.ensureDeferred
 async def test_theNewestOfAnotherProcess(serve: Serve) -> None:
     """
-    With policy=latest a loop that comes late gets the newest.
+    With C{policy=latest}, a loop that starts late gets the newest frame.
     """
     server = await serve()
     published = server.hub.whenPublished("live", "cam")
@@ -413,7 +419,7 @@ async def test_theNewestOfAnotherProcess(serve: Serve) -> None:
 
 def test_arraysOnly() -> None:
     """
-    PyAV's own frames do not come out of a process.
+    PyAV's own frames cannot be passed from another process.
     """
     reactor: Any = Clock()
     with pytest.raises(ValueError, match="passes arrays: choose an array format"):

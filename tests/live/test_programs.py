@@ -1,6 +1,6 @@
 """
-Real programs against a real server on loopback: every frame that the program's own
-muxer wrote to a file is in the recording. And hostile ones beside them.
+Real programs against a real server on loopback: the recording has every frame that the
+program's own muxer wrote to a file. Hostile clients connect beside them.
 """
 
 from collections.abc import Awaitable, Callable
@@ -43,7 +43,7 @@ GSTREAMER = (
 
 def ffmpeg(source: str, *target: str, paced: bool = False) -> list[str]:
     """
-    @return: the command line that copies C{source}.
+    @return: a command line that copies C{source}.
     """
     return [
         "/usr/bin/env",
@@ -67,7 +67,8 @@ def ffmpeg(source: str, *target: str, paced: bool = False) -> list[str]:
 @pytest_twisted.ensureDeferred
 async def test_ffmpegProgram(serve: Serve, tmp_path: Path, paced: bool) -> None:
     """
-    The ffmpeg program, as fast as it can and in real time.
+    Every frame that the program ffmpeg sends is recorded, as fast as possible and in
+    real time.
     """
     need("ffmpeg")
     server = await serve()
@@ -83,7 +84,8 @@ async def test_ffmpegProgram(serve: Serve, tmp_path: Path, paced: bool) -> None:
 @pytest_twisted.ensureDeferred
 async def test_ffmpegProgramTenThousandFrames(serve: Serve, tmp_path: Path) -> None:
     """
-    10,000 pictures and their sound, as fast as the program can.
+    10,000 video frames and their audio, sent by the program ffmpeg as fast as possible,
+    are all recorded.
     """
     need("ffmpeg")
     server = await serve()
@@ -93,7 +95,7 @@ async def test_ffmpegProgramTenThousandFrames(serve: Serve, tmp_path: Path) -> N
     await run(server.reactor, *ffmpeg(source, server.url()))
     await server.ended()
     (path,) = server.files()
-    compare(mediaTags(path), mediaTags(written), "ffmpeg program, 10,000 pictures")
+    compare(mediaTags(path), mediaTags(written), "ffmpeg program, 10,000 video frames")
 
 
 @pytest.mark.parametrize("paced", [False, True], ids=["unpaced", "paced"])
@@ -101,8 +103,8 @@ async def test_ffmpegProgramTenThousandFrames(serve: Serve, tmp_path: Path) -> N
 @pytest_twisted.ensureDeferred
 async def test_gstreamer(serve: Serve, tmp_path: Path, sink: str, paced: bool) -> None:
     """
-    GStreamer's own RTMP client, and librtmp in GStreamer, as fast as they can and in
-    real time.
+    Every frame is recorded that GStreamer's own RTMP client, and librtmp in GStreamer,
+    send as fast as possible and in real time.
     """
     needElements(sink, "flvmux", "flvdemux", "h264parse", "aacparse")
     server = await serve()
@@ -122,7 +124,7 @@ async def test_gstreamer(serve: Serve, tmp_path: Path, sink: str, paced: bool) -
 @pytest_twisted.ensureDeferred
 async def test_aProgramThatIsStoppedAndContinued(serve: Serve, tmp_path: Path) -> None:
     """
-    An encoder that the system stops and continues loses nothing.
+    An encoder that is stopped by a signal and then continued loses nothing.
     """
     need("ffmpeg")
     server = await serve()
@@ -143,7 +145,7 @@ async def test_aProgramThatIsStoppedAndContinued(serve: Serve, tmp_path: Path) -
 @pytest_twisted.ensureDeferred
 async def test_aPublisherThatIsKilled(serve: Serve) -> None:
     """
-    After kill -9 of the publisher the recording is whole up to what was received.
+    After kill -9 of the publisher, the recording has every frame that was received.
     """
     server = await serve()
     source = encode(H264_AAC)
@@ -216,8 +218,8 @@ HOSTILE = {
 @pytest_twisted.ensureDeferred
 async def test_hostileBesideGood(serve: Serve) -> None:
     """
-    While a camera publishes, seven kinds of hostile clients come, five of each: each
-    is closed alone, and the camera loses nothing.
+    While a camera publishes, five hostile clients of each of seven kinds connect. Each
+    is disconnected alone, and the camera loses nothing.
     """
     server = await serve()
     mux = Mux(encode(H264_AAC), server.url(), paced=True)
@@ -227,7 +229,7 @@ async def test_hostileBesideGood(serve: Serve) -> None:
         await stranger(server, says) for _ in range(5) for says in HOSTILE.values()
     ]
     await gatherResults([other.closed for other in strangers])
-    assert not publisher.done.called, "they were not beside it"
+    assert not publisher.done.called, "the camera ended before the hostile clients"
     await publisher.done
     await server.ended()
     (path,) = server.files()
@@ -236,7 +238,7 @@ async def test_hostileBesideGood(serve: Serve) -> None:
 
 def stalls() -> dict[str, bytes]:
     """
-    @return: what clients say before they fall silent.
+    @return: by name, what clients send before they fall silent.
     """
     writer = ChunkWriter()
 
@@ -263,7 +265,7 @@ def stalls() -> dict[str, bytes]:
 @pytest_twisted.ensureDeferred
 async def test_stalledConnections(serve: Serve) -> None:
     """
-    Who falls silent is closed on time, whatever it has said before.
+    A client that falls silent is disconnected on time, whatever it has sent before.
     """
     server = await serve(
         settings=ServerSettings(

@@ -1,5 +1,5 @@
 """
-Pulls from real servers: every frame that the encoder's muxer wrote is here too.
+Pulls from real servers: every frame that the encoder's muxer wrote arrives.
 """
 
 from collections.abc import Awaitable, Callable
@@ -32,7 +32,7 @@ Serve = Callable[..., Awaitable[LiveServer]]
 
 def pullInto(server: LiveServer, text: str, onDemand: bool = False) -> RTMPPull:
     """
-    @return: a pull that has been started.
+    @return: a started pull.
     """
     pull = pullFactory(text, onDemand).buildSource(server.hub, server.reactor)
     assert isinstance(pull, RTMPPull)
@@ -48,16 +48,16 @@ def pullInto(server: LiveServer, text: str, onDemand: bool = False) -> RTMPPull:
 @pytest_twisted.ensureDeferred
 async def test_fromNginx(serve: Serve, nginx: StartNginx, live: str) -> None:
     """
-    FFmpeg publishes to nginx-rtmp, and we pull. If nobody publishes a stream yet,
-    nginx-rtmp accepts the player, or does not answer, or refuses, depending on its
-    configuration. If it accepts, the publisher waits for the player.
+    Every frame that FFmpeg publishes to nginx-rtmp is pulled. If the stream is not
+    published yet, nginx-rtmp accepts the player, or does not answer, or refuses,
+    depending on its configuration. If it accepts, the publisher waits for the player.
     """
     there = await nginx(live=live)
     server = await serve()
     pull = pullInto(server, there.url("live/cam"))
     if not live:
         await server.until(lambda: pull.isConnected)
-    # We come back seconds after a refusal: the stream must be there then.
+    # After a refusal the pull retries seconds later. The stream must be there then.
     isRefused = live == "idle_streams off;"
     repeat = 20 if isRefused else 2
     mux = Mux(encode(H264_AAC), there.url("live/cam"), paced=True, repeat=repeat)
@@ -82,7 +82,7 @@ async def test_fromNginx(serve: Serve, nginx: StartNginx, live: str) -> None:
     got = [tag for tag in recorded(path) if not isHeader(tag)]
     sent = [tag for tag in reference(mux.source, 0, repeat) if not isHeader(tag)]
     if isRefused:
-        # A late player gets a part of the stream, without holes.
+        # A late player gets a part of the stream, without gaps.
         print(f"nginx-rtmp with {live} pulled {len(got)} of {len(sent)} frames")
         for kind in (AUDIO, VIDEO):
             part = [tag.payload for tag in got if tag.kind == kind]
@@ -98,8 +98,8 @@ async def test_fromNginx(serve: Serve, nginx: StartNginx, live: str) -> None:
 @pytest_twisted.ensureDeferred
 async def test_nginxRestarts(serve: Serve, nginx: StartNginx) -> None:
     """
-    The server goes away in the middle and comes back: with a grace time here, the
-    stream goes on.
+    When the server restarts in the middle, the pull reconnects, and with a grace time
+    the stream continues.
     """
     there = await nginx()
     server = await serve(graceTime=60.0)
@@ -131,8 +131,8 @@ async def test_nginxRestarts(serve: Serve, nginx: StartNginx) -> None:
 @pytest_twisted.ensureDeferred
 async def test_onDemand(serve: Serve, nginx: StartNginx, tmp_path: Path) -> None:
     """
-    Nothing is pulled until a player comes, and nothing after it has left; what comes
-    between is whole.
+    With C{onDemand}, the pull connects when a player joins and disconnects when it has
+    left. Between these it loses nothing.
     """
     there = await nginx()
     server = await serve()

@@ -47,7 +47,7 @@ StartNginx = Callable[..., Awaitable[Nginx]]
 @pytest_twisted.async_yield_fixture()
 async def nginx(tmp_path: Path) -> AsyncIterator[StartNginx]:
     """
-    Starts nginx, and ends it.
+    Return a function that starts nginx. It is stopped after the test.
     """
     from twisted.internet import reactor
 
@@ -66,7 +66,7 @@ async def nginx(tmp_path: Path) -> AsyncIterator[StartNginx]:
 @implementer(IStreamAuthorizer)
 class Nobody:
     """
-    Lets nobody publish.
+    Refuses everything.
     """
 
     def authorizePublish(self, request: PublishRequested, peer: str) -> PublishPermit:
@@ -78,7 +78,7 @@ class Nobody:
 
 class Lines:
     """
-    The lines of the log, while it is entered.
+    The log lines, while it is entered.
     """
 
     def __init__(self) -> None:
@@ -103,7 +103,7 @@ class Lines:
 
 async def relaySink(server: LiveServer) -> RelaySink:
     """
-    @return: the relay of the live stream.
+    @return: the relay sink of the live stream.
     """
     await server.until(lambda: "live/cam" in server.hub.streams)
     (sink,) = [
@@ -116,8 +116,8 @@ async def relaySink(server: LiveServer) -> RelaySink:
 
 def recorded(path: Path) -> list[Tag]:
     """
-    @return: the audio and video tags of a recording of nginx-rtmp, which repeats codec
-        headers as it likes.
+    @return: the audio and video tags of a recording by nginx-rtmp, without the sequence
+        headers that it repeats.
     """
     tags: list[Tag] = []
     seen: set[bytes] = set()
@@ -137,7 +137,7 @@ def relay(url: str) -> tuple[str, RelaySinkFactory]:
 @pytest_twisted.ensureDeferred
 async def test_toNginx(serve: Serve, nginx: StartNginx, paced: bool) -> None:
     """
-    nginx-rtmp records what it is sent: all of it, from the first frame to the last.
+    nginx-rtmp records everything it is sent, from the first frame to the last.
     """
     target = await nginx()
     server = await serve(others=[relay(target.url("rec/there"))])
@@ -152,7 +152,7 @@ async def test_toNginx(serve: Serve, nginx: StartNginx, paced: bool) -> None:
 @pytest_twisted.ensureDeferred
 async def test_toFFmpeg(serve: Serve, tmp_path: Path) -> None:
     """
-    FFmpeg as a server takes what it is sent.
+    FFmpeg as a server gets every frame.
     """
     from twisted.internet import reactor
 
@@ -171,7 +171,8 @@ async def test_toFFmpeg(serve: Serve, tmp_path: Path) -> None:
 @pytest_twisted.ensureDeferred
 async def test_manyFrames(serve: Serve, nginx: StartNginx) -> None:
     """
-    5,000 pictures and their sound, as fast as they come.
+    5,000 video frames and their audio are relayed as fast as they arrive, and none is
+    lost.
     """
     target = await nginx()
     server = await serve(others=[relay(target.url("rec/there"))])
@@ -180,19 +181,19 @@ async def test_manyFrames(serve: Serve, nginx: StartNginx) -> None:
     report = await server.ended(sink="relay")
     assert report.failure == "" and not report.ledger.dropped
     (path,) = target.recordings()
-    compare(recorded(path), reference(mux.source), "to nginx-rtmp, 5,000 pictures")
+    compare(recorded(path), reference(mux.source), "to nginx-rtmp, 5,000 frames")
 
 
 def headersOf(tags: list[Tag]) -> list[bytes]:
     """
-    @return: codec headers and ends, in an order of their own.
+    @return: the payloads of the sequence headers and ends of sequence, sorted.
     """
     return sorted(tag.payload for tag in tags if isHeader(tag))
 
 
 def lastKey(sent: list[Tag], before: int) -> int:
     """
-    @return: where the last key frame is among the first tags.
+    @return: the index of the last key frame among the first C{before} tags.
     """
     return max(
         number
@@ -204,8 +205,8 @@ def lastKey(sent: list[Tag], before: int) -> int:
 @pytest_twisted.ensureDeferred
 async def test_nginxRestarts(serve: Serve, nginx: StartNginx) -> None:
     """
-    The target goes away in the middle and comes back: the second recording there has
-    the headers, and all from the last key frame before on, with a clock from 0.
+    When the target restarts in the middle, its second recording has the sequence
+    headers and everything from the last key frame on, with timestamps from 0.
     """
     target = await nginx()
     server = await serve(others=[relay(target.url("rec/{name}"))])
@@ -242,7 +243,8 @@ async def test_nginxRestarts(serve: Serve, nginx: StartNginx) -> None:
 @pytest_twisted.ensureDeferred
 async def test_ffmpegRestarts(serve: Serve, tmp_path: Path) -> None:
     """
-    The same with FFmpeg, which dies as C{kill -9} has it.
+    When FFmpeg as a server is killed and started again, its second file has the
+    sequence headers and everything from the last key frame on.
     """
     from twisted.internet import reactor
 
@@ -270,15 +272,16 @@ async def test_ffmpegRestarts(serve: Serve, tmp_path: Path) -> None:
     compare(
         mediaTags(tmp_path / "second.flv"),
         headers + sent[lastKey(sent, before) :],
-        "after FFmpeg has come back",
+        "after FFmpeg has restarted",
     )
 
 
 @pytest_twisted.ensureDeferred
 async def test_deadAndRefusing(serve: Serve, nginx: StartNginx) -> None:
     """
-    A target where nobody listens, one that refuses, and one that takes it: the last,
-    and the recording, miss nothing, and nobody waits.
+    Beside a target where no server listens, one that refuses, and one that accepts and
+    then closes, a working target and the recording lose nothing. The log has the
+    reasons and no stream key.
     """
     target = await nginx()
     refusing = await serve(authorizer=Nobody())
@@ -296,7 +299,7 @@ async def test_deadAndRefusing(serve: Serve, nginx: StartNginx) -> None:
     troubles = {
         "dead": "cannot connect",
         "refusing": "refused: NetStream.Publish.Denied: Not *** of all.",
-        # nginx-rtmp grants it, and closes.
+        # nginx-rtmp accepts the stream, and then closes the connection.
         "silent": "sent: the server closed the connection; next try in 2 s",
     }
     with lines:
@@ -332,7 +335,7 @@ async def test_deadAndRefusing(serve: Serve, nginx: StartNginx) -> None:
 @pytest_twisted.ensureDeferred
 async def test_targetsName(serve: Serve, nginx: StartNginx) -> None:
     """
-    C{{app}} and C{{name}}: each stream goes where it is called the same.
+    With C{{app}} and C{{name}} in the URL, each stream is relayed under its own name.
     """
     target = await nginx()
     server = await serve(others=[relay(target.url("{app}/{name}"))])
@@ -346,7 +349,7 @@ async def test_targetsName(serve: Serve, nginx: StartNginx) -> None:
 
 def commands(document: str) -> list[list[str]]:
     """
-    @return: the commands in a page of the documentation, as a shell reads them.
+    @return: the commands in a page of the documentation, split as a shell does.
     """
     text = (ROOT / "docs" / document).read_text()
     blocks = re.findall(r"code-block:: sh\n\n((?:    .*\n)+)", text)
@@ -355,7 +358,7 @@ def commands(document: str) -> list[list[str]]:
 
 def test_documentedCommands() -> None:
     """
-    Every command of the pages is understood, and says what the page is about.
+    Every command on the pages is accepted, and has the option that the page is about.
     """
     for page, words in (("relay.rst", "relay:"), ("pull.rst", "--pull")):
         found = commands(page)
@@ -371,8 +374,8 @@ async def test_documentedChain(
     serverProcess: Callable[..., Any], nginx: StartNginx, tmp_path: Path
 ) -> None:
     """
-    The first command of each page, with another host: a server that relays to
-    nginx-rtmp, and one that pulls from there and records.
+    The first command of each page works, with another host: one server relays to
+    nginx-rtmp, and another pulls from there and records.
     """
     from twisted.internet import reactor
 
@@ -404,8 +407,8 @@ async def test_documentedChain(
 @pytest_twisted.ensureDeferred
 async def test_chain(serve: Serve, nginx: StartNginx, tmp_path: Path) -> None:
     """
-    FFmpeg to rtmptw, which relays to nginx-rtmp, where a second rtmptw pulls it and
-    records, and serves a player: nothing is missing.
+    FFmpeg publishes to rtmptw, which relays to nginx-rtmp. A second rtmptw pulls from
+    there, records and serves a player. Nothing is lost.
     """
     middle = await nginx()
     last = await serve()
@@ -421,13 +424,14 @@ async def test_chain(serve: Serve, nginx: StartNginx, tmp_path: Path) -> None:
     mux = Mux(encode(H264_AAC), first.url(), paced=True)
     await first.publish(mux)
     sent = reference(mux.source)
-    # nginx-rtmp does not tell players that nobody publishes any more.
+    # nginx-rtmp does not tell players that the publisher has left.
     await last.until(lambda: last.received("live/pulled") >= len(sent))
     await pull.stopService()
     report = await last.ended("live/pulled")
     assert report.ended == "the pull was stopped" and not report.ledger.dropped
     (path,) = last.files("live/pulled")
-    # nginx-rtmp gives players a codec header when its first frame comes.
+    # nginx-rtmp sends players a sequence header just before the first frame that needs
+    # it.
     assert headersOf(recorded(path)) == headersOf(sent)
     compare(
         [tag for tag in recorded(path) if not isHeader(tag)],
@@ -445,9 +449,9 @@ async def test_chain(serve: Serve, nginx: StartNginx, tmp_path: Path) -> None:
 @implementer(IStreamAuthorizer)
 class Later:
     """
-    Lets everybody publish, when the test says so.
+    Allows everything, but grants a publisher only when the test says so.
 
-    @ivar asked: fires when somebody wants to.
+    @ivar asked: fires when a publisher asks.
     """
 
     def __init__(self) -> None:
@@ -467,18 +471,19 @@ class Later:
 
     def allow(self) -> None:
         """
-        Say so.
+        Grant the publisher.
         """
         assert self._permit is not None
         self._answer.callback(self._permit)
 
 
-# Twisted gives pyOpenSSL what that wants no more.
+# Twisted passes pyOpenSSL objects that pyOpenSSL deprecates.
 @pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
 @pytest_twisted.ensureDeferred
 async def test_tls(serve: Serve) -> None:
     """
-    rtmps, to a server with a certificate that only C{ca=FILE} makes trusted.
+    A relay over RTMPS works to a server whose certificate only C{ca=FILE} makes
+    trusted. Without that option the certificate is refused.
     """
     there = await serve(isSecure=True)
     url = there.url("tls")
@@ -489,7 +494,7 @@ async def test_tls(serve: Serve) -> None:
         ]
     )
     lines = Lines()
-    # Paced: unpaced, it may be over before the wary one has seen the certificate.
+    # Paced: an unpaced stream may end before the other relay has seen the certificate.
     mux = Mux(encode(H264_AAC), server.url(), paced=True)
     with lines:
         await server.publish(mux)
@@ -507,9 +512,8 @@ async def test_tls(serve: Serve) -> None:
 @pytest_twisted.ensureDeferred
 async def test_tlsFromTheFirstFrame(serve: Serve) -> None:
     """
-    The metadata, the codec headers and frames behind them come while the TLS handshake
-    is over and the other server has not granted the stream yet: they wait for that,
-    and go first.
+    Frames that arrive after the TLS handshake but before the other server grants the
+    stream wait, and are sent first.
     """
     later = Later()
     there = await serve(authorizer=later, isSecure=True)
@@ -521,7 +525,7 @@ async def test_tlsFromTheFirstFrame(serve: Serve) -> None:
     await publisher.paused
     await later.asked
     sink = await relaySink(server)
-    # Two headers and the first pictures; FFmpeg keeps the last ones to itself.
+    # Two sequence headers and the first frames. FFmpeg holds back the last ones.
     await server.until(lambda: server.received() > 4)
     assert sink.sent == sink.missed == 0 and not sink.isConnected
     later.allow()
@@ -542,8 +546,8 @@ async def test_tlsFromTheFirstFrame(serve: Serve) -> None:
 @pytest_twisted.ensureDeferred
 async def test_chainOfOurs(serve: Serve, isSecure: bool) -> None:
     """
-    FFmpeg publishes to a server, which relays to a second one, which a third one pulls
-    from: each has every frame.
+    FFmpeg publishes to a server, which relays to a second one, from which a third one
+    pulls. Each has every frame.
     """
     second = await serve(isSecure=isSecure)
     ca = f"#ca={certificate()[0]}" if isSecure else ""
@@ -569,7 +573,7 @@ async def test_chainOfOurs(serve: Serve, isSecure: bool) -> None:
 
 class Patient(Source):
     """
-    May be told to wait, and has nothing to wait with.
+    A source that ignores pauses.
     """
 
     def pauseSource(self) -> None:
@@ -583,8 +587,8 @@ class Patient(Source):
 @pytest_twisted.ensureDeferred
 async def test_whatTheOtherSideTook(serve: Serve, isSecure: bool) -> None:
     """
-    Is what the ledger counts: of a server that stops to read and then goes away, what
-    waited for it is missing, and said so.
+    The ledger counts what the other side has taken. If a server stops reading and then
+    closes, the frames queued for it are counted as dropped, and the report says so.
     """
     there = await serve(isSecure=isSecure)
     ca = f"#ca={certificate()[0]}" if isSecure else ""
@@ -596,7 +600,7 @@ async def test_whatTheOtherSideTook(serve: Serve, isSecure: bool) -> None:
     await server.until(lambda: there.received() == 1)
     (connection,) = there.factory.connections
     connection.pauseReading(there)
-    # More than kernels keep, in frames of 100 kB.
+    # 200 frames of 100 kB: more than the kernels buffer.
     count = 200
     for number in range(1, count):
         stream.frameReceived(videoFrame(number * 40, size=100_000))
@@ -612,5 +616,5 @@ async def test_whatTheOtherSideTook(serve: Serve, isSecure: bool) -> None:
     assert sink.untaken > 0 and f"{sink.untaken} frames were not" in report.failure
     assert ledger.dropped["not-taken"] == sink.missed + sink.untaken
     assert ledger.received == count and sink.repeated == 0
-    # What its kernel had taken counts.
+    # What the server's kernel had accepted counts as taken.
     assert before <= sink.sent < count - sink.missed

@@ -1,5 +1,5 @@
 """
-Recording into containers and sending elsewhere, with FFmpeg's own RTMP client.
+Recording into containers, and sending to other targets, with FFmpeg's own RTMP client.
 """
 
 import json
@@ -45,7 +45,7 @@ CONTAINERS = ("mp4", "mkv", "ts", "flv")
 
 async def until(condition: Callable[[], bool]) -> None:
     """
-    Look each few milliseconds whether something has come true.
+    Check a condition every 50 ms until it is true.
     """
     from twisted.internet import reactor
 
@@ -75,8 +75,8 @@ async def test_everyPacket(
     serve: Serve, tmp_path: Path, media: Media, paced: bool
 ) -> None:
     """
-    Every packet is in every container that can hold it; the others say what they
-    cannot hold, and hurt nobody.
+    Every container has every packet of the tracks that it can hold. A track that it
+    cannot hold is left out, without harm to the others.
     """
     server = await serve(
         others=[
@@ -108,7 +108,7 @@ async def test_everyPacket(
 @pytest_twisted.ensureDeferred
 async def test_manyFrames(serve: Serve, tmp_path: Path) -> None:
     """
-    10,000 pictures, as fast as they can be sent: all are in an MP4 file.
+    10,000 video frames, sent as fast as possible, are all in an MP4 file.
     """
     factory = RecordSinkFactory.fromString(f"{tmp_path}/rec:name=x.mp4")
     server = await serve(others=[("record", factory)])
@@ -124,14 +124,14 @@ async def test_afterKill(
     serverProcess: Callable[..., Awaitable[tuple[Program, int]]], tmp_path: Path
 ) -> None:
     """
-    kill -9 of the server while a publisher streams in real time: the next start gives
-    the files their names, and all of them play up to the last second.
+    After kill -9 of the server during a stream, the next start renames the unfinished
+    files, and all of them play up to the last second before.
     """
     from twisted.internet import reactor
 
     sinks = [f"--sink=record:rec:format={name}:name=x" for name in CONTAINERS]
     program, port = await serverProcess(*sinks)
-    # One key frame: a fragment must not wait for another.
+    # A single key frame: a fragment must not wait for the next one.
     source = encode(Media(frames=150, options=(("preset", "ultrafast"), ("g", "1000"))))
     wanted = packetsOf(source)
     sent = 300
@@ -140,7 +140,7 @@ async def test_afterKill(
         Mux(source, f"rtmp://127.0.0.1:{port}/live/cam", paced=True, pauseAfter=sent),
     )
     await publisher.paused
-    # FFmpeg holds a few packets back.
+    # FFmpeg holds back a few packets.
     times = sorted(packet[2] for packets in wanted.values() for packet in packets)
     there = times[sent - 10]
 
@@ -184,7 +184,7 @@ async def test_afterKill(
 @pytest_twisted.ensureDeferred
 async def test_anHLSFolder(serve: Serve, tmp_path: Path) -> None:
     """
-    The segments of a playlist hold every packet.
+    The segments of an HLS playlist have every packet.
     """
     factory = SendSinkFactory.fromString(
         f"{tmp_path}/hls/{{app}}/{{name}}/index.m3u8#hls_time=1&hls_list_size=0"
@@ -202,7 +202,7 @@ async def test_anHLSFolder(serve: Serve, tmp_path: Path) -> None:
 @pytest_twisted.ensureDeferred
 async def test_MPEGTSOverUDP(serve: Serve, tmp_path: Path) -> None:
     """
-    Every packet comes as MPEG-TS in datagrams.
+    Every packet arrives as MPEG-TS in UDP datagrams.
     """
     from twisted.internet import reactor as installed
 
@@ -225,7 +225,7 @@ async def test_MPEGTSOverUDP(serve: Serve, tmp_path: Path) -> None:
     await server.publish(Mux(source, server.url(), paced=True))
     report = await server.ended(sink="send")
     assert report.ledger.dropped == {}
-    # The last datagrams may still be in the socket.
+    # The last datagrams may still be in the socket's buffer.
     size = -1
     while size != len(receiver.data):
         size = len(receiver.data)
@@ -238,7 +238,7 @@ async def test_MPEGTSOverUDP(serve: Serve, tmp_path: Path) -> None:
 
 def freePort() -> int:
     """
-    @return: a port that was free a moment ago.
+    @return: a port that is free now.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -248,14 +248,15 @@ def freePort() -> int:
 
 def isListening(port: int) -> bool:
     """
-    Whether somebody listens there; to connect would take it from whoever it is for.
+    @return: whether a program listens on a port. Connecting instead would use up the
+        only connection it accepts.
     """
     lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
     fields = [line.split() for line in lines]
     return any(f[1].endswith(f":{port:04X}") and f[3] == "0A" for f in fields)
 
 
-#: Takes one stream as an RTSP server, and prints what it got.
+#: Accepts one stream as an RTSP server, and prints its packets.
 RTSP_SERVER = """
 import json, sys
 from tests._pyav.test_muxing import packetsOf
@@ -267,7 +268,7 @@ print(json.dumps(packetsOf(sys.argv[1], "ts", **options)))
 @pytest_twisted.ensureDeferred
 async def test_RTSP(serve: Serve) -> None:
     """
-    FFmpeg's own RTSP server gets every packet, but for the last of the sound.
+    FFmpeg's own RTSP server gets every packet, except perhaps the last audio packet.
     """
     from twisted.internet import reactor
 
@@ -279,7 +280,7 @@ async def test_RTSP(serve: Serve) -> None:
         f"rtsp://127.0.0.1:{port}/{{name}}#rtsp_transport=tcp"
     )
     server = await serve(others=[("send", factory)])
-    # Without B-frames: RTP says when to show a picture, not when to decode it.
+    # Without B-frames: RTP has the presentation time of a frame, not its decode time.
     source = encode(NO_B_FRAMES)
     await server.publish(Mux(source, server.url(), paced=True))
     report = await server.ended(sink="send")
@@ -289,7 +290,7 @@ async def test_RTSP(serve: Serve) -> None:
     for kind, packets in wanted.items():
         hashes = [packet[0] for packet in got[kind]]
         print(f"RTSP: {len(hashes)} of {len(packets)} {kind} packets")
-        # The receiver gives up the last frame of sound when the connection ends.
+        # The receiver drops its last audio frame when the connection ends.
         assert len(hashes) >= len(packets) - (kind == "audio")
         assert hashes == [packet[0] for packet in packets[: len(hashes)]]
 
@@ -297,12 +298,13 @@ async def test_RTSP(serve: Serve) -> None:
 @pytest_twisted.ensureDeferred
 async def test_aDeadTarget(serve: Serve, tmp_path: Path) -> None:
     """
-    Touches nobody: the recording beside it is whole, and no process is left.
+    A dead target does not affect the recording beside it, and leaves no process.
     """
     silent = socket.socket()
     silent.bind(("127.0.0.1", 0))
     silent.listen()
-    # One who takes the connection and reads nothing, and one who is not there.
+    # A target that accepts the connection and reads nothing, and one where no program
+    # listens.
     targets = (silent.getsockname()[1], freePort())
     factories = [
         SendSinkFactory.fromString(f"tcp://127.0.0.1:{port}") for port in targets
@@ -325,7 +327,7 @@ async def test_aDeadTarget(serve: Serve, tmp_path: Path) -> None:
 @pytest_twisted.ensureDeferred
 async def test_theExamples(tmp_path: Path, name: str) -> None:
     """
-    The commands of the documentation, as they stand there.
+    The example commands of the documentation work unchanged.
     """
     from twisted.internet import reactor
 

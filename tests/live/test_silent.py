@@ -1,5 +1,5 @@
 """
-A player that takes everything and says nothing.
+A player that reads everything and sends nothing.
 """
 
 from unittest.mock import patch
@@ -17,8 +17,8 @@ from tests.rtmpserver.test_play import Source
 @pytest_twisted.ensureDeferred
 async def test_aPlayerThatSaysNothing(serve: Serve) -> None:
     """
-    Is not dead while its system takes what it is sent: it gets every frame, long after
-    it would have been given up.
+    A player that never answers is not disconnected while its system acknowledges what
+    it is sent: it gets every frame, long after the ping timeout.
     """
     with (
         patch.object(serversession, "PING_AFTER", 0.3),
@@ -54,4 +54,6 @@ async def test_aPlayerThatSaysNothing(serve: Serve) -> None:
         assert not viewer.isOver
         server.hub.sourceLost(stream, source, "over")
         viewer.socket.close()
-        print(f"a silent player: {len(viewer.times)} pictures, {viewer.sounds} sounds")
+        print(
+            f"a silent player: {len(viewer.times)} video, {viewer.sounds} audio frames"
+        )

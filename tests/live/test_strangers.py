@@ -1,6 +1,6 @@
 """
-Each codec, with its header there, missing, late and broken, into each container: one
-server lives through all of it, and records every frame of the good tracks.
+Every codec, with its sequence header in place, missing, late and broken, into every
+container: one server survives all of it, and records every frame of the good tracks.
 """
 
 import random
@@ -32,8 +32,8 @@ from tests.live.programs import Program
 
 AUDIO, VIDEO = FrameKind.AUDIO, FrameKind.VIDEO
 
-#: Streams whose sound, and streams whose pictures, have a header; the other track is a
-#: good one.
+#: Media whose audio codec, and media whose video codec, is tested; the other track is
+#: good.
 SOUND = {
     name: Media(audio=name, frames=50, options=H264_AAC.options)
     for name in ("aac", "libopus", "flac")
@@ -42,7 +42,7 @@ PICTURES = {
     media.video: Media(media.video, "aac", 50, media.options)
     for media in (H264_AAC, HEVC_AAC, AV1_OPUS, VP9_FLAC)
 }
-#: Codecs without headers, by the beginning of their bodies.
+#: Codecs without sequence headers, by the first bytes of their bodies.
 LEGACY_SOUND = {
     "pcm": b"\x03",
     "adpcm": b"\x12",
@@ -75,14 +75,14 @@ CONTAINERS = ("flv", "mp4", "mkv", "ts")
 
 def nonsense(seed: int, size: int) -> bytes:
     """
-    @return: bytes that mean nothing, the same each time.
+    @return: random bytes, the same for the same seed.
     """
     return random.Random(seed).randbytes(size)
 
 
 def withHeader(frames: list[Frame], kind: FrameKind, state: str) -> list[Frame]:
     """
-    @param kind: of the track whose header is as the state says.
+    @param kind: the track whose sequence header is there, missing, late or broken.
     @return: the stream.
     """
     configs = [f for f in frames if f.kind is kind and f.role is Role.CONFIG]
@@ -107,7 +107,7 @@ def withHeader(frames: list[Frame], kind: FrameKind, state: str) -> list[Frame]:
 
 def beside(good: list[Frame], kind: FrameKind, head: bytes) -> list[Frame]:
     """
-    @return: the good track, and one of nonsense beside it.
+    @return: the good track, interleaved with a track of random bytes.
     """
     frames: list[Frame] = []
     for number, frame in enumerate(good):
@@ -143,9 +143,9 @@ def streams() -> dict[str, tuple[list[Frame], FrameKind]]:
 @implementer(IRTMPClientUser)
 class Publisher:
     """
-    Publishes frames as they are.
+    Publishes frames unchanged.
 
-    @ivar done: fires when the connection is gone.
+    @ivar done: fires when the connection is closed.
     """
 
     def __init__(self, reactor: Any, url: str, frames: list[Frame]) -> None:
@@ -178,13 +178,14 @@ class Publisher:
 
 def packets(paths: Iterable[Path]) -> Counter[str]:
     """
-    @return: how many coded frames files have, by track; of one that cannot be opened,
-        none.
+    @return: the number of coded frames in the files, by track. A file that cannot be
+        opened has none.
     """
     counts: Counter[str] = Counter()
     for path in paths:
         if path.suffix == ".flv":
-            # It is as it came; FFmpeg does not open HEVC without its header.
+            # FLV has the frames unchanged; FFmpeg does not open HEVC without its
+            # sequence header.
             for frame in framesOf(str(path)):
                 counts[frame.kind.name.lower()] += frame.role is Role.CODED
             continue
@@ -199,7 +200,8 @@ async def test_oneServerLivesThroughItAll(
     serverProcess: Callable[..., Awaitable[tuple[Program, int]]], tmp_path: Path
 ) -> None:
     """
-    And every frame of each good track is in each container.
+    One server survives all these streams, and every container has every frame of each
+    good track.
     """
     from twisted.internet import reactor
 
@@ -213,7 +215,8 @@ async def test_oneServerLivesThroughItAll(
             reactor, f"rtmp://127.0.0.1:{port}/live/{name}", frames
         ).done
         assert refusal == "" and not program.done.called, name
-        # One after the other: each has three processes, and there are few cores.
+        # One after the other: each stream needs three processes, and there are few
+        # cores.
         await program.saysTimes(": ended after", number)
     program.signal("TERM")
     assert await program.done == 0
@@ -225,7 +228,7 @@ async def test_oneServerLivesThroughItAll(
         for kind in (*CONTAINERS, "sent"):
             paths = (tmp_path / kind / "live" / name).glob(f"*.{kind}")
             if kind == "sent" and name.endswith("-late"):
-                # A target begins again where its tracks change.
+                # A target starts again when its tracks change.
                 continue
             if kind == "sent":
                 paths = (tmp_path / kind).glob(f"{name}.mkv")

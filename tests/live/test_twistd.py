@@ -1,5 +1,5 @@
 """
-The server as a process: what a person starts, stops and kills.
+The server as a process that a person starts, stops and kills.
 """
 
 import json
@@ -28,7 +28,7 @@ from tests.live.harness import Publisher, PublisherFailed
 from tests.live.media import H264_AAC, Mux, compare, encode, mediaTags, reference
 from tests.live.programs import ANY_PORT, BIN, PATIENCE, Program
 
-#: What the head of a recording takes.
+#: The bytes reserved at the beginning of a recording for its header.
 HEAD = 264 * 1024
 
 
@@ -46,19 +46,19 @@ class Server:
 
     def url(self, name: str = "cam") -> str:
         """
-        @return: where to publish.
+        @return: the URL to publish a stream to.
         """
         return f"rtmp://127.0.0.1:{self.port}/live/{name}"
 
     def recordings(self, suffix: str = ".flv") -> list[Path]:
         """
-        @return: the files it has recorded.
+        @return: the recordings of C{live/cam}.
         """
         return sorted((self.folder / "recordings" / "live" / "cam").glob(f"*{suffix}"))
 
     def onDisk(self) -> "Deferred[None]":
         """
-        @return: fires when frames, and not only the head, are in an unfinished file.
+        @return: fires when an unfinished file has frames, and not only its header.
         """
         from twisted.internet import reactor
 
@@ -72,7 +72,7 @@ class Server:
 
     def ledger(self) -> list[dict[str, Any]]:
         """
-        @return: the lines of its ledger.
+        @return: the lines of its ledger file.
         """
         lines = (self.folder / "ledger").read_text().splitlines()
         return [json.loads(line) for line in lines]
@@ -84,7 +84,8 @@ Start = Callable[..., Awaitable[Server]]
 @pytest.fixture()
 def start(serverProcess: Callable[..., Any], tmp_path: Path) -> Start:
     """
-    Starts server processes that record and keep a ledger, unless told otherwise.
+    Return a function that starts server processes. Without options they record and keep
+    a ledger.
     """
 
     async def begin(*options: str, **more: Any) -> Server:
@@ -98,7 +99,8 @@ def start(serverProcess: Callable[..., Any], tmp_path: Path) -> Start:
 @pytest_twisted.ensureDeferred
 async def test_records(start: Start) -> None:
     """
-    C{twistd -n rtmp --sink=file}, and every frame is in the file and in the ledger.
+    With C{twistd -n rtmp --sink=file}, every frame is in the file and counted in the
+    ledger.
     """
     from twisted.internet import reactor
 
@@ -118,8 +120,8 @@ async def test_records(start: Start) -> None:
 @pytest_twisted.ensureDeferred
 async def test_stopsInOrder(start: Start, name: str) -> None:
     """
-    SIGTERM and SIGINT in the middle of a stream: the file is complete and has its
-    name, the ledger is written, and the exit status is 0 within ten seconds.
+    After SIGTERM or SIGINT during a stream, the file is complete and renamed, the
+    ledger is written, and the exit status is 0 within ten seconds.
     """
     from twisted.internet import reactor
 
@@ -149,8 +151,8 @@ async def test_stopsInOrder(start: Start, name: str) -> None:
 @pytest_twisted.ensureDeferred
 async def test_hangUp(start: Start) -> None:
     """
-    SIGHUP in the middle of a stream, twice: a line in the log for each, and every
-    frame is recorded. SIGTERM still ends the server.
+    Each of two SIGHUPs during a stream is logged, and every frame is recorded. SIGTERM
+    still stops the server.
     """
     from twisted.internet import reactor
 
@@ -181,7 +183,7 @@ async def test_hangUp(start: Start) -> None:
 @pytest_twisted.ensureDeferred
 async def test_twist(start: Start) -> None:
     """
-    C{twist rtmp} works as well.
+    C{twist rtmp} works too.
     """
     from twisted.internet import reactor
 
@@ -198,8 +200,8 @@ async def test_twist(start: Start) -> None:
 @pytest_twisted.ensureDeferred
 async def test_afterKill(start: Start) -> None:
     """
-    kill -9 of the server in the middle of a stream: the next start completes the
-    file, which holds all up to the last key frame at least.
+    After kill -9 of the server during a stream, the next start completes the file,
+    which has at least everything up to the last key frame.
     """
     from twisted.internet import reactor
 
@@ -219,7 +221,7 @@ async def test_afterKill(start: Start) -> None:
     (path,) = server.recordings()
     assert server.recordings(".part") == []
     recorded, sent = mediaTags(path), reference(mux.source)
-    # Pictures 0, 25 and 50 are key frames, and 160 packets go past the last.
+    # Video frames 0, 25 and 50 are key frames, and 160 packets reach beyond the last.
     keys = [n for n, tag in enumerate(sent) if tag.payload[:2] == b"\x17\x01"]
     assert len(keys) == 3 and len(recorded) > keys[-1]
     compare(recorded, sent[: len(recorded)], "after kill -9")
@@ -253,7 +255,7 @@ async def test_badCommandLines(
     start: Start, tmp_path: Path, arguments: list[str]
 ) -> None:
     """
-    One sentence, no traceback, and an exit status that is not 0.
+    A bad command line is answered with one sentence, no traceback, and exit status 1.
     """
     from twisted.internet import reactor
 
@@ -285,7 +287,7 @@ class Daemon:
 
     @ivar program: the process in the foreground, which waits for the start.
     @ivar log: the daemon's log file.
-    @ivar pidFile: where its process id is.
+    @ivar pidFile: the file with its process ID.
     """
 
     def __init__(self, reactor: Any, folder: Path, *options: str) -> None:
@@ -305,12 +307,13 @@ class Daemon:
 
     def processes(self) -> list[int]:
         """
-        @return: those that run, in the foreground and in the background.
+        @return: the IDs of its running processes, in the foreground and in the
+            background.
         """
         wanted = f"--pidfile={self.pidFile}".encode()
         found: list[int] = []
         for path in Path("/proc").glob("[0-9]*/cmdline"):
-            # Processes end while one looks.
+            # A process may end meanwhile.
             with suppress(OSError):
                 if wanted in path.read_bytes().split(b"\0"):
                     found.append(int(path.parent.name))
@@ -324,7 +327,7 @@ class Daemon:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """
-        Look again and again.
+        Check a condition until it is true.
         """
 
         def look() -> None:
@@ -342,7 +345,7 @@ class Daemon:
 
     def kill(self) -> None:
         """
-        Leave nothing behind.
+        Kill all its processes.
         """
         for process in self.processes():
             os.kill(process, signal.SIGKILL)
@@ -354,7 +357,8 @@ StartDaemon = Callable[..., Daemon]
 @pytest.fixture()
 def startDaemon(tmp_path: Path) -> Iterator[StartDaemon]:
     """
-    Starts servers in the background, and kills what a test has left of them.
+    Return a function that starts servers in the background. Those that still run after
+    the test are killed.
     """
     from twisted.internet import reactor
 
@@ -374,8 +378,8 @@ def startDaemon(tmp_path: Path) -> Iterator[StartDaemon]:
 @pytest_twisted.ensureDeferred
 async def test_daemon(startDaemon: StartDaemon, tmp_path: Path) -> None:
     """
-    Without C{-n}: the process in the foreground ends with status 0 when the server
-    listens. That one records every frame, SIGHUP or not, and SIGTERM ends it.
+    Without C{-n}, the process in the foreground ends with status 0 when the server
+    listens. The server records every frame, SIGHUP or not, and SIGTERM stops it.
     """
     from twisted.internet import reactor
 
@@ -422,9 +426,9 @@ async def test_aDaemonThatCannotStart(
     sentence: str,
 ) -> None:
     """
-    Without C{-n}, a start that fails ends the process in the foreground: with one
-    sentence, to which Twisted adds where the log is, and status 1. The log has
-    the sentence; no process and no PID file are left.
+    If the start fails without C{-n}, the process in the foreground ends with status 1
+    and one sentence, to which Twisted adds a pointer to the log. The log has the
+    sentence, and no process and no PID file are left.
     """
     if arguments[0].startswith("--manhole"):
         pytest.importorskip("bcrypt", reason="rtmptw[manhole] is not installed")
@@ -455,8 +459,8 @@ async def test_aManholeWithoutAKey(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, foreground: bool
 ) -> None:
     """
-    A file that holds no key of the manhole: one sentence, without what the file holds,
-    which may be most of a secret.
+    A file that is no manhole key is reported in one sentence, without its content,
+    which may be secret.
     """
     from twisted.internet import reactor
 
@@ -485,8 +489,8 @@ async def test_aManholeWithoutAKey(
 @pytest_twisted.ensureDeferred
 async def test_configurationFile(start: Start, tmp_path: Path) -> None:
     """
-    A file says it all: where to listen, what to keep, how long to wait for a
-    publisher to come back, which makes one recording of two.
+    A configuration file can set where to listen, what to record, and the grace time,
+    within which a publisher that comes back continues its recording.
     """
     from twisted.internet import reactor
 
@@ -512,12 +516,12 @@ async def test_configurationFile(start: Start, tmp_path: Path) -> None:
 @pytest_twisted.ensureDeferred
 async def test_twoPorts(start: Start, tmp_path: Path) -> None:
     """
-    Two C{--port} options, one of them a UNIX socket: both are listened on.
+    With two C{--port} options, one of them a UNIX socket, the server listens on both.
     """
     from twisted.internet import reactor
 
     path = tmp_path / "rtmp.sock"
-    # In this order: Twisted names a UNIX socket before it listens there.
+    # In this order, because Twisted logs a UNIX socket before it listens there.
     server = await start(f"--port=unix:{path}", f"--port={ANY_PORT}", "--sink=null")
     await server.program.says(r"starting on '?.*rtmp\.sock")
     await server.program.says(r"starting on \d+")

@@ -11,9 +11,9 @@ import pytest
 
 from tests.live.programs import need
 
-#: Twisted gives pyOpenSSL what that wants no more.
+#: Twisted passes pyOpenSSL objects that pyOpenSSL deprecates.
 untroubled = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
-#: The same test over both transports.
+#: Runs a test over both transports.
 transports = pytest.mark.parametrize(
     "isSecure",
     [
@@ -26,7 +26,9 @@ transports = pytest.mark.parametrize(
 @functools.cache
 def certificate() -> tuple[Path, Path]:
     """
-    @return: the file of a certificate for localhost, made once, and that of its key.
+    Make a certificate for localhost, once per test run.
+
+    @return: the paths of the certificate and of its key.
     """
     need("openssl")
     folder = Path(tempfile.mkdtemp(prefix="rtmptw-certificate-"))

@@ -1,11 +1,11 @@
 """
-Many viewers of one stream in one process, some of them slow:
+Many players of one stream in one process, some of them slow:
 
     python -m tests.live.viewers rtmp|rtmps PORT COUNT SLOW BYTES_A_SECOND
 
-Prints C{ready} when all play, and in the end one JSON list: for each viewer the times
-of the pictures it got, the slow ones first. Slow viewers read at full speed when the
-stream has ended.
+Print C{ready} when all play, and at the end one JSON list: for each player the number
+of its audio frames and the timestamps of its video frames, the slow players first. Slow
+players read at full speed once the others have finished.
 """
 
 import json
@@ -22,14 +22,17 @@ from rtmptw.rtmp.chunkwriter import ChunkWriter
 from rtmptw.rtmp.handshake import SIZE
 from rtmptw.rtmp.message import Command, parse
 
-#: What a slow viewer lets the kernel keep for it, in bytes.
+#: The receive buffer of a slow player's socket, in bytes.
 LITTLE = 4096
 
 
 class Viewer(MessageReceiver):
     """
-    @ivar times: of the pictures it got, in ms.
-    @ivar rate: bytes a second it may read; 0 is any.
+    One player.
+
+    @ivar times: the timestamps of the video frames received, in ms.
+    @ivar sounds: the number of audio frames received.
+    @ivar rate: the bytes per second it may read; 0 for no limit.
     """
 
     def __init__(self, port: int, rate: int, tls: ssl.SSLContext | None) -> None:
@@ -62,7 +65,7 @@ class Viewer(MessageReceiver):
 
     def read(self, seconds: float) -> None:
         """
-        Take what has come, or as much as C{seconds} allow.
+        Read what has arrived, or as much as the rate allows for C{seconds}.
         """
         size = 1 << 16
         if self.rate:
@@ -82,7 +85,7 @@ class Viewer(MessageReceiver):
         if data[skipped:]:
             self._reader.receive(data[skipped:])
         if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
-            # Of this no selector knows.
+            # The TLS layer holds these bytes, so no selector reports them.
             self.read(0.0)
 
     def messageReceived(
@@ -94,7 +97,7 @@ class Viewer(MessageReceiver):
         chunkStreamID: int,
     ) -> None:
         """
-        Note what it is.
+        Note the media frames, and when playing starts and stops.
         """
         if messageType == 9 and payload[1] == 1:
             self.times.append(timestamp)
@@ -112,12 +115,12 @@ class Viewer(MessageReceiver):
 
 def main() -> None:
     """
-    Play.
+    Play until every player has finished.
     """
     port, count, slow, rate = map(int, sys.argv[2:])
     tls = None
     if sys.argv[1] == "rtmps":
-        # A certificate of nobody's.
+        # The server's certificate is self-signed.
         tls = ssl.create_default_context()
         tls.check_hostname = False
         tls.verify_mode = ssl.CERT_NONE
