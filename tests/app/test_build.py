@@ -1,5 +1,5 @@
 """
-Tests of what is said about the build that runs.
+Tests of what is reported about the running build.
 """
 
 import sys
@@ -19,12 +19,12 @@ from rtmptw.app.service import Config
 
 class BuildTests(SynchronousTestCase):
     """
-    Compiled, pure Python, and one in the way of the other.
+    A compiled build, a pure Python build, and one that hides the other.
     """
 
     def test_whatIsCompiled(self) -> None:
         """
-        A module that is one in C.
+        A module is compiled if its file is an extension module.
         """
         module = ModuleType("chunkreader")
         module.__file__ = f"/x/chunkreader{EXTENSION_SUFFIXES[0]}"
@@ -34,7 +34,7 @@ class BuildTests(SynchronousTestCase):
 
     def test_description(self) -> None:
         """
-        The version, and the build.
+        The description has the version and the kind of build.
         """
         for isCompiled, name in ((True, "compiled"), (False, "pure Python")):
             self.patch(build, "isCompiled", lambda isCompiled=isCompiled: isCompiled)
@@ -44,7 +44,7 @@ class BuildTests(SynchronousTestCase):
 
     def test_hidden(self) -> None:
         """
-        Pure Python that comes before a compiled build that is installed.
+        Pure Python that comes first on the path hides an installed compiled build.
         """
         checkout, installed = Path(self.mktemp()), Path(self.mktemp())
         for folder, suffix in ((checkout, ".py"), (installed, EXTENSION_SUFFIXES[0])):
@@ -59,7 +59,7 @@ class BuildTests(SynchronousTestCase):
 
     def test_saidAtTheStart(self) -> None:
         """
-        The log says which build starts, and warns of one that is hidden.
+        The log says which build starts, and warns if it hides a compiled one.
         """
         service = options._CommandLineService(Config(), MemoryReactorClock())
         self.addCleanup(service._closeStderr)

@@ -30,7 +30,7 @@ from rtmptw.sinks.null.factory import NullSinkFactory
 
 def configured(*arguments: str) -> Config:
     """
-    @return: what a command line says.
+    @return: the configuration of a command line.
     """
     options = Options()
     options.parseOptions(list(arguments))
@@ -39,12 +39,12 @@ def configured(*arguments: str) -> Config:
 
 class OptionsTests(SynchronousTestCase):
     """
-    C{twistd rtmp} and what follows.
+    C{twistd rtmp} and its options.
     """
 
     def refused(self, *arguments: str) -> str:
         """
-        @return: the one sentence with which a command line is refused.
+        @return: the one sentence that refuses a command line.
         """
         with self.assertRaises(SystemExit) as caught:
             configured(*arguments)
@@ -65,14 +65,14 @@ class OptionsTests(SynchronousTestCase):
 
     def test_nothingSaid(self) -> None:
         """
-        Without options it listens on 1935.
+        Without options, the server listens on port 1935.
         """
         self.assertEqual(configured(), Config())
         self.assertEqual(configured().ports, ("tcp:1935",))
 
     def test_ports(self) -> None:
         """
-        Numbers and endpoints, several of them.
+        C{--port} takes a port number or an endpoint description, and can be repeated.
         """
         self.assertEqual(
             configured("--port", "1936", "-p", "tcp:1935:interface=127.0.0.1").ports,
@@ -82,14 +82,14 @@ class OptionsTests(SynchronousTestCase):
 
     def test_badPorts(self) -> None:
         """
-        What cannot be listened on is refused with a sentence that names it.
+        A port that cannot be used is refused with a sentence that names it.
         """
         for port in ("bad:1", "70000", "tcp:x", "ssl:443:privateKey=/nowhere", ""):
             self.assertIn(repr(port)[1:-1], self.refused(f"--port={port}"))
 
     def test_sinks(self) -> None:
         """
-        Several sinks, each with a name of its own.
+        C{--sink} can be repeated, and each sink gets its own name.
         """
         config = configured("--sink=file:/tmp/r", "--sink=null", "-s", "file")
         self.assertEqual([name for name, _ in config.sinks], ["file", "null", "file#2"])
@@ -102,7 +102,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_badSinks(self) -> None:
         """
-        A sink that is not installed, and arguments that make no sense.
+        A sink that is not installed and bad arguments are refused.
         """
         self.assertIn("nope", self.refused("--sink=nope"))
         self.assertIn("file, null", self.refused("--sink=nope:x"))
@@ -111,7 +111,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_settings(self) -> None:
         """
-        Each option arrives where it belongs.
+        Each option reaches its place in the configuration.
         """
         config = configured(
             "--chunk-size=4096",
@@ -159,8 +159,8 @@ class OptionsTests(SynchronousTestCase):
 
     def test_nearestWords(self) -> None:
         """
-        A mistyped option, sink, source, argument, value or key is answered with the
-        nearest that there is; one that is near to nothing is not.
+        For a mistyped option, sink, source, argument, value or key, the error suggests
+        the nearest valid word. If none is near, it suggests nothing.
         """
         for said, end in (
             ("--snk=file", "option --snk not recognized; did you mean --sink?"),
@@ -177,7 +177,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_version(self) -> None:
         """
-        C{--version} says rtmptw's own, and which build it is.
+        C{--version} prints the version of rtmptw and which build it is.
         """
         said = io.StringIO()
         with redirect_stdout(said), self.assertRaises(SystemExit) as caught:
@@ -191,7 +191,8 @@ class OptionsTests(SynchronousTestCase):
 
     def test_badSettings(self) -> None:
         """
-        Out of range, or no number: one sentence that says what would do.
+        A value that is out of range or no number is refused in one sentence with the
+        allowed values.
         """
         for name, value, word in (
             ("chunk-size", "0", "1 to 16777215"),
@@ -222,7 +223,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_configurationFile(self) -> None:
         """
-        A file can say all that the command line can.
+        A configuration file can set every option that the command line has.
         """
         path = self.file(
             """
@@ -284,7 +285,8 @@ class OptionsTests(SynchronousTestCase):
 
     def test_theCommandLineWins(self) -> None:
         """
-        What the command line says replaces what the file says, lists as a whole.
+        An option on the command line replaces the file's value; a list is replaced as a
+        whole.
         """
         path = self.file('port = 1936\nsink = "file"\ngrace = 6\nwindow = 50000\n')
         config = configured(f"-c{path}", "--port=1937", "--sink=null", "--grace=7")
@@ -295,7 +297,8 @@ class OptionsTests(SynchronousTestCase):
 
     def test_badFiles(self) -> None:
         """
-        A file that is not there, is no TOML, or says what nobody knows.
+        A file that is missing, is not TOML, or has unknown keys or wrong values is
+        refused.
         """
         self.assertIn("cannot be read", self.refused("--config=/nowhere/at/all"))
         self.assertIn("TOML", self.refused(f"--config={self.file('port =')}"))
@@ -320,7 +323,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_everyRepeatableAddsUp(self) -> None:
         """
-        What is said of streams from elsewhere is in one list, whoever says it.
+        The sources of all options for them add up to one list.
         """
         config = configured(
             "--source=rtmp:rtmp://h/a/1",
@@ -335,7 +338,8 @@ class OptionsTests(SynchronousTestCase):
 
     def test_help(self) -> None:
         """
-        The lists of sinks are printed, and nothing is started.
+        The help options print the sinks and sources, and exit without starting a
+        server.
         """
         for argument, word in (
             ("--help-sinks", "file[:DIRECTORY]"),
@@ -355,8 +359,8 @@ class OptionsTests(SynchronousTestCase):
         self.assertIn("media, rtmp", self.refused("--source=nope:x"))
 
 
-#: For every setting something to say that is not the default, and what the
-#: configuration then has at the places where the setting says that it goes.
+#: For every setting a value other than the default, and the resulting values at the
+#: setting's places in the configuration.
 SAMPLES: dict[str, tuple[str, list[Any]]] = {
     "port": ("1936", [("tcp:1936",)]),
     "pull": ("rtmp://h/a/b", [(RTMPPullFactory("rtmp://h/a/b", "a", "b"),)]),
@@ -391,15 +395,15 @@ SAMPLES: dict[str, tuple[str, list[Any]]] = {
 
 class SettingTests(SynchronousTestCase):
     """
-    The table.
+    The table of settings.
     """
 
     def test_everySettingGoesWhereItSays(self) -> None:
         """
-        And nowhere else: what one option changes in the configuration is there.
+        An option changes the configuration at its places and nowhere else.
         """
         named = {setting.name for setting in SETTINGS}
-        # A sink's factory is equal to no other: test_sinks looks at those.
+        # Sink factories do not compare equal; test_sinks checks those.
         self.assertEqual(set(SAMPLES), named - {"sink"})
         for setting in SETTINGS:
             if setting.name in SAMPLES:
@@ -420,7 +424,7 @@ class SettingTests(SynchronousTestCase):
 
     def test_theDefaultsAreTrue(self) -> None:
         """
-        To say every default is to say nothing.
+        Passing every default explicitly changes nothing.
         """
         self.assertEqual(
             {setting.name for setting in SETTINGS if not setting.default},
@@ -431,7 +435,7 @@ class SettingTests(SynchronousTestCase):
 
     def test_theHelpIsTheTables(self) -> None:
         """
-        Each with its default.
+        The help has every setting with its default.
         """
         text = " ".join(Options().getUsage().split()).replace("- ", "-")
         for setting in SETTINGS:
@@ -441,7 +445,8 @@ class SettingTests(SynchronousTestCase):
 
     def test_theCompletionsAreTheTables(self) -> None:
         """
-        A shell knows the words of a choice, and where files are wanted.
+        Shell completion offers the words of a choice, and files where an option takes
+        one.
         """
         file = io.BytesIO()
         ZshArgumentsGenerator = importlib.import_module(
@@ -460,12 +465,12 @@ class SettingTests(SynchronousTestCase):
 
 class GarbageTests(SynchronousTestCase):
     """
-    The process of the command line.
+    Garbage collection in a server started from the command line.
     """
 
     def test_framesAreSpared(self) -> None:
         """
-        What is there at the start is not looked at any more, and new objects later.
+        The objects of the start are frozen, and new ones are collected less often.
         """
         before = gc.get_threshold()
         self.addCleanup(gc.set_threshold, *before)
@@ -482,7 +487,7 @@ class RegistryTests(SynchronousTestCase):
 
     def test_builtIn(self) -> None:
         """
-        The built-in sinks are installed, and explain themselves.
+        The built-in sinks are installed, and have a help text.
         """
         plugins = {plugin.sinkType: plugin for plugin in sinkPlugins()}
         self.assertLessEqual({"file", "null"}, set(plugins))
@@ -491,7 +496,7 @@ class RegistryTests(SynchronousTestCase):
 
     def test_argumentsAreHandedOnWhole(self) -> None:
         """
-        All that follows the first colon belongs to the sink.
+        Everything after the first colon is passed to the sink.
         """
         factory = sinkFactory("file:/srv/a:rotate=60")
         assert isinstance(factory, FileSinkFactory)
@@ -501,7 +506,8 @@ class RegistryTests(SynchronousTestCase):
 
     def test_namesHoldNoSecrets(self) -> None:
         """
-        A sink's name is its type, numbered if there are several.
+        A sink's name is its type, numbered if there are several. It never has the
+        arguments, which may be secret.
         """
         self.assertEqual(
             sinkNames(["a:secret", "b", "a", "a:x"]), ["a", "b", "a#2", "a#3"]

@@ -42,7 +42,7 @@ from tests.rtmpserver.test_protocol import Connection
 
 class Factory(FrameSinkFactory):
     """
-    Writes down what happens to it.
+    A sink factory that records its calls.
     """
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Factory(FrameSinkFactory):
 
 class BrokenFactory(FrameSinkFactory):
     """
-    Cannot start.
+    A sink factory that cannot start.
     """
 
     def startFactory(self, reactor: object) -> None:
@@ -77,7 +77,7 @@ class BrokenFactory(FrameSinkFactory):
 @implementer(IFrameSourceFactory)
 class Source(Service):
     """
-    A source and its factory, which write down what happens to them.
+    A source and its factory, which record their calls.
     """
 
     stream = "live/cam"
@@ -104,7 +104,7 @@ class Source(Service):
 
 class ServiceTests(SynchronousTestCase):
     """
-    From start to stop.
+    The service, from start to stop.
     """
 
     def setUp(self) -> None:
@@ -113,7 +113,7 @@ class ServiceTests(SynchronousTestCase):
 
     def start(self, **config: Any) -> RTMPService:
         """
-        A service that has been started.
+        @return: a started service.
         """
         service = RTMPService(
             Config(sinks=(("test", self.sinks),), **config), self.reactor
@@ -123,7 +123,7 @@ class ServiceTests(SynchronousTestCase):
 
     def test_listens(self) -> None:
         """
-        On every port it is told.
+        The service listens on every configured port.
         """
         self.start(ports=("tcp:1935:interface=127.0.0.1", "unix:/tmp/rtmp.sock"))
         ((port, factory, _, interface),) = self.reactor.tcpServers
@@ -134,7 +134,8 @@ class ServiceTests(SynchronousTestCase):
 
     def test_startsSinksOnce(self) -> None:
         """
-        Factories get the reactor, then the streams, then the end.
+        A sink factory is started once, then builds a sink per stream, and is stopped at
+        the end.
         """
         service = self.start()
         connection = Connection(service.factory)
@@ -147,7 +148,7 @@ class ServiceTests(SynchronousTestCase):
 
     def test_aSinkThatCannotStart(self) -> None:
         """
-        The server does not start without its sinks.
+        If a sink cannot start, the server does not start.
         """
         service = RTMPService(
             Config(sinks=(("broken", BrokenFactory()),)), self.reactor
@@ -157,7 +158,7 @@ class ServiceTests(SynchronousTestCase):
 
     def test_settingsReachConnections(self) -> None:
         """
-        What the configuration says about clients counts for each of them.
+        The session settings apply to each connection.
         """
         service = self.start(settings=ServerSettings(handshakeTimeout=1.0))
         connection = Connection(service.factory)
@@ -167,7 +168,7 @@ class ServiceTests(SynchronousTestCase):
 
     def test_graceAndCacheReachTheHub(self) -> None:
         """
-        Grace time and GOP cache are those of the configuration.
+        The grace time and C{gopCache} apply to the hub.
         """
         service = self.start(graceTime=5.0, gopCache=False)
         connection = Connection(service.factory)
@@ -183,8 +184,8 @@ class ServiceTests(SynchronousTestCase):
 
     def test_graceAfterAStop(self) -> None:
         """
-        A publisher that says that it stops ends its stream at once; the configuration
-        may say otherwise.
+        A publisher that ends its stream with a command ends it at once, unless the
+        configuration sets the grace time for that too.
         """
         for waits in (False, True):
             for stop in ("FCUnpublish", "closeStream", "deleteStream"):
@@ -201,7 +202,7 @@ class ServiceTests(SynchronousTestCase):
 
     def test_waitsForSinksAtTheEnd(self) -> None:
         """
-        The stop waits until the sinks have put everything away.
+        The stop waits until the sinks and their factories have finished.
         """
         service = self.start()
         connection = Connection(service.factory)
@@ -218,7 +219,8 @@ class ServiceTests(SynchronousTestCase):
 
     def test_butNotForEver(self) -> None:
         """
-        A sink on a dead disk does not keep the process alive.
+        The stop does not wait longer than its time limit for a sink, for example one on
+        a dead disk.
         """
         service = self.start()
         connection = Connection(service.factory)
@@ -230,14 +232,14 @@ class ServiceTests(SynchronousTestCase):
         self.reactor.advance(STOP_WITHIN - 0.1)
         self.assertNoResult(done)
         self.reactor.advance(0.2)
-        # One time for all: nobody gets more of it because others had it.
+        # The time limit is common to all; later ones do not get extra time.
         self.reactor.advance(0)
         self.successResultOf(done)
 
     def test_whatViewersGetReachesThem(self) -> None:
         """
-        What the configuration says about players, whether sockets are read in turns,
-        and how much memory there is, counts for each connection.
+        The play settings, whether sockets are read in turns, and the memory limit reach
+        the connections' factory.
         """
         play = PlaySettings(waits=False, merge=0.5)
         with mock.patch.object(
@@ -252,7 +254,7 @@ class ServiceTests(SynchronousTestCase):
 
     def test_sources(self) -> None:
         """
-        A source is started when the sinks are, and stopped before their streams end.
+        A source starts after the sinks, and stops before their streams end.
         """
         source = Source(self.sinks.calls)
         service = self.start(sources=(source,))
@@ -269,7 +271,7 @@ class ServiceTests(SynchronousTestCase):
 
     def test_aSourceThatDoesNotStop(self) -> None:
         """
-        Leaves the sinks their time.
+        A source that does not stop leaves the sinks enough time to finish.
         """
         source = Source([])
         service = self.start(sources=(source,))
@@ -288,7 +290,7 @@ class ServiceTests(SynchronousTestCase):
 
     def test_aSourceThatCannotStart(self) -> None:
         """
-        The server does not start without its sources, as without its sinks.
+        If a source cannot start, the server does not start.
         """
         source = Source([], SinkError("there are no certificates"))
         error = self.assertRaises(SinkError, self.start, sources=(source,))
@@ -296,7 +298,7 @@ class ServiceTests(SynchronousTestCase):
 
     def test_anErrorAtTheEnd(self) -> None:
         """
-        A factory that cannot stop is logged, and the rest is put away.
+        If a factory cannot stop, the error is logged, and the stop continues.
         """
         service = self.start()
         self.sinks.stopped = fail(RuntimeError("stuck"))
@@ -305,7 +307,7 @@ class ServiceTests(SynchronousTestCase):
 
     def test_idleConnectionsAreClosed(self) -> None:
         """
-        Connections that publish nothing are closed too.
+        Connections that publish nothing are closed at the stop.
         """
         service = self.start()
         connection = Connection(service.factory)
@@ -316,12 +318,12 @@ class ServiceTests(SynchronousTestCase):
 
 class SignalTests(SynchronousTestCase):
     """
-    What is sent to the process.
+    Signals sent to the process.
     """
 
     def test_withoutHangUp(self) -> None:
         """
-        Windows has no SIGHUP: nothing is done there.
+        On Windows, which has no SIGHUP, no handler is installed.
         """
 
         class Windows:
@@ -335,7 +337,7 @@ class SignalTests(SynchronousTestCase):
 
 class ThreadlessReactor(MemoryReactorClock):
     """
-    Runs what comes from threads when it is turned.
+    A reactor that runs calls from threads one at a time.
     """
 
     def __init__(self) -> None:
@@ -347,7 +349,7 @@ class ThreadlessReactor(MemoryReactorClock):
 
     def turn(self) -> None:
         """
-        Wait for the next, and run it.
+        Wait for the next call, and run it.
         """
         function, args, kwargs = self._waiting.get(timeout=60)
         function(*args, **kwargs)
@@ -355,12 +357,12 @@ class ThreadlessReactor(MemoryReactorClock):
 
 class LedgerFileTests(SynchronousTestCase):
     """
-    One JSON object a line.
+    The ledger file has one JSON object per line.
     """
 
     def report(self, name: str = "live/cam") -> SinkReport:
         """
-        The books of a sink.
+        @return: the final report of a sink.
         """
         ledger = Ledger()
         ledger.received = 12
@@ -373,7 +375,7 @@ class LedgerFileTests(SynchronousTestCase):
 
     def test_line(self) -> None:
         """
-        All that the books say.
+        A line has all fields of a report.
         """
         self.assertEqual(
             json.loads(toJSON(self.report())),
@@ -394,7 +396,7 @@ class LedgerFileTests(SynchronousTestCase):
 
     def test_appends(self) -> None:
         """
-        Lines are added to what the file holds, in order, none twice.
+        Lines are appended to the file in order, each once.
         """
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "ledger")
@@ -414,7 +416,7 @@ class LedgerFileTests(SynchronousTestCase):
 
     def test_cannotBeWritten(self) -> None:
         """
-        A ledger that cannot be written is a mistake at the start.
+        A ledger file that cannot be written is an error at the start.
         """
         with self.assertRaises(SinkError) as caught:
             LedgerFile("/nowhere/at/all").open(ThreadlessReactor())

@@ -1,5 +1,5 @@
 """
-Tests of what captures and writers are made of, without sockets.
+Tests of the parts of captures and writers, without sockets.
 """
 
 import asyncio
@@ -38,12 +38,12 @@ from tests.test_lane import ThreadClock
 
 class AddressTests(SynchronousTestCase):
     """
-    What a program may say as its URL.
+    The URLs that a program may pass.
     """
 
     def test_anyPort(self) -> None:
         """
-        0 is for any that is free, in a place where a port is.
+        Port 0 means any free port, and only in the place of a port.
         """
         for url, port in (
             ("rtmp://127.0.0.1:0/live/cam", 0),
@@ -55,14 +55,14 @@ class AddressTests(SynchronousTestCase):
 
     def test_theName(self) -> None:
         """
-        Is the path, without what follows the question mark.
+        The stream's name is the path, without the query.
         """
         target = targetFrom("rtmp://host/live/cam?key=1", "a capture")
         self.assertEqual(nameIn(target), "live/cam")
 
     def test_noURL(self) -> None:
         """
-        Is said.
+        A URL that is no string or no RTMP URL is refused with a sentence that says why.
         """
         with self.assertRaisesRegex(TypeError, "a capture needs a URL, not int"):
             targetFrom(7, "a capture")  # type: ignore[arg-type]
@@ -72,12 +72,12 @@ class AddressTests(SynchronousTestCase):
 
 class FrameArrayTests(SynchronousTestCase):
     """
-    Arrays that know when they are to be shown.
+    Arrays that know the presentation time of their frame.
     """
 
     def test_itIsTheArray(self) -> None:
         """
-        Not a copy, and what is made of it knows the same.
+        The array is not a copy, and arrays derived from it keep its properties.
         """
         image = numpy.zeros((4, 6, 3), numpy.uint8)
         now = datetime.now(UTC)
@@ -95,7 +95,7 @@ class FrameArrayTests(SynchronousTestCase):
 
     def test_intoAnotherProcess(self) -> None:
         """
-        As an array.
+        A frame array that is pickled for another process arrives as an array.
         """
         image = numpy.arange(24, dtype=numpy.uint8).reshape(2, 4, 3)
         frame = arrayFrom(
@@ -106,12 +106,13 @@ class FrameArrayTests(SynchronousTestCase):
 
 class TimesTests(SynchronousTestCase):
     """
-    When written frames are to be shown.
+    The timestamps of written frames.
     """
 
     def test_evenlySpaced(self) -> None:
         """
-        Whether they come a bit early or late, or all at once.
+        Frames written a little early, a little late, or all at once get evenly spaced
+        timestamps.
         """
         for moments in ([5.0, 5.01, 5.3, 5.31], [5.0] * 4):
             times = Times(10)
@@ -120,7 +121,8 @@ class TimesTests(SynchronousTestCase):
 
     def test_aSlowProgram(self) -> None:
         """
-        Goes with the clock: the stream does not get later and later.
+        If a program writes more slowly than its rate, timestamps follow the clock, so
+        that the latency does not grow.
         """
         times = Times(10)
         found = [round(times.next(5.0 + 0.5 * number), 6) for number in range(4)]
@@ -128,7 +130,7 @@ class TimesTests(SynchronousTestCase):
 
     def test_itsOwnTimes(self) -> None:
         """
-        Begin anywhere, and are kept.
+        A program's own timestamps may begin anywhere, and their steps are kept.
         """
         times = Times(10)
         found = [times.next(5.0, at) for at in (100.0, 100.25, 104.0, 99.0)]
@@ -137,12 +139,13 @@ class TimesTests(SynchronousTestCase):
 
 class EncoderTests(SynchronousTestCase):
     """
-    Arrays made into frames.
+    Arrays encoded as frames.
     """
 
     def test_eachArrayIsAFrameAtOnce(self) -> None:
         """
-        After the metadata and the codec header; begun anew, with a key frame.
+        Each array is one frame at once, after the metadata and the sequence header. An
+        encoder that begins again starts with a key frame.
         """
         encoder = ArrayEncoder((64, 48), 25.0, "gray", {"codec": "libx264"})
         for _turn in range(2):
@@ -165,7 +168,7 @@ class EncoderTests(SynchronousTestCase):
 
     def test_aPartOfAnArray(self) -> None:
         """
-        Or one that is turned, is taken as it looks.
+        A slice or a reversed view of an array is encoded as it looks.
         """
         encoder = ArrayEncoder((4, 2), 25.0, "bgr24", {"codec": "libx264"})
         array = numpy.arange(96, dtype=numpy.uint8).reshape(4, 8, 3)[::-2, ::2]
@@ -175,12 +178,12 @@ class EncoderTests(SynchronousTestCase):
 
 class RefusedTests(SynchronousTestCase):
     """
-    What can be told before anything is opened.
+    Options that are refused before anything is opened.
     """
 
     def test_captures(self) -> None:
         """
-        Each is a sentence.
+        Bad options of a capture are each refused with a sentence.
         """
         url = "rtmp://127.0.0.1:0/live/cam"
         cases: list[tuple[str, dict[str, Any]]] = [
@@ -198,7 +201,7 @@ class RefusedTests(SynchronousTestCase):
 
     def test_writers(self) -> None:
         """
-        Likewise.
+        Bad options of a writer are each refused with a sentence.
         """
         url = "rtmp://127.0.0.1:1/live/out"
         cases: list[tuple[str, dict[str, Any]]] = [
@@ -216,7 +219,7 @@ class RefusedTests(SynchronousTestCase):
 
 class DoorTests(SynchronousTestCase):
     """
-    Who may publish to a capture, and what is said of it.
+    Who may publish to a capture, and what the capture reports about it.
     """
 
     def setUp(self) -> None:
@@ -229,13 +232,13 @@ class DoorTests(SynchronousTestCase):
 
     def request(self, stream: str, query: str = "key=1") -> PublishRequested:
         """
-        @return: of an encoder.
+        @return: a publish request by an encoder.
         """
         return PublishRequested(1, 1, "live", stream, query, "OBS")
 
     def test_itsPublisher(self) -> None:
         """
-        Has the name, and what follows the question mark.
+        A publisher with the capture's stream name and query is accepted.
         """
         self.assertEqual(self.intake.why, "nobody has connected to 0.0.0.0:1935")
         permit = self.door.authorizePublish(self.request("cam"), "192.0.2.7:5")
@@ -243,7 +246,8 @@ class DoorTests(SynchronousTestCase):
 
     def test_others(self) -> None:
         """
-        Are told, and the program as well.
+        Other publishers, and all players, are refused with a reason, and the program
+        can read it.
         """
         with self.assertRaisesRegex(NotAllowed, "reads live/cow here, only live/cam"):
             self.door.authorizePublish(self.request("cow"), "192.0.2.7:5")
@@ -261,18 +265,18 @@ class DoorTests(SynchronousTestCase):
 
 class ReactorClock(ThreadClock):
     """
-    A clock that never stops.
+    A clock that ignores the end of the reactor.
     """
 
     def addSystemEventTrigger(self, *trigger: object) -> None:
         """
-        Never fired.
+        Do nothing.
         """
 
 
 class WhyTests(SynchronousTestCase):
     """
-    What a capture waits for, as its publisher comes, sends, and goes.
+    What a capture says it waits for while its publisher comes, sends and leaves.
     """
 
     def setUp(self) -> None:
@@ -283,7 +287,7 @@ class WhyTests(SynchronousTestCase):
 
     def intake(self, **options: Any) -> Intake:
         """
-        @return: one that waits at the door.
+        @return: an intake that waits for its publisher.
         """
         intake = Intake(self.home, "live/cam", "", Options(**options))
         self.door.enter(intake)
@@ -293,7 +297,7 @@ class WhyTests(SynchronousTestCase):
 
     def end(self, intake: Intake) -> None:
         """
-        End it, and see that nothing is left.
+        End an intake, and check that nothing is left.
         """
         self.successResultOf(self.clock.waitFor(intake.end("it was closed")))
         self.assertEqual((intake.state, intake.why), ("ended", "it was closed"))
@@ -301,7 +305,7 @@ class WhyTests(SynchronousTestCase):
 
     def publish(self, *frames: Frame) -> Stream:
         """
-        @return: a stream that has sent these.
+        @return: a stream that has received these frames.
         """
         self.source = Source(self.clock, "192.0.2.7:5")
         stream = self.hub.publish("live", "cam", self.source)
@@ -311,7 +315,7 @@ class WhyTests(SynchronousTestCase):
 
     def test_noFrameYet(self) -> None:
         """
-        Of what was asked for.
+        If only audio has arrived, the capture waits for a video frame.
         """
         intake = self.intake()
         self.publish(audioFrame(0))
@@ -323,7 +327,8 @@ class WhyTests(SynchronousTestCase):
 
     def test_noKeyFrameYet(self) -> None:
         """
-        But others, which are counted.
+        If only other video frames have arrived, the capture waits for a key frame, and
+        counts the others.
         """
         intake = self.intake()
         self.publish(videoFrame(0, False), videoFrame(40, False))
@@ -334,7 +339,7 @@ class WhyTests(SynchronousTestCase):
 
     def test_nothingDecoded(self) -> None:
         """
-        Of what is no video at all.
+        If no frame could be decoded, the capture says so.
         """
         intake = self.intake()
         self.publish(videoFrame(0, True))
@@ -345,7 +350,7 @@ class WhyTests(SynchronousTestCase):
 
     def test_goneAndBack(self) -> None:
         """
-        With the reason why it has gone.
+        If the publisher leaves, the capture says why, and continues when it comes back.
         """
         intake = self.intake()
         stream = self.publish()
@@ -361,8 +366,8 @@ class WhyTests(SynchronousTestCase):
 
     def test_aProgramThatTakesNothing(self) -> None:
         """
-        Of all frames, keeps a few streams, and the next publisher is refused; of the
-        newest, keeps one.
+        If the program reads no frames, a capture of every frame keeps a few streams and
+        then refuses the next publisher. A capture of the newest frame keeps one.
         """
         every, newest = self.intake(every=True), self.intake()
         request = PublishRequested(1, 1, "live", "cam", "", "OBS")
@@ -377,12 +382,13 @@ class WhyTests(SynchronousTestCase):
 
 class HomeTests(SynchronousTestCase):
     """
-    Where nothing may wait.
+    Threads and processes in which a capture may not block.
     """
 
     def test_theReactorsThread(self) -> None:
         """
-        Is told of the twin.
+        In the reactor's thread, the error names the asynchronous function to use
+        instead.
         """
         home = ReactorThread(ThreadClock(), threading.current_thread())
         with self.assertRaisesRegex(RuntimeError, "use rtmptw.captureAsync here"):
@@ -390,7 +396,7 @@ class HomeTests(SynchronousTestCase):
 
     def test_aFork(self) -> None:
         """
-        Is told that what it has is its parent's.
+        After a fork, the error says that the capture belongs to the parent process.
         """
         home = ReactorThread(ThreadClock(), None)
         self.patch(os, "getpid", lambda: -1)
@@ -400,12 +406,12 @@ class HomeTests(SynchronousTestCase):
 
 class AwaitedTests(SynchronousTestCase):
     """
-    A Deferred in a task of asyncio, and in a coroutine of Twisted that a task calls.
+    A Deferred awaited in an asyncio task, and in a Twisted coroutine that a task calls.
     """
 
     def test_aTaskWaits(self) -> None:
         """
-        For its result, or its failure.
+        A task that awaits a Deferred gets its result, or its failure as an exception.
         """
 
         async def main() -> None:
@@ -421,7 +427,7 @@ class AwaitedTests(SynchronousTestCase):
 
     def test_aTaskIsCancelled(self) -> None:
         """
-        So is the Deferred.
+        When the task is cancelled, the Deferred is cancelled.
         """
         cancelled: list[Deferred[int]] = []
 
@@ -436,8 +442,8 @@ class AwaitedTests(SynchronousTestCase):
 
     def test_TwistedWaitsInATask(self) -> None:
         """
-        A coroutine of Twisted that a task has called is Twisted's, and nothing of it is
-        asyncio's.
+        A Twisted coroutine that a task has called awaits a Deferred as Twisted does,
+        without asyncio.
         """
 
         async def twisted(waiting: "Deferred[int]") -> int:

@@ -44,12 +44,12 @@ OTHERS = Arguments(
 
 class ArgumentsTestCase(SynchronousTestCase):
     """
-    Reads arguments.
+    Base class of tests that read arguments.
     """
 
     def assertRefused(self, arguments: Arguments, text: str, sentence: str) -> None:
         """
-        With this sentence.
+        Check that the arguments are refused with this sentence.
         """
         error = self.assertRaises(UsageError, arguments.read, text)
         self.assertEqual(str(error), sentence)
@@ -57,12 +57,12 @@ class ArgumentsTestCase(SynchronousTestCase):
 
 class ColonTests(ArgumentsTestCase):
     """
-    C{FIRST:NAME=VALUE}.
+    Arguments spelled C{FIRST:NAME=VALUE}.
     """
 
     def test_values(self) -> None:
         """
-        Every argument has a value.
+        Every argument gets a value: its own or the default. A backslash escapes.
         """
         for text, values in {
             "": ("x", 60.0, None),
@@ -80,7 +80,7 @@ class ColonTests(ArgumentsTestCase):
 
     def test_refused(self) -> None:
         """
-        One sentence says what there is.
+        Bad arguments are refused in one sentence that lists the valid options.
         """
         there = "only every=SECONDS, label=WORD"
         for text, sentence in {
@@ -101,7 +101,7 @@ class ColonTests(ArgumentsTestCase):
 
     def test_aFirstThatMustBeSaid(self) -> None:
         """
-        The sentence has an example.
+        If a required first argument is missing, the sentence has an example.
         """
         arguments = Arguments(
             "decode sink",
@@ -129,7 +129,7 @@ class ColonTests(ArgumentsTestCase):
 
     def test_onlyAFirst(self) -> None:
         """
-        Or hold nothing but that.
+        A table may have only a first argument.
         """
         arguments = Arguments("x sink", first=First(Text("WORD"), "a word", "w"))
         self.assertEqual(arguments.read("v"), {"WORD": "v"})
@@ -137,7 +137,7 @@ class ColonTests(ArgumentsTestCase):
 
     def test_noFirst(self) -> None:
         """
-        What comes first has a name, too.
+        A table may have no first argument.
         """
         arguments = Arguments("x sink", EVERY)
         self.assertEqual(arguments.read("every=2"), {"every": 2.0})
@@ -151,12 +151,12 @@ class ColonTests(ArgumentsTestCase):
 
 class FragmentTests(ArgumentsTestCase):
     """
-    C{FIRST#NAME=VALUE&NAME=VALUE}.
+    Arguments spelled C{FIRST#NAME=VALUE&NAME=VALUE}.
     """
 
     def test_values(self) -> None:
         """
-        What comes first is taken as it is.
+        The first argument is taken unchanged, without escapes.
         """
         for text, values in {
             r"udp://h:1/a\b=c&d": (r"udp://h:1/a\b=c&d", 60.0, None),
@@ -164,7 +164,7 @@ class FragmentTests(ArgumentsTestCase):
             "udp://h#every=5&label=a=b:c": ("udp://h", 5.0, "a=b:c"),
             r"udp://h#label=a\&b\\&every=5": ("udp://h", 5.0, r"a&b" + "\\"),
             "udp://h#label=a%20b+c": ("udp://h", 60.0, "a%20b+c"),
-            # A URL has no number sign, a path may have one.
+            # A URL has no number sign, but a path may have one.
             "udp://h#label=a#b": ("udp://h", 60.0, "a#b"),
             "/srv/a#b/c#label=d": ("/srv/a#b/c", 60.0, "d"),
         }.items():
@@ -176,7 +176,7 @@ class FragmentTests(ArgumentsTestCase):
 
     def test_anotherMark(self) -> None:
         """
-        For what holds number signs.
+        Another mark can separate a first argument that contains number signs.
         """
         arguments = Arguments(
             "pipe sink",
@@ -191,7 +191,7 @@ class FragmentTests(ArgumentsTestCase):
 
     def test_refused(self) -> None:
         """
-        The sentences are the same, and tell nothing of the URL.
+        Bad arguments are refused with the same sentences, which never quote the URL.
         """
         there = "only every=SECONDS, label=WORD"
         for text, sentence in {
@@ -205,7 +205,7 @@ class FragmentTests(ArgumentsTestCase):
 
     def test_others(self) -> None:
         """
-        Names that are not in the table may be taken, too.
+        A table may accept names that are not in it.
         """
         self.assertEqual(
             OTHERS.read("u#a=1&every=5&b="),
@@ -225,12 +225,12 @@ class FragmentTests(ArgumentsTestCase):
 
 class HelpTests(SynchronousTestCase):
     """
-    What the table says of itself.
+    The help texts made from a table.
     """
 
     def test_format(self) -> None:
         """
-        One line.
+        The format is one line.
         """
         self.assertEqual(COLONS.argumentFormat, "[:FILE][:every=SECONDS][:label=WORD]")
         self.assertEqual(FRAGMENT.argumentFormat, ":URL[#[every=SECONDS][&label=WORD]]")
@@ -240,7 +240,7 @@ class HelpTests(SynchronousTestCase):
 
     def test_help(self) -> None:
         """
-        Each with its bounds and its default, none too wide.
+        The help has every argument with its bounds and default, in narrow lines.
         """
         self.assertEqual(
             COLONS.help(),
@@ -256,8 +256,8 @@ class HelpTests(SynchronousTestCase):
 
     def test_thePluginsSayTheSame(self) -> None:
         """
-        A plugin's object imports nothing, so it has the line written down: it is that
-        of the table, and C{--help-sink-type} explains every argument.
+        The format line that a plugin's object has written down, because it imports
+        nothing, equals that of its table. Its help explains every argument.
         """
         plugins: list[Any] = [*sinkPlugins(), *sourcePlugins()]
         ours = [
@@ -280,12 +280,12 @@ class HelpTests(SynchronousTestCase):
 
 class SplitTests(SynchronousTestCase):
     """
-    L{splitArguments}, which encoders of a feed are described with, too.
+    L{splitArguments}, which also reads the encoders of a feed.
     """
 
     def test_split(self) -> None:
         """
-        A backslash takes the next character as it is.
+        A backslash takes the next character literally.
         """
         self.assertEqual(
             list(splitArguments("a:b=c=d:\\=e\\")),

@@ -22,7 +22,7 @@ from tests.sinks.test_file import HeldLane, ImmediateLane
 
 class Keeper(BatchingSink):
     """
-    Keeps what it is given to write.
+    A sink that keeps what it is given to write.
     """
 
     flushBytes = 100
@@ -47,7 +47,7 @@ class Keeper(BatchingSink):
 
 class ContractTests(FrameSinkTestsMixin, SynchronousTestCase):
     """
-    It is a sink as any.
+    It fulfills the contract of sinks.
     """
 
     def makeSink(self) -> BatchingSink:
@@ -68,7 +68,7 @@ class BatchingTests(SynchronousTestCase):
 
     def makeLane(self, reactor: Any, name: str) -> HeldLane:
         """
-        Only one is made, and named.
+        Make the lane; check that it is the only one and has a name.
         """
         self.assertIs(reactor, self.clock)
         self.assertEqual(name, "Keeper live/test")
@@ -78,14 +78,15 @@ class BatchingTests(SynchronousTestCase):
 
     def give(self, *timestamps: int, size: int = 10) -> None:
         """
-        Give it frames.
+        Give the sink frames.
         """
         for timestamp in timestamps:
             self.sink.frameReceived(audioFrame(timestamp, size))
 
     def test_itsLimitsAreThoseOfItsClass(self) -> None:
         """
-        Bytes and seconds to write, frames to pause.
+        The class's limits apply: bytes and seconds before a write, frames before a
+        pause.
         """
         self.give(0, size=99)
         self.assertEqual(self.lanes, [])
@@ -105,7 +106,8 @@ class BatchingTests(SynchronousTestCase):
 
     def test_theEndWritesAllAndCloses(self) -> None:
         """
-        In this order, and the end waits for both.
+        At the end the sink writes what is left, and then closes. The end waits for
+        both.
         """
         self.give(0, 1, 2)
         done = self.sink.streamEnded("over")
@@ -122,14 +124,15 @@ class BatchingTests(SynchronousTestCase):
 
     def test_withoutAFrameNothingIsClosed(self) -> None:
         """
-        As nothing was opened.
+        If no frame has arrived, nothing was opened, and nothing is closed.
         """
         self.assertIsNone(self.sink.streamEnded("over"))
         self.assertEqual((self.lanes, self.sink.closed), ([], 0))
 
     def test_anErrorIsItsFailure(self) -> None:
         """
-        It is detached, gets no more to write, and is closed.
+        An error in C{write} is the sink's failure: it is detached, writes no more, and
+        is closed.
         """
         self.sink.error = SinkError("the database is full")
         self.give(0, size=100)
@@ -152,7 +155,8 @@ class BatchingTests(SynchronousTestCase):
 
     def test_aBugIsLoggedWithItsTraceback(self) -> None:
         """
-        And is its failure as well.
+        An unexpected exception is also the sink's failure, and is logged with its
+        traceback.
         """
         self.sink.error = ZeroDivisionError()
         self.give(0, size=100)

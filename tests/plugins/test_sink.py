@@ -36,7 +36,7 @@ class WantedSinkFactory(FrameSinkFactory):
 
 class SinkPluginTests(SynchronousTestCase):
     """
-    A plugin's object names a sink, and imports it only when it is asked for.
+    A plugin's object names a sink, and imports it only on demand.
     """
 
     plugin = SinkPlugin("want", "[WHAT]", f"{__name__}.WantedSinkFactory")
@@ -52,7 +52,7 @@ class SinkPluginTests(SynchronousTestCase):
 
     def test_theFactoryGetsTheArgumentsUntouched(self) -> None:
         """
-        All that follows the colon is the sink's business.
+        Everything after the colon is passed to the sink unchanged.
         """
         factory = self.plugin.factoryFor(r"a:b\:c=d")
         assert isinstance(factory, WantedSinkFactory)
@@ -60,14 +60,14 @@ class SinkPluginTests(SynchronousTestCase):
 
     def test_aSentenceForBadArguments(self) -> None:
         """
-        What the sink says about its arguments reaches the user.
+        The sink's error about its arguments reaches the user.
         """
         error = self.assertRaises(UsageError, self.plugin.factoryFor, "bad")
         self.assertEqual(str(error), "It is bad.")
 
     def test_theHelpIsTheDocstring(self) -> None:
         """
-        Without its indentation.
+        The help is the docstring without its indentation.
         """
         self.assertEqual(
             self.plugin.sinkHelp, "Keep what is wanted.\n\nAnd nothing else."
@@ -75,14 +75,14 @@ class SinkPluginTests(SynchronousTestCase):
 
     def test_aSinkWithoutADocstringHasNoHelp(self) -> None:
         """
-        It is still a sink.
+        A sink without a docstring still works.
         """
         plugin = SinkPlugin("x", "", f"{__name__}._undocumented")
         self.assertEqual(plugin.sinkHelp, "")
 
     def test_theBuiltInSinksAreNamedByTheirClassMethods(self) -> None:
         """
-        A class method is as good as a class.
+        A plugin can name a class method instead of a class.
         """
         plugin = SinkPlugin(
             "null", "", "rtmptw.sinks.null.factory.NullSinkFactory.fromString"
@@ -92,7 +92,8 @@ class SinkPluginTests(SynchronousTestCase):
 
     def test_namingASinkImportsNeitherItNorAReactor(self) -> None:
         """
-        Else C{twistd --reactor} would be broken by our being installed.
+        Naming a sink does not import it, nor a reactor. Otherwise installing rtmptw
+        would break C{twistd --reactor}.
         """
         program = (
             "import sys\n"
@@ -110,12 +111,12 @@ class SinkPluginTests(SynchronousTestCase):
 
 class FrameSinkFactoryTests(SynchronousTestCase):
     """
-    The base class for factories.
+    The base class of factories.
     """
 
     def test_itHasNothingToStartOrStop(self) -> None:
         """
-        Only C{buildSink} is left to write.
+        By default there is nothing to start or stop: only C{buildSink} must be written.
         """
         factory = WantedSinkFactory("")
         self.assertTrue(verifyObject(IFrameSinkFactory, factory))
@@ -125,7 +126,8 @@ class FrameSinkFactoryTests(SynchronousTestCase):
 
     def test_buildSinkHasToBeWritten(self) -> None:
         """
-        Whoever forgets it is told so.
+        A factory without C{buildSink} cannot be instantiated, and the error names the
+        method.
         """
 
         class Forgetful(FrameSinkFactory):

@@ -1,5 +1,5 @@
 """
-Tests for L{rtmptw.plugins.source} and the sources that are installed.
+Tests for L{rtmptw.plugins.source} and the installed sources.
 """
 
 import subprocess
@@ -43,7 +43,7 @@ class SomeSource:
 
 class SourcePluginTests(SynchronousTestCase):
     """
-    A plugin's object names a source, and imports it only when it is asked for.
+    A plugin's object names a source, and imports it only on demand.
     """
 
     plugin = SourcePlugin(
@@ -52,7 +52,7 @@ class SourcePluginTests(SynchronousTestCase):
 
     def installed(self, *plugins: SourcePlugin) -> None:
         """
-        Install plugins, beside the built-in ones.
+        Install plugins in addition to the built-in ones.
         """
         there = sourcePlugins()
         patch = mock.patch.object(
@@ -71,7 +71,7 @@ class SourcePluginTests(SynchronousTestCase):
 
     def test_theFactoryGetsTheArgumentsUntouched(self) -> None:
         """
-        All that follows the colon is the source's business.
+        Everything after the colon is passed to the source unchanged.
         """
         self.installed(self.plugin)
         factory = sourceFactory(r"some:a:b\:c=d#e")
@@ -82,7 +82,7 @@ class SourcePluginTests(SynchronousTestCase):
 
     def test_unknown(self) -> None:
         """
-        The sentence says which there are.
+        An unknown source is refused with a list of those that exist.
         """
         error = self.assertRaises(UsageError, sourceFactory, "nope:x")
         self.assertEqual(
@@ -91,7 +91,7 @@ class SourcePluginTests(SynchronousTestCase):
 
     def test_theHelp(self) -> None:
         """
-        The docstring for people, and the table.
+        The help has the docstring without its fields, and the table of arguments.
         """
         self.assertEqual(
             self.plugin.sourceHelp, "Publish something.\n\n  what=WORD  say so"
@@ -99,7 +99,7 @@ class SourcePluginTests(SynchronousTestCase):
 
     def test_itsSchemes(self) -> None:
         """
-        C{--pull} gives URLs to whom takes them; who comes first has no better right.
+        C{--pull} passes a URL to the source that has its scheme.
         """
         self.installed(self.plugin)
         factory = pullFactory("SOME://h/a?b=c#what=d", onDemand=True)
@@ -112,7 +112,7 @@ class SourcePluginTests(SynchronousTestCase):
 
     def test_nobodyTakesIt(self) -> None:
         """
-        Without the built-in sources.
+        If no installed source has the scheme, C{--pull} is refused.
         """
         patch: Any = mock.patch.object(registry, "getPlugins", lambda interface: [])
         patch.start()
@@ -122,7 +122,8 @@ class SourcePluginTests(SynchronousTestCase):
 
     def test_namingASourceImportsNeitherItNorAReactor(self) -> None:
         """
-        Else C{twistd --reactor} would be broken by our being installed.
+        Naming a source does not import it, nor a reactor. Otherwise installing rtmptw
+        would break C{twistd --reactor}.
         """
         program = (
             "import sys\n"
@@ -138,6 +139,6 @@ class SourcePluginTests(SynchronousTestCase):
 
     def test_theContract(self) -> None:
         """
-        What a factory has.
+        The interface of a source factory has these names.
         """
         self.assertEqual(set(IFrameSourceFactory.names()), {"stream", "buildSource"})

@@ -11,19 +11,19 @@ from rtmptw.plugins.values import Choice, Kind, Number, Switch, Text, typed
 
 class ValueTests(SynchronousTestCase):
     """
-    What people type, and what TOML makes of numbers and booleans.
+    Values that people type, and the numbers and booleans of TOML.
     """
 
     def assertRefused(self, kind: Kind, said: Any, sentence: str) -> None:
         """
-        It ends a sentence.
+        Check that a value is refused with this end of a sentence.
         """
         error = self.assertRaises(ValueError, kind, said)
         self.assertEqual(str(error), sentence)
 
     def test_numbers(self) -> None:
         """
-        Within their bounds, both of which are allowed.
+        A number may be any from the lower bound to the upper one, both included.
         """
         kind = Number("seconds", 0.5, 60)
         for said, value in ((60, 60.0), ("0.5", 0.5), (1.5, 1.5), ("1e1", 10.0)):
@@ -38,7 +38,7 @@ class ValueTests(SynchronousTestCase):
 
     def test_wholeNumbers(self) -> None:
         """
-        Are C{int}, however they are written.
+        Whole numbers are C{int}, however they are written.
         """
         kind = Number("bytes", 1, isWhole=True)
         for said, value in (("1", 1), (5, 5), ("1e9", 10**9), (2.0, 2)):
@@ -56,7 +56,7 @@ class ValueTests(SynchronousTestCase):
 
     def test_choices(self) -> None:
         """
-        Words that stand for themselves, or for something else.
+        A choice is a word, which may stand for another value.
         """
         kind = Choice(("jpg", "png"))
         self.assertEqual(kind("png"), "png")
@@ -67,7 +67,7 @@ class ValueTests(SynchronousTestCase):
 
     def test_nearest(self) -> None:
         """
-        A slip of the keyboard is answered with the word that was meant.
+        For a mistyped choice, the error suggests the nearest word.
         """
         choice = Choice(("native", "gray"))
         error = self.assertRaises(ValueError, choice, "grey")
@@ -79,7 +79,7 @@ class ValueTests(SynchronousTestCase):
 
     def test_switches(self) -> None:
         """
-        A boolean of a file will do.
+        A switch takes a word, or a boolean from a file.
         """
         kind = Switch()
         self.assertEqual([kind(x) for x in ("on", "off")], [True, False])
@@ -89,7 +89,7 @@ class ValueTests(SynchronousTestCase):
 
     def test_texts(self) -> None:
         """
-        Are not empty, and may be read as something.
+        A text is not empty, and may be converted.
         """
         self.assertEqual(Text("FILE")("/x"), "/x")
         self.assertEqual(Text("HEX", lambda text: int(text, 16))("ff"), 255)
@@ -99,7 +99,7 @@ class ValueTests(SynchronousTestCase):
 
     def test_typed(self) -> None:
         """
-        What to type for a value.
+        L{typed} returns what to type for a value.
         """
         for value, text in (
             (True, "on"),
