@@ -1,3 +1,3 @@
 """
-Random input, led by what of the code it reaches: C{python -m tests.fuzz}.
+Fuzzing guided by code coverage: C{python -m tests.fuzz}.
 """

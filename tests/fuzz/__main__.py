@@ -11,10 +11,10 @@ from typing import Any
 
 def main() -> int:
     """
-    Run one target for so many executions. A finding ends it, with a status that is not
-    0, and is written to a file of its own.
+    Run one target for a number of executions. A finding is written to a file and ends
+    the run with a nonzero status.
 
-    @return: the exit status, if there is nothing to run.
+    @return: the exit status, if atheris does not end the process.
     """
     try:
         import atheris
@@ -24,15 +24,19 @@ def main() -> int:
         from tests.fuzz.targets import TARGETS
     parser = argparse.ArgumentParser(
         prog="python -m tests.fuzz",
-        description="Give random input to the code, and see whether what must hold "
-        "does.",
+        description="Give random input to the code, and check what must hold for any "
+        "input.",
         epilog="Needs atheris: pip install -e '.[fuzz]'",
     )
     parser.add_argument("target", choices=sorted(TARGETS))
-    parser.add_argument("--executions", type=int, default=100_000, help="so many")
-    parser.add_argument("--longest", type=int, default=4096, help="bytes of input")
-    parser.add_argument("--corpus", default="", help="directory to keep inputs in")
-    parser.add_argument("inputs", nargs="*", help="run these files, and nothing else")
+    parser.add_argument(
+        "--executions", type=int, default=100_000, help="how many inputs to try"
+    )
+    parser.add_argument(
+        "--longest", type=int, default=4096, help="the largest input in bytes"
+    )
+    parser.add_argument("--corpus", default="", help="directory for interesting inputs")
+    parser.add_argument("inputs", nargs="*", help="run only these files")
     options = parser.parse_args()
     target = TARGETS[options.target]
     if options.inputs:
@@ -41,7 +45,7 @@ def main() -> int:
                 target(file.read())
         return 0
     if atheris is None:
-        print("there is no atheris here: pip install -e '.[fuzz]'", file=sys.stderr)
+        print("atheris is not installed: pip install -e '.[fuzz]'", file=sys.stderr)
         return 1
     arguments: list[Any] = [
         sys.argv[0],

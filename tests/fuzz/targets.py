@@ -1,5 +1,5 @@
 """
-What is given random input, and what must hold whatever it is. A target raises if it
+Functions that take random input. Each raises if a property that must hold for any input
 does not.
 """
 
@@ -31,9 +31,9 @@ from tests.messages import Calling
 
 Target = Callable[[bytes], None]
 
-#: A peer that begins many messages is not what these look for.
+#: Peers that begin many messages are not tested here.
 LIMITS = Limits(maxMedia=1 << 20, maxPartial=1 << 20)
-#: For so many bytes we may keep this many times as much, and some.
+#: The reader may hold this many bytes per byte received, plus a constant.
 HELD_EACH = 8
 HELD_ANYWAY = 64 * 1024
 
@@ -54,7 +54,8 @@ def _read(pieces: list[bytes]) -> tuple[list[tuple[Any, ...]], str]:
 
 def chunks(data: bytes) -> None:
     """
-    Any bytes mean the same, whole and cut: the first byte says where.
+    Any bytes give the same messages in one piece and cut up. The first byte is the size
+    of the pieces.
     """
     if not data:
         return
@@ -66,7 +67,7 @@ def chunks(data: bytes) -> None:
 
 def values(data: bytes) -> None:
     """
-    Bytes that are AMF0 are the same values when they are said again.
+    AMF0 that can be decoded decodes to the same values after it is encoded again.
     """
     for lenient in (False, True):
         try:
@@ -76,15 +77,16 @@ def values(data: bytes) -> None:
         try:
             again = amf0.encode(*found)
         except LocalProtocolError:
-            # What can be read and not be said, such as a reference behind its message.
+            # Some values can be decoded but not encoded, for example a reference to an
+            # object after the end of its message.
             continue
-        # Not a number is unlike itself.
+        # NaN does not equal itself, so representations are compared.
         assert repr(amf0.decodeAll(again)) == repr(found)
 
 
 def bodies(data: bytes) -> None:
     """
-    The body of any message is a frame, with its bytes as they were.
+    The body of any message becomes a frame that keeps its bytes.
     """
     if not data:
         return
@@ -98,7 +100,8 @@ def bodies(data: bytes) -> None:
 
 def tags(data: bytes) -> None:
     """
-    Any bytes behind an FLV header are tags up to a fault, whole and cut.
+    Any bytes after an FLV header give the same tags, up to the first fault, in one
+    piece and cut up.
     """
     head = b"FLV\1\5\0\0\0\x09\0\0\0\0"
 
@@ -119,8 +122,8 @@ def tags(data: bytes) -> None:
 
 def clocks(data: bytes) -> None:
     """
-    Whatever times an encoder sends, those of a track never step back further than an
-    encoder's own unevenness, and the stream's clock never does.
+    Whatever timestamps an encoder sends, a track's repaired timestamps never step back
+    by more than C{MAX_BACK}, and the stream's clock never steps back.
     """
     timeline = Timeline()
     last: dict[FrameKind, int] = {}
@@ -148,7 +151,7 @@ def _command(name: str, transaction: float, *given: Any, stream: int = 0) -> byt
     return _message(kind, payload, stream)
 
 
-#: What a client says to publish, and what it may say then.
+#: What a client sends to publish, and what it may send afterwards.
 _WORDS = (
     _command("connect", 1.0, None),
     _command("createStream", 2.0, None),
@@ -184,9 +187,10 @@ _HELLO = _connected()
 
 def conversations(data: bytes) -> None:
     """
-    Whatever a client says, nothing is raised, each sink's books are balanced at the
-    end, what is kept of it is bounded, and nothing stays of it. A byte below 0x40 is a
-    word that clients know, another one is so many raw bytes.
+    Whatever a client sends, nothing is raised, every sink's ledger is balanced at the
+    end, the memory held is bounded, and nothing is left behind. An input byte below
+    0x40 stands for a command or message; any other byte is the length of the raw bytes
+    that follow it.
     """
     reports: list[SinkReport] = []
     clock = Clock()

@@ -14,14 +14,15 @@ from tests.mutation.running import Outcome, Trials
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("rtmp", "flv", "hub")
-#: So many of a hundred changes may go unnoticed, and each of them has to be explained.
+#: The percentage of changes that may go unnoticed. Each of them must be explained.
 MOST = 10.0
 
 
 def explanations() -> set[tuple[str, ...]]:
     """
-    @return: the file, the class and function, and the line of what C{survivors/*.toml}
-        explain, and what the line becomes, if it is not about all that it may become.
+    @return: what C{survivors/*.toml} explain: the file, the class and function, and the
+        line. Also what the line becomes, unless the explanation is valid for every
+        change of the line.
     """
     return {
         tuple(row[key] for key in ("path", "where", "before", "after") if key in row)
@@ -37,14 +38,18 @@ def main() -> int:
     """
     parser = argparse.ArgumentParser(
         prog="python -m tests.mutation",
-        description="Change the code, and see whether a test notices.",
+        description="Change the code, and check whether a test notices.",
     )
-    parser.add_argument("paths", nargs="*", help="files; all of the core if not given")
-    parser.add_argument("--sample", type=int, default=0, help="so many, not all")
-    parser.add_argument("--seed", default="rtmptw", help="which ones")
+    parser.add_argument(
+        "paths", nargs="*", help="files to change; default: all of the core"
+    )
+    parser.add_argument(
+        "--sample", type=int, default=0, help="try only this many changes"
+    )
+    parser.add_argument("--seed", default="rtmptw", help="which changes a sample has")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
-    # The same examples each time.
+    # Hypothesis then uses the same examples each time.
     os.environ["CI"] = "true"
     paths = options.paths or list(modulesOf(ROOT, PACKAGES))
     places = [place for path in paths for place in placesOf(ROOT, path)]
@@ -80,7 +85,7 @@ def main() -> int:
         f"{changes} changes, {len(survivors)} not noticed ({percent:.1f} %), "
         f"{len(unknown)} of them not explained"
     )
-    # Of a sample, the percentage says little.
+    # The percentage of a sample means little.
     isTooMuch = not options.sample and percent > MOST
     return 1 if isTooMuch or unknown else 0
 

@@ -1,5 +1,5 @@
 """
-Which tests pass through a line, and how long each of them takes.
+Find the tests that run a line, and how long each test takes.
 """
 
 import time
@@ -18,11 +18,11 @@ TestCase = unittest.TestCase | SynchronousTestCase
 @dataclass(frozen=True)
 class Covering:
     """
-    What a run of all tests has told.
+    The result of a run of all tests.
 
-    @ivar seconds: what each test took, by its name.
-    @ivar lines: by the path of a file and the number of a line, the tests that pass.
-    @ivar onImport: the lines that run when the file is imported.
+    @ivar seconds: how long each test took, by its name.
+    @ivar lines: by path and line number, the tests that run the line.
+    @ivar onImport: the lines that run when their file is imported.
     """
 
     seconds: dict[str, float]
@@ -31,14 +31,14 @@ class Covering:
 
     def testsOf(self, path: str, line: int, first: int, last: int) -> list[str]:
         """
-        @param line: where something is changed.
+        @param line: the changed line.
         @param first: the first line of the function that it is in.
-        @param last: the last one.
-        @return: the tests that may notice, the shortest ones first.
+        @param last: the last line of the function.
+        @return: the tests that may notice the change, the shortest first.
         """
         tests = self.lines.get((path, line), frozenset())
         if not tests:
-            # The part of a statement that has no code of its own.
+            # A part of a statement that has no code of its own.
             tests = frozenset().union(
                 *(
                     self.lines.get((path, other), frozenset())
@@ -46,20 +46,20 @@ class Covering:
                 )
             )
         if not tests or (path, line) in self.onImport:
-            # A constant, a table, a default: whoever uses it.
+            # A constant, a table or a default may affect any test.
             tests = frozenset(self.seconds)
         return sorted(tests, key=self.seconds.__getitem__)
 
 
 def coveringOf(root: Path, paths: list[str], names: list[str]) -> Covering:
     """
-    Run the tests once. Nothing of the project may have been imported before.
+    Run the tests once. No module of the project may have been imported before.
 
     @param paths: the files that are changed.
     @param names: the modules of the tests.
-    @raise RuntimeError: when a test fails.
+    @raise RuntimeError: if a test fails.
     """
-    # What fails on purpose is not to be seen.
+    # Errors that tests log on purpose are not shown.
     globalLogBeginner.beginLoggingTo([], redirectStandardIO=False)
     measured = Coverage(
         include=[str(root / path) for path in paths], data_file=None, config_file=False
@@ -74,7 +74,7 @@ def coveringOf(root: Path, paths: list[str], names: list[str]) -> Covering:
         seconds[test.id()] = time.monotonic() - began
         if not result.wasSuccessful():
             failed = [*result.failures, *result.errors]
-            raise RuntimeError(f"a test fails as it is: {failed[0][1]}")
+            raise RuntimeError(f"a test fails without a change: {failed[0][1]}")
         measured.switch_context("")
     measured.stop()
     data = measured.get_data()
@@ -91,7 +91,7 @@ def coveringOf(root: Path, paths: list[str], names: list[str]) -> Covering:
 def testsIn(names: list[str]) -> Iterator[TestCase]:
     """
     @param names: modules, classes or tests.
-    @return: each test of theirs.
+    @return: every test in them.
     """
 
     def walk(suite: unittest.TestSuite | TestCase) -> Iterator[TestCase]:

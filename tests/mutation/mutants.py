@@ -1,5 +1,5 @@
 """
-All the changes there are to a file.
+Find and make all changes of a file.
 """
 
 import ast
@@ -20,12 +20,12 @@ Position = tuple[int, int]
 @dataclass(frozen=True, slots=True)
 class Place:
     """
-    Where something can be changed.
+    A place that can be changed.
 
-    @ivar path: of the file, from the root of the checkout.
-    @ivar operator: what is done.
-    @ivar occurrence: at which of all the places where that can be done, from 0.
-    @ivar line: the number of the line, from 1.
+    @ivar path: the path of the file, relative to the checkout.
+    @ivar operator: the name of the operator that changes it.
+    @ivar occurrence: the index of the place among all that the operator can change.
+    @ivar line: the line number, from 1.
     """
 
     path: str
@@ -39,10 +39,10 @@ class Mutant:
     """
     One change.
 
-    @ivar source: the whole file with it.
-    @ivar where: the class and function that it is in.
-    @ivar before: the line as it is.
-    @ivar after: the line as it becomes.
+    @ivar source: the whole changed file.
+    @ivar where: the class and function that the change is in.
+    @ivar before: the line before the change.
+    @ivar after: the line after the change.
     """
 
     place: Place
@@ -54,7 +54,7 @@ class Mutant:
     @property
     def key(self) -> tuple[str, str, str, str]:
         """
-        What it is known by when the lines above it have changed.
+        What identifies the change even if the lines above it have moved.
         """
         return self.place.path, self.where, self.before, self.after
 
@@ -67,7 +67,7 @@ class Mutant:
 
 def placesOf(root: Path, path: str) -> list[Place]:
     """
-    @return: where a change makes sense.
+    @return: the places in a file that are worth changing.
     """
     source = (root / path).read_text(encoding="utf-8")
     skipped = _skipped(source)
@@ -85,8 +85,8 @@ def placesOf(root: Path, path: str) -> list[Place]:
 
 def mutantOf(root: Path, place: Place) -> Mutant | None:
     """
-    @return: the change, if it makes a program. Each process can make one: it changes
-        the tree that L{placesOf} has left.
+    @return: the change, or C{None} if the result does not compile. Each process can
+        make only one, because it changes the tree that L{placesOf} has cached.
     """
     source = (root / place.path).read_text(encoding="utf-8")
     visitor = MutationVisitor(place.occurrence, OPERATORS[place.operator])
@@ -103,8 +103,8 @@ def mutantOf(root: Path, place: Place) -> Mutant | None:
 
 def spanOf(root: Path, place: Place) -> tuple[int, int]:
     """
-    @return: the first and the last line of the function or class that it is in, else
-        of the file.
+    @return: the first and the last line of the innermost function or class that a place
+        is in, or of the file.
     """
     source = (root / place.path).read_text(encoding="utf-8")
     span = (1, len(source.splitlines()))
@@ -134,14 +134,14 @@ def _firstChange(before: list[str], after: list[str]) -> tuple[str, str]:
     return "", ""
 
 
-#: Calls that only type checkers or the compiler look at.
+#: Calls that matter only to type checkers or the compiler.
 _TYPING = frozenset({"TypeVar", "cast", "dataclass", "mypyc_attr"})
 
 
 def _skipped(source: str) -> list[tuple[Position, Position]]:
     """
-    @return: what is only there for people and type checkers: annotations, the words
-        of messages, and what fails by a bug only.
+    @return: what is not changed: annotations, the words of messages, and assertions,
+        which fail only because of a bug.
     """
     spans = []
     for node in ast.walk(ast.parse(source)):
@@ -170,7 +170,7 @@ def _isTyping(node: ast.AST) -> bool:
     if isinstance(node, ast.Assign):
         name = ast.unparse(node.targets[0])
         return name == "__slots__" or (
-            # The name of a union of types.
+            # A type alias for a union.
             name[0].isupper()
             and not name.isupper()
             and isinstance(node.value, ast.BinOp)
@@ -182,7 +182,8 @@ def _isTyping(node: ast.AST) -> bool:
 @functools.cache
 def _functions(source: str) -> list[tuple[int, int, str]]:
     """
-    @return: first and last line of each class and function, the inner ones later.
+    @return: the first line, last line and name of each class and function, inner ones
+        later.
     """
     places = []
 
@@ -200,7 +201,7 @@ def _functions(source: str) -> list[tuple[int, int, str]]:
 
 def modulesOf(root: Path, packages: tuple[str, ...]) -> Iterator[str]:
     """
-    @return: the files of these packages.
+    @return: the modules of these packages.
     """
     for package in packages:
         for path in sorted((root / "rtmptw" / package).glob("*.py")):
@@ -210,7 +211,7 @@ def modulesOf(root: Path, packages: tuple[str, ...]) -> Iterator[str]:
 
 def testsOf(root: Path, packages: tuple[str, ...]) -> Iterator[str]:
     """
-    @return: the modules of the tests of these packages.
+    @return: the test modules of these packages.
     """
     for package in packages:
         for path in sorted((root / "tests" / package).glob("test_*.py")):

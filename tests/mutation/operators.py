@@ -1,5 +1,5 @@
 """
-What is changed: one thing that somebody might get wrong.
+The changes: one mistake that a programmer might make.
 """
 
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ from cosmic_ray.operators.operator import Example, Operator
 from cosmic_ray.plugins import get_operator
 from parso.python.tree import ExprStmt, Name
 
-#: Those of cosmic-ray that are slips which people make. It has others that change
-#: nothing but a message, or that no program with tests survives.
+#: The operators of cosmic-ray that are typical slips. Its others change only messages,
+#: or are noticed by any test.
 _NAMES = (
     "AddNot",
     "NumberReplacer",
@@ -42,25 +42,25 @@ _NAMES = (
 
 class ForgetAssignment(Operator):  # type: ignore[misc]
     """
-    An attribute keeps the value that it had: C{self.x = y} does nothing.
+    An attribute keeps its value: C{self.x = y} does nothing.
     """
 
     def mutation_positions(self, node: Any) -> Iterator[Any]:
         """
-        @return: where that can be done.
+        @return: the places that can be changed.
         """
         if (
             isinstance(node, ExprStmt)
             and node.children[0].type in ("power", "atom_expr")
             and node.children[1].type in ("operator", "augassign")
-            # A declaration has to stay.
+            # A declaration must stay.
             and not _isInit(node)
         ):
             yield node.start_pos, node.end_pos
 
     def mutate(self, node: Any, index: int) -> Any:
         """
-        @return: what stands there instead.
+        @return: the replacement.
         """
         prefix = node.get_first_leaf().prefix
         return Name("pass", node.start_pos, prefix=prefix)
@@ -68,7 +68,7 @@ class ForgetAssignment(Operator):  # type: ignore[misc]
     @classmethod
     def examples(cls) -> tuple[Any, ...]:
         """
-        @return: for the tests of cosmic-ray.
+        @return: examples for the tests of cosmic-ray.
         """
         return (Example("def f():\n    a.b = 1\n", "def f():\n    pass\n"),)
 
@@ -80,7 +80,8 @@ class ForgetRow(Operator):  # type: ignore[misc]
 
     def mutation_positions(self, node: Any) -> list[Any]:
         """
-        @return: where that can be done. All at once: the node changes meanwhile.
+        @return: the places that can be changed, all at once because the node changes
+            meanwhile.
         """
         if node.type != "dictorsetmaker":
             return []
@@ -88,7 +89,7 @@ class ForgetRow(Operator):  # type: ignore[misc]
 
     def mutate(self, node: Any, index: int) -> Any:
         """
-        @return: what stands there instead.
+        @return: the changed node.
         """
         rows = list(_rows(node))
         first, after = rows[index]
@@ -100,7 +101,7 @@ class ForgetRow(Operator):  # type: ignore[misc]
     @classmethod
     def examples(cls) -> tuple[Any, ...]:
         """
-        @return: for the tests of cosmic-ray.
+        @return: examples for the tests of cosmic-ray.
         """
         return (Example("x = {1: 2, 3: 4}", "x = { 3: 4}"),)
 

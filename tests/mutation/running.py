@@ -1,6 +1,6 @@
 """
-Runs the tests with one change at a time, each in a child that has all but the project
-imported already.
+Run the tests with one change at a time, each in a child process forked after everything
+but the project is imported.
 """
 
 import importlib
@@ -27,7 +27,7 @@ from tests.mutation.covering import Covering, coveringOf, testsIn
 from tests.mutation.mutants import Mutant, Place, mutantOf, spanOf
 
 Answer = TypeVar("Answer")
-#: What children need not import again. Nothing of the project, and no reactor.
+#: What the children need not import again: no module of the project, and no reactor.
 _BEFORE = (
     "hypothesis.strategies",
     "twisted.internet.endpoints",
@@ -36,19 +36,19 @@ _BEFORE = (
     "twisted.protocols.tls",
     "twisted.trial.unittest",
 )
-#: A change that makes the tests take so many seconds longer has been noticed.
+#: A change counts as noticed if the tests take this many seconds longer.
 _PATIENCE = 20.0
-#: A change that makes them need so many bytes has been noticed.
+#: A change counts as noticed if the tests need this many bytes.
 _MEMORY = 2 << 30
 
 
 @dataclass(frozen=True)
 class Outcome:
     """
-    What came of one change.
+    The result of one change.
 
-    @ivar mutant: the change, or C{None} where it makes no program.
-    @ivar noticed: by this test; empty if by none.
+    @ivar mutant: the change, or C{None} if it does not compile.
+    @ivar noticed: the name of the test that noticed it, or C{""}.
     """
 
     place: Place
@@ -58,9 +58,9 @@ class Outcome:
 
 class Trials:
     """
-    The tests, and the children that run them.
+    Runs the tests in child processes.
 
-    @ivar root: the checkout.
+    @ivar root: the root of the checkout.
     """
 
     def __init__(self, root: Path, paths: list[str], names: list[str]) -> None:
@@ -79,8 +79,8 @@ class Trials:
         """
         Try one change after another.
 
-        @param workers: so many at the same time.
-        @param done: called with what came of each.
+        @param workers: the number of children that run at the same time.
+        @param done: called with each result.
         """
         for place in places:
             while len(self._running) >= workers:
@@ -115,15 +115,15 @@ class Trials:
             elif child.deadline <= now:
                 del self._running[pipe]
                 child.stop()
-                done(Outcome(child.place, None, "it takes too long"))
+                done(Outcome(child.place, None, "the tests take too long"))
 
 
 class _Child:
     """
-    A child that tries one change.
+    A child process that tries one change.
 
-    @ivar pipe: where its answer comes.
-    @ivar deadline: when it has taken too long.
+    @ivar pipe: the file descriptor that its answer is read from.
+    @ivar deadline: the time after which it is killed.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class _Child:
 
     def read(self) -> bool:
         """
-        @return: whether there may be more.
+        @return: whether there may be more to read.
         """
         piece = os.read(self.pipe, 1 << 16)
         self._answer += piece
@@ -144,7 +144,7 @@ class _Child:
 
     def outcome(self) -> Outcome:
         """
-        @return: what it says, once it has ended.
+        @return: its answer, once it has ended.
         """
         self._end()
         if not self._answer:
@@ -154,7 +154,7 @@ class _Child:
 
     def stop(self) -> None:
         """
-        End it.
+        Kill it.
         """
         os.kill(self._pid, signal.SIGKILL)
         self._end()
@@ -166,7 +166,8 @@ class _Child:
 
 def _fork(work: Callable[[], Answer]) -> tuple[int, int]:
     """
-    @return: where the answer of C{work} can be read, pickled, and the child's number.
+    @return: the file descriptor from which the pickled answer of C{work} can be read,
+        and the process ID of the child.
     """
     reading, writing = os.pipe()
     pid = os.fork()
@@ -186,7 +187,7 @@ def _fork(work: Callable[[], Answer]) -> tuple[int, int]:
             pipe.write(answer)
         status = 0
     except BaseException:
-        # Where nobody else can tell.
+        # No other process can report it.
         traceback.print_exc()
     finally:
         os._exit(status)
@@ -198,7 +199,7 @@ def _inChild(work: Callable[[], Answer]) -> Answer:
         answer = file.read()
     os.waitpid(pid, 0)
     if not answer:
-        raise SystemExit("the tests do not run as they are: see above")
+        raise SystemExit("the tests do not run without a change: see above")
     told: Answer = pickle.loads(answer)
     return told
 
@@ -220,14 +221,14 @@ def _firstToFail(mutant: Mutant, tests: Sequence[str]) -> str:
             if not result.wasSuccessful():
                 return name
     except BaseException as error:
-        # It does not even import, or ends the program.
+        # The changed module cannot be imported, or it ends the program.
         return f"{name}: {type(error).__name__}"
     return ""
 
 
 class _Changed(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
     """
-    Imports one module with the change in it.
+    Imports one module in its changed form.
     """
 
     def __init__(self, mutant: Mutant) -> None:
@@ -242,7 +243,7 @@ class _Changed(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         target: ModuleType | None = None,
     ) -> ModuleSpec | None:
         """
-        @return: how to load the module, if it is the one.
+        @return: how to load the module, if it is the changed one.
         """
         if fullname != self._name:
             return None

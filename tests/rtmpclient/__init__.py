@@ -1,3 +1,3 @@
 """
-Tests of outputs.
+Tests of L{rtmptw.rtmpclient}.
 """

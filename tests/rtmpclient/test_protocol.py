@@ -1,5 +1,6 @@
 """
-Tests of the glue between Twisted and a client's session.
+Tests of the protocol that connects Twisted with a client session, and of the
+reconnector.
 """
 
 import tempfile
@@ -80,13 +81,13 @@ class Connection(ScriptedServer):
     @property
     def isClosing(self) -> bool:
         """
-        Whether the client has closed it.
+        Whether the client has closed the connection.
         """
         return self.transport.disconnecting
 
     def lose(self, reason: Exception | None = None) -> None:
         """
-        It is gone.
+        Lose the connection.
         """
         if not self.isLost:
             self.isLost = True
@@ -96,10 +97,10 @@ class Connection(ScriptedServer):
 @implementer(IStreamClientEndpoint)
 class Endpoint:
     """
-    Where nobody listens, until the test says so.
+    An endpoint whose connections the test accepts or refuses.
 
-    @ivar targets: asked for so far, one for each try.
-    @ivar cancelled: how many tries were called off.
+    @ivar targets: the target of every try so far.
+    @ivar cancelled: how many tries were cancelled.
     """
 
     def __init__(self) -> None:
@@ -126,7 +127,7 @@ class Endpoint:
 
     def accept(self) -> Connection:
         """
-        Let the client connect.
+        Accept the waiting try.
         """
         factory, result = self._waiting.pop()
         connection = Connection(factory)
@@ -135,7 +136,7 @@ class Endpoint:
 
     def refuse(self) -> None:
         """
-        Let it not.
+        Refuse the waiting try.
         """
         _factory, result = self._waiting.pop()
         result.errback(ConnectionRefusedError("nobody s3cret"))
@@ -144,7 +145,7 @@ class Endpoint:
 @implementer(IRTMPClientUser, IReconnectorUser)
 class User:
     """
-    Writes down what it is told.
+    A user that records its calls.
     """
 
     what = "live/cam: relay to"
@@ -187,7 +188,7 @@ class User:
 
 class ProtocolTests(SynchronousTestCase):
     """
-    One connection.
+    One connection of a client.
     """
 
     def open(self, publishes: bool = True) -> Connection:
@@ -205,7 +206,7 @@ class ProtocolTests(SynchronousTestCase):
 
     def test_publishes(self) -> None:
         """
-        Frames go out as they are given, and all is said at the end.
+        Frames are sent as given, and C{finish} sends the closing commands.
         """
         connection = self.open()
         self.assertTrue(verifyObject(IRTMPClientUser, self.user))
@@ -228,7 +229,7 @@ class ProtocolTests(SynchronousTestCase):
 
     def test_overAUnixSocket(self) -> None:
         """
-        Which has no host and no port.
+        A connection over a UNIX socket, which has no host and no port, works.
         """
         self.clock = Clock()
         self.user = User()
@@ -242,7 +243,7 @@ class ProtocolTests(SynchronousTestCase):
 
     def test_plays(self) -> None:
         """
-        Frames and what else is said of the stream.
+        A player gets the frames and the cleared headers of the stream.
         """
         connection = self.open(publishes=False)
         connection.start()
@@ -257,8 +258,8 @@ class ProtocolTests(SynchronousTestCase):
 
     def test_pressure(self) -> None:
         """
-        The transport says that it is full at each write, its user hears it once. What
-        does not move for too long is cut off.
+        The transport pauses its producer at each write, but the user is told once. If
+        the transport stays paused too long, the connection is aborted.
         """
         connection = self.open()
         connection.start()
@@ -278,8 +279,8 @@ class ProtocolTests(SynchronousTestCase):
 
     def test_pressureBeforeItIsAccepted(self) -> None:
         """
-        TLS holds our words back until its handshake is over. That is none of the
-        user's business, who has nothing to send before the stream is accepted.
+        TLS pauses the producer until its handshake is complete. The user is not told,
+        because it has nothing to send before the stream is accepted.
         """
         connection = self.open()
         connection.protocol.pauseProducing()
@@ -287,14 +288,14 @@ class ProtocolTests(SynchronousTestCase):
         self.assertEqual(self.user.calls, [])
         connection.start()
         self.assertEqual(self.user.calls, ["accepted"])
-        # Nor is what was never paused resumed.
+        # If the user was not paused, it is not resumed.
         connection.protocol.resumeProducing()
         self.assertEqual(self.user.calls, ["accepted"])
 
     def test_acceptedWhilePaused(self) -> None:
         """
-        A transport that is still full when the stream is accepted: the user hears it
-        then. One that never takes our first words is cut off.
+        If the transport is still paused when the stream is accepted, the user is told
+        then. If it stays paused before that, the connection is aborted.
         """
         connection = self.open()
         connection.protocol.pauseProducing()
@@ -311,7 +312,7 @@ class ProtocolTests(SynchronousTestCase):
 
     def test_readingPaused(self) -> None:
         """
-        What we do not read is not missed.
+        While reading is paused, the server does not count as silent.
         """
         connection = self.open(publishes=False)
         connection.start()
@@ -334,7 +335,8 @@ class ProtocolTests(SynchronousTestCase):
 
     def test_finishedWhilePaused(self) -> None:
         """
-        A connection that is not read from would never be seen to end.
+        Finishing resumes the reading; otherwise the end of the connection would go
+        unnoticed.
         """
         connection = self.open(publishes=False)
         connection.start()
@@ -346,7 +348,8 @@ class ProtocolTests(SynchronousTestCase):
 
     def test_silentServer(self) -> None:
         """
-        A server that never shakes hands; it does not even take our leave.
+        A server that does not complete the handshake is disconnected, and aborted if it
+        does not close.
         """
         connection = self.open()
         self.clock.advance(STEP_TIMEOUT)
@@ -357,7 +360,7 @@ class ProtocolTests(SynchronousTestCase):
 
     def test_refused(self) -> None:
         """
-        The server's words.
+        A refusal has the server's description.
         """
         connection = self.open()
         connection.accept()
@@ -368,7 +371,8 @@ class ProtocolTests(SynchronousTestCase):
 
     def test_lost(self) -> None:
         """
-        In order and not.
+        A connection lost with or without an error is reported as such, and later calls
+        do nothing.
         """
         for reason, words in (
             (ConnectionDone(), "the server closed the connection"),
@@ -383,7 +387,7 @@ class ProtocolTests(SynchronousTestCase):
 
     def test_abort(self) -> None:
         """
-        At once.
+        C{abort} ends the connection at once.
         """
         connection = self.open()
         connection.start()
@@ -394,7 +398,7 @@ class ProtocolTests(SynchronousTestCase):
 
 class RestTests(SynchronousTestCase):
     """
-    A server that sends more than one turn of the reactor takes.
+    A server that sends more at once than one turn of the reactor handles.
     """
 
     def setUp(self) -> None:
@@ -408,7 +412,7 @@ class RestTests(SynchronousTestCase):
 
     def test_itWaitsForItsTurn(self) -> None:
         """
-        It is not read from until all that has come is done; no frame is lost by that.
+        Reading is paused until everything received is handled, and no frame is lost.
         """
         self.connection.send(self.much * 1250)
         self.assertEqual(len(self.user.frames), 500)
@@ -419,7 +423,7 @@ class RestTests(SynchronousTestCase):
 
     def test_itsUserPausesMeanwhile(self) -> None:
         """
-        It is read from again when both allow it.
+        Reading resumes only when the user and the backlog both allow it.
         """
         self.connection.send(self.much * 750)
         self.connection.protocol.pauseReading()
@@ -438,7 +442,8 @@ class RestTests(SynchronousTestCase):
 
     def test_itIsLostMeanwhile(self) -> None:
         """
-        What has come before the end is given before the end is told.
+        If the connection is lost, the user gets the frames received before it gets the
+        end.
         """
         self.connection.send(self.much * 750)
         self.connection.lose()
@@ -452,7 +457,7 @@ class RestTests(SynchronousTestCase):
 
 class ReconnectorTests(SynchronousTestCase):
     """
-    Again and again.
+    A reconnector connects again after every loss.
     """
 
     def setUp(self) -> None:
@@ -485,7 +490,7 @@ class ReconnectorTests(SynchronousTestCase):
 
     def failAndWait(self, wait: float) -> None:
         """
-        The present try fails, the next is after C{wait} and no sooner.
+        Refuse the current try, and check that the next comes after C{wait} seconds.
         """
         self.endpoint.refuse()
         self.assertEqual(self.reconnector.state, "waiting")
@@ -496,7 +501,7 @@ class ReconnectorTests(SynchronousTestCase):
 
     def test_waits(self) -> None:
         """
-        1 s, then twice as long each time, up to 30.
+        Waits begin at 1 s and double up to 30 s. Repeated causes are not logged again.
         """
         self.assertTrue(verifyObject(IReconnectorUser, self.user))
         self.reconnector.start()
@@ -516,7 +521,7 @@ class ReconnectorTests(SynchronousTestCase):
 
     def test_longestWait(self) -> None:
         """
-        Can be shorter.
+        C{longestWait} limits the waits.
         """
         self.reconnector = self.make(longestWait=3.0)
         self.reconnector.start()
@@ -527,7 +532,7 @@ class ReconnectorTests(SynchronousTestCase):
 
     def test_chance(self) -> None:
         """
-        Waits differ, within their bounds.
+        Waits vary randomly within their bounds.
         """
         for number, waits in ((0.0, (1, 1.5, 3)), (1.0, (1.25, 2.5, 5))):
             self.reconnector = Reconnector(
@@ -550,7 +555,7 @@ class ReconnectorTests(SynchronousTestCase):
 
     def test_comesBack(self) -> None:
         """
-        A good connection lets the waits begin anew; one that breaks at once does not.
+        A good connection resets the waits; one that breaks at once does not.
         """
         self.reconnector.start()
         self.failAndWait(1)
@@ -583,7 +588,7 @@ class ReconnectorTests(SynchronousTestCase):
 
     def test_refused(self) -> None:
         """
-        The server's words are told, without the key.
+        A refusal is reported with the server's description, without the stream key.
         """
         self.reconnector.start()
         connection = self.endpoint.accept()
@@ -599,7 +604,8 @@ class ReconnectorTests(SynchronousTestCase):
 
     def test_stopped(self) -> None:
         """
-        With a farewell, and as soon as the server has closed; cut off if it does not.
+        A stop sends the closing commands, and is done when the server has closed. If it
+        does not close in time, the connection is aborted.
         """
         for isSlow in (False, True):
             self.reconnector.start()
@@ -622,7 +628,7 @@ class ReconnectorTests(SynchronousTestCase):
 
     def test_stoppedEarly(self) -> None:
         """
-        In the middle of the conversation before, and before it has begun.
+        A stop before the start, or before the stream is accepted, is done at once.
         """
         self.successResultOf(self.reconnector.stop("not even begun", 1))
         self.reconnector.start()
@@ -633,7 +639,7 @@ class ReconnectorTests(SynchronousTestCase):
 
     def test_startedAgain(self) -> None:
         """
-        While it is being stopped: as soon as that is done.
+        A start during a stop takes effect when the stop is done.
         """
         self.reconnector.start()
         connection = self.endpoint.accept()
@@ -648,7 +654,7 @@ class ReconnectorTests(SynchronousTestCase):
 
     def test_tryLater(self) -> None:
         """
-        A connection that is of no use now does not count as a good one.
+        A connection given up with C{tryLater} does not count as a good one.
         """
         self.reconnector = self.make(publishes=False)
         self.reconnector.start()
@@ -671,8 +677,8 @@ class ReconnectorTests(SynchronousTestCase):
 
     def test_nobodyPublishes(self) -> None:
         """
-        A server that works and has nothing to play is asked again soon, and is no
-        news the second time.
+        A server that works but has no stream to play is asked again soon, and that is
+        logged once.
         """
         self.reconnector = self.make(publishes=False)
         self.reconnector.start()
@@ -696,7 +702,8 @@ class ReconnectorTests(SynchronousTestCase):
 
     def test_authentication(self) -> None:
         """
-        Three connections without a wait; then a refusal is one.
+        A server that asks for authentication gets three connections without waits. A
+        rejected answer is a refusal.
         """
         self.reconnector.start()
         need = "[ AccessManager.Reject ] : [ code=403 need auth; authmod=adobe ] : "
@@ -720,7 +727,7 @@ class ReconnectorTests(SynchronousTestCase):
         self.assertEqual(len(self.lines), 1)
         self.assertIn("authfailed", self.lines[0])
         self.clock.advance(1.01)
-        # A server that asks for ever is a refusal, too.
+        # A server that asks for authentication again and again is a refusal too.
         for _ in range(3):
             connection = self.endpoint.accept()
             connection.shakeHands()
@@ -732,12 +739,12 @@ class ReconnectorTests(SynchronousTestCase):
 
 class EndpointTests(SynchronousTestCase):
     """
-    Where to connect.
+    Endpoints and TLS of the targets.
     """
 
     def test_plain(self) -> None:
         """
-        By name, looked up at each connection.
+        The endpoint looks the host's name up at each connection.
         """
         reactor: Any = MemoryReactorClock()
         endpoint = clientEndpoint(reactor, TARGET)
@@ -746,7 +753,7 @@ class EndpointTests(SynchronousTestCase):
 
     def test_withoutTLS(self) -> None:
         """
-        One sentence that says what to install.
+        If the packages for TLS are missing, one sentence says what to install.
         """
         with (
             mock.patch.dict("sys.modules", {"service_identity": None}),
@@ -758,7 +765,7 @@ class EndpointTests(SynchronousTestCase):
 
     def test_badCertificates(self) -> None:
         """
-        Files that are none.
+        A file without certificates, or that cannot be read, is refused.
         """
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)

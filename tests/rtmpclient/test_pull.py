@@ -1,5 +1,5 @@
 """
-Tests of pulls.
+Tests of RTMP pulls.
 """
 
 import tempfile
@@ -81,12 +81,12 @@ class PullTestCase(SynchronousTestCase):
 
 class PermanentTests(PullTestCase):
     """
-    C{--pull}.
+    Pulls of C{--pull}.
     """
 
     def test_interfaces(self) -> None:
         """
-        What it is to others.
+        A pull provides its interfaces.
         """
         pull = self.start()
         for interface in (IFrameSource, IDemanded, IReconnectorUser, IService):
@@ -95,7 +95,7 @@ class PermanentTests(PullTestCase):
 
     def test_frames(self) -> None:
         """
-        The stream begins here with its first frame; every frame is in it.
+        The stream is published here with its first frame, and has every frame.
         """
         self.start()
         connection = self.accept()
@@ -116,7 +116,7 @@ class PermanentTests(PullTestCase):
 
     def test_ends(self) -> None:
         """
-        When it ends there it ends here, and is asked for again.
+        When the stream ends on the server it ends here, and the pull connects again.
         """
         self.start()
         connection = self.accept()
@@ -135,8 +135,8 @@ class PermanentTests(PullTestCase):
 
     def test_endsWithNonsense(self) -> None:
         """
-        A server that sends a malformed chunk in the same read as the end is asked again
-        all the same.
+        A server that sends a malformed chunk together with the end of the stream is
+        asked again as usual.
         """
         self.start()
         connection = self.accept()
@@ -155,7 +155,7 @@ class PermanentTests(PullTestCase):
 
     def test_grace(self) -> None:
         """
-        With a grace time it is one stream.
+        Within the grace time, a pull that reconnects continues its stream.
         """
         self.hub = StreamHub(self.clock, [("sink", self.sinks)], graceTime=60)
         self.start()
@@ -173,7 +173,7 @@ class PermanentTests(PullTestCase):
 
     def test_headerCleared(self) -> None:
         """
-        Before the stream and within it.
+        Clearing a header works before the stream is published here and after.
         """
         self.start()
         connection = self.accept()
@@ -187,8 +187,8 @@ class PermanentTests(PullTestCase):
 
     def test_taken(self) -> None:
         """
-        Somebody publishes it here already: nothing of theirs is touched, and it is
-        tried again.
+        If the stream is already published here, its publisher is not affected, and the
+        pull tries again.
         """
         source = Source(self.clock)
         stream = self.hub.publish("live", "cam", source)
@@ -207,7 +207,7 @@ class PermanentTests(PullTestCase):
 
     def test_takenOver(self) -> None:
         """
-        It falls silent and somebody else comes: they have it.
+        If the pull is silent, another publisher can take over the stream and keeps it.
         """
         self.start()
         connection = self.accept()
@@ -226,7 +226,8 @@ class PermanentTests(PullTestCase):
 
     def test_pressure(self) -> None:
         """
-        A lossless sink that is full stops the reading, and that is no silence.
+        A lossless sink that is full pauses the reading, which does not count as
+        silence.
         """
         self.sinks = SinkFactory(Delivery(Policy.LOSSLESS, 0, 100, 0))
         self.hub = StreamHub(self.clock, [("sink", self.sinks)])
@@ -248,7 +249,7 @@ class PermanentTests(PullTestCase):
 
     def test_silence(self) -> None:
         """
-        A server that says nothing more is left.
+        A server that falls silent is disconnected, and the stream ends.
         """
         self.start()
         connection = self.accept()
@@ -261,7 +262,7 @@ class PermanentTests(PullTestCase):
 
     def test_stopInTime(self) -> None:
         """
-        A server that does not close does not keep us.
+        A server that does not close delays the stop only until the time limit.
         """
         self.start()
         connection = self.accept()
@@ -276,7 +277,7 @@ class PermanentTests(PullTestCase):
 
     def test_hubCloses(self) -> None:
         """
-        The server ends all streams before it stops.
+        When the hub shuts down, the pull closes its connection.
         """
         self.start()
         connection = self.accept()
@@ -290,12 +291,13 @@ class PermanentTests(PullTestCase):
 
 class OnDemandTests(PullTestCase):
     """
-    C{--pull-on-demand}.
+    Pulls of C{--pull-on-demand}.
     """
 
     def test_demand(self) -> None:
         """
-        It begins with the first who asks, and ends a while after the last has left.
+        The pull begins when the first player asks, and ends some time after the last
+        has left.
         """
         self.start(onDemand=True)
         self.clock.advance(60)
@@ -316,7 +318,7 @@ class OnDemandTests(PullTestCase):
         outlet.detach("gone")
         self.clock.advance(LINGER_ON_DEMAND - 0.1)
         self.assertIn("live/cam", self.hub.streams)
-        # Somebody comes back in time.
+        # Another player comes in time.
         stream = self.hub.streams["live/cam"]
         outlet = stream.attach("viewer", RecordingSink(), viewer=True)
         self.clock.advance(1)
@@ -327,7 +329,7 @@ class OnDemandTests(PullTestCase):
         self.assertEqual(dict(self.hub.streams), {})
         connection.hear()
         self.assertEqual(connection.names()[-1], "deleteStream")
-        # And again, while the farewell is still on its way.
+        # Another player comes while the connection is closing.
         waiting = self.hub.whenPublished("live", "cam")
         self.assertEqual(self.endpoint.tries, 0)
         connection.lose()
@@ -340,7 +342,7 @@ class OnDemandTests(PullTestCase):
 
     def test_askedInVain(self) -> None:
         """
-        Whoever asked has left before there was anything to see.
+        If all players leave before the stream is available, the pull stops trying.
         """
         self.start(onDemand=True)
         waiting = self.hub.whenPublished("live", "cam")
@@ -355,7 +357,7 @@ class OnDemandTests(PullTestCase):
 
     def test_stoppedWhileLingering(self) -> None:
         """
-        Nothing is left behind.
+        A stop cancels the pending end of an unused pull.
         """
         self.start(onDemand=True)
         waiting = self.hub.whenPublished("live", "cam")
@@ -366,12 +368,12 @@ class OnDemandTests(PullTestCase):
 
 class OptionsTests(SynchronousTestCase):
     """
-    What is to be pulled, as a string.
+    The options of pulls, as strings.
     """
 
     def test_good(self) -> None:
         """
-        URLs, with and without a name here.
+        URLs, with and without a name for the stream here, are read.
         """
         for text, url, name, ca in (
             (URL, URL, "live/there", ""),
@@ -400,7 +402,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_source(self) -> None:
         """
-        C{--source=rtmp:...} says the same.
+        C{--source=rtmp:...} has the same options.
         """
         self.assertEqual(
             sourceFactory("rtmp:rtmps://h/a/b#as=x/y&demand=1&ca=/x"),
@@ -415,7 +417,8 @@ class OptionsTests(SynchronousTestCase):
 
     def test_bad(self) -> None:
         """
-        One sentence that says what would do, without secrets.
+        Bad options are refused in one sentence that says what is valid, without
+        secrets.
         """
         for text, words in (
             ("", "URL=APP/NAME"),
@@ -440,7 +443,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_service(self) -> None:
         """
-        RTMP is ours, all else FFmpeg's.
+        A URL of RTMP makes an RTMP pull, any other a media pull by FFmpeg.
         """
         clock = Clock()
         hub = StreamHub(clock)
@@ -450,7 +453,7 @@ class OptionsTests(SynchronousTestCase):
         media = pullFactory("http://u:p@h/live/cam", True).buildSource(hub, clock)
         assert isinstance(media, MediaPull)
         self.assertEqual(media.peer, "http://h/live/cam")
-        # Neither does anything before it is asked for.
+        # On demand, neither does anything at the start.
         for service in (pull, media):
             service.startService()
         self.assertEqual(set(hub._demands), {"a/b", "live/cam"})
@@ -463,7 +466,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_commandLine(self) -> None:
         """
-        Several of each, in a file too.
+        Both options can be repeated, and also work in a configuration file.
         """
         config = self.configured(
             f"--pull={URL}", "--pull=rtmp://h/x/y", f"--pull-on-demand={URL}=a/b"
@@ -491,7 +494,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_badCommandLine(self) -> None:
         """
-        One sentence.
+        Bad pulls on the command line are refused in one sentence.
         """
         for arguments, words in (
             (
@@ -510,7 +513,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_startsWithTheServer(self) -> None:
         """
-        The service has them.
+        The server's service has the pulls as children.
         """
         config = self.configured(f"--pull-on-demand={URL}")
         service = RTMPService(config, Clock())
@@ -519,7 +522,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_certificates(self) -> None:
         """
-        Are read when the service starts.
+        Certificates are read when the pull starts.
         """
         clock = Clock()
         pull = pullFactory("rtmps://h/a/b#ca=/nowhere/at/all").buildSource(

@@ -1,5 +1,5 @@
 """
-Tests of the relay.
+Tests of the relay sink.
 """
 
 import tempfile
@@ -46,7 +46,7 @@ def relayTo(
     clock: Clock, endpoint: Endpoint, url: str = URL, **options: Any
 ) -> RelaySinkFactory:
     """
-    @return: the factory of relays whose server is the test.
+    @return: a factory of relays to a server that the test plays.
     """
     factory = RelaySinkFactory(
         RTMPTarget.fromURL(url),
@@ -90,7 +90,7 @@ class RelayTestCase(SynchronousTestCase):
 
     def report(self) -> SinkReport:
         """
-        @return: the books, which must be closed.
+        @return: the final report, whose ledger must be balanced.
         """
         self.assertEqual(self.clock.getDelayedCalls(), [])
         (report,) = self.reports
@@ -104,19 +104,20 @@ class RelayTestCase(SynchronousTestCase):
 
 def wire(frames: list[Frame], start: int = 0) -> list[tuple[int, int, bytes]]:
     """
-    @return: what a server hears of frames.
+    @return: frames as the server receives them: kind, timestamp and payload.
     """
     return [(f.kind, max(0, f.timestamp - start), f.payload) for f in frames]
 
 
 class FirstConnectionTests(RelayTestCase):
     """
-    Until a server has taken the stream.
+    A relay until a server first accepts the stream.
     """
 
     def test_nothingIsLost(self) -> None:
         """
-        An unpaced publisher sends all before the server has answered; then it ends.
+        Frames that an unpaced publisher sends before the server has answered are kept,
+        and none is lost.
         """
         self.publish()
         frames = makeFrames(seconds=30)
@@ -136,7 +137,8 @@ class FirstConnectionTests(RelayTestCase):
 
     def test_overBeforeItBegan(self) -> None:
         """
-        The stream ends before the server has answered: it gets all of it.
+        If the stream ends before the server has answered, the server still gets all of
+        it.
         """
         self.publish()
         self.give(makeFrames())
@@ -151,7 +153,8 @@ class FirstConnectionTests(RelayTestCase):
 
     def test_overAndDead(self) -> None:
         """
-        The stream ends and nobody takes it: by refusal, or in good time.
+        If no server has accepted the ended stream, the relay finishes when the try is
+        refused, or at the time limit.
         """
         for isRefused in (True, False):
             self.setUp()
@@ -171,8 +174,8 @@ class FirstConnectionTests(RelayTestCase):
 
     def test_dead(self) -> None:
         """
-        A dead server costs nobody anything but the books: the publisher is never
-        paused, and what waits is dropped.
+        A dead server never pauses the publisher. The queued frames are dropped and
+        counted.
         """
         self.publish()
         self.give(makeFrames())
@@ -188,7 +191,7 @@ class FirstConnectionTests(RelayTestCase):
 
     def test_bounds(self) -> None:
         """
-        What waits for the first connection is bounded; the beginning is kept.
+        The queue for the first connection is bounded, and keeps the beginning.
         """
         self.publish()
         for number in range(3 * MAX_BYTES // 1_000_000):
@@ -208,12 +211,13 @@ class FirstConnectionTests(RelayTestCase):
 
 class ReconnectionTests(RelayTestCase):
     """
-    After a server was lost.
+    A relay after its connection was lost.
     """
 
     def test_beginsAtAKeyFrame(self) -> None:
         """
-        With the headers, and the group of pictures that is current; its time is 0.
+        A new connection begins with the sequence headers and the current group of
+        pictures, at timestamp 0.
         """
         self.publish()
         frames = makeFrames(seconds=2.5)
@@ -244,12 +248,12 @@ class ReconnectionTests(RelayTestCase):
 
     def test_waitsForAKeyFrame(self) -> None:
         """
-        Without a group of pictures to begin with: what comes before the next key frame
-        cannot be decoded. Sound goes on alone if pictures stay away.
+        Without a complete group of pictures, the relay waits for the next key frame.
+        Audio is sent on its own once there has been no video for 3 s.
         """
         self.publish()
         self.endpoint.refuse()
-        # Longer than groups are kept.
+        # Longer than a group of pictures is kept.
         self.give(
             [videoFrame(0, True), *(videoFrame(n) for n in range(500, 21_500, 500))]
         )
@@ -272,8 +276,8 @@ class ReconnectionTests(RelayTestCase):
 
     def test_waitsForTheLeadingTrack(self) -> None:
         """
-        A key frame of another track does not help: the pictures of the first could not
-        be decoded.
+        A key frame of another track does not start the video, because the first track's
+        frames could not be decoded.
         """
         self.publish()
         self.endpoint.refuse()
@@ -299,7 +303,7 @@ class ReconnectionTests(RelayTestCase):
 
     def test_soundOnly(self) -> None:
         """
-        There is no key frame to wait for.
+        A stream of audio only does not wait for a key frame.
         """
         self.publish()
         self.endpoint.refuse()
@@ -317,7 +321,7 @@ class ReconnectionTests(RelayTestCase):
 
     def test_newHeaders(self) -> None:
         """
-        The latest are sent.
+        A new connection gets the latest sequence headers.
         """
         self.publish()
         connection = self.endpoint.accept()
@@ -339,7 +343,8 @@ class ReconnectionTests(RelayTestCase):
 
     def test_endedWhileLost(self) -> None:
         """
-        Nobody waits for a server that is away, or one that is being tried.
+        If the stream ends while the relay waits or tries to connect, the relay finishes
+        at once.
         """
         for isTrying in (False, True):
             self.setUp()
@@ -353,7 +358,8 @@ class ReconnectionTests(RelayTestCase):
 
     def test_endedByTheServer(self) -> None:
         """
-        It says that it ends; until it has closed, frames are dropped, not failures.
+        If the server ends the stream, frames are dropped without failure until it has
+        closed.
         """
         self.publish()
         connection = self.endpoint.accept()
@@ -374,8 +380,8 @@ class SlowTests(RelayTestCase):
 
     def test_waits(self) -> None:
         """
-        Frames wait in the outlet, and go on when there is room. The publisher does not
-        notice.
+        While the connection is paused, frames are queued in the outlet. They are sent
+        when it resumes, and the publisher is not paused.
         """
         self.publish()
         connection = self.endpoint.accept()
@@ -398,7 +404,7 @@ class SlowTests(RelayTestCase):
 
     def test_buffer(self) -> None:
         """
-        C{buffer=1}: no more than a second of it waits.
+        With C{buffer=1}, at most one second is queued.
         """
         self.publish(buffer=1.0)
         connection = self.endpoint.accept()
@@ -419,7 +425,7 @@ class SlowTests(RelayTestCase):
 
     def test_bounds(self) -> None:
         """
-        Seconds, bytes and frames.
+        The queue has limits in seconds, bytes and frames.
         """
         self.publish()
         delivery = self.sink.delivery
@@ -433,7 +439,7 @@ class SlowTests(RelayTestCase):
 
     def test_endWhileSlow(self) -> None:
         """
-        All that waits is sent at the end, but not for ever.
+        At the end everything queued is sent, within a time limit.
         """
         self.publish()
         connection = self.endpoint.accept()
@@ -452,13 +458,13 @@ class SlowTests(RelayTestCase):
 
 class ClockTests(RelayTestCase):
     """
-    The timestamps a server gets.
+    The timestamps that a server gets.
     """
 
     def test_longStreams(self) -> None:
         """
-        A relay that comes late begins at 0, headers and all; what lies a little before
-        is not before 0.
+        The timestamps of a relay that starts late begin at 0, the headers' too. A frame
+        slightly earlier gets 0.
         """
         self.publish()
         self.give(makeFrames(start=5_000_000)[:3])
@@ -474,7 +480,7 @@ class ClockTests(RelayTestCase):
 
     def test_nearZero(self) -> None:
         """
-        A clock that begins near 0 is passed on as it is.
+        Timestamps that begin near 0 are not changed.
         """
         self.publish()
         self.give([audioFrame(23), videoFrame(20, True), videoFrame(60)])
@@ -490,7 +496,7 @@ class ClockTests(RelayTestCase):
 
 class OptionsTests(SynchronousTestCase):
     """
-    C{--sink=relay:...}.
+    The options of C{--sink=relay:...}.
     """
 
     def refused(self, argstring: str) -> str:
@@ -503,7 +509,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_all(self) -> None:
         """
-        Each arrives.
+        Each option is read.
         """
         factory = RelaySinkFactory.fromString(
             "rtmps://example.com/live/s3cret?a=b#retry=5&buffer=2.5&only=live/cam&ca=/x"
@@ -514,7 +520,8 @@ class OptionsTests(SynchronousTestCase):
 
     def test_bad(self) -> None:
         """
-        One sentence that says what would be right.
+        Bad options are refused in one sentence that says what is valid, without
+        secrets.
         """
         for argstring, words in (
             ("", "rtmp://"),
@@ -534,7 +541,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_retry(self) -> None:
         """
-        C{retry=1}: never longer.
+        C{retry=1} limits the waits between tries.
         """
         clock, endpoint = Clock(), Endpoint()
         sink = relayTo(clock, endpoint, retry=1.0).buildSink(makeStreamInfo())
@@ -550,7 +557,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_only(self) -> None:
         """
-        C{only=live/test}: no other stream.
+        With C{only=live/test}, no other stream is relayed.
         """
         factory = relayTo(Clock(), Endpoint(), only="live/test")
         self.assertIsNotNone(factory.buildSink(makeStreamInfo()))
@@ -558,7 +565,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_placeholders(self) -> None:
         """
-        C{{app}} and C{{name}}.
+        C{{app}} and C{{name}} in the URL are replaced.
         """
         clock, endpoint = Clock(), Endpoint()
         factory = relayTo(clock, endpoint, "rtmp://h/to-{app}/{name}?k")
@@ -570,7 +577,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_certificates(self) -> None:
         """
-        C{ca=FILE} is read when the server starts.
+        The file of C{ca=FILE} is read when the server starts.
         """
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "ca.pem"
@@ -582,7 +589,7 @@ class OptionsTests(SynchronousTestCase):
 
 class ContractTests(FrameSinkTestsMixin, SynchronousTestCase):
     """
-    What every sink must stand, with a server that takes it all.
+    The relay fulfills the contract of sinks with a server that accepts everything.
     """
 
     def makeSink(self) -> RelaySink:
@@ -603,7 +610,7 @@ class ContractTests(FrameSinkTestsMixin, SynchronousTestCase):
 
 class UnreachableContractTests(ContractTests):
     """
-    What every sink must stand, with a server that is not there.
+    The relay fulfills the contract of sinks without a server.
     """
 
     def finish(self, finished: "Deferred[None] | None") -> None:
