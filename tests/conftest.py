@@ -1,5 +1,5 @@
 """
-What every test under pytest gets.
+Fixtures of all tests that run under pytest.
 """
 
 import gc
@@ -28,7 +28,7 @@ def nothingLeftBehind(request: pytest.FixtureRequest) -> Iterator[None]:
     behind.
     """
     if request.cls is not None and issubclass(request.cls, SynchronousTestCase):
-        # Trial's own class checks itself.
+        # Trial's own class does these checks itself.
         yield
         return
     from twisted.internet import reactor as installed
@@ -40,7 +40,7 @@ def nothingLeftBehind(request: pytest.FixtureRequest) -> Iterator[None]:
     timers = set(reactor.getDelayedCalls())
     openers = set(reactor.getReaders())
     yield
-    # Unhandled Deferreds speak when they are collected.
+    # Unhandled errors in Deferreds are logged when the Deferreds are collected.
     gc.collect()
     globalLogPublisher.removeObserver(observer)
     failures = [event["log_failure"] for event in events if "log_failure" in event]

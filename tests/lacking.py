@@ -1,9 +1,9 @@
 """
-A server without what Windows or macOS lack: C{python -m tests.lacking windows} takes
-it away from this Python, then FFmpeg publishes to a server that records, relays and
-decodes, and the frames are counted. What it prints is JSON.
+A server without what Windows or macOS lack. C{python -m tests.lacking windows} removes
+it from this Python, then FFmpeg publishes to a server that records, relays and decodes,
+and the frames are counted. The result is printed as JSON.
 
-What it cannot show is what Windows does differently with the same names.
+This cannot show what Windows does differently under the same names.
 """
 
 import errno
@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-#: What neither of them has.
+#: What neither Windows nor macOS has.
 _LINUX = {
     os: (
         *("memfd_create", "sched_getaffinity", "fdatasync", "O_TMPFILE", "pipe2"),
@@ -32,7 +32,7 @@ _LINUX = {
         *("TCP_NOTSENT_LOWAT", "TCP_USER_TIMEOUT"),
     ),
 }
-#: What Windows has not, beside that.
+#: What Windows lacks in addition.
 _POSIX = {
     os: (
         *("pread", "pwrite", "preadv", "pwritev", "sendfile", "statvfs", "sysconf"),
@@ -58,7 +58,7 @@ def _refusing(
     function: Callable[..., None], whole: Callable[..., str]
 ) -> Callable[..., None]:
     """
-    @return: the function, for files only that are not open here.
+    @return: the function, but it refuses files that this process has open.
     """
 
     def refuse(path: Any, *others: Any, **more: Any) -> None:
@@ -77,8 +77,8 @@ def _refusing(
 
 def takeAway(system: str) -> None:
     """
-    Leave what has not been imported yet, which is all of rtmptw, with what there is on
-    C{windows} or C{macos}.
+    Remove what C{windows} or C{macos} lacks, for all modules that are not imported yet,
+    which includes all of rtmptw.
     """
     _take(_LINUX)
     if system != "windows":
@@ -86,7 +86,8 @@ def takeAway(system: str) -> None:
     fcntl: Any = __import__("fcntl")
 
     def locking(descriptor: int, mode: int, size: int) -> None:
-        # As there: another descriptor is refused, in this process too.
+        # As on Windows, a lock held by another descriptor is refused, even in the same
+        # process.
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -104,9 +105,9 @@ def takeAway(system: str) -> None:
 
 def installReactor(system: str) -> Any:
     """
-    @return: the reactor that Twisted has there; its children get three files on
-        Windows. Twisted's own, which stands for that of another system, and what of
-        Python it uses, take what is here.
+    Return the reactor that Twisted uses on that system. On Windows, its child processes
+    get only three file descriptors. Twisted itself and the modules that it needs are
+    imported first, and keep what this system has.
     """
     from twisted.internet import selectreactor, stdio
 
@@ -121,20 +122,20 @@ def installReactor(system: str) -> Any:
 
         def spawnProcess(*arguments: Any, **more: Any) -> Any:
             if more.get("childFDs") is not None:
-                raise ValueError("on this system a child has three files")
+                raise ValueError("on this system a child process has three files")
             return spawn(*arguments, **more)
 
         reactor.spawnProcess = spawnProcess
     return reactor
 
 
-#: How many pictures the decode sink has given.
+#: The frames passed to C{look}.
 pictures: list[object] = []
 
 
 def look(frame: object, stream: object) -> None:
     """
-    What the decode sink calls.
+    The user code of the decode sink.
     """
     pictures.append(frame)
 
@@ -152,7 +153,7 @@ def _folder() -> Iterator[Path]:
 
 def refusals() -> dict[str, str]:
     """
-    @return: what is said to each sink that needs what is not there.
+    @return: by sink, the errors of those that need what is missing.
     """
     from rtmptw.errors import SinkError
     from rtmptw.plugins.registry import sinkFactory
@@ -171,9 +172,9 @@ def refusals() -> dict[str, str]:
 
 def recovered(recording: Path) -> list[str]:
     """
-    @param recording: a whole one.
-    @return: what becomes of one without its end, while it is locked and then; and of
-        one without frames.
+    @param recording: a complete recording.
+    @return: the verdicts for a copy without its end, first while it is locked and then
+        unlocked, and for a copy without frames.
     """
     from rtmptw.sinks import disk
     from rtmptw.sinks.recording.recovery import recoverPart
@@ -194,7 +195,7 @@ def recovered(recording: Path) -> list[str]:
 
 async def run(reactor: Any, folder: Path) -> dict[str, Any]:
     """
-    @return: what was recorded and counted.
+    @return: the counts of what was sent, recorded, relayed and decoded.
     """
     import av
 
@@ -248,7 +249,7 @@ async def run(reactor: Any, folder: Path) -> dict[str, Any]:
 
 def main(system: str) -> None:
     """
-    Do it all.
+    Remove what the system lacks, run the servers, and print the result.
     """
     reactor = installReactor(system)
     takeAway(system)
@@ -272,8 +273,8 @@ def main(system: str) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:] not in [[system] for system in _SYSTEMS]:
-        raise SystemExit(f"say which system: {' or '.join(_SYSTEMS)}")
-    # Under its own name, by which the decode sink finds it.
+        raise SystemExit(f"usage: python -m tests.lacking {' or '.join(_SYSTEMS)}")
+    # Under its module name, by which the decode sink finds C{look}.
     from tests import lacking
 
     lacking.main(sys.argv[1])

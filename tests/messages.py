@@ -1,5 +1,5 @@
 """
-A receiver of messages that calls a function with each.
+A receiver of messages that calls a function with each one.
 """
 
 from collections.abc import Callable
@@ -9,8 +9,8 @@ from rtmptw.rtmp.chunkreader import MessageReceiver
 
 class Calling(MessageReceiver):
     """
-    Calls C{take} with all that is known of a message: type, timestamp, message
-    stream, payload, chunk stream.
+    Calls C{take} with the type, timestamp, message stream ID, payload and chunk stream
+    ID of each message.
     """
 
     def __init__(self, take: Callable[[int, int, int, bytes, int], None]) -> None:

@@ -11,12 +11,12 @@ from rtmptw.backoff import LONGEST_WAIT, Backoff
 
 class BackoffTests(SynchronousTestCase):
     """
-    Waits before the next try.
+    Waits between tries.
     """
 
     def test_theyDouble(self) -> None:
         """
-        From a second on, up to the longest, however many there are; and begin anew.
+        Waits begin at one second and double up to the longest. A reset starts again.
         """
         backoff = Backoff(lambda: 0.5, 0.75, 1.25)
         waits = [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
@@ -30,7 +30,7 @@ class BackoffTests(SynchronousTestCase):
 
     def test_chance(self) -> None:
         """
-        Between the least and the most, but never beyond the bounds.
+        Waits vary randomly between the two factors, but never beyond the bounds.
         """
         for number, waits in (
             (0.0, [1.0, 1.5, 3.0, 6.0, 12.0, 22.5]),
@@ -41,7 +41,7 @@ class BackoffTests(SynchronousTestCase):
 
     def test_aShorterLongest(self) -> None:
         """
-        As an option says.
+        The longest wait can be set.
         """
         backoff = Backoff(lambda: 1.0, 1.0, 1.3, longest=3.0)
         self.assertEqual([backoff.next() for _ in range(4)], [1.3, 2.6, 3.0, 3.0])

@@ -18,7 +18,7 @@ from tests.sinks.test_file import HeldLane, ImmediateLane
 
 class Collector:
     """
-    Collects numbers, and writes them into a list.
+    An owner that collects numbers and writes them into a list.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Collector:
         self.asked: list[bool] = []
         self.last: list[Callable[[], Any]] = []
         self.failures: list[str] = []
-        #: What it says when a batch is written, or fails.
+        #: What it returns when a batch is written or fails.
         self.reason = ""
 
     def takeBatch(self, isEnding: bool) -> Callable[[], Any] | None:
@@ -51,7 +51,7 @@ class Collector:
 
 class BatchWriterTests(SynchronousTestCase):
     """
-    When is written, paused and ended.
+    When batches are written, the producer is paused, and the writer ends.
     """
 
     def setUp(self) -> None:
@@ -63,7 +63,7 @@ class BatchWriterTests(SynchronousTestCase):
 
     def makeWriter(self, **limits: Any) -> BatchWriter:
         """
-        @return: a new one, whose writes wait.
+        @return: a new writer whose writes are held until released.
         """
 
         def makeLane(reactor: Any, name: str) -> HeldLane:
@@ -81,7 +81,7 @@ class BatchWriterTests(SynchronousTestCase):
     @property
     def held(self) -> int:
         """
-        How many calls wait in lanes.
+        The number of calls held in lanes.
         """
         return sum(len(lane.held) for lane in self.lanes)
 
@@ -90,7 +90,7 @@ class BatchWriterTests(SynchronousTestCase):
 
     def test_manyBytesAreWrittenAtOnce(self) -> None:
         """
-        One byte less waits.
+        A batch is written at once when it has C{FLUSH_BYTES}, and not one byte earlier.
         """
         self.add(1, FLUSH_BYTES - 1)
         self.assertEqual(self.lanes, [])
@@ -104,7 +104,8 @@ class BatchWriterTests(SynchronousTestCase):
 
     def test_theFirstOfABatchWaitsSoLongAtMost(self) -> None:
         """
-        Later ones do not make it wait longer.
+        A batch is written C{FLUSH_SECONDS} after its first item. Later items do not
+        delay it.
         """
         self.add(1)
         self.clock.advance(FLUSH_SECONDS * 0.75)
@@ -115,7 +116,7 @@ class BatchWriterTests(SynchronousTestCase):
 
     def test_whatIsUrgentIsWrittenAtOnce(self) -> None:
         """
-        With all before it.
+        An urgent item is written at once, with everything before it.
         """
         self.add(1)
         self.add(2, isUrgent=True)
@@ -124,7 +125,8 @@ class BatchWriterTests(SynchronousTestCase):
 
     def test_neverTwoAtOnce(self) -> None:
         """
-        What is urgent, much or old goes with the next; what is neither waits on.
+        Only one batch is written at a time. Meanwhile an urgent, large, old or
+        requested batch is written next; any other waits longer.
         """
         for meanwhile in ("urgent", "much", "old", "asked", "neither"):
             self.setUp()
@@ -143,7 +145,8 @@ class BatchWriterTests(SynchronousTestCase):
 
     def test_tooManyBytesPause(self) -> None:
         """
-        Those being written count; goes on with half, not with a byte more.
+        Too many bytes, those being written included, pause the producer. It resumes at
+        half the limit, and not at one byte more.
         """
         self.add(1, MAX_BYTES // 2)
         self.add(2, MAX_BYTES // 2)
@@ -158,7 +161,8 @@ class BatchWriterTests(SynchronousTestCase):
 
     def test_goesOnAtHalf(self) -> None:
         """
-        What waits and is being written is half the limit then.
+        The producer resumes when the bytes queued and being written are down to half
+        the limit.
         """
         self.add(1, MAX_BYTES // 2 + 1)
         self.add(2, MAX_BYTES // 2)
@@ -169,7 +173,7 @@ class BatchWriterTests(SynchronousTestCase):
 
     def test_tooManyItemsPause(self) -> None:
         """
-        Also without a byte.
+        Too many items pause the producer, even if they have no bytes.
         """
         self.writer = self.makeWriter(maxItems=4)
         self.add(1, 0, isUrgent=True)
@@ -186,8 +190,8 @@ class BatchWriterTests(SynchronousTestCase):
 
     def test_theEndIsInOrder(self) -> None:
         """
-        What is being written, what is left, what the owner does last; then the lane is
-        closed.
+        The end waits for the current write, writes what is left, lets the owner do its
+        last work, and then closes the lane.
         """
         self.owner.last.append(lambda: self.owner.written.append([0]))
         self.add(1, isUrgent=True)
@@ -206,14 +210,14 @@ class BatchWriterTests(SynchronousTestCase):
 
     def test_theEndOfNothing(self) -> None:
         """
-        Makes no lane.
+        If nothing was added, the end makes no lane.
         """
         self.assertIsNone(self.writer.finish())
         self.assertEqual((self.lanes, self.writer.isUsed), ([], False))
 
     def test_theEndThatIsDoneAtOnce(self) -> None:
         """
-        Needs no Deferred.
+        An end that is done at once returns no Deferred.
         """
         self.writer = BatchWriter(self.clock, self.owner, "now", ImmediateLane)
         self.add(1)
@@ -222,7 +226,8 @@ class BatchWriterTests(SynchronousTestCase):
 
     def test_aReasonEndsIt(self) -> None:
         """
-        The owner may still have a last thing to do; the producer is stopped once.
+        If the owner returns a reason for a failure, the producer is stopped, once. The
+        owner's last work is still done.
         """
         self.owner.last.append(lambda: self.owner.written.append([0]))
         self.add(0, isUrgent=True)
@@ -240,7 +245,7 @@ class BatchWriterTests(SynchronousTestCase):
 
     def test_aReasonAtTheEndStopsNobody(self) -> None:
         """
-        There is no stream to stop any more, nor one to resume.
+        A reason returned during the end neither stops nor resumes the producer.
         """
         self.writer = self.makeWriter(maxBytes=1)
         self.add(0, 2, isUrgent=True)
@@ -253,7 +258,7 @@ class BatchWriterTests(SynchronousTestCase):
 
     def test_aFailureWithoutAReasonIsNoEnd(self) -> None:
         """
-        The next batch is written.
+        After a failure without a reason, the next batch is written.
         """
         self.add(0, isUrgent=True)
         self.add(1, isUrgent=True)
@@ -264,7 +269,7 @@ class BatchWriterTests(SynchronousTestCase):
 
     def test_whoIsStoppedMayEndAtOnce(self) -> None:
         """
-        As the hub does: the end comes from within C{stopProducing}.
+        The end may be called from within C{stopProducing}, as the hub does.
         """
         ends: list[Any] = []
         self.patch(
@@ -278,7 +283,7 @@ class BatchWriterTests(SynchronousTestCase):
 
     def test_whenAllIsOverItsOwnerIsFree(self) -> None:
         """
-        Without the garbage collector.
+        When everything is done, the owner is freed without the garbage collector.
         """
         self.add(1)
         done = self.writer.finish()

@@ -1,5 +1,5 @@
 """
-Tests of the benchmarks: their accounting, their tables, and one tiny real run.
+Tests of the benchmarks: their accounting, their tables, and one very short real run.
 """
 
 import json
@@ -70,11 +70,12 @@ from benchmarks.servers import (
 from benchmarks.targets import TARGETS, meansTable, targetTable
 from benchmarks.without import MEANS, isCompiled
 
-#: The checkout.
+#: The root of the checkout.
 ROOT = Path(__file__).parents[1]
 
-#: What the kernel says of three sockets of port 1935 (0x078F): one that listens, a
-#: server's with 16 bytes to read, a client's with 32 to send; and of another port.
+#: The kernel's table with three sockets of port 1935 (0x078F): one that listens, a
+#: server's with 16 bytes to read, and a client's with 32 bytes to send; and one of
+#: another port.
 _TABLE = """  sl  local_address rem_address   st tx_queue:rx_queue tr tm->when retrnsmt
    0: 0100007F:078F 00000000:0000 0A 00000000:00000005 00:00000000 00000000 0
    1: 0100007F:078F 0100007F:9C40 01 00000000:00000010 00:00000000 00000000 0
@@ -85,7 +86,7 @@ _TABLE = """  sl  local_address rem_address   st tx_queue:rx_queue tr tm->when r
 
 def published(messages: int, payload: int, wire: int, **more: float) -> Result:
     """
-    @return: what a generator counts.
+    @return: the counts of a load generator.
     """
     counts = {"messages": messages, "payload_bytes": payload, "wire_bytes": wire}
     return Result({**counts, **more})
@@ -93,7 +94,7 @@ def published(messages: int, payload: int, wire: int, **more: float) -> Result:
 
 def row(server: str, number: int, cost: float, **more: Any) -> Row:
     """
-    @return: a row of results.
+    @return: one row of results.
     """
     return {
         "run": "1",
@@ -111,12 +112,12 @@ def row(server: str, number: int, cost: float, **more: Any) -> Row:
 
 class AccountingTests(SynchronousTestCase):
     """
-    L{benchmarks.accounting}.
+    Tests of L{benchmarks.accounting}.
     """
 
     def test_aTreeIsAllItsProcesses(self) -> None:
         """
-        A child's work counts while it runs, and when it has ended.
+        The CPU time of child processes counts while they run and after they have ended.
         """
         work = (
             "import subprocess, sys, time\n"
@@ -148,7 +149,8 @@ class AccountingTests(SynchronousTestCase):
 
     def test_aNumberThatIsUsedAgainIsAnotherProcess(self) -> None:
         """
-        A process is its number and the time of its start.
+        A process is identified by its ID and start time, so that a reused ID is another
+        process.
         """
         (me, *_others) = processTree(os.getpid())
         self.assertTrue(isRunning(me))
@@ -157,7 +159,7 @@ class AccountingTests(SynchronousTestCase):
 
     def test_bytesOnTheirWay(self) -> None:
         """
-        Those of the port only, and not the listener's queue of connections.
+        Queued bytes are those of one port, without the listener's queue of connections.
         """
         self.assertEqual(queuedIn(_TABLE, 1935), 48)
         self.assertEqual(queuedIn(_TABLE, 1937), 0)
@@ -165,7 +167,7 @@ class AccountingTests(SynchronousTestCase):
 
 class FigureTests(SynchronousTestCase):
     """
-    L{benchmarks.measure.figures}: what is made of what was counted.
+    Tests of L{benchmarks.measure.figures}: the figures computed from counts.
     """
 
     def found(
@@ -177,8 +179,8 @@ class FigureTests(SynchronousTestCase):
         **last: int,
     ) -> dict[str, Any]:
         """
-        @return: the figures of ten seconds in which the server worked for two, and
-            others for one.
+        @return: the figures of ten seconds in which the server used two seconds of CPU
+            time, and other processes one.
         """
         return figures(
             SCENARIOS[scenario],
@@ -191,7 +193,7 @@ class FigureTests(SynchronousTestCase):
 
     def test_whatPlayersGet(self) -> None:
         """
-        Costs are per byte that has arrived; what is missing is told.
+        Costs are per byte that arrived, and the share of what arrived is reported.
         """
         found = self.found(
             "fanout50",
@@ -219,7 +221,7 @@ class FigureTests(SynchronousTestCase):
 
     def test_whatIsQueuedWasNotTaken(self) -> None:
         """
-        A server that is flooded is charged for what it has read.
+        A server that is flooded is charged only for what it has read.
         """
         payload = 4096 * 1000
         wire = payload + 1000 * 8 + 1000
@@ -232,7 +234,8 @@ class FigureTests(SynchronousTestCase):
 
     def test_whoComesTooLate(self) -> None:
         """
-        A server that takes half of what publishers send in real time is told so.
+        If a server takes only half of what publishers send in real time, the share says
+        so.
         """
         messages = round(50 * 10 * (30 + 44100 / 1024) / 2)
         payload = messages * 4096
@@ -242,7 +245,7 @@ class FigureTests(SynchronousTestCase):
 
     def test_whatIsRecorded(self) -> None:
         """
-        The files' growth, as a share of what came in.
+        The growth of the files is reported as a share of what was published.
         """
         publish = published(100, 409_600, 410_500)
         found = self.found("record20", publish, recorded=204_800)
@@ -250,7 +253,8 @@ class FigureTests(SynchronousTestCase):
 
     def test_idleConnections(self) -> None:
         """
-        Nothing but memory and time, and for those that are there.
+        For idle connections only memory and time are reported, per connection that was
+        made.
         """
         found = self.found("idle2000", Result({"ready": 1000}))
         self.assertAlmostEqual(found["residentEach"], 20_000)
@@ -258,7 +262,7 @@ class FigureTests(SynchronousTestCase):
 
     def test_errorsOfBothGenerators(self) -> None:
         """
-        They are kept, and nothing that was counted is nothing that is told.
+        Errors of both generators are kept, and a cost without a count is left out.
         """
         found = self.found("fanout50", Result(errors={"a": 1}), Result(errors={"b": 2}))
         self.assertEqual(found["errors"], {"a": 1, "b": 2})
@@ -266,7 +270,7 @@ class FigureTests(SynchronousTestCase):
 
     def test_halfLoad(self) -> None:
         """
-        As many as take half of a core, and not more than are allowed.
+        Half load is the number of connections that use half a core, within the maximum.
         """
         self.assertEqual(halfLoad(100, 0.2, 500), 250)
         self.assertEqual(halfLoad(100, 0.01, 500), 500)
@@ -275,7 +279,8 @@ class FigureTests(SynchronousTestCase):
 
     def test_whatTheBooksSay(self) -> None:
         """
-        Dropped frames of all sinks; no books say nothing.
+        The dropped frames are the sum over all sinks in the ledger. Without a ledger
+        there is no number.
         """
         ledger = Path(self.mktemp())
         self.assertIsNone(droppedFrames(ledger))
@@ -285,7 +290,7 @@ class FigureTests(SynchronousTestCase):
 
     def test_whatIsInAFile(self) -> None:
         """
-        Audio and video count, script data does not.
+        Audio and video in a file count, script data does not.
         """
         path = Path(self.mktemp())
         tags = b"".join(
@@ -299,12 +304,12 @@ class FigureTests(SynchronousTestCase):
 
 class ServerTests(SynchronousTestCase):
     """
-    Who is measured, with what.
+    The servers that are measured, and their load.
     """
 
     def test_aServerOfYourOwn(self) -> None:
         """
-        A name, a command, and the port that it listens to.
+        A custom server has a name, a command, and the port that it listens on.
         """
         server = customServer("mine=sh -c 'exec serve @home'@1940")
         self.assertEqual((server.name, server.port), ("mine", 1940))
@@ -317,7 +322,7 @@ class ServerTests(SynchronousTestCase):
 
     def test_whatIsNoServer(self) -> None:
         """
-        It is said how one is given.
+        Bad text for a custom server is refused with the right form.
         """
         for text in ("mine", "mine=serve", "=serve@1", "a=b@0", "a=b@x", "a=@1"):
             error = self.assertRaises(BenchmarkError, customServer, text)
@@ -325,7 +330,7 @@ class ServerTests(SynchronousTestCase):
 
     def test_unknownNames(self) -> None:
         """
-        What there is is told.
+        An unknown server or scenario is refused with a list of those that exist.
         """
         error = self.assertRaises(BenchmarkError, chooseServers, ["srs"], [])
         self.assertIn("rtmptw, ", str(error))
@@ -334,7 +339,8 @@ class ServerTests(SynchronousTestCase):
 
     def test_theVariantsOfRtmptw(self) -> None:
         """
-        They listen on loopback; what is asked decides on the sink.
+        The variants of rtmptw listen on loopback, and their sink depends on the
+        scenario.
         """
         folder = Path("/tmp/a:b")
         for scenario, option in (
@@ -354,7 +360,7 @@ class ServerTests(SynchronousTestCase):
 
     def test_theLoad(self) -> None:
         """
-        A scenario becomes the generator's arguments, on loopback only.
+        A scenario becomes the generator's arguments, which publish only to loopback.
         """
         target = Target(1940, "x")
         for name, words in (
@@ -373,7 +379,7 @@ class ServerTests(SynchronousTestCase):
 
     def test_aServerThatEndsAtOnce(self) -> None:
         """
-        What it said is told.
+        If a server ends at once, the error has its exit status and output.
         """
         server = customServer("mine=sh -c 'echo no such licence; exit 3'@1")
         folder = Path(self.mktemp())
@@ -385,12 +391,12 @@ class ServerTests(SynchronousTestCase):
 
 class PlanTests(SynchronousTestCase):
     """
-    L{benchmarks.runner}.
+    Tests of L{benchmarks.runner}.
     """
 
     def server(self, name: str, *abilities: Ability, missing: str = "") -> Server:
         """
-        @return: one that can do this.
+        @return: a server with these abilities.
         """
         return Server(
             name,
@@ -402,7 +408,7 @@ class PlanTests(SynchronousTestCase):
 
     def test_serversTakeTurns(self) -> None:
         """
-        All that can follow one another in each round and scenario.
+        In each round of a scenario, all servers with the ability take turns.
         """
         servers = [
             self.server("a", Ability.PLAY, Ability.INGEST),
@@ -424,7 +430,7 @@ class PlanTests(SynchronousTestCase):
 
     def test_timesForPeople(self) -> None:
         """
-        Seconds, minutes, hours.
+        Times are shown in seconds, minutes or hours.
         """
         self.assertEqual(
             [shownTime(seconds) for seconds in (45, 600, 7200)],
@@ -433,7 +439,8 @@ class PlanTests(SynchronousTestCase):
 
     def test_whatCannotStartIsToldAndTheRunGoesOn(self) -> None:
         """
-        And no time that is up begins anything.
+        If a server cannot start, that is reported and the run continues. When the time
+        is up, no step begins.
         """
         out = Path(self.mktemp())
         said = StringIO()
@@ -457,7 +464,7 @@ def _reported(out: Path) -> tuple[list[Row], Any]:
 
 class TargetTests(SynchronousTestCase):
     """
-    L{benchmarks.targets} and L{benchmarks.without}.
+    Tests of L{benchmarks.targets} and L{benchmarks.without}.
     """
 
     rows = [
@@ -472,8 +479,8 @@ class TargetTests(SynchronousTestCase):
 
     def test_reachedAndMissed(self) -> None:
         """
-        Each with its figures, and by how much it was missed; what was not measured is
-        not there.
+        Each target has its figures and by how much it was missed. A target that was not
+        measured is left out.
         """
         table = targetTable(self.rows)
         assert table is not None
@@ -499,7 +506,7 @@ class TargetTests(SynchronousTestCase):
 
     def test_missedByLittle(self) -> None:
         """
-        What is missed by less than half a percent does not look like nothing.
+        A target missed by less than half a percent is not shown as missed by 0%.
         """
         for median, said in (
             (8.0, "yes"),
@@ -513,13 +520,13 @@ class TargetTests(SynchronousTestCase):
 
     def test_targetsDiffer(self) -> None:
         """
-        No two have the same name.
+        No two targets have the same name.
         """
         self.assertEqual(len({target.what for target in TARGETS}), len(TARGETS))
 
     def test_memoryOfAPlayer(self) -> None:
         """
-        Between few and many.
+        The memory per player is computed between few and many players.
         """
         table = targetTable(
             [
@@ -538,7 +545,8 @@ class TargetTests(SynchronousTestCase):
 
     def test_whatAMeanBuys(self) -> None:
         """
-        How many times as much it costs without, in the same build.
+        The gain of an optimization is how many times as much the server costs without
+        it, in the same build.
         """
         table = meansTable(self.rows)
         assert table is not None
@@ -558,10 +566,10 @@ class TargetTests(SynchronousTestCase):
 
     def test_eachIsTakenAway(self) -> None:
         """
-        In a process of its own, where it is not there any more.
+        Each optimization can be switched off in a process of its own.
         """
         gone = {
-            # First, as it is the first thing that is done.
+            # This comes first, because it must be switched off before anything else.
             "slots": "from rtmptw.flv.body import frameFromMessage as f; "
             "assert vars(f(9, 0, b''))['timestamp'] == 0",
             "hold": "from rtmptw.app.options import Options; o = Options(); "
@@ -611,7 +619,8 @@ class TargetTests(SynchronousTestCase):
 
     def test_someAreOfPurePythonOnly(self) -> None:
         """
-        The compiled build has them inside: who wants it without is told where to go.
+        In a compiled build some optimizations cannot be switched off. The error says
+        where to run instead.
         """
         program = (
             "import sys; from benchmarks import without; "
@@ -633,7 +642,7 @@ class TargetTests(SynchronousTestCase):
 
     def test_withoutIsTwistd(self) -> None:
         """
-        It goes on as twistd.
+        After switching off an optimization, the program runs as twistd.
         """
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.without", "gc", "--version"],
@@ -646,7 +655,7 @@ class TargetTests(SynchronousTestCase):
 
 class ReportTests(SynchronousTestCase):
     """
-    L{benchmarks.report}.
+    Tests of L{benchmarks.report}.
     """
 
     rows = [
@@ -660,7 +669,8 @@ class ReportTests(SynchronousTestCase):
 
     def test_medianAndSpread(self) -> None:
         """
-        One figure has no spread, none is a dash.
+        Several figures are shown as median and spread, one without a spread, and none
+        as a dash.
         """
         self.assertEqual(shown([3.0, 1.0, 2.0], 2), "2.00 (1.00-3.00)")
         self.assertEqual(shown([3.0], 1), "3.0")
@@ -668,7 +678,8 @@ class ReportTests(SynchronousTestCase):
 
     def test_ratiosAreOfOneRound(self) -> None:
         """
-        A round in which the machine was slow for both is no difference.
+        Ratios compare figures of the same round, so that a round in which the machine
+        was slow for both makes no difference.
         """
         column = costColumn("fanout200", Ability.PLAY)
         found = ratios(self.rows[3:], self.rows[:3], column)
@@ -678,7 +689,8 @@ class ReportTests(SynchronousTestCase):
 
     def test_whatServersAreComparedBy(self) -> None:
         """
-        By latency, by memory, by message or by byte.
+        Depending on the scenario, servers are compared by latency, memory, or CPU time
+        per frame, message or byte.
         """
         for name, key in (
             ("latency5", "p50"),
@@ -691,7 +703,7 @@ class ReportTests(SynchronousTestCase):
 
     def test_onWhat(self) -> None:
         """
-        One line for all runs on the same machine with the same versions.
+        Runs on the same machine with the same versions share one line.
         """
 
         def run(hour: int, version: str, cores: list[int]) -> dict[str, Any]:
@@ -718,7 +730,7 @@ class ReportTests(SynchronousTestCase):
 
     def test_theTable(self) -> None:
         """
-        A row for each server, and the ratio to the one that was named.
+        The table has a row for each server, and the ratio to the server that was named.
         """
         (table,) = tables(self.rows, "nginx")
         self.assertEqual(
@@ -740,7 +752,7 @@ class ReportTests(SynchronousTestCase):
 
     def test_whatAReaderMustKnow(self) -> None:
         """
-        Losses, errors, and a machine that others use.
+        Losses, errors, and use of the machine by other programs are noted.
         """
         found = notes(
             [
@@ -760,7 +772,8 @@ class ReportTests(SynchronousTestCase):
 
     def test_growth(self) -> None:
         """
-        A line for each server, a point for each number of connections.
+        The growth table has a row for each server, and a figure for each number of
+        connections.
         """
         rows = [
             row("a", 1, 1.0, scenario=f"growplay{number}", cpuPerMessage=cost / 1e6)
@@ -774,7 +787,7 @@ class ReportTests(SynchronousTestCase):
 
     def test_whatIsNoResult(self) -> None:
         """
-        A file that is missing or something else.
+        A results file that is missing or malformed is reported.
         """
         path = Path(self.mktemp())
         error = self.assertRaises(BenchmarkError, readResults, [path])
@@ -787,12 +800,12 @@ class ReportTests(SynchronousTestCase):
 
 class PageTests(SynchronousTestCase):
     """
-    L{benchmarks.page}.
+    Tests of L{benchmarks.page}.
     """
 
     def test_theProseStays(self) -> None:
         """
-        What lies between the markers is replaced, each time anew.
+        Only what is between the markers is replaced, each time.
         """
         page = f"Before\n\n{BEGIN}\n\nold\n\n{END}\n\nAfter\n"
         once = between(page, ["new"])
@@ -803,8 +816,8 @@ class PageTests(SynchronousTestCase):
 
     def test_itIsWritten(self) -> None:
         """
-        One table, with the markup that it needs, a picture that is XML, and all that
-        was measured.
+        The page has one table with its markup escaped, a valid SVG, and the raw
+        results.
         """
         docs = Path(self.mktemp())
         docs.mkdir()
@@ -830,7 +843,7 @@ class PageTests(SynchronousTestCase):
 
     def test_markupIsEscaped(self) -> None:
         """
-        What reStructuredText and CSV would read otherwise stays what it is.
+        Characters that are special in reStructuredText or CSV are escaped.
         """
         table = Table("Title", ["a", "b"], [["*x*", 'say "`no`"'], ["", "\\"]])
         self.assertEqual(
@@ -848,8 +861,8 @@ class PageTests(SynchronousTestCase):
 
     def test_allTablesOnDemand(self) -> None:
         """
-        Those of targets, means and scenarios, in a file beside the results, and only
-        if it is asked for.
+        With C{--all}, the tables of targets, optimizations and scenarios are written to
+        a file beside the results.
         """
         docs = Path(self.mktemp())
         docs.mkdir()
@@ -874,7 +887,8 @@ class PageTests(SynchronousTestCase):
 
     def test_thePageIsWhatTheResultsSay(self) -> None:
         """
-        Nobody has changed a figure by hand, or measured and not written.
+        The page in the checkout matches its results: no figure was changed by hand, and
+        no results are missing.
         """
         runs, rows = readResults([ROOT / "benchmarks" / "results.jsonl"])
         text = (ROOT / "docs" / "performance.rst").read_text()
@@ -883,7 +897,7 @@ class PageTests(SynchronousTestCase):
 
     def test_bars(self) -> None:
         """
-        From the best to the worst.
+        Bars are sorted from the best to the worst.
         """
         title, found = bars(ReportTests.rows, "fanout200")
         self.assertIn("CPU s/GB", title)
@@ -892,7 +906,7 @@ class PageTests(SynchronousTestCase):
 
     def test_growthIsDrawn(self) -> None:
         """
-        A line for each server, even where all are as good.
+        Growth is drawn with a line for each server, even if all are equal.
         """
         rows = [
             row(name, 1, 1.0, scenario=f"growplay{number}", cpuPerMessage=1e-5)
@@ -907,19 +921,19 @@ class PageTests(SynchronousTestCase):
 
 class MicroTests(SynchronousTestCase):
     """
-    L{benchmarks.micro}.
+    Tests of L{benchmarks.micro}.
     """
 
     def test_eachDoesItsWork(self) -> None:
         """
-        They check it themselves.
+        Each micro-benchmark runs; they check their own results.
         """
         for subject in subjects():
             subject.work()
 
     def test_ratios(self) -> None:
         """
-        What costs a message more costs more turns.
+        The chunk reader costs more turns per message than the ledger.
         """
         found = {subject.name: subject for subject in subjects()}
         (small,) = measureSubject(found["ledger"], runs=1)
@@ -929,22 +943,22 @@ class MicroTests(SynchronousTestCase):
 
     def test_comparedWithBefore(self) -> None:
         """
-        It is said what has become slower.
+        A comparison with an earlier result says what has become slower.
         """
         self.assertEqual(compared(2.0, None), "new")
         self.assertEqual(compared(2.0, 2.0), "1.00x")
         self.assertEqual(compared(3.0, 2.0), "1.50x slower")
 
 
-@skipUnless(compiler(), "there is no C compiler")
+@skipUnless(compiler(), "no C compiler is installed")
 class LiveTests(SynchronousTestCase):
     """
-    One tiny run, with all that belongs to it.
+    One very short real run, with everything it needs.
     """
 
     def test_allMessagesArrive(self) -> None:
         """
-        Two players get every message, byte for byte, and every figure is there.
+        Two players get every message unchanged, and every figure is present.
         """
         out = Path(self.mktemp())
         tiny = replace(SCENARIOS["latency5"], players=2, seconds=1.0)
@@ -966,7 +980,7 @@ class LiveTests(SynchronousTestCase):
 
     def test_theCommandLine(self) -> None:
         """
-        What it lists, and what it says of a mistake.
+        The command line lists servers and scenarios, and fails for an unknown scenario.
         """
         said = StringIO()
         with redirect_stdout(said):

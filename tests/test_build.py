@@ -1,5 +1,5 @@
 """
-Tests of how a wheel is built: with compiled modules, or without.
+Tests of building a wheel, with compiled modules and without.
 """
 
 import importlib.util
@@ -17,13 +17,13 @@ import rtmptw
 ROOT = Path(__file__).parents[1]
 
 
-#: Where the package is: in the checkout, or where the wheel was installed.
+#: Where the package is: in the checkout, or where the wheel is installed.
 SOURCES = Path(rtmptw.__file__).parents[1]
 
 
 def load(name: str) -> ModuleType:
     """
-    A module of the folder that only pip looks into.
+    @return: a module of the folder C{building}, which only pip imports.
     """
     spec = importlib.util.spec_from_file_location(
         name, ROOT / "building" / f"{name}.py"
@@ -36,18 +36,19 @@ def load(name: str) -> ModuleType:
 
 class BackendTests(SynchronousTestCase):
     """
-    What pip is told that a build needs.
+    The requirements of a build that pip gets.
     """
 
     def setUp(self) -> None:
         self.backend = load("backend")
-        # Where pip calls it.
+        # Pip calls the backend in this folder.
         self.addCleanup(os.chdir, Path.cwd())
         os.chdir(ROOT)
 
     def test_withACompiler(self) -> None:
         """
-        A wheel needs mypyc; an editable install does not, and all else is hatchling's.
+        A wheel needs mypyc, an editable install does not, and everything else is
+        hatchling's.
         """
         self.patch(self.backend, "canCompile", lambda: True)
         needed = self.backend.get_requires_for_build_wheel()
@@ -61,8 +62,8 @@ class BackendTests(SynchronousTestCase):
 
     def test_withoutACompiler(self) -> None:
         """
-        A wheel needs nothing more: a compiler that fails or is not there is none, and
-        the user may not want one.
+        Without a working compiler, or if the user wants pure Python, a wheel needs
+        nothing more.
         """
         for variable, value in (
             ("CC", "false"),
@@ -83,7 +84,7 @@ class BackendTests(SynchronousTestCase):
 
 class Application:
     """
-    Where hatchling shows warnings.
+    The part of hatchling that shows warnings.
     """
 
     def __init__(self) -> None:
@@ -98,7 +99,7 @@ class Application:
 
 class HookTests(SynchronousTestCase):
     """
-    What goes into the wheel.
+    What the build hook puts into the wheel.
     """
 
     def setUp(self) -> None:
@@ -107,7 +108,7 @@ class HookTests(SynchronousTestCase):
 
     def build(self, version: str = "standard") -> dict[str, Any]:
         """
-        @return: what the hook asks hatchling to put into the wheel.
+        @return: the data in which the hook tells hatchling what to put into the wheel.
         """
         hook = self.hook.CompiledModules(
             str(SOURCES),
@@ -125,7 +126,8 @@ class HookTests(SynchronousTestCase):
 
     def test_compiled(self) -> None:
         """
-        What was made lies where it is imported from, in a wheel for this machine.
+        The compiled modules are put where they are imported from, into a wheel for this
+        platform.
         """
 
         def run(command: list[str], folder: Path, patience: float) -> None:
@@ -147,7 +149,8 @@ class HookTests(SynchronousTestCase):
 
     def test_notCompiled(self) -> None:
         """
-        Whatever goes wrong is one warning, and the wheel is pure Python.
+        If compiling fails for any reason, there is one warning, and the wheel is pure
+        Python.
         """
 
         def broken(*arguments: object) -> None:
@@ -177,7 +180,8 @@ class HookTests(SynchronousTestCase):
 
     def test_notWanted(self) -> None:
         """
-        An editable install is of the sources, and a user may want pure Python.
+        An editable install is not compiled, and neither is any if the user wants pure
+        Python.
         """
         self.assertEqual(self.build("editable"), {"force_include": {}})
         os.environ["RTMPTW_PURE"] = "1"
@@ -187,7 +191,7 @@ class HookTests(SynchronousTestCase):
 
     def test_required(self) -> None:
         """
-        With RTMPTW_REQUIRE_COMPILED an install that does not compile fails, whatever
+        With RTMPTW_REQUIRE_COMPILED, an install that is not compiled fails, whatever
         the reason.
         """
         os.environ["RTMPTW_REQUIRE_COMPILED"] = "1"
@@ -207,7 +211,8 @@ class HookTests(SynchronousTestCase):
 
     def test_programs(self) -> None:
         """
-        One that fails is quoted; one that takes too long is ended, with its children.
+        If a program fails, its output is quoted. If it takes too long, it is killed
+        with its children.
         """
         folder = Path(self.mktemp())
         folder.mkdir()
@@ -230,7 +235,7 @@ class HookTests(SynchronousTestCase):
 
     def test_theModulesAreThere(self) -> None:
         """
-        Every file that is to be compiled exists.
+        Every file listed for compiling exists.
         """
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())
         wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]

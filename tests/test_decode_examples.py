@@ -1,5 +1,5 @@
 """
-Tests of what the documentation shows of decoding: every command and every program.
+Tests of the documentation of decoding: every command and every program.
 """
 
 import re
@@ -18,8 +18,7 @@ PORT = "tcp:0:interface=127.0.0.1"
 
 def commands(page: str) -> list[list[str]]:
     """
-    @return: the commands that a page shows, without C{twistd -n rtmp} and what is
-        before that.
+    @return: the commands on a page, without C{twistd -n rtmp} and anything before it.
     """
     text = (DOCS / page).read_text("utf-8")
     blocks = re.findall(r"code-block:: sh\n\n((?:   .*\n)+)", text)
@@ -29,12 +28,12 @@ def commands(page: str) -> list[list[str]]:
 
 class ExampleCase(SynchronousTestCase):
     """
-    Runs servers.
+    Base class of tests that run servers.
     """
 
     def serve(self, options: list[str], *folders: Path) -> Server:
         """
-        @return: C{twistd rtmp} with options of a page.
+        @return: a server C{twistd rtmp} with the options from a page.
         """
         return Server(
             self,
@@ -46,12 +45,13 @@ class ExampleCase(SynchronousTestCase):
 
 class OpenCVTests(ExampleCase):
     """
-    C{docs/opencv.rst}.
+    Tests of C{docs/opencv.rst}.
     """
 
     def test_moving(self) -> None:
         """
-        The ten lines get pictures, as numpy arrays, and see that they move.
+        The ten lines of C{moving.py} get every decoded frame as a numpy array, and
+        detect motion.
         """
         ((command),) = commands("opencv.rst")
         server = self.serve(command, EXAMPLES)
@@ -60,7 +60,7 @@ class OpenCVTests(ExampleCase):
         given, decoded = server.waitFor(
             r"moving.Moving got (\d+ of \d+) decoded"
         ).split(" of ")
-        print(f"moving.py: {given} of {decoded} pictures")
+        print(f"moving.py: {given} of {decoded} frames")
         self.assertEqual(int(decoded), MEDIA.frames)
         self.assertEqual(server.stop(), 0)
         code = (EXAMPLES / "moving.py").read_text("utf-8").splitlines()
@@ -68,7 +68,8 @@ class OpenCVTests(ExampleCase):
 
     def test_watch(self) -> None:
         """
-        The loop gets every picture of the stream, and the program ends with it.
+        The loop of C{watch.py} gets every video frame of the stream, and the program
+        ends with it.
         """
         server = Server(self, EXAMPLES / "watch.py", PORT)
         publish(server.waitFor(r"listening on port (\d+)"))
@@ -76,13 +77,14 @@ class OpenCVTests(ExampleCase):
             float(server.waitFor(r"^(\d\.\d\d) s: \d+\.\d$"))
             for _number in range(MEDIA.frames)
         ]
-        print(f"watch.py: {len(set(times))} of {MEDIA.frames} pictures")
+        print(f"watch.py: {len(set(times))} of {MEDIA.frames} frames")
         self.assertEqual(times, sorted(set(times)))
         self.assertEqual(server.wait(), 0)
 
     def test_watchInAThread(self) -> None:
         """
-        Likewise.
+        The loop of C{watch_thread.py} gets every video frame of the stream, and the
+        program ends with it.
         """
         server = Server(self, EXAMPLES / "watch_thread.py", PORT)
         publish(server.waitFor(r"listening on port (\d+)"))
@@ -92,7 +94,7 @@ class OpenCVTests(ExampleCase):
 
     def test_mine(self) -> None:
         """
-        The function of the README.
+        The function of the README is called with decoded frames.
         """
         options = ["--sink=decode:mine.show:format=bgr24:policy=latest"]
         readme = (DOCS.parent / "README.md").read_text("utf-8")
@@ -105,12 +107,12 @@ class OpenCVTests(ExampleCase):
 
 class SnapshotTests(ExampleCase):
     """
-    C{docs/snapshot-sink.rst}.
+    Tests of C{docs/snapshot-sink.rst}.
     """
 
     def test_theCommands(self) -> None:
         """
-        Write pictures where the page says.
+        The commands write images where the page says.
         """
         first, second = commands("snapshot-sink.rst")
         server = self.serve([*first, *second])
@@ -124,7 +126,7 @@ class SnapshotTests(ExampleCase):
 
     def test_thumbnail(self) -> None:
         """
-        Who asks over HTTP gets a picture of the stream; of no stream, none.
+        An HTTP request gets an image of a live stream, and status 404 for any other.
         """
         server = Server(self, EXAMPLES / "thumbnail.py", PORT, PORT)
         web = server.waitFor(r"pictures on port (\d+)")

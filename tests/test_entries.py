@@ -1,5 +1,5 @@
 """
-Tests of where decoding can begin though nobody says so.
+Tests of frames that decoding can begin with though they are not marked as key frames.
 """
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from rtmptw.entries import MAX_UNITS, isEntry
 from rtmptw.frames import Codec, Frame, FrameKind, Role
 
-#: SEI messages: user data, then a recovery point, and what ends them.
+#: SEI messages: a recovery point after user data, and user data alone.
 RECOVERY = bytes.fromhex("06 05 02 aabb 06 01 84 80")
 USER_DATA = bytes.fromhex("06 05 02 0606 80")
 SLICE = b"\x41\x9a"
@@ -15,21 +15,21 @@ SLICE = b"\x41\x9a"
 
 def units(*each: bytes) -> bytes:
     """
-    @return: NAL units behind their sizes.
+    @return: NAL units, each after its size.
     """
     return b"".join(len(unit).to_bytes(4, "big") + unit for unit in each)
 
 
 def startCodes(*each: bytes) -> bytes:
     """
-    @return: NAL units behind start codes, as in Annex B.
+    @return: NAL units, each after a start code, as in Annex B.
     """
     return b"\0" + b"".join(b"\0\0\1" + unit for unit in each)
 
 
 def picture(body: bytes, codec: Codec = Codec.H264) -> Frame:
     """
-    @return: a frame that is not marked.
+    @return: a video frame that is not marked as a key frame.
     """
     return Frame(FrameKind.VIDEO, 0, body, Role.CODED, codec)
 
@@ -41,7 +41,7 @@ class EntryTests(SynchronousTestCase):
 
     def assertEntries(self, entries: list[bytes], others: list[bytes]) -> None:
         """
-        H.264 with sizes and start codes, in the legacy form and in both others.
+        Check H.264 frames in the legacy form and both enhanced forms.
         """
         for rows, wanted in ((entries, True), (others, False)):
             for row in rows:
@@ -55,7 +55,8 @@ class EntryTests(SynchronousTestCase):
 
     def test_ofH264(self) -> None:
         """
-        IDR pictures, sequence parameter sets and recovery points, before any slice.
+        H.264: IDR pictures, sequence parameter sets and recovery points are entries if
+        they come before any slice. Sizes and start codes both work.
         """
         for put in (units, startCodes):
             self.assertEntries(
@@ -81,13 +82,13 @@ class EntryTests(SynchronousTestCase):
 
     def test_whatIsCutShort(self) -> None:
         """
-        Is none.
+        A truncated frame is no entry.
         """
         self.assertEntries([], [b"", b"\0", b"\0\0\0\5", b"\0\0\0\0", b"\0\0\0\1"])
 
     def test_ofHEVC(self) -> None:
         """
-        Random access pictures, parameter sets and recovery points.
+        HEVC: random access pictures, parameter sets and recovery points are entries.
         """
         head = b"\xa3hvc1"
         recovery = bytes.fromhex("4e01 06 01 80 80")
@@ -103,7 +104,7 @@ class EntryTests(SynchronousTestCase):
 
     def test_ofOthers(self) -> None:
         """
-        Nobody knows, nor of tracks and extensions.
+        Frames of other codecs, of several tracks or with extensions are no entries.
         """
         idr = units(b"\x65\x88")
         self.assertFalse(isEntry(picture(b"\x27\1\0\0\0" + idr, Codec.AV1)))

@@ -40,10 +40,11 @@ EXAMPLES = DOCS / "examples"
 COUNT = EXAMPLES / "rtmptw-count"
 PATTERN = EXAMPLES / "rtmptw-pattern"
 
-#: No program runs longer, in seconds: a test that hangs has failed.
+#: The longest run of any program, in seconds. A test that takes longer hangs, and
+#: fails.
 PATIENCE = 120.0
 
-#: A second of pictures and sound.
+#: One second of video and audio.
 MEDIA = Media(frames=25)
 
 TWISTD = ("-c", "from twisted.scripts.twistd import run; run()")
@@ -51,8 +52,8 @@ TWISTD = ("-c", "from twisted.scripts.twistd import run; run()")
 
 def environment(*folders: Path) -> dict[str, str]:
     """
-    @return: the environment of a program that finds modules and plugins in the
-        folders, and rtmptw.
+    @return: the environment of a program that finds modules and plugins in the folders,
+        and rtmptw.
     """
     path = os.pathsep.join([*map(str, folders), str(ROOT)])
     return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
@@ -60,9 +61,9 @@ def environment(*folders: Path) -> dict[str, str]:
 
 def run(*arguments: str | Path, folders: tuple[Path, ...] = ()) -> str:
     """
-    Run Python and wait.
+    Run Python and wait until it ends.
 
-    @return: what it said.
+    @return: its output.
     """
     finished = subprocess.run(
         [sys.executable, *arguments],
@@ -81,7 +82,7 @@ class Server:
     """
     A server in a process of its own.
 
-    @ivar said: what it has said so far.
+    @ivar said: its output so far.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class Server:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        # Whoever waits for a line of it, or publishes to it, then waits no more.
+        # When the process is killed, waiting for a line or publishing ends too.
         self._timer = threading.Timer(PATIENCE, self._process.kill)
         self._timer.start()
         test.addCleanup(self.stop)
@@ -116,11 +117,11 @@ class Server:
             found = re.search(pattern, line)
             if found is not None:
                 return found[1]
-        raise AssertionError(f"{pattern!r} was not said:\n{self.said}")
+        raise AssertionError(f"{pattern!r} is not in the output:\n{self.said}")
 
     def stop(self) -> int:
         """
-        Ask it to end, and wait.
+        Terminate it, and wait until it ends.
 
         @return: its exit status.
         """
@@ -131,8 +132,8 @@ class Server:
 
     def wait(self) -> int:
         """
-        Wait until it ends of itself. A program that is ending must not be told to:
-        L{react<twisted.internet.task.react>} gives SIGTERM back its default action
+        Wait until it ends without a signal. A program that is ending must not get one:
+        L{react<twisted.internet.task.react>} restores the default action of SIGTERM
         before the interpreter has ended.
 
         @return: its exit status.
@@ -149,9 +150,9 @@ class Server:
 
 def publish(port: str) -> int:
     """
-    Publish a second of pictures and sound with FFmpeg's own RTMP client.
+    Publish one second of video and audio with FFmpeg's own RTMP client.
 
-    @return: how many frames were sent.
+    @return: the number of frames sent.
     """
     return Mux(encode(MEDIA), f"rtmp://127.0.0.1:{port}/live/cam").run()
 
@@ -159,14 +160,14 @@ def publish(port: str) -> int:
 @functools.cache
 def installed(example: Path) -> Path:
     """
-    Build the wheel of an example distribution and install it, once in a test run.
+    Build the wheel of an example distribution and install it, once per test run.
 
-    @return: the folder in which it is installed.
+    @return: the folder it is installed in.
     """
     folder = Path(tempfile.mkdtemp(prefix="rtmptw-examples-"))
     atexit.register(shutil.rmtree, folder, True)
     source, wheels, target = folder / "source", folder / "wheels", folder / "target"
-    # A copy, so that the checkout stays as it is.
+    # A copy, so that the checkout does not change.
     shutil.copytree(
         example, source, ignore=shutil.ignore_patterns("__pycache__", "dropin.cache")
     )
@@ -182,12 +183,12 @@ def installed(example: Path) -> Path:
 
 class EmbedTests(SynchronousTestCase):
     """
-    C{docs/examples/embed.py}: the server inside a program.
+    Tests of C{docs/examples/embed.py}, a server inside a program.
     """
 
     def test_itCountsWhatFFmpegSends(self) -> None:
         """
-        Every frame that FFmpeg sent is counted, and the program ends when asked to.
+        Every frame that FFmpeg sends is counted, and the program ends on SIGTERM.
         """
         server = Server(self, EXAMPLES / "embed.py", "tcp:0:interface=127.0.0.1")
         sent = publish(server.waitFor(r"listening on port (\d+)"))
@@ -199,12 +200,12 @@ class EmbedTests(SynchronousTestCase):
 
 class TrialTests(SynchronousTestCase):
     """
-    C{docs/examples/test_mine.py}: the server in a test of somebody's own.
+    Tests of C{docs/examples/test_mine.py}, a server in a user's own test.
     """
 
     def test_itPasses(self) -> None:
         """
-        Every frame arrives, and trial finds nothing that is left behind.
+        Every frame arrives, and trial finds nothing left behind.
         """
         folder = self.mktemp()
         said = run(
@@ -216,12 +217,12 @@ class TrialTests(SynchronousTestCase):
 
 class CountTests(SynchronousTestCase):
     """
-    C{docs/examples/rtmptw-count}: a sink as a distribution of its own.
+    Tests of C{docs/examples/rtmptw-count}, a sink as a separate distribution.
     """
 
     def test_theWheelHoldsThePlugin(self) -> None:
         """
-        And no package that would hide Twisted's own.
+        The wheel has the plugin, and no package that would hide Twisted's own.
         """
         target = installed(COUNT)
         self.assertTrue((target / "twisted/plugins/rtmptw_count_plugin.py").is_file())
@@ -229,8 +230,8 @@ class CountTests(SynchronousTestCase):
 
     def test_theServerListsIt(self) -> None:
         """
-        C{--help-sinks} names it beside the built-in ones, C{--help-sink-type}
-        explains it; C{twist} knows it as well as C{twistd}.
+        C{--help-sinks} lists it with the built-in sinks, also in C{twist}, and
+        C{--help-sink-type} explains it.
         """
         folders = (installed(COUNT),)
         for program in (TWISTD, ("-m", "twisted")):
@@ -242,7 +243,7 @@ class CountTests(SynchronousTestCase):
 
     def test_itCountsWhatFFmpegSends(self) -> None:
         """
-        The server gives it every frame that FFmpeg sent.
+        The sink gets every frame that FFmpeg sends.
         """
         server = Server(
             self,
@@ -258,7 +259,7 @@ class CountTests(SynchronousTestCase):
 
     def test_itsOwnTestsPass(self) -> None:
         """
-        The contract for sinks among them.
+        Its own tests pass, including the contract of sinks.
         """
         said = run(
             *("-m", "twisted.trial", "rtmptw_count.test_count"),
@@ -269,12 +270,12 @@ class CountTests(SynchronousTestCase):
 
 class RowTests(SynchronousTestCase):
     """
-    C{docs/examples/rows.py}: a sink that writes into a database, in a thread.
+    Tests of C{docs/examples/rows.py}, a sink that writes into a database in a thread.
     """
 
     def rows(self, path: str) -> list[tuple[str, str, int, int]]:
         """
-        @return: what is in the database.
+        @return: the rows in the database.
         """
         with closing(sqlite3.connect(path)) as database:
             return database.execute(
@@ -283,7 +284,7 @@ class RowTests(SynchronousTestCase):
 
     def test_aRowForEachFrame(self) -> None:
         """
-        In order, with real threads; then the database is closed.
+        The database gets a row for each frame, in order, and is then closed.
         """
         path = self.mktemp()
         clock = ThreadClock()
@@ -307,7 +308,7 @@ class RowTests(SynchronousTestCase):
 
     def test_aDatabaseThatIsNone(self) -> None:
         """
-        Is the sink's failure, which is detached.
+        A file that is no database is the sink's failure, and the sink is detached.
         """
         path = self.mktemp()
         Path(path).write_text("This is no database, and never will be." * 100)
@@ -329,13 +330,13 @@ class RowTests(SynchronousTestCase):
 
 class PatternTests(SynchronousTestCase):
     """
-    C{docs/examples/rtmptw-pattern}: a source as a distribution of its own.
+    Tests of C{docs/examples/rtmptw-pattern}, a source as a separate distribution.
     """
 
     def test_theServerListsIt(self) -> None:
         """
-        C{--help-sources} names it beside the built-in ones, C{--help-source-type}
-        explains it, and the line in the plugin is that of its table.
+        C{--help-sources} lists it with the built-in sources, C{--help-source-type}
+        explains it, and the format line in the plugin equals that of its table.
         """
         folders = (installed(PATTERN),)
         sources = run(*TWISTD, "rtmp", "--help-sources", folders=folders)
@@ -354,7 +355,7 @@ class PatternTests(SynchronousTestCase):
 
     def test_aSinkGetsWhatItPublishes(self) -> None:
         """
-        Every one of its frames, and the server ends in order.
+        A sink gets every frame of the source, and the server stops cleanly.
         """
         server = Server(
             self,
@@ -367,7 +368,7 @@ class PatternTests(SynchronousTestCase):
 
     def test_itEndsWithTheServer(self) -> None:
         """
-        If it has no end of its own.
+        A source that does not end ends with the server.
         """
         server = Server(
             self,
@@ -381,7 +382,7 @@ class PatternTests(SynchronousTestCase):
 
     def test_aBadCommandLine(self) -> None:
         """
-        Is one sentence.
+        A bad option is refused in one sentence.
         """
         finished = subprocess.run(
             [sys.executable, *TWISTD, "-n", "rtmp", "--source=pattern:x:color=red"],
@@ -399,13 +400,13 @@ class PatternTests(SynchronousTestCase):
 
 class ConfigTests(SynchronousTestCase):
     """
-    C{docs/examples/config.toml}.
+    Tests of C{docs/examples/config.toml}.
     """
 
     def test_itIsAccepted(self) -> None:
         """
-        It says what its comments say: the defaults, but for one option, and for those
-        that have none.
+        The file has the defaults, as its comments say, except for C{grace} and options
+        without a default.
         """
         options = Options()
         options.parseOptions(["--config", str(EXAMPLES / "config.toml")])
@@ -426,7 +427,7 @@ class ConfigTests(SynchronousTestCase):
 
     def test_itStarts(self) -> None:
         """
-        As it is, with no more than is installed with rtmptw.
+        A server starts with the file unchanged, without optional packages.
         """
         options = Options()
         options.parseOptions(["--config", str(EXAMPLES / "config.toml")])
@@ -438,10 +439,10 @@ class ConfigTests(SynchronousTestCase):
 
     def test_itNamesEveryOption(self) -> None:
         """
-        What can be said on the command line can be read about here.
+        The file has every option of the command line.
         """
         text = (EXAMPLES / "config.toml").read_text("utf-8")
-        # What needs more than rtmptw is there, and off.
+        # An option that needs an optional package is commented out.
         text = text.replace("\n# manhole = ", "\nmanhole = ")
         values = tomllib.loads(text)
         self.assertEqual(set(values), optionNames() - {"config"} - HELP)
@@ -449,12 +450,12 @@ class ConfigTests(SynchronousTestCase):
 
 class AuthorizeTests(SynchronousTestCase):
     """
-    C{docs/examples/authorize.py}.
+    Tests of C{docs/examples/authorize.py}.
     """
 
     def test_aKeyStandsForAName(self) -> None:
         """
-        One that stands for none is refused.
+        A known stream key is replaced by its name, and an unknown one is refused.
         """
         names = run_path(str(EXAMPLES / "authorize.py"))
         authorizer = names["KeysToNames"]({"secret": "cam"})
@@ -474,12 +475,12 @@ class AuthorizeTests(SynchronousTestCase):
 
 class ApplicationTests(SynchronousTestCase):
     """
-    C{docs/examples/server.tac}.
+    Tests of C{docs/examples/server.tac}.
     """
 
     def test_itIsAnApplication(self) -> None:
         """
-        With the server as its service.
+        The file defines an application with the server as its service.
         """
         application = run_path(str(EXAMPLES / "server.tac"))["application"]
         (service,) = IServiceCollection(application)
@@ -507,14 +508,14 @@ def optionNames() -> set[str]:
 
 class ReadmeTests(SynchronousTestCase):
     """
-    What the README shows is what there is.
+    Tests that the README matches the code.
     """
 
     readme = (ROOT / "README.md").read_text("utf-8")
 
     def test_itShowsTheExamplesAsTheyAre(self) -> None:
         """
-        Its Python is copied from files that other tests run.
+        The README's Python code is that of example files, which other tests run.
         """
         shown = re.findall(r"```python\n(.*?)```", self.readme, re.DOTALL)
         embedding = (EXAMPLES / "embed.py").read_text("utf-8")
@@ -531,7 +532,7 @@ class ReadmeTests(SynchronousTestCase):
 
     def test_itListsEveryOptionWithItsDefault(self) -> None:
         """
-        As C{--help} says it.
+        The README's table has every option with its default.
         """
         rows = dict(re.findall(r"^\| `--([a-z-]+)`.*?\| (.*?) ?\|", self.readme, re.M))
         self.assertEqual(set(rows), optionNames() - {"help", "version"})
@@ -541,7 +542,8 @@ class ReadmeTests(SynchronousTestCase):
 
     def test_theCommandsAreOneLineEach(self) -> None:
         """
-        One starts a server, one runs the tests; each sets itself up.
+        One command starts a server and one runs the tests. Each also sets up its
+        environment.
         """
         commands = re.findall(r"^    (python3 -m venv .*)$", self.readme, re.M)
         self.assertEqual(len(commands), 2)
@@ -553,7 +555,7 @@ class ReadmeTests(SynchronousTestCase):
 
     def test_itsLinksLeadSomewhere(self) -> None:
         """
-        Within the checkout.
+        Relative links lead to files in the checkout.
         """
         for link in re.findall(r"\]\((?!https?:)([^)]+)\)", self.readme):
             self.assertTrue((ROOT / link).exists(), link)
@@ -561,12 +563,12 @@ class ReadmeTests(SynchronousTestCase):
 
 class OperateTests(SynchronousTestCase):
     """
-    C{docs/operate.rst}.
+    Tests of C{docs/operate.rst}.
     """
 
     def test_itExplainsEveryOption(self) -> None:
         """
-        Each begins a definition.
+        The page has a definition for every option.
         """
         text = (DOCS / "operate.rst").read_text("utf-8")
         for name in optionNames() - {"help", "version"}:
@@ -574,7 +576,8 @@ class OperateTests(SynchronousTestCase):
 
     def test_itsTableHasEveryOptionWithItsDefault(self) -> None:
         """
-        It is made from the program's own.
+        The page's table has every option with its default, generated from the program's
+        own.
         """
         text = (DOCS / "operate.rst").read_text("utf-8")
         self.assertIn("\n.. options::\n", text)

@@ -70,12 +70,12 @@ def turn() -> None:
 
 class ExportTests(SynchronousTestCase):
     """
-    C{from rtmptw import ...} is all that a program needs.
+    C{from rtmptw import ...} has what a program needs.
     """
 
     def test_eachIsTheThingItself(self) -> None:
         """
-        A public name is what lives in the module that it comes from, and is listed.
+        Each public name is the object of its home module, and is listed by C{dir}.
         """
         all = [name for names in rtmptw._HOMES.values() for name in names]
         self.assertEqual(sorted(["__version__", *all]), dir(rtmptw))
@@ -88,7 +88,7 @@ class ExportTests(SynchronousTestCase):
 
     def test_typeCheckersSeeTheSame(self) -> None:
         """
-        What is imported for them only is what is imported when it is asked for.
+        The stub imports for type checkers exactly what is imported on demand.
         """
         stub = Path(rtmptw.__file__).with_suffix(".pyi")
         imports = {
@@ -108,14 +108,15 @@ class ExportTests(SynchronousTestCase):
 
     def test_whatIsNotThere(self) -> None:
         """
-        Is an attribute error, as of any module.
+        A missing name raises C{AttributeError}.
         """
         with self.assertRaisesRegex(AttributeError, "rtmptw has no 'Sever'"):
             getattr(rtmptw, "Sever")  # noqa: B009 -- type checkers know that it is not
 
     def test_anImportCostsNothing(self) -> None:
         """
-        It imports no Twisted, and a sink's base classes choose no reactor.
+        C{import rtmptw} does not import Twisted, and importing a sink's base classes
+        installs no reactor.
         """
         program = (
             "import sys, rtmptw; "
@@ -134,13 +135,13 @@ class ExportTests(SynchronousTestCase):
 
     def test_signaturesSayWhatTheyTake(self) -> None:
         """
-        No C{Any} and no C{**options} where a program calls us.
+        Signatures of the public API have no C{Any} and no C{**options}.
         """
         looked = 0
         wrong: list[str] = []
         for name in dir(rtmptw):
             public = getattr(rtmptw, name)
-            # What the image of a decoded frame is depends on the format.
+            # The type of a decoded frame's image depends on the format.
             if not inspect.isclass(public) or public is rtmptw.DecodedFrame:
                 continue
             for method, function in inspect.getmembers(public, callable):
@@ -152,7 +153,7 @@ class ExportTests(SynchronousTestCase):
                 try:
                     signature = inspect.signature(function)
                 except ValueError:
-                    # A compiled one does not say.
+                    # Compiled functions have no signature.
                     continue
                 looked += 1
                 wrong += [
@@ -172,22 +173,24 @@ class ExportTests(SynchronousTestCase):
 
 class TypeCheckerTests(SynchronousTestCase):
     """
-    For those who check types.
+    The public API under a type checker.
     """
 
     def test_withoutPlugin(self) -> None:
         """
-        A program is right for a type checker that knows nothing of zope.interface.
+        A correct program passes a strict type checker without a plugin for
+        zope.interface.
         """
         if find_spec("mypy") is None:
-            raise SkipTest("there is no mypy")
+            raise SkipTest("mypy is not installed")
         if not (Path(rtmptw.__file__).parent / "server.py").exists():
-            raise SkipTest("there are no sources")
+            raise SkipTest("the sources are not here")
         folder = Path(tempfile.mkdtemp(prefix="rtmptw-typed-"))
         self.addCleanup(shutil.rmtree, folder)
         program = folder / "program.py"
         program.write_text(_TYPED)
-        # In a process of its own: it sets the garbage collector for itself.
+        # In a process of its own, because mypy changes the garbage collector's
+        # settings.
         said = subprocess.run(
             [
                 *(sys.executable, "-m", "mypy", "--config-file=", "--strict"),

@@ -1,5 +1,5 @@
 """
-Tests of what is kept for those who come late.
+Tests of the headers kept for late sinks.
 """
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -24,12 +24,13 @@ def header(
 
 class CodecHeadersTests(SynchronousTestCase):
     """
-    A header belongs to a codec.
+    Headers belong to a codec.
     """
 
     def setUp(self) -> None:
         """
-        HEVC with colours, Opus with channels, and a second track of each.
+        Keep HEVC with color metadata, Opus with channel headers, and a second track of
+        each.
         """
         self.headers = CodecHeaders()
         self.kept = [
@@ -45,8 +46,8 @@ class CodecHeadersTests(SynchronousTestCase):
 
     def test_theirBytes(self) -> None:
         """
-        Are counted, whatever is replaced, dropped or withdrawn; when they are too many,
-        the oldest go.
+        The bytes of the headers are counted correctly when one is replaced, dropped or
+        cleared. If they are too many, the oldest are dropped.
         """
 
         def assertCounted() -> None:
@@ -75,7 +76,8 @@ class CodecHeadersTests(SynchronousTestCase):
 
     def test_another(self) -> None:
         """
-        The headers of another codec take what the old one had along, of their track.
+        A sequence header of another codec replaces all headers of the old codec on its
+        tracks.
         """
         video = header(VIDEO, Role.CONFIG, Codec.H264)
         self.headers.remember(video)
@@ -86,7 +88,7 @@ class CodecHeadersTests(SynchronousTestCase):
 
     def test_theSame(self) -> None:
         """
-        A new header of the same codec takes the place of its like only.
+        A new sequence header of the same codec replaces only the old one.
         """
         again = header(VIDEO, Role.CONFIG, Codec.HEVC)
         self.headers.remember(again)
@@ -94,7 +96,7 @@ class CodecHeadersTests(SynchronousTestCase):
 
     def test_whatIsNoCodecHeader(self) -> None:
         """
-        Changes nothing.
+        A header other than a sequence header replaces only its own kind.
         """
         metadata = header(VIDEO, Role.METADATA, Codec.AV1)
         self.headers.remember(metadata)
@@ -104,7 +106,7 @@ class CodecHeadersTests(SynchronousTestCase):
 
     def test_anEventAtAnotherTime(self) -> None:
         """
-        Is one still.
+        A frame that is given another timestamp keeps its C{isHeader}.
         """
         event = Frame(FrameKind.DATA, 0, b"x", Role.DATA, name="onMetaData")
         self.assertTrue(event.retimed(5).isHeader)

@@ -1,5 +1,5 @@
 """
-Tests of what contributors are told: commands, files and links that there are.
+Tests that the commands, files and links in the documents for contributors exist.
 """
 
 import ast
@@ -10,16 +10,16 @@ from pathlib import Path
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 ROOT = Path(__file__).resolve().parents[1]
-#: What stands for a name in an example.
+#: Words that stand for a name in an example.
 PLACEHOLDERS = re.compile("NAME|WORD|VERSION")
-#: Sessions that are for a person: CI runs these tests as the README says, news are
-#: for a release, and what a message costs is looked at before and after a change.
+#: Sessions run by hand: CI runs the tests as the README says, C{news} is for a release,
+#: and C{micro} is run before and after a change.
 BY_HAND = {"trial", "pytest", "news", "micro"}
 
 
 def sessions() -> set[str]:
     """
-    @return: the sessions of noxfile.py.
+    @return: the sessions in noxfile.py.
     """
     found = set()
     for node in ast.parse((ROOT / "noxfile.py").read_text("utf-8")).body:
@@ -37,22 +37,23 @@ def sessions() -> set[str]:
 
 def text(name: str) -> str:
     """
-    @return: a file of the checkout; a source distribution does not have all.
+    @return: the text of a file of the checkout. A source distribution does not have all
+        of them.
     """
     path = ROOT / name
     if not path.exists():
-        raise SkipTest(f"here is no {name}")
+        raise SkipTest(f"{name} is not here")
     return path.read_text("utf-8")
 
 
 class ContributingTests(SynchronousTestCase):
     """
-    C{CONTRIBUTING.md} and C{SECURITY.md}.
+    Tests of C{CONTRIBUTING.md} and C{SECURITY.md}.
     """
 
     def test_theirLinksLeadSomewhere(self) -> None:
         """
-        Within the checkout.
+        Relative links lead to files in the checkout.
         """
         count = 0
         for page in ("CONTRIBUTING.md", "SECURITY.md"):
@@ -63,10 +64,10 @@ class ContributingTests(SynchronousTestCase):
 
     def test_theFilesAreThere(self) -> None:
         """
-        Each that is named, but for examples.
+        Each file named exists, except for placeholders.
         """
         if not (ROOT / "rtmptw").is_dir():
-            raise SkipTest("an installed rtmptw is tested: here are no sources")
+            raise SkipTest("an installed rtmptw is tested, without its sources")
         named = re.findall(
             r"`((?:rtmptw|twisted|tests|docs)/[^` ]*)`", text("CONTRIBUTING.md")
         )
@@ -77,7 +78,7 @@ class ContributingTests(SynchronousTestCase):
 
     def test_theSessionsAreThere(self) -> None:
         """
-        Each that C{nox -s} is told to run.
+        Each session named after C{nox -s} exists.
         """
         named = set(re.findall(r"nox -s ([\w-]+)", text("CONTRIBUTING.md")))
         self.assertLessEqual({"news", "distributions"}, named)
@@ -85,7 +86,7 @@ class ContributingTests(SynchronousTestCase):
 
     def test_theModulesAreThere(self) -> None:
         """
-        Those of ours that C{python -m} runs.
+        Each of the project's modules named after C{python -m} exists.
         """
         named = set(
             re.findall(
@@ -99,12 +100,12 @@ class ContributingTests(SynchronousTestCase):
 
 class CheckTests(SynchronousTestCase):
     """
-    C{.ci/run} and C{.pre-commit-config.yaml}.
+    Tests of C{.ci/run} and C{.pre-commit-config.yaml}.
     """
 
     def test_ciRunsEverySession(self) -> None:
         """
-        But for those that are for a person.
+        CI runs every session except those run by hand.
         """
         script = text(".ci/run").replace("\\\n", " ")
         commands = re.findall(r"-m nox .*-s (.*)", script)
@@ -114,7 +115,7 @@ class CheckTests(SynchronousTestCase):
 
     def test_hooksAreSessions(self) -> None:
         """
-        A commit is checked by what a person runs.
+        The hooks of a commit are sessions that can also be run by hand.
         """
         hooks = re.findall(
             r"entry: python -m nox -s (\w+)", text(".pre-commit-config.yaml")

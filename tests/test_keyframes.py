@@ -1,5 +1,5 @@
 """
-Tests of which key frames lead, and of what waits for one.
+Tests of the leading video track, and of the gate that waits for its key frames.
 """
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -11,7 +11,7 @@ from rtmptw.testing import audioFrame, makeFrames, videoFrame
 
 def key(timestamp: int, *tracks: int) -> Frame:
     """
-    A key frame of these tracks; without any, of the only one.
+    @return: a key frame of these tracks; by default of the only track.
     """
     frame = videoFrame(timestamp, True)
     frame.tracks = tracks or frame.tracks
@@ -20,7 +20,8 @@ def key(timestamp: int, *tracks: int) -> Frame:
 
 def picture(timestamp: int, *tracks: int) -> Frame:
     """
-    A frame that is no key frame, likewise.
+    @return: a frame that is not a key frame, of these tracks; by default of the only
+        one.
     """
     frame = videoFrame(timestamp)
     frame.tracks = tracks or frame.tracks
@@ -29,7 +30,7 @@ def picture(timestamp: int, *tracks: int) -> Frame:
 
 def end(kind: FrameKind, *tracks: int, timestamp: int = 0) -> Frame:
     """
-    The end of a sequence.
+    @return: the end of a sequence.
     """
     return Frame(kind, timestamp, b"\x17\x02\0\0\0", Role.END, tracks=tracks)
 
@@ -44,7 +45,7 @@ class LeadingTrackTests(SynchronousTestCase):
 
     def follow(self, *frames: Frame) -> int | None:
         """
-        The track that leads after these frames.
+        @return: the track that leads after these frames.
         """
         for frame in frames:
             self.leading.follow(frame)
@@ -52,14 +53,16 @@ class LeadingTrackTests(SynchronousTestCase):
 
     def test_noneBeforeTheFirstKeyFrame(self) -> None:
         """
-        Then any may be the first.
+        Before the first key frame no track leads, and a key frame of any track is
+        accepted.
         """
         self.assertIsNone(self.follow(picture(0, 0), audioFrame(0)))
         self.assertTrue(self.leading.leads(key(0, 7)))
 
     def test_theLowestLeads(self) -> None:
         """
-        Whichever comes first, and with several in one message the lowest of them.
+        The track with the lowest number leads, whichever begins first. A message of
+        several tracks counts as its lowest.
         """
         self.assertEqual(self.follow(key(0, 3, 2)), 2)
         self.assertEqual(self.follow(key(0, 1)), 1)
@@ -72,7 +75,7 @@ class LeadingTrackTests(SynchronousTestCase):
 
     def test_whatHasEndedLeadsNoMore(self) -> None:
         """
-        The next one does, until the lower one begins again.
+        When the leading track ends, the next one leads until a lower one begins again.
         """
         self.follow(key(0, 0), key(0, 1))
         self.assertEqual(self.follow(end(FrameKind.VIDEO, 0)), 1)
@@ -82,7 +85,8 @@ class LeadingTrackTests(SynchronousTestCase):
 
     def test_whatEndsNothing(self) -> None:
         """
-        The end of another track, of one that was never there, and of the sound.
+        The leading track is not affected by the end of another track, of one that does
+        not exist, or of the audio.
         """
         self.follow(key(0, 0), key(0, 1))
         for frame in (
@@ -94,7 +98,7 @@ class LeadingTrackTests(SynchronousTestCase):
 
     def test_anotherSourceHasOthers(self) -> None:
         """
-        Nothing is known of its tracks.
+        After C{forget}, nothing is known of the old source's tracks.
         """
         self.follow(key(0, 0), key(0, 1))
         self.leading.forget()
@@ -103,7 +107,8 @@ class LeadingTrackTests(SynchronousTestCase):
 
     def test_whereARecordingBegins(self) -> None:
         """
-        At a key frame that leads; at any sound as long as there is no video.
+        A recording begins at a key frame of the leading track, or at any audio frame
+        while there is no video.
         """
         begins = self.leading.begins
         self.assertTrue(begins(audioFrame(0)))
@@ -122,7 +127,7 @@ class LeadingTrackTests(SynchronousTestCase):
 
 class KeyGateTests(SynchronousTestCase):
     """
-    What waits for a key frame.
+    A gate that waits for a key frame.
     """
 
     def setUp(self) -> None:
@@ -131,7 +136,7 @@ class KeyGateTests(SynchronousTestCase):
 
     def passing(self, *frames: Frame) -> list[bool]:
         """
-        Which of these frames of the stream pass.
+        @return: which of these frames of the stream pass.
         """
         passed = []
         for frame in frames:
@@ -141,14 +146,15 @@ class KeyGateTests(SynchronousTestCase):
 
     def test_open(self) -> None:
         """
-        Everything passes.
+        An open gate passes everything.
         """
         self.assertFalse(self.gate.isClosed)
         self.assertEqual(self.passing(picture(0), audioFrame(0)), [True, True])
 
     def test_theNextKeyFrameOpens(self) -> None:
         """
-        What comes before it does not pass, headers excepted; all that follows does.
+        A closed gate drops frames until the next key frame, except headers. Then
+        everything passes.
         """
         self.gate.close(0)
         self.assertTrue(self.gate.isClosed)
@@ -165,7 +171,8 @@ class KeyGateTests(SynchronousTestCase):
 
     def test_onlyTheLeadingTracks(self) -> None:
         """
-        Decoding of the others would not help those who watch the first.
+        Only a key frame of the leading track opens the gate; other tracks would not
+        help players of the first.
         """
         self.passing(key(0, 0), key(0, 1))
         self.gate.close(0)
@@ -176,7 +183,8 @@ class KeyGateTests(SynchronousTestCase):
 
     def test_soundGoesOnAlone(self) -> None:
         """
-        After a while, whether pictures come or not; and whatever else is no picture.
+        Audio and the end of a sequence pass C{VIDEO_GONE} ms after the gate was closed,
+        whether video arrives meanwhile or not. Video still waits for a key frame.
         """
         self.gate.close(100)
         self.assertEqual(
@@ -195,8 +203,8 @@ class KeyGateTests(SynchronousTestCase):
 
     def test_otherTracksTakeOver(self) -> None:
         """
-        When the one that led shows nothing any more, without a word: any key frame
-        will do, and nothing that can be decoded is kept back for ever.
+        If the leading track falls silent without ending, a key frame of any track opens
+        the gate.
         """
         self.passing(key(0, 0), key(0, 1))
         self.gate.close(0)
@@ -213,7 +221,7 @@ class KeyGateTests(SynchronousTestCase):
 
     def test_pausedPicturesKeepTheSound(self) -> None:
         """
-        Closed again, the gate lets all sound pass.
+        A gate closed again passes all audio.
         """
         self.gate.closeAgain()
         self.assertEqual(
@@ -229,7 +237,7 @@ class KeyGateTests(SynchronousTestCase):
 
     def test_soundNeedNotWait(self) -> None:
         """
-        For who comes late.
+        For late players, audio can pass a closed gate at once.
         """
         self.gate.close(1000, soundWaits=False)
         self.assertEqual(
@@ -239,8 +247,8 @@ class KeyGateTests(SynchronousTestCase):
 
     def test_aPictureInSeveralMessages(self) -> None:
         """
-        Begins with its first part: a later one opens nothing, unless nobody knows
-        whether it is one.
+        If a video frame has several messages, only its first opens the gate, unless it
+        is not known whether a message is the first.
         """
         self.gate.close(1000)
         self.assertEqual(
@@ -255,7 +263,8 @@ class KeyGateTests(SynchronousTestCase):
 
     def test_whatIsNotMarked(self) -> None:
         """
-        Opens it all the same if decoding can begin there; of the track that leads.
+        A frame of the leading track that is not marked opens the gate if decoding can
+        begin there.
         """
         for payload, opens in (
             (b"\x27\1\0\0\0\0\0\0\2\x65\0", True),
@@ -272,7 +281,8 @@ class KeyGateTests(SynchronousTestCase):
 
     def test_nothingToBeginWith(self) -> None:
         """
-        Is waited for no longer than 20 s, on the track that leads.
+        If nothing that decoding can begin with arrives on the leading track, the gate
+        opens after C{MAX_WAIT} ms.
         """
         self.passing(key(0, 0))
         self.gate.close(1000)

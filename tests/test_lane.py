@@ -22,10 +22,11 @@ T = TypeVar("T")
 @implementer(IReactorFromThreads)
 class ThreadClock(Clock):
     """
-    A clock that takes calls from threads, and makes them when it is waited on.
+    A clock that accepts calls from threads, and makes them while it waits.
     """
 
-    #: More than any of these tests takes on a machine that is busy otherwise.
+    #: The longest wait, in seconds. It is more than any of these tests takes on a busy
+    #: machine.
     PATIENCE = 60
 
     def __init__(self) -> None:
@@ -43,14 +44,14 @@ class ThreadClock(Clock):
 
     def waitUntil(self, happened: Callable[[], bool]) -> None:
         """
-        Make the calls of other threads until something has happened.
+        Make the calls from other threads until a condition is true.
         """
         while not happened():
             self._calls.get(timeout=self.PATIENCE)()
 
     def waitFor(self, deferred: "Deferred[T]") -> "Deferred[T]":
         """
-        Make the calls of other threads until a Deferred has fired.
+        Make the calls from other threads until a Deferred has fired.
         """
         self.waitUntil(lambda: bool(deferred.called))
         return deferred
@@ -58,7 +59,7 @@ class ThreadClock(Clock):
 
 class LaneTests(SynchronousTestCase):
     """
-    Blocking work is done in order, off the reactor's thread.
+    Blocking calls are made in order, in another thread than the reactor's.
     """
 
     def setUp(self) -> None:
@@ -68,7 +69,8 @@ class LaneTests(SynchronousTestCase):
 
     def test_resultsComeBackToTheReactorsThread(self) -> None:
         """
-        The function runs in another thread, its result arrives in ours.
+        The function runs in another thread, and its result arrives in the reactor's
+        thread.
         """
         seen: list[Any] = []
         result = self.lane.run(threading.current_thread)
@@ -87,7 +89,7 @@ class LaneTests(SynchronousTestCase):
 
     def test_callsAreMadeInOrderAndOneAtATime(self) -> None:
         """
-        The second call begins after the first has ended, however long that takes.
+        A call begins after the one before has ended, however long that takes.
         """
         gate = threading.Event()
         order: list[int] = []
@@ -105,7 +107,7 @@ class LaneTests(SynchronousTestCase):
 
     def test_failuresComeBackAndTheLaneGoesOn(self) -> None:
         """
-        An exception fails its own call only.
+        An exception fails only its own call.
         """
         bad = self.lane.run(int, "no number")
         good = self.lane.run(int, "7")
@@ -115,7 +117,7 @@ class LaneTests(SynchronousTestCase):
 
     def test_itCountsWhatIsPending(self) -> None:
         """
-        A call is pending until its result is here, also if that is a failure.
+        A call is pending until its result or failure has arrived.
         """
         bad = self.lane.run(int, "no number")
         good = self.lane.run(int, "7")
@@ -126,7 +128,7 @@ class LaneTests(SynchronousTestCase):
 
     def test_itTakesSoManyCallsAndNoMore(self) -> None:
         """
-        At the bound a call is refused, and taken again when one has finished.
+        At the limit a call is refused. When one has finished, another is accepted.
         """
         gate = threading.Event()
         results: list[Any] = [self.lane.run(gate.wait, ThreadClock.PATIENCE)]
@@ -150,7 +152,7 @@ class LaneTests(SynchronousTestCase):
 
     def test_closingEndsTheThread(self) -> None:
         """
-        After close the worker is gone.
+        After C{close} the worker thread has ended.
         """
         lane = Lane(self.clock, "short")
         result = self.clock.waitFor(lane.run(threading.current_thread))

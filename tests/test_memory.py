@@ -1,6 +1,6 @@
 """
-Tests of what is left in memory of a connection that is gone, or over: nothing, and
-without the garbage collector.
+Tests that a connection or stream that has ended leaves nothing in memory, without the
+garbage collector.
 """
 
 import gc
@@ -41,21 +41,21 @@ from tests.sinks.test_file import ImmediateLane
 from tests.test_lane import ThreadClock
 
 MIB = 2**20
-#: What may be left of a connection that held megabytes.
+#: The bytes that may remain of a connection that held megabytes.
 LITTLE = MIB // 4
 TARGET = RTMPTarget.fromURL("rtmp://example.com/live/cam")
 
 
 def begun(size: int, chunkStreamID: int = 6) -> bytes:
     """
-    @return: a message of video whose last chunk is missing.
+    @return: a video message whose last byte is missing.
     """
     return encodeMessage(chunkStreamID, VIDEO, 0, 1, bytes(size + 1), 128)[:-2]
 
 
 class FreedTestCase(SynchronousTestCase):
     """
-    Without a garbage collector.
+    Base class of tests that run without the garbage collector.
     """
 
     def setUp(self) -> None:
@@ -68,19 +68,20 @@ class FreedTestCase(SynchronousTestCase):
 
     def begin(self) -> None:
         """
-        Count from here.
+        Measure from now on.
         """
         self.before = tracemalloc.get_traced_memory()[0]
 
     def assertHolds(self, least: int) -> None:
         """
-        So many bytes have been added, or it would be no proof that they go.
+        Check that at least this many bytes were added; otherwise the test would prove
+        nothing.
         """
         self.assertGreaterEqual(tracemalloc.get_traced_memory()[0] - self.before, least)
 
     def assertFreed(self) -> None:
         """
-        They are gone.
+        Check that the added bytes are freed.
         """
         self.assertLess(tracemalloc.get_traced_memory()[0] - self.before, LITTLE)
 
@@ -92,7 +93,7 @@ class ReaderTests(FreedTestCase):
 
     def test_unfinishedMessages(self) -> None:
         """
-        It has nothing any more of what was begun, and takes nothing more.
+        It frees unfinished messages, and accepts nothing more.
         """
         found: list[Any] = []
         reader = ChunkReader(Calling(lambda *message: found.append(message)))
@@ -109,7 +110,7 @@ class ReaderTests(FreedTestCase):
 
     def test_heldBytes(self) -> None:
         """
-        It has nothing any more of what came ahead of an answer.
+        It frees the bytes held back until an answer.
         """
         reader = ChunkReader(Calling(lambda *message: None))
         reader.hold()
@@ -121,7 +122,7 @@ class ReaderTests(FreedTestCase):
 
     def test_byWhatIsDelivered(self) -> None:
         """
-        A receiver that gives up in the middle of a read gets no more of it.
+        A receiver that gives up in the middle of a read gets no more messages.
         """
         found: list[bytes] = []
 
@@ -139,12 +140,12 @@ class ReaderTests(FreedTestCase):
 
 class ServerTests(FreedTestCase):
     """
-    A server's connections.
+    Connections of a server.
     """
 
     def connect(self, authorizer: Any = None) -> Connection:
         """
-        A connection that has done all but publish or play.
+        @return: a connection that is ready to publish or play.
         """
         self.clock = Clock()
         self.hub = StreamHub(self.clock, [("test", SinkFactory())])
@@ -156,20 +157,20 @@ class ServerTests(FreedTestCase):
 
     def assertGone(self, connection: Connection) -> None:
         """
-        Lose it: what it held is freed, and then the protocol itself with all that
-        belongs to it.
+        Lose the connection, and check that what it held is freed, and then the protocol
+        itself.
         """
         connection.lose()
         self.assertFreed()
         protocol = weakref.ref(connection.protocol)
-        # As Twisted's transports do.
+        # Twisted's transports do this.
         connection.transport.unregisterProducer()
         connection.__dict__.clear()
         self.assertIsNone(protocol())
 
     def test_unfinishedMessages(self) -> None:
         """
-        A publisher is lost in the middle of two large messages.
+        A publisher lost in the middle of two large messages leaves nothing.
         """
         connection = self.connect()
         connection.client.publish()
@@ -180,7 +181,7 @@ class ServerTests(FreedTestCase):
 
     def test_aheadOfAnAnswer(self) -> None:
         """
-        A publisher is lost that has sent much ahead of an answer, which does not come.
+        A publisher lost while its data waits for an answer leaves nothing.
         """
         authorizer = Authorizer()
         connection = self.connect(authorizer)
@@ -194,7 +195,7 @@ class ServerTests(FreedTestCase):
 
     def test_viewer(self) -> None:
         """
-        A viewer is lost, of a stream that goes on.
+        A player lost from a stream that continues leaves nothing.
         """
         connection = self.connect()
         publisher = Connection(RTMPFactory(self.hub))
@@ -212,7 +213,7 @@ class ServerTests(FreedTestCase):
 
     def test_rejected(self) -> None:
         """
-        A session that has ended holds nothing, though nobody has let go of it yet.
+        A session that was rejected frees its data though it is still referenced.
         """
         session = ServerSession(0.0, pseudoRandom)
         client = ScriptedClient.ofSession(session)
@@ -231,14 +232,15 @@ class ServerTests(FreedTestCase):
 
     def test_fault(self) -> None:
         """
-        Neither does one that a fault has ended, whose peer sends on and on.
+        A session ended by a protocol error frees its data, though the peer continues to
+        send.
         """
         connection = self.connect()
         connection.client.publish()
         self.begin()
         connection.protocol.dataReceived(begun(3 * MIB))
         self.assertHolds(3 * MIB)
-        # A type 3 chunk of a chunk stream that has had no other.
+        # A type 3 chunk on a chunk stream without an earlier chunk.
         connection.protocol.dataReceived(b"\xc9" + begun(3 * MIB))
         connection.protocol.dataReceived(begun(3 * MIB))
         self.assertTrue(connection.transport.disconnecting)
@@ -248,14 +250,15 @@ class ServerTests(FreedTestCase):
 
 def living(kind: type) -> int:
     """
-    @return: how many of a kind are in memory. Compiled, they have no weak references.
+    @return: the number of objects of a class in memory. Compiled classes have no weak
+        references.
     """
     return sum(isinstance(each, kind) for each in gc.get_objects())
 
 
 class RecordSinkFactory(FrameSinkFactory):
     """
-    Makes sinks that record at once, not in a thread.
+    A factory of sinks that record at once, not in a thread.
     """
 
     def __init__(self, folder: str) -> None:
@@ -267,12 +270,12 @@ class RecordSinkFactory(FrameSinkFactory):
 
 class RecordTests(FreedTestCase):
     """
-    A stream that was recorded and has ended.
+    A recorded stream that has ended.
     """
 
     def test_itIsFreed(self) -> None:
         """
-        With its group of pictures, and all that its recorder knew.
+        The stream is freed with its group of pictures and its recorder.
         """
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
@@ -289,8 +292,8 @@ class RecordTests(FreedTestCase):
         self.assertEqual(stream.heldBytes() - stream.headers.bytes, 0)
         del stream, frame
         self.assertEqual(living(Stream), streams)
-        # Not the sink: where nobody reads the log, Twisted keeps the last lines of it,
-        # and with them who wrote them.
+        # The sink is not checked: without a log observer, Twisted keeps the last log
+        # events, which refer to it.
         self.assertEqual(living(Recorder), others)
         (path,) = (each for each in Path(folder.name).rglob("*") if each.is_file())
         self.assertEqual(path.suffix, ".mp4")
@@ -299,12 +302,12 @@ class RecordTests(FreedTestCase):
 
 class ClientTests(FreedTestCase):
     """
-    A client's connections.
+    Connections of a client.
     """
 
     def test_unfinishedMessages(self) -> None:
         """
-        A server is lost in the middle of a large message.
+        A server lost in the middle of a large message leaves nothing.
         """
         user = User()
         connection = ClientConnection(RTMPClientFactory(Clock(), TARGET, False, user))
@@ -317,7 +320,7 @@ class ClientTests(FreedTestCase):
         self.assertFreed()
         self.assertEqual(user.calls, ["accepted", "ended"])
         protocol = weakref.ref(connection.protocol)
-        # As Twisted's transports do.
+        # Twisted's transports do this.
         connection.transport.unregisterProducer()
         user.protocol = None
         connection.__dict__.clear()
@@ -325,7 +328,7 @@ class ClientTests(FreedTestCase):
 
     def test_ended(self) -> None:
         """
-        A session that has ended holds nothing, though nobody has let go of it yet.
+        A session that has ended frees its data though it is still referenced.
         """
         session = ClientSession(0.0, pseudoRandom, TARGET, False)
         server = ScriptedServer(
@@ -344,12 +347,12 @@ class ClientTests(FreedTestCase):
 
 class WaitingTests(FreedTestCase):
     """
-    Answers that nobody takes.
+    Answers that the peer does not read.
     """
 
     def test_unsaid(self) -> None:
         """
-        What a session would still say is forgotten with its connection.
+        What a session has not sent yet is freed when the connection is lost.
         """
         session = ServerSession(0.0, pseudoRandom)
         client = ScriptedClient.ofSession(session)

@@ -10,7 +10,7 @@ from rtmptw.frames import Codec
 
 def unit(text: str) -> bytes:
     """
-    @return: a NAL unit behind its length.
+    @return: a NAL unit after its length.
     """
     data = bytes.fromhex(text)
     return len(data).to_bytes(4, "big") + data
@@ -18,12 +18,13 @@ def unit(text: str) -> bytes:
 
 class RecoveryTests(SynchronousTestCase):
     """
-    Recovery points.
+    Recovery points in video frames.
     """
 
     def test_H264(self) -> None:
         """
-        After how many pictures all is right; other messages come before.
+        The number of frames after which an H.264 decoder has recovered is found, also
+        after other messages.
         """
         for text, count in (
             ("06 06 01 c4 80", 0),
@@ -40,15 +41,16 @@ class RecoveryTests(SynchronousTestCase):
 
     def test_HEVC(self) -> None:
         """
-        Counts in the order of presentation.
+        The number for HEVC counts in presentation order.
         """
-        # 3: two zeros and 110, which is the third positive number.
+        # 3: two zeros and 110, which stands for the third positive number.
         self.assertEqual(recoveryOf(Codec.HEVC, unit("4e 01 06 01 34 80")), 3)
         self.assertEqual(recoveryOf(Codec.HEVC, unit("02 01 06 01 34 80")), -1)
 
     def test_others(self) -> None:
         """
-        Have none; nor has what is cut off, or says more than anybody does.
+        Other codecs have no recovery points. Neither has a truncated message, or one
+        with a number that is too large.
         """
         self.assertEqual(recoveryOf(Codec.AV1, unit("06 06 01 c4 80")), -1)
         self.assertEqual(recoveryOf(Codec.H264, unit("06 06 01 c4 80")[:6]), -1)

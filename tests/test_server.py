@@ -1,5 +1,5 @@
 """
-Tests of what Python programs, and people at the manhole, see of a server.
+Tests of a server as Python programs and users of the manhole see it.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ from tests.rtmpserver.test_protocol import Connection
 @implementer(IHubUser)
 class PickyFactory(FrameSinkFactory):
     """
-    Wants the hub, and none of the streams.
+    A factory that wants the hub, and accepts no stream.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class PickyFactory(FrameSinkFactory):
 
 class OnlyCam(AllowAll):
     """
-    Lets C{cam} be published, and nothing else.
+    Allows only C{cam} to be published.
     """
 
     def authorizePublish(self, request: PublishRequested, peer: str) -> PublishPermit:
@@ -63,7 +63,7 @@ class OnlyCam(AllowAll):
 
 class StoppableReactor(MemoryReactorClock):
     """
-    Knows what is to be done before it stops.
+    A reactor that keeps its shutdown triggers.
     """
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class StoppableReactor(MemoryReactorClock):
 
 class LifeTests(SynchronousTestCase):
     """
-    A server makes what it needs, starts its sinks, listens, and puts all away.
+    The life of a server: it starts its sinks, listens, and stops everything.
     """
 
     def setUp(self) -> None:
@@ -91,7 +91,7 @@ class LifeTests(SynchronousTestCase):
 
     def factory(self, calls: list[str], error: Exception | None = None) -> Any:
         """
-        @return: a factory that writes down what is asked of it.
+        @return: a factory that records its calls.
         """
         case = self
 
@@ -114,7 +114,7 @@ class LifeTests(SynchronousTestCase):
     def test_fromTheFirstToTheLast(self) -> None:
         """
         Sinks are started before the first connection, get every frame, and are stopped
-        after the last stream; the port and the connection are closed.
+        after the last stream. The stop waits for the connections.
         """
         calls: list[str] = []
         server = Server(self.reactor, sinks=[self.factory(calls)])
@@ -151,7 +151,8 @@ class LifeTests(SynchronousTestCase):
 
     def test_aClientThatDoesNotLeave(self) -> None:
         """
-        It is cut off after a second.
+        At the stop, a client that does not close is aborted after C{CLOSE_WITHIN}
+        seconds.
         """
         server = Server(self.reactor)
         connection = Connection(server.factory)
@@ -168,7 +169,7 @@ class LifeTests(SynchronousTestCase):
 
     def test_theReactorStops(self) -> None:
         """
-        Then the server does, once, and is waited for.
+        When the reactor stops, the server stops, once, and the reactor waits for it.
         """
         calls: list[str] = []
         server = Server(self.reactor, sinks=[self.factory(calls)])
@@ -180,7 +181,7 @@ class LifeTests(SynchronousTestCase):
 
     def test_stoppedBeforeTheReactor(self) -> None:
         """
-        Nothing of it is left for the reactor's end.
+        A stop of the server removes its shutdown trigger.
         """
         server = Server(self.reactor)
         self.successResultOf(server.listen("tcp:0"))
@@ -189,7 +190,8 @@ class LifeTests(SynchronousTestCase):
 
     def test_aSinkThatCannotStart(self) -> None:
         """
-        Those before it are stopped again, and nothing listens.
+        If a sink cannot start, those before it are stopped, and the server does not
+        listen.
         """
         first: list[str] = []
         second: list[str] = []
@@ -207,7 +209,7 @@ class LifeTests(SynchronousTestCase):
 
     def test_aPortThatCannotBeHad(self) -> None:
         """
-        Says so; the same for an endpoint that is none.
+        A port that is in use, and a bad endpoint description, raise errors.
         """
         server = Server(self.reactor)
         self.reactor.listenTCP = (  # type: ignore[method-assign]
@@ -221,7 +223,7 @@ class LifeTests(SynchronousTestCase):
 
     def test_names(self) -> None:
         """
-        Sinks are called by their type, their class, or as they are told to be.
+        A sink is named by its type, its class, or the name it is given.
         """
         calls: list[str] = []
         server = Server(
@@ -248,7 +250,7 @@ class LifeTests(SynchronousTestCase):
 
     def test_settings(self) -> None:
         """
-        What a server is told reaches those whom it concerns.
+        The server's settings reach its connections and its hub.
         """
         server = Server(
             self.reactor,
@@ -276,7 +278,7 @@ class LifeTests(SynchronousTestCase):
 
 class ServerTests(SynchronousTestCase):
     """
-    The verbs.
+    The methods of L{Server} and L{LiveStream}.
     """
 
     def setUp(self) -> None:
@@ -288,7 +290,7 @@ class ServerTests(SynchronousTestCase):
 
     def publish(self, name: str = "cam", port: int = 50000) -> Connection:
         """
-        A client that has published some frames.
+        @return: a client that has published some frames.
         """
         connection = Connection(self.factory, port)
         connection.publish(name)
@@ -302,7 +304,7 @@ class ServerTests(SynchronousTestCase):
 
     def test_nothing(self) -> None:
         """
-        An empty server says so, and what is not there is said in one sentence.
+        An empty server has no streams, and a wrong name is answered in one sentence.
         """
         self.assertEqual(self.server.streams, [])
         self.assertEqual(repr(self.server), "no streams")
@@ -320,7 +322,7 @@ class ServerTests(SynchronousTestCase):
 
     def test_streams(self) -> None:
         """
-        All of them with their numbers; the table names what was dropped.
+        All streams are listed with their counts, and the table names what was dropped.
         """
         self.publish("two", 50002)
         self.publish("one", 50001)
@@ -348,7 +350,8 @@ class ServerTests(SynchronousTestCase):
 
     def test_attachAndDetach(self) -> None:
         """
-        Objects and descriptions, each with a name of its own, its books and an end.
+        Sinks can be attached as objects and as descriptions, and detached by name. Each
+        has its own name and ledger.
         """
         self.publish()
         cam = self.server.stream("live/cam")
@@ -374,7 +377,8 @@ class ServerTests(SynchronousTestCase):
 
     def test_aSinkThatDoesNotWantIt(self) -> None:
         """
-        A factory that wants the hub gets it; one that builds no sink is stopped.
+        A factory that wants the hub gets it. One that builds no sink for the stream is
+        stopped.
         """
         picky = PickyFactory()
         self.patch(
@@ -390,8 +394,8 @@ class ServerTests(SynchronousTestCase):
 
     def test_factoriesStopWithTheirSinks(self) -> None:
         """
-        When a sink that was attached by its description ends, its factory stops; the
-        server's shutdown can wait for that.
+        When a sink attached by its description ends, its factory is stopped, and the
+        server's end waits for that.
         """
         picky = PickyFactory()
         sink = RecordingSink()
@@ -413,7 +417,7 @@ class ServerTests(SynchronousTestCase):
 
     def test_kickPublishers(self) -> None:
         """
-        By stream, or by address.
+        Publishers can be kicked by stream or by address.
         """
         connection = self.publish()
         self.server.stream("live/cam").kick("wrong camera")
@@ -426,7 +430,8 @@ class ServerTests(SynchronousTestCase):
 
     def test_kickUnderGrace(self) -> None:
         """
-        The stream waits for another publisher; then there is nobody to kick.
+        With a grace time, a kicked publisher's stream waits for another. A second kick
+        is an error.
         """
         self.server = Server(self.clock, graceTime=10.0)
         self.factory = self.server.factory
@@ -442,7 +447,7 @@ class ServerTests(SynchronousTestCase):
 
     def test_players(self) -> None:
         """
-        They are sinks by address; the end of a stream is theirs, too.
+        Players are sinks named by their address, and the end of a stream ends them.
         """
         self.publish()
         player = Connection(self.factory, 50009)
@@ -459,7 +464,8 @@ class ServerTests(SynchronousTestCase):
 
     def test_whenPublished(self) -> None:
         """
-        Now, or before the first frame.
+        L{Server.whenPublished} fires before the first frame, or at once if the stream
+        is live.
         """
         waiting = self.server.whenPublished("live/cam")
         self.assertNoResult(waiting)
@@ -473,7 +479,7 @@ class ServerTests(SynchronousTestCase):
 
     def test_startSinkFactory(self) -> None:
         """
-        The hub comes before the start.
+        A factory gets the hub before it is started.
         """
         picky = PickyFactory()
         startSinkFactory(picky, self.hub, self.clock)

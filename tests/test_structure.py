@@ -1,5 +1,5 @@
 """
-Tests of what holds the parts together: who imports what, and the tables of states.
+Tests of the structure: what imports what, and the state tables.
 """
 
 import subprocess
@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def importedBy(module: str) -> set[str]:
     """
-    @return: the names of all modules that importing C{module} imports.
+    @return: the names of all modules loaded when C{module} is imported.
     """
     program = f"import sys, {module}; print(*sys.modules)"
     output = subprocess.run(
@@ -42,12 +42,12 @@ def importedBy(module: str) -> set[str]:
 
 class ImportTests(SynchronousTestCase):
     """
-    What an import brings along.
+    What an import loads.
     """
 
     def test_aSessionIsPlainPython(self) -> None:
         """
-        It needs no Twisted: a session can be run in any program.
+        A session needs no Twisted, so that any program can run it.
         """
         imported = importedBy("rtmptw.rtmp.serversession")
         self.assertIn("rtmptw.rtmp.chunkreader", imported)
@@ -56,7 +56,8 @@ class ImportTests(SynchronousTestCase):
 
     def test_thePluginFileImportsNoReactor(self) -> None:
         """
-        Every C{twistd} imports it, and has yet to choose its reactor.
+        The plugin file imports no reactor, because every C{twistd} imports it before it
+        chooses one.
         """
         imported = importedBy("twisted.plugins.rtmptw_plugin")
         self.assertIn("rtmptw.plugins.sink", imported)
@@ -70,7 +71,7 @@ class ImportTests(SynchronousTestCase):
 
     def test_theServerNeedsNoTests(self) -> None:
         """
-        L{rtmptw.testing} is for those who write sinks.
+        The server does not import L{rtmptw.testing}, which is for authors of sinks.
         """
         imported = importedBy(
             "rtmptw.app.options, rtmptw.sinks.file.factory, rtmptw.sinks.null.factory"
@@ -81,15 +82,15 @@ class ImportTests(SynchronousTestCase):
 
 class PluginFolderTests(SynchronousTestCase):
     """
-    The folders that add to Twisted's own.
+    The folders that add to Twisted's package.
     """
 
     def test_theyAreNoPackages(self) -> None:
         """
-        An C{__init__.py} in one of them would hide Twisted.
+        They have no C{__init__.py}, which would hide Twisted.
         """
         if not (ROOT / "rtmptw").exists():
-            raise SkipTest("an installed rtmptw is tested: here are no sources")
+            raise SkipTest("an installed rtmptw is tested, without its sources")
         examples = ROOT / "docs" / "examples"
         for folder in (ROOT, examples / "rtmptw-count", examples / "rtmptw-pattern"):
             for package in ("twisted", "twisted/plugins"):
@@ -99,14 +100,14 @@ class PluginFolderTests(SynchronousTestCase):
 
 class TransitionTests(SynchronousTestCase):
     """
-    The tables of L{rtmptw.rtmp.states}.
+    The tables of L{rtmptw.rtmp.states} and of the chunk reader.
     """
 
     def assertComplete(
         self, table: Mapping[Any, Mapping[Any, Enum]], states: type[Enum]
     ) -> None:
         """
-        Every state has a row, and there is a way to it from the first.
+        Check that every state has a row and can be reached from the first.
         """
         self.assertEqual(set(table), set(states))
         reached = {next(iter(states))}
@@ -119,25 +120,26 @@ class TransitionTests(SynchronousTestCase):
 
     def test_everyStateOfAConversation(self) -> None:
         """
-        The connection's.
+        The table of a connection is complete.
         """
         self.assertComplete(TRANSITIONS, ServerState)
 
     def test_everyStateOfAMessageStream(self) -> None:
         """
-        And those of each message stream.
+        The table of a message stream is complete.
         """
         self.assertComplete(STREAM_TRANSITIONS, StreamState)
 
     def test_everyStateOfTheChunkReader(self) -> None:
         """
-        And those of what reads chunks; L{tests.rtmp.test_chunkstates} takes each edge.
+        The table of the chunk reader is complete; L{tests.rtmp.test_chunkstates} takes
+        each edge.
         """
         self.assertComplete(CHUNK_TRANSITIONS, Expect)
 
     def test_theyCanBeDrawn(self) -> None:
         """
-        The documentation shows them as pictures, with every state and step.
+        The diagrams for the documentation have every state and step.
         """
         draw = run_path(str(ROOT / "docs" / "machines.py"))["draw"]
         for table in (TRANSITIONS, STREAM_TRANSITIONS, CHUNK_TRANSITIONS):

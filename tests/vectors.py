@@ -1,5 +1,5 @@
 """
-The byte-level cases that all tests of the wire share.
+The byte-level test vectors that all tests of the wire format share.
 """
 
 import json
@@ -17,6 +17,6 @@ def _all() -> list[dict[str, Any]]:
 
 def vectors(category: str) -> list[dict[str, Any]]:
     """
-    @return: the cases of a category, C{"chunk-read"} for example.
+    @return: the vectors of a category, for example C{"chunk-read"}.
     """
     return [case for case in _all() if case["category"] == category]

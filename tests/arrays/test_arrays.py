@@ -15,7 +15,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 try:
     import numpy
 except ImportError as error:
-    raise SkipTest("there is no numpy") from error
+    raise SkipTest("numpy is not installed") from error
 
 from rtmptw.arrays.address import nameIn, targetFrom
 from rtmptw.arrays.capture import capture

@@ -249,7 +249,7 @@ class ReconnectionTests(RelayTestCase):
     def test_waitsForAKeyFrame(self) -> None:
         """
         Without a complete group of pictures, the relay waits for the next key frame.
-        Audio is sent on its own once there has been no video for 3 s.
+        If none comes within 3 s, audio is sent on its own.
         """
         self.publish()
         self.endpoint.refuse()
