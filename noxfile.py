@@ -1,9 +1,9 @@
 """
-All checks, one command: C{python -m nox}.
+The checks: C{python -m nox}.
 
-They run in the environment of whoever calls them (C{pip install -e '.[dev]'}), but
-those that test what is installed: these make environments of their own.
-C{python -m nox -l} lists them; C{.ci/run} calls them all.
+They run in the current environment (C{pip install -e '.[dev]'}). Only those that test
+an installed rtmptw make their own environments. C{python -m nox -l} lists them;
+C{.ci/run} runs them all.
 """
 
 import os
@@ -18,19 +18,19 @@ from pathlib import Path
 import nox
 
 ROOT = Path(__file__).resolve().parent
-# The programs of the environment that runs this, activated or not.
+# Use the programs of the environment that runs this, even if it is not activated.
 os.environ["PATH"] = os.pathsep.join(
     [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
 )
-#: What a person wants to know before a commit, in a minute.
+#: The checks before a commit; they take a minute.
 nox.options.sessions = ["style", "types", "layers"]
 nox.options.error_on_external_run = False
 
-#: The packages whose tests need no socket, for other Pythons.
+#: The tests that need no sockets, for other Pythons.
 CORE = ("tests.flv", "tests.rtmp", "tests.hub")
-#: The live tests of what compiled modules do.
+#: The live tests of compiled modules.
 COMPILED = ("ffmpeg", "play", "programs", "relay", "many")
-#: What has to be in a source distribution.
+#: Files that must be in a source distribution.
 SOURCES = (
     "LICENSE",
     "README.md",
@@ -51,7 +51,7 @@ SINKS = ("decode", "file", "null", "pipe", "record", "relay", "send", "snapshot"
 @nox.session(python=False)
 def style(session: nox.Session) -> None:
     """
-    ruff: how the code is written.
+    Check the style of the code with ruff.
     """
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
@@ -60,7 +60,7 @@ def style(session: nox.Session) -> None:
 @nox.session(python=False)
 def types(session: nox.Session) -> None:
     """
-    mypy, strict, of the package and its tests.
+    Check the types of the package and its tests with mypy, strictly.
     """
     session.run("mypy")
 
@@ -68,7 +68,7 @@ def types(session: nox.Session) -> None:
 @nox.session(python=False)
 def layers(session: nox.Session) -> None:
     """
-    import-linter: each room imports what lies below it.
+    Check with import-linter that each layer imports only from those below it.
     """
     session.run("lint-imports")
 
@@ -76,7 +76,7 @@ def layers(session: nox.Session) -> None:
 @nox.session(python=False)
 def trial(session: nox.Session) -> None:
     """
-    All tests that need no event loop; arguments name some of them.
+    Run all tests that need no live clients; arguments select some of them.
     """
     session.run("python", "-m", "twisted.trial", *(session.posargs or ["tests"]))
 
@@ -84,7 +84,7 @@ def trial(session: nox.Session) -> None:
 @nox.session(name="pytest", python=False)
 def allTests(session: nox.Session) -> None:
     """
-    All tests, the live ones too; arguments are pytest's.
+    Run all tests, including live tests; arguments are pytest's.
     """
     session.run("python", "-m", "pytest", *session.posargs)
 
@@ -92,7 +92,7 @@ def allTests(session: nox.Session) -> None:
 @nox.session(python=False)
 def mutation(session: nox.Session) -> None:
     """
-    A sample of changes to the core, which its tests have to notice.
+    Check that the tests notice a sample of changes to the core.
     """
     sample = ("--sample", "60")
     session.run("python", "-m", "tests.mutation", *(session.posargs or sample))
@@ -101,7 +101,7 @@ def mutation(session: nox.Session) -> None:
 @nox.session(python=False)
 def micro(session: nox.Session) -> None:
     """
-    What a message costs, beside what it cost.
+    Compare the cost of a message with an earlier result.
     """
     session.run(
         *("python", "-m", "benchmarks", "micro", "--against", "benchmarks/micro.json"),
@@ -112,7 +112,7 @@ def micro(session: nox.Session) -> None:
 @nox.session(python=False)
 def docs(session: nox.Session) -> None:
     """
-    The documentation, with no warning, and the news of the next release.
+    Build the documentation without warnings, and the news of the next release.
     """
     target = Path(session.create_tmp()) / "html"
     session.run(
@@ -120,7 +120,7 @@ def docs(session: nox.Session) -> None:
         str(target),
     )
     if not (target / "api" / "rtmptw.interfaces.IFrameSink.html").exists():
-        session.error("there is no API in it")
+        session.error("the documentation has no API reference")
     session.run("towncrier", "build", "--draft", "--version", "next", silent=True)
 
 
@@ -136,8 +136,8 @@ def news(session: nox.Session) -> None:
 @nox.session(python=False)
 def distributions(session: nox.Session) -> None:
     """
-    The source distribution and the wheels, compiled and pure, hold what they should.
-    Left in dist/.
+    Build the source distribution and the wheels, compiled and pure, into dist/, and
+    check their contents.
     """
     target = ROOT / "dist"
     shutil.rmtree(target, ignore_errors=True)
@@ -158,15 +158,15 @@ def distributions(session: nox.Session) -> None:
         re.MULTILINE,
     )
     if wrong is not None:
-        session.error(f"the wheel has what it should not have: {wrong[0]}")
-    # pip compiles if it can; where there is a compiler, it can.
+        session.error(f"the wheel must not contain {wrong[0]}")
+    # pip must compile if there is a compiler.
     isCompiled = re.search(r"^rtmptw/rtmp/chunkreader\..*\.so ", listed, re.MULTILINE)
     if canCompile() and not isCompiled:
         session.error("the wheel is not compiled")
     session.log(f"the wheel is {'compiled' if isCompiled else 'pure Python'}")
     left = [path for path in (ROOT / "rtmptw").rglob("*.so")]
     if left:
-        session.error(f"the build has left {left[0]} in the checkout")
+        session.error(f"the build left {left[0]} in the checkout")
     pure = Path(session.create_tmp()) / "pure"
     session.run(
         *("python", "-m", "build", "--wheel", "--outdir", str(pure), "."),
@@ -174,14 +174,14 @@ def distributions(session: nox.Session) -> None:
         silent=True,
     )
     if not list(pure.glob("*-py3-none-any.whl")):
-        session.error("RTMPTW_PURE=1 has not made a wheel of pure Python")
+        session.error("RTMPTW_PURE=1 did not make a pure Python wheel")
 
 
 @nox.session(python=False)
 def wheel(session: nox.Session) -> None:
     """
-    The wheel of the session before, installed: its commands, all tests without live
-    clients, and the live tests of what is compiled, without the sources beside them.
+    Install the wheel of the session "distributions", and test its commands, all tests
+    without live clients, and the live tests of compiled modules, without the sources.
     """
     (built,) = (ROOT / "dist").glob("*.whl")
     with tempfile.TemporaryDirectory(prefix="rtmptw-wheel-") as folder:
@@ -193,7 +193,7 @@ def wheel(session: nox.Session) -> None:
         ):
             said = session.run(str(programs / program), "rtmp", option, silent=True)
             if word not in str(said):
-                session.error(f"{program} rtmp {option} does not say {word}")
+                session.error(f"{program} rtmp {option} does not print {word}")
         said = session.run(
             str(programs / "twistd"), "rtmp", "--help-sinks", silent=True
         )
@@ -223,11 +223,11 @@ def wheel(session: nox.Session) -> None:
                 silent=True,
             )
             if canCompile() and not str(where).strip().endswith(".so"):
-                session.error(f"this is not compiled: {where}")
+                session.error(f"not compiled: {where}")
             said = session.run(str(python), "-m", "rtmptw", "--version", silent=True)
             if canCompile() and "(compiled)" not in str(said):
-                session.error(f"python -m rtmptw --version says otherwise: {said}")
-            # With pytest, as the README's command uses trial for these.
+                session.error(f"python -m rtmptw --version prints: {said}")
+            # With pytest, because the README's command uses trial for these.
             session.run(
                 *(str(python), "-m", "pytest", "-q", "-n", "2"),
                 *("--ignore", "tests/live"),
@@ -241,16 +241,16 @@ def wheel(session: nox.Session) -> None:
 @nox.session(python=False)
 def pythons(session: nox.Session) -> None:
     """
-    The tests of the core on every other Python from 3.11 on that is here.
-    C{nox -s pythons -- all} runs all of pytest on each.
+    Run the tests of the core on every other installed Python, 3.11 or newer.
+    C{nox -s pythons -- all} runs all tests on each, with pytest.
     """
     everything = session.posargs == ["all"]
     others = otherPythons()
     if not others:
-        session.log("there is no other Python here")
+        session.log("no other Python is installed")
     for version, program in others.items():
         with tempfile.TemporaryDirectory(prefix=f"rtmptw-{version}-") as folder:
-            # In pure Python: what is compiled is tested with the wheel.
+            # In pure Python: the session "wheel" tests the compiled modules.
             python = environment(session, Path(folder), program, "-e", f"{ROOT}[test]")
             session.log(f"Python {version}")
             if everything:
@@ -263,7 +263,7 @@ def environment(
     session: nox.Session, folder: Path, program: str, *packages: str
 ) -> Path:
     """
-    @return: the Python of a new environment that has these packages.
+    @return: the Python of a new environment with these packages.
     """
     session.run(program, "-m", "venv", str(folder / "venv"))
     python = folder / "venv" / "bin" / "python"
@@ -276,7 +276,7 @@ def environment(
 
 def canCompile() -> bool:
     """
-    Whether there is a C compiler, and what it needs.
+    @return: whether there are a C compiler and Python's headers.
     """
     header = Path(sysconfig.get_path("include")) / "Python.h"
     return shutil.which("gcc") is not None and header.exists()
@@ -284,7 +284,8 @@ def canCompile() -> bool:
 
 def otherPythons() -> dict[str, str]:
     """
-    @return: by version, every final Python from 3.11 on, but the one that runs this.
+    @return: every other installed Python by version, 3.11 or newer, final releases
+        only.
     """
     ask = (
         "import os, sys; v = sys.version_info; "
@@ -298,7 +299,7 @@ def otherPythons() -> dict[str, str]:
         program = shutil.which(candidate)
         if program is None:
             continue
-        # One on the path may be a stand-in that does not run.
+        # A command on the path may be a stub that does not run.
         answer = subprocess.run(
             [program, "-c", ask], capture_output=True, text=True, cwd=os.sep
         ).stdout.split()

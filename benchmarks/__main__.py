@@ -1,5 +1,5 @@
 """
-The command line: python -m benchmarks.
+The command line of python -m benchmarks.
 """
 
 import argparse
@@ -30,10 +30,10 @@ from benchmarks.servers import chooseServers
 
 _ROUNDS = 5
 _RESULTS = Path("benchmarks.jsonl")
-#: What docs/performance.rst was made from.
+#: The results from which docs/performance.rst was made.
 _KEPT = Path("benchmarks/results.jsonl")
-#: C{--quick}: rounds, seconds of the window, and seconds after which nothing more is
-#: begun; the last measurement takes less than ten.
+#: C{--quick}: the number of rounds, the length of the window in seconds, and the time
+#: in seconds after which no measurement is started. The last one takes less than ten.
 _QUICK_ROUNDS = 2
 _QUICK_SECONDS = 1.5
 _QUICK_BUDGET = 105.0
@@ -61,26 +61,28 @@ def _seconds(text: str) -> float:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measure rtmptw beside other servers, on loopback.",
+        description="Compare rtmptw with other servers, on loopback.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
 
     run = commands.add_parser("run", help="measure")
     run.add_argument(
-        "--quick", action="store_true", help="the most important, in two minutes"
+        "--quick", action="store_true", help="only the most important, in two minutes"
     )
-    run.add_argument("--scenarios", type=_names, help="these only: A,B")
-    run.add_argument("--servers", type=_names, help="these only: A,B")
+    run.add_argument("--scenarios", type=_names, help="only these: A,B")
+    run.add_argument("--servers", type=_names, help="only these: A,B")
     run.add_argument(
         "--server",
         action="append",
         default=[],
         metavar="NAME=COMMAND@PORT",
-        help="one more server; may be given several times",
+        help="add a server; may be given several times",
     )
     run.add_argument("--rounds", type=_rounds, help=f"[default: {_ROUNDS}]")
     run.add_argument(
-        "--seconds", type=_seconds, help="length of the window; each scenario has one"
+        "--seconds",
+        type=_seconds,
+        help="length of the window [default: the scenario's]",
     )
     run.add_argument("--verify", action="store_true", help="players compare every byte")
     run.add_argument(
@@ -92,47 +94,45 @@ def _parser() -> argparse.ArgumentParser:
 
     report = commands.add_parser("report", help="show tables, in Markdown")
     report.add_argument("files", type=Path, nargs="+")
-    page = commands.add_parser(
-        "page", help="write docs/performance.rst and its picture"
-    )
+    page = commands.add_parser("page", help="write docs/performance.rst and its chart")
     page.add_argument(
-        "files", type=Path, nargs="*", help="[default: what --results names]"
+        "files", type=Path, nargs="*", help="[default: the file of --results]"
     )
     page.add_argument(
         "--all",
         action="store_true",
-        help=f"write all tables as well: {TABLES}, beside the results",
+        help=f"also write all tables, to {TABLES} beside the results",
     )
     page.add_argument(
         "--results",
         type=Path,
         default=_KEPT,
-        help=f"file that keeps all that was measured [default: {_KEPT}]",
+        help=f"file to keep all measurements in [default: {_KEPT}]",
     )
     page.add_argument("--docs", type=Path, default=Path("docs"), help="[default: docs]")
     for command in (report, page):
         command.add_argument(
             "--against",
             default=PEERS[0],
-            help=f"server that ratios are to [default: {PEERS[0]}]",
+            help=f"server to compare with [default: {PEERS[0]}]",
         )
 
     micro = commands.add_parser("micro", help="measure single functions")
     micro.add_argument(
-        "--save", type=Path, metavar="FILE", help="write the ratios down as JSON"
+        "--save", type=Path, metavar="FILE", help="write the ratios to a JSON file"
     )
     micro.add_argument(
         "--against", type=Path, metavar="FILE", help="compare with such a file"
     )
     attacks = commands.add_parser(
-        "attacks", help="measure what one client can make the others wait"
+        "attacks", help="measure how long one client can make the others wait"
     )
-    attacks.add_argument("names", nargs="*", help="these only")
+    attacks.add_argument("names", nargs="*", help="only these")
     attacks.add_argument("--attackers", type=_rounds, default=12)
     attacks.add_argument("--seconds", type=_seconds, default=6.0)
-    commands.add_parser("steps", help="measure each step of a frame's way")
+    commands.add_parser("steps", help="measure each step of a frame's path")
     commands.add_parser(
-        "capture", help="measure how late frames are in a program that reads them"
+        "capture", help="measure the latency in programs that read a live stream"
     )
     load = commands.add_parser(
         "load", help="run the load generator by hand", add_help=False
@@ -169,10 +169,10 @@ def _run(options: argparse.Namespace) -> None:
     for line in absences(chosen, loads):
         screen.say(line)
     if setup.cores is None:
-        screen.say("there is one core only: the load takes its part of the server's")
+        screen.say("there is only one core: server and load generator share it")
     steps = plan(chosen, loads, rounds)
     if not steps:
-        raise BenchmarkError("none of these servers can do any of this")
+        raise BenchmarkError("none of these servers supports any of these scenarios")
     screen.say(
         f"{len(steps)} measurements, about {shownTime(duration(steps, setup))}; "
         f"the results go to {options.out}"
@@ -199,14 +199,14 @@ def _page(options: argparse.Namespace) -> None:
         writeTables(every, runs, rows, options.against)
         written.append(every)
     for path in written:
-        print(f"{path} is written")
+        print(f"wrote {path}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """
-    Do what the command line says.
+    Run the command line.
 
-    @return: the status that the process ends with.
+    @return: the exit status.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -218,7 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif options.command == "page":
             _page(options)
         elif options.command == "micro":
-            # It imports rtmptw, which nothing else here needs.
+            # It imports rtmptw, which no other command needs.
             from benchmarks.micro import runMicro
 
             runMicro(options.save, options.against)
@@ -248,7 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\nbenchmarks: stopped; nothing is left running", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # Whoever read us has seen enough.
+        # The reader of our output has closed it.
         sys.stderr.close()
         return 1
     return 0

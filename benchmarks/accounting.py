@@ -1,5 +1,5 @@
 """
-What a process tree uses, as the Linux kernel counts it.
+The resource usage of a process tree, as the Linux kernel counts it.
 """
 
 import os
@@ -17,9 +17,9 @@ _LISTENING = "0A"
 @dataclass(frozen=True, slots=True)
 class Process:
     """
-    A process. Numbers are used again; with the time of its start it is the same one.
+    A process. Process ids are reused; the start time makes it unique.
 
-    @ivar started: in ticks since the machine's start.
+    @ivar started: its start in ticks since the machine's boot.
     """
 
     pid: int
@@ -29,10 +29,10 @@ class Process:
 @dataclass(frozen=True, slots=True)
 class Usage:
     """
-    What a process tree has used so far.
+    The resource usage of a process tree so far.
 
-    @ivar cpu: seconds of run time.
-    @ivar resident: bytes of resident memory.
+    @ivar cpu: the CPU time in seconds.
+    @ivar resident: the resident memory in bytes.
     """
 
     cpu: float
@@ -41,8 +41,8 @@ class Usage:
 
 def _fields(pid: int) -> list[str] | None:
     """
-    @return: the fields of /proc/PID/stat behind the command, which may hold
-        anything; C{None} if there is no such process.
+    @return: the fields of /proc/PID/stat after the command, which may contain any
+        characters; C{None} if there is no such process.
     """
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
@@ -71,7 +71,7 @@ def processTree(root: int) -> list[Process]:
 
 def isRunning(process: Process) -> bool:
     """
-    Whether it is still there, and no zombie.
+    @return: whether the process is still running, and not a zombie.
     """
     fields = _fields(process.pid)
     return (
@@ -81,11 +81,11 @@ def isRunning(process: Process) -> bool:
 
 def _runTime(pid: int, fields: list[str]) -> float:
     """
-    @return: the CPU seconds of a process, all its threads that are and that were.
+    @return: the CPU seconds of a process, including threads that have ended.
     """
     try:
-        # The number of a process's CPU clock, as clock_getcpuclockid(3) makes it:
-        # nanoseconds, where stat has ticks of 10 ms.
+        # The id of a process's CPU clock, computed like clock_getcpuclockid(3). It has
+        # nanoseconds; stat has only ticks of 10 ms.
         return time.clock_gettime((~pid << 3) | 2)
     except OSError:
         return (int(fields[11]) + int(fields[12])) / _TICK
@@ -93,8 +93,8 @@ def _runTime(pid: int, fields: list[str]) -> float:
 
 def usage(tree: Iterable[Process]) -> Usage:
     """
-    @return: what these processes have used, and those of their children that have
-        ended (counted in ticks of 10 ms, as their parent learns it).
+    @return: the usage of these processes and of their ended children (counted in ticks
+        of 10 ms by their parents).
     """
     cpu = 0.0
     resident = 0
@@ -110,7 +110,7 @@ def usage(tree: Iterable[Process]) -> Usage:
 
 def coreBusy(core: int) -> float:
     """
-    @return: seconds for which a core has worked, for whomever.
+    @return: for how many seconds a core was busy, with any process.
     """
     for line in Path("/proc/stat").read_text().splitlines():
         name, *numbers = line.split()
@@ -122,9 +122,9 @@ def coreBusy(core: int) -> float:
 
 def queuedIn(table: str, port: int) -> int:
     """
-    @param table: what /proc/net/tcp says.
-    @return: bytes on their way to the sockets of a server: in its receive queues and
-        in its clients' send queues.
+    @param table: the contents of /proc/net/tcp.
+    @return: the bytes in transit to a server: in its receive queues and in its clients'
+        send queues.
     """
     queued = 0
     wanted = f":{port:04X}"
@@ -140,15 +140,15 @@ def queuedIn(table: str, port: int) -> int:
 
 def queuedBytes(port: int) -> int:
     """
-    @return: bytes on their way to the server that listens on a port.
+    @return: the bytes in transit to the server that listens on a port.
     """
     return queuedIn(Path("/proc/net/tcp").read_text(), port)
 
 
 def twoCores() -> tuple[int, int] | None:
     """
-    @return: a core for the server and another one for the load, on two cores of the
-        hardware if it has them; C{None} if we may use one core only.
+    @return: a core for the server and another for the load generator, on different
+        physical cores if possible; C{None} if we may use only one core.
     """
     mine = sorted(os.sched_getaffinity(0))
     if len(mine) < 2:

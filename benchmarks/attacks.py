@@ -1,8 +1,8 @@
 """
-What one client can do to the others: C{python -m benchmarks attacks}.
+Measures how much one client can delay the others: C{python -m benchmarks attacks}.
 
-A bystander publishes a small frame each 10 ms and plays it. While others attack the
-server, the worst time that a frame takes is what they can make everybody wait.
+A bystander publishes a small frame every 10 ms and plays it. While attackers load the
+server, the largest latency of a frame shows how long they can make everybody wait.
 """
 
 import os
@@ -25,12 +25,12 @@ from rtmptw.rtmp.chunkwriter import encodeMessage
 from rtmptw.rtmp.handshake import SIZE
 from rtmptw.rtmp.message import Command
 
-#: A chunk holds any message.
+#: A chunk size that fits any message.
 CHUNK = 0xFFFFFF
-#: So many attack at once, for so many seconds.
+#: The number of concurrent attackers, and the duration of an attack in seconds.
 ATTACKERS = 12
 SECONDS = 6.0
-#: Frames that are late by more are no longer waited for.
+#: How long to wait for late frames, in seconds.
 PATIENCE = 25.0
 
 AUDIO, VIDEO, USER_CONTROL, DATA, COMMAND, AGGREGATE = 8, 9, 4, 18, 20, 22
@@ -53,12 +53,12 @@ def command(name: str, transaction: float, *given: object, stream: int = 0) -> b
 
 class Client:
     """
-    A client that does as it is told, blocking.
+    A blocking client.
     """
 
     def __init__(self, url: str) -> None:
         """
-        @param url: of a server and an application.
+        @param url: the URL of an application on a server.
         """
         parts = urlsplit(url)
         address = (parts.hostname, parts.port)
@@ -79,7 +79,7 @@ class Client:
 
     def receive(self) -> bytes:
         """
-        @return: what there is; empty at the end.
+        @return: the received bytes; empty at the end of the connection.
         """
         return self._socket.recv(1 << 16)
 
@@ -91,7 +91,7 @@ class Client:
 
     def ask(self, data: bytes, answer: bytes) -> None:
         """
-        Send bytes, and wait for an answer that has some others in it.
+        Send bytes, and wait until the answer contains C{answer}.
         """
         self.send(data)
         got = b""
@@ -103,14 +103,14 @@ class Client:
 
     def begin(self, verb: str, name: str) -> None:
         """
-        Publish or play.
+        Start to publish or play.
         """
         self.ask(command("createStream", 2.0, None), b"_result")
         self.ask(command(verb, 3.0, None, name, stream=1), b".Start")
 
     def readAll(self) -> None:
         """
-        Take whatever the server says, in a thread of its own.
+        Read and discard everything from the server, in another thread.
         """
 
         def take() -> None:
@@ -182,7 +182,7 @@ def _plays(number: int) -> Iterator[bytes]:
     )
 
 
-#: What attackers send, by name; each gets its number.
+#: The data that attackers send, by name; each function gets the attacker's number.
 ATTACKS: dict[str, Callable[[int], Iterator[bytes]]] = {
     "aggregates of 10 MiB": _aggregates,
     "empty frames": _emptyFrames,
@@ -198,7 +198,7 @@ ATTACKS: dict[str, Callable[[int], Iterator[bytes]]] = {
 
 def attack(url: str, name: str, attackers: int) -> None:
     """
-    Attack until the process is ended.
+    Attack until the process is killed.
     """
 
     def one(number: int) -> None:
@@ -219,10 +219,10 @@ def attack(url: str, name: str, attackers: int) -> None:
 
 class Bystander:
     """
-    Publishes and plays.
+    A client that publishes a stream and plays it.
 
-    @ivar delays: of the frames that have come, in seconds.
-    @ivar sent: how many have been sent.
+    @ivar delays: the latencies of the received frames, in seconds.
+    @ivar sent: how many frames were sent.
     """
 
     def __init__(self, url: str) -> None:
@@ -252,10 +252,10 @@ class Bystander:
 
     def publish(self, seconds: float) -> float:
         """
-        Send a frame each 10 ms.
+        Send a frame every 10 ms.
 
-        @return: the longest that one took, in seconds; of those that have not come
-            after L{PATIENCE}, that.
+        @return: the largest latency in seconds; L{PATIENCE} if a frame did not arrive
+            within that time.
         """
         self.delays.clear()
         first = self.sent
@@ -300,10 +300,10 @@ def _serve(folder: Path) -> tuple["subprocess.Popen[bytes]", str]:
 
 def worst(name: str, attackers: int, seconds: float) -> tuple[float, float]:
     """
-    @return: the longest that a frame of a bystander took before the attack and during
-        it, in seconds.
+    @return: the largest latency of a bystander's frame before and during the attack, in
+        seconds.
 
-    @raise BenchmarkError: if the server did not survive it.
+    @raise BenchmarkError: if the attack ended the server.
     """
     with tempfile.TemporaryDirectory() as folder:
         server, url = _serve(Path(folder))
@@ -330,9 +330,9 @@ def worst(name: str, attackers: int, seconds: float) -> tuple[float, float]:
 
 def runAttacks(names: list[str], attackers: int, seconds: float) -> None:
     """
-    Print the worst delay under each attack.
+    Print the largest latency under each attack.
     """
-    print(f"worst delay of a bystander, with {attackers} attackers:")
+    print(f"largest latency of a bystander, with {attackers} attackers:")
     for name in names or list(ATTACKS):
         before, during = worst(name, attackers, seconds)
         print(

@@ -11,15 +11,15 @@ from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
 
-#: Where the sources are.
+#: The folder with the sources.
 SOURCES = Path(__file__).resolve().parent
 _FLAGS = ("-O2", "-g", "-std=gnu11", "-Wall", "-Wextra", "-Wno-unused-parameter")
 
 
 def cache() -> Path:
     """
-    @return: the folder for what is built and installed, outside of the source tree;
-        it exists.
+    @return: the folder for built and installed programs, outside the source tree. It is
+        created if needed.
     """
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     path = Path(home) / "rtmptw-benchmarks"
@@ -27,24 +27,24 @@ def cache() -> Path:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BenchmarkError(
-            f"{path} cannot be made ({error.strerror}); XDG_CACHE_HOME names the "
-            "folder above it"
+            f"cannot create {path} ({error.strerror}); set XDG_CACHE_HOME to use "
+            "another folder"
         ) from error
     return path
 
 
 def compiler() -> str | None:
     """
-    @return: the C compiler's command, if there is one.
+    @return: the command of the C compiler, if there is one.
     """
     return shutil.which(os.environ.get("CC") or "cc") or shutil.which("gcc")
 
 
 def program(name: str) -> Path:
     """
-    Build a program unless it has been built from this very source.
+    Build a program, unless it was already built from the same source.
 
-    @param name: of the source file, without C{.c}.
+    @param name: the name of the source file, without C{.c}.
     @return: the program.
 
     @raise BenchmarkError: if it cannot be built.
@@ -57,8 +57,7 @@ def program(name: str) -> Path:
     command = compiler()
     if command is None:
         raise BenchmarkError(
-            "there is no C compiler to build the load generator with: install gcc, or "
-            "name one in CC"
+            "there is no C compiler to build the load generator: install gcc, or set CC"
         )
     with tempfile.TemporaryDirectory(dir=cache()) as folder:
         made = Path(folder) / name
@@ -71,6 +70,6 @@ def program(name: str) -> Path:
         )
         if done.returncode:
             raise BenchmarkError(f"{command} cannot build {source}:\n{done.stdout}")
-        # In one step, so that another run finds all of it or nothing.
+        # Atomically, so that a concurrent run finds the whole program or none.
         made.replace(built)
     return built

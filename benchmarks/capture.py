@@ -1,9 +1,9 @@
 """
-How late frames are, and what they cost, in a program that reads a live stream: with
-C{rtmptw.capture}, C{cv2.VideoCapture} and PyAV.
+Measures the latency of frames and the CPU time in a program that reads a live stream
+with C{rtmptw.capture}, C{cv2.VideoCapture} or PyAV.
 
-The moment when a frame was made is drawn into it, in black and white squares, so that
-every reader is measured in the same way.
+The creation time of a frame is drawn into it, in black and white squares, so that all
+readers are measured in the same way.
 """
 
 import json
@@ -18,13 +18,13 @@ from typing import Any
 
 from benchmarks.errors import BenchmarkError
 
-#: What is published: 1280x720, so many frames a second.
+#: The published video: width, height, frames per second.
 _WIDTH, _HEIGHT, _RATE = 1280, 720, 25
-#: The squares that hold the time, in pixels, and how many there are.
+#: The squares that encode the time: their size in pixels, and their number.
 _SQUARE, _BITS = 40, 32
-#: Seconds of publishing before somebody reads, and that somebody reads.
+#: Seconds of publishing before a reader starts, and seconds of reading.
 _BEFORE, _SECONDS = 3.0, 15.0
-#: Seconds that a slow reader takes for a frame.
+#: Seconds that a slow reader needs per frame.
 _SLOW = 0.3
 READERS = ("rtmptw.capture", "cv2.VideoCapture", "PyAV")
 _NEEDS = {"cv2.VideoCapture": "cv2"}
@@ -32,14 +32,14 @@ _NEEDS = {"cv2.VideoCapture": "cv2"}
 
 def _now() -> int:
     """
-    @return: ms on a clock that all processes share.
+    @return: the time in ms on a clock that all processes share.
     """
     return int(time.monotonic() * 1000)
 
 
 def draw(picture: Any, moment: int) -> None:
     """
-    Draw a moment into the top of an array.
+    Draw a time into the top of an array.
     """
     for bit in range(_BITS):
         left = bit * _SQUARE
@@ -48,7 +48,7 @@ def draw(picture: Any, moment: int) -> None:
 
 def drawn(picture: Any) -> int:
     """
-    @return: the moment that is drawn there.
+    @return: the time that is drawn there.
     """
     middle = _SQUARE // 2
     row = picture[middle, middle::_SQUARE, 0]
@@ -57,7 +57,7 @@ def drawn(picture: Any) -> int:
 
 def publish(url: str) -> None:
     """
-    Publish, until killed.
+    Publish until killed.
     """
     import numpy
 
@@ -112,7 +112,7 @@ _LOOPS: dict[str, Callable[[str], Iterator[Any]]] = dict(
 
 def read(reader: str, url: str, pause: float) -> None:
     """
-    Read for a while, and print what was measured.
+    Read for some time, and print the measurements.
     """
     late: list[int] = []
     begun = cost = 0.0
@@ -150,18 +150,18 @@ def _says(process: "subprocess.Popen[str]", pattern: str) -> str:
         found = re.search(pattern, line)
         if found:
             return found[0]
-    raise BenchmarkError(f"a process has ended without {pattern!r}")
+    raise BenchmarkError(f"a process ended without printing {pattern!r}")
 
 
 def runCapture(out: Callable[[str], object] = print) -> None:
     """
-    Measure each reader, quick and slow, and print a table.
+    Measure each reader, fast and slow, and print a table.
 
-    @raise BenchmarkError: if something does not work.
+    @raise BenchmarkError: if a process fails.
     """
     out(
-        f"{_WIDTH}x{_HEIGHT}, {_RATE} frames a second, for {_SECONDS:g} s; ms from "
-        "when a frame was made until the program has it"
+        f"{_WIDTH}x{_HEIGHT}, {_RATE} frames per second, for {_SECONDS:g} s; latency "
+        "in ms from the creation of a frame until the program has it"
     )
     out(f"{'':34}{'first':>8}{'median':>8}{'last':>8}{'frames':>8}{'CPU %':>8}")
     twistd = "from twisted.scripts.twistd import run; run()"
@@ -184,7 +184,7 @@ def runCapture(out: Callable[[str], object] = print) -> None:
                 children.append(reading)
                 found = json.loads(_says(reading, r"\{.*\}"))
                 reading.wait()
-                name = f"{reader}, {pause:g} s a frame" if pause else reader
+                name = f"{reader}, {pause:g} s per frame" if pause else reader
                 out(
                     f"{name:34}{found['first']:8.0f}{found['median']:8.0f}"
                     f"{found['last']:8.0f}{found['frames']:8}{found['cpu']:8.0f}"

@@ -1,9 +1,9 @@
 """
-What goes wrong, in one sentence.
+The exception for errors that the user can fix.
 """
 
 
 class BenchmarkError(Exception):
     """
-    Something that a person can put right; the message says what and how.
+    An error that the user can fix; the message says what is wrong and what to do.
     """

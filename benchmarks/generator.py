@@ -1,5 +1,5 @@
 """
-The load generator as a process.
+Runs the load generator.
 """
 
 import json
@@ -14,11 +14,12 @@ from benchmarks.build import program
 from benchmarks.media import media
 from benchmarks.scenarios import Scenario
 
-#: Seconds in which all connections must be up.
+#: The time limit in seconds for all connections to be established.
 PATIENCE = 60.0
-#: So many connections are opened a second; a burst would measure the listen queue.
+#: Connections to open per second; a burst would measure the listen queue.
 CONNECT_RATE = 250
-#: The largest piece of a stream that is split on purpose, and the pause after each.
+#: For streams that are split deliberately: the maximum size of a piece in bytes, and
+#: the pause after each in microseconds.
 _PIECE = 700
 _PIECE_GAP = 20
 
@@ -26,10 +27,10 @@ _PIECE_GAP = 20
 @dataclass(frozen=True, slots=True)
 class Target:
     """
-    Whom to load.
+    The server to load.
 
-    @ivar prefix: what the streams are called; their number is appended.
-    @ivar isRaw: whether it is a floor that knows no RTMP.
+    @ivar prefix: the prefix of the streams' names; their number is appended.
+    @ivar isRaw: whether it is a floor, which does not use RTMP.
     """
 
     port: int
@@ -38,7 +39,7 @@ class Target:
 
     def arguments(self, mode: str, connections: int) -> list[str]:
         """
-        What all generators are told.
+        @return: the arguments that all generators have in common.
         """
         return [
             mode,
@@ -51,7 +52,7 @@ class Target:
 
 def publishArguments(scenario: Scenario, target: Target) -> list[str]:
     """
-    @return: the arguments with which the generator publishes.
+    @return: the arguments for a generator that publishes.
     """
     arguments = [
         *target.arguments("publish", scenario.publishers),
@@ -72,8 +73,8 @@ def publishArguments(scenario: Scenario, target: Target) -> list[str]:
 
 def playArguments(scenario: Scenario, target: Target, verify: bool) -> list[str]:
     """
-    @param verify: whether every byte is compared with what was published.
-    @return: the arguments with which it plays.
+    @param verify: whether to compare every byte with the published one.
+    @return: the arguments for a generator that plays.
     """
     arguments = target.arguments("play", scenario.players)
     return [*arguments, "--verify"] if verify else arguments
@@ -82,7 +83,7 @@ def playArguments(scenario: Scenario, target: Target, verify: bool) -> list[str]
 @dataclass(slots=True)
 class Result:
     """
-    What a generator has counted while its window was open.
+    The counts of a generator from its window.
     """
 
     counts: dict[str, Any] = field(default_factory=dict)
@@ -90,14 +91,14 @@ class Result:
 
     def number(self, name: str) -> float:
         """
-        @return: a count; 0 if it did not get so far.
+        @return: a count; 0 if it is missing.
         """
         return float(self.counts.get(name, 0))
 
 
 class Generator:
     """
-    A generator that runs.
+    A running generator.
     """
 
     def __init__(self, arguments: Sequence[str]) -> None:
@@ -127,19 +128,19 @@ class Generator:
 
     def waitUntilReady(self) -> None:
         """
-        Wait until all connections are up, or it is clear that they will not be.
+        Wait until all connections are established or have failed.
         """
         self._ready.wait(PATIENCE + 10)
 
     def open(self) -> None:
         """
-        Begin to count.
+        Start counting.
         """
         self._send(signal.SIGUSR1)
 
     def freeze(self) -> None:
         """
-        Count no more; the load goes on.
+        Stop counting; the load continues.
         """
         self._send(signal.SIGUSR2)
 
@@ -149,16 +150,16 @@ class Generator:
 
     def end(self) -> Result:
         """
-        End it.
+        Stop the generator.
 
-        @return: what it has counted.
+        @return: its counts.
         """
         self._send(signal.SIGTERM)
         try:
             self._process.wait(20)
         except subprocess.TimeoutExpired:
             self.kill()
-            return Result(errors={"the generator did not end": 1})
+            return Result(errors={"the load generator did not stop": 1})
         assert self._process.stdout is not None
         output = self._process.stdout.read()
         self._close()
@@ -166,12 +167,12 @@ class Generator:
             counts = json.loads(output)
         except ValueError:
             said = " ".join(self._complaints)[-200:]
-            return Result(errors={f"the generator counted nothing: {said}": 1})
+            return Result(errors={f"the load generator failed: {said}": 1})
         return Result(counts, counts.get("errors", {}))
 
     def kill(self) -> None:
         """
-        End it, whatever it does.
+        Kill the generator.
         """
         if self._process.poll() is None:
             self._process.kill()

@@ -1,5 +1,5 @@
 """
-Installs the peers, as far as they are to be had.
+Installs the peers, as far as they are available.
 """
 
 import os
@@ -20,7 +20,7 @@ from benchmarks.servers import (
     peersPython,
 )
 
-#: What Debian calls what we need, and how to tell that it is there.
+#: The Debian packages that we need, and a test for each whether it is installed.
 _PACKAGES: tuple[tuple[str, Callable[[], object]], ...] = (
     ("gcc", compiler),
     ("libc6-dev", compiler),
@@ -30,7 +30,7 @@ _PACKAGES: tuple[tuple[str, Callable[[], object]], ...] = (
     ("nodejs", lambda: shutil.which("node")),
     ("npm", lambda: shutil.which("npm")),
 )
-#: Tried with these; later ones of the same major version should do.
+#: Tested with these; later ones of the same major version should work.
 _NMS = {2: "node-media-server@2", 4: "node-media-server@4"}
 _PYTHON = ("pyrtmp", "rtmplite3")
 
@@ -59,10 +59,10 @@ def _debian() -> None:
     command = f"apt-get install {' '.join(wanted)}"
     if shutil.which("apt-get") is None:
         raise BenchmarkError(
-            f"there is no apt-get here; Debian's packages would be: {' '.join(wanted)}"
+            f"there is no apt-get; the Debian packages are: {' '.join(wanted)}"
         )
     if os.geteuid() != 0:
-        raise BenchmarkError(f"only root may do this: {command}")
+        raise BenchmarkError(f"this needs root: {command}")
     _run(["apt-get", "-q", "update"])
     _run(
         ["apt-get", "-q", "install", "-y", "--no-install-recommends", *wanted],
@@ -73,7 +73,7 @@ def _debian() -> None:
 def _nms(major: int) -> None:
     npm = shutil.which("npm")
     if npm is None:
-        raise BenchmarkError("there is no npm to install Node-Media-Server with")
+        raise BenchmarkError("there is no npm to install Node-Media-Server")
     folder = nmsFolder(major)
     folder.mkdir(parents=True, exist_ok=True)
     _run(
@@ -110,9 +110,9 @@ def _compiled() -> None:
 
 def install() -> int:
     """
-    Install what is missing, and say what could not be.
+    Install everything that is missing, and report failures.
 
-    @return: how many things could not.
+    @return: the number of failures.
     """
     failed = 0
     for what, step in (
@@ -128,7 +128,7 @@ def install() -> int:
             step()
         except BenchmarkError as error:
             failed += 1
-            print(f"{what}: could not be installed: {error}", flush=True)
+            print(f"{what}: not installed: {error}", flush=True)
         else:
             print(f"{what}: installed", flush=True)
     return failed

@@ -1,5 +1,5 @@
 """
-What a measurement was made on and with.
+Describes the machine and the software versions of a measurement.
 """
 
 import json
@@ -18,7 +18,7 @@ from benchmarks.servers import nginxProgram, nmsFolder, notCompiled, peersPython
 
 def _said(command: Sequence[str | None], pattern: str) -> str:
     """
-    @return: what a program says of its version; empty if there is none.
+    @return: the version that a program prints; empty if there is none.
     """
     words = [word for word in command if word is not None]
     if len(words) < len(command):
@@ -47,7 +47,7 @@ def _nms(major: int) -> str:
 
 def _pythonPeer(name: str) -> str:
     """
-    @return: the version of a package that the peers' own Python has.
+    @return: the version of a package in the peers' own Python.
     """
     place = peersPython().parents[1].glob(f"lib/python3*/site-packages/{name}-*info")
     return next((path.name.split("-")[1].removesuffix(".dist") for path in place), "")
@@ -64,7 +64,7 @@ def _processor() -> str:
 
 def describeMachine(cores: tuple[int, int] | None) -> dict[str, Any]:
     """
-    @return: what the report says above its figures, and what may be written as JSON.
+    @return: the description for the top of the report; it can be written as JSON.
     """
     nginx = nginxProgram()
     versions = {

@@ -1,5 +1,5 @@
 """
-One measurement: one server, one scenario, once.
+One measurement of one server in one scenario.
 """
 
 import json
@@ -26,27 +26,28 @@ from benchmarks.process import ServerProcess, onCore
 from benchmarks.scenarios import Ability, Scenario
 from benchmarks.servers import Place, Server, freePort
 
-#: How many players tell how many keep a core half busy.
+#: The number of players in the probe that finds how many keep a core half busy.
 _PROBE_PLAYERS = 100
-#: Seconds for what is on its way when the window closes.
+#: Seconds to wait for data in transit after the window has closed.
 _AFTER = 0.2
-#: Seconds until players that wait for a key frame have got one: the generator makes one
-#: every two seconds. nginx-rtmp sends them nothing before.
+#: Seconds until all players have had a key frame: the generator makes one every two
+#: seconds. nginx-rtmp sends players nothing before that.
 _TO_KEY_FRAME = 2.2
-#: Seconds until a floor, which answers nothing, knows all its players.
+#: Seconds until a floor, which sends no answers, knows all its players.
 _RAW = 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
     """
-    How it is measured.
+    The settings of a measurement.
 
-    @ivar cores: the server's and the generators'; C{None} if there is only one.
-    @ivar settle: seconds from when the server is up until it is loaded.
-    @ivar warmup: seconds of load before the window opens; more with players, who wait
+    @ivar cores: the cores of the server and of the generators; C{None} if there is only
+        one.
+    @ivar settle: seconds from the start of the server to the start of the load.
+    @ivar warmup: seconds of load before the window opens; more with players, which wait
         for a key frame.
-    @ivar seconds: the window's length; C{None} is as the scenario says.
+    @ivar seconds: the length of the window; C{None} is the scenario's.
     @ivar verify: whether players compare every byte.
     """
 
@@ -59,14 +60,14 @@ class Setup:
     @property
     def serverCore(self) -> int | None:
         """
-        Where the server runs.
+        The core of the server.
         """
         return self.cores[0] if self.cores else None
 
     @property
     def loadCore(self) -> int | None:
         """
-        Where all else runs.
+        The core of everything else.
         """
         return self.cores[1] if self.cores else None
 
@@ -74,14 +75,14 @@ class Setup:
 @dataclass(frozen=True, slots=True)
 class Sample:
     """
-    What is known at one end of the window.
+    The counts at the start or end of the window.
 
     @ivar at: the monotonic clock, in seconds.
-    @ivar usage: of the server's processes.
-    @ivar busy: seconds for which the server's core has worked.
-    @ivar queued: bytes between the generators and the server.
-    @ivar recorded: bytes in its recordings.
-    @ivar pictures: how many a program without a port has done.
+    @ivar usage: the resource usage of the server's processes.
+    @ivar busy: for how many seconds the server's core was busy.
+    @ivar queued: bytes in transit between the generators and the server.
+    @ivar recorded: bytes in the server's recordings.
+    @ivar pictures: how many video frames a program without a port has processed.
     """
 
     at: float
@@ -99,14 +100,14 @@ def _bytesIn(folder: Path) -> int:
             try:
                 total += os.path.getsize(os.path.join(parent, name))
             except FileNotFoundError:
-                # It has just been given its last name.
+                # It has just been renamed.
                 continue
     return total
 
 
 def _picturesIn(progress: Path) -> int:
     """
-    @param progress: what C{ffmpeg -progress} writes.
+    @param progress: the file that C{ffmpeg -progress} writes.
     """
     if not progress.exists():
         return 0
@@ -129,11 +130,11 @@ def _sample(process: ServerProcess, place: Place, setup: Setup) -> Sample:
 def takenShare(scenario: Scenario, publish: Result, queuedMore: int) -> float:
     """
     @param queuedMore: by how many bytes the queues have grown in the window.
-    @return: how much of what the generator has produced the server has read. The rest
-        is in the generator and in the kernel.
+    @return: the share of the generator's data that the server has read. The rest is
+        still in the generator and in the kernel.
     """
     payload = publish.number("payload_bytes")
-    # Eight bytes of header for each message, one for each further chunk.
+    # A header of eight bytes per message, and one byte per further chunk.
     produced = payload + publish.number("messages") * 8 + payload / scenario.chunk
     if not produced:
         return 0.0
@@ -144,7 +145,8 @@ def _media(
     scenario: Scenario, first: Sample, last: Sample, publish: Result, play: Result
 ) -> dict[str, Any]:
     """
-    How much media the server has delivered, or taken if nobody plays.
+    @return: the figures about media that the server has delivered, or received if there
+        are no players.
     """
     seconds = last.at - first.at
     if scenario.players:
@@ -195,16 +197,16 @@ def figures(
     play: Result,
 ) -> dict[str, Any]:
     """
-    @param idle: what the server used before anybody came.
-    @param first: at the opening of the window.
-    @param last: at its end.
-    @param publish: what was published, if anything was.
-    @param play: what the players have got, if there are any.
+    @param idle: the server's usage before the load.
+    @param first: the counts at the start of the window.
+    @param last: the counts at its end.
+    @param publish: the counts of the publishers, if any.
+    @param play: the counts of the players, if any.
     @return: the figures, by their names in the report.
     """
     seconds = last.at - first.at
     cpu = last.usage.cpu - first.usage.cpu
-    # Not all may have come up; the errors tell.
+    # Some connections may have failed; the errors say so.
     connections = publish.number("ready") + play.number("ready")
     found: dict[str, Any] = {
         "seconds": seconds,
@@ -241,8 +243,8 @@ def figures(
 
 def droppedFrames(ledger: Path) -> int | None:
     """
-    @param ledger: rtmptw's books.
-    @return: the frames that its sinks did not get; C{None} if there are no books.
+    @param ledger: rtmptw's ledger file.
+    @return: how many frames its sinks did not get; C{None} if there is no ledger.
     """
     if not ledger.exists() or not ledger.stat().st_size:
         return None
@@ -276,10 +278,10 @@ class _Load:
 
     def begin(self) -> None:
         """
-        Start them, and wait until all connections are up.
+        Start the generators, and wait until all connections are established.
         """
         steps = [self._beginToPublish, self._beginToPlay]
-        # Who forwards mere bytes must have its players from the first byte on.
+        # A floor only forwards bytes, so its players must connect first.
         for step in reversed(steps) if self._target.isRaw else steps:
             step()
             if self._target.isRaw:
@@ -309,14 +311,14 @@ class _Load:
 
     def freeze(self) -> None:
         """
-        Close it.
+        Close the window.
         """
         for one in self._all():
             one.freeze()
 
     def end(self) -> tuple[Result, Result]:
         """
-        @return: what was published and what was played.
+        @return: the counts of the publishers and of the players.
         """
         results = [
             one.end() if one is not None else Result()
@@ -326,7 +328,7 @@ class _Load:
 
     def kill(self) -> None:
         """
-        End them, whatever they do.
+        Kill the generators.
         """
         for one in self._all():
             one.kill()
@@ -357,7 +359,7 @@ def _measureOnce(
         isAlive = process.isAlive
     found = figures(scenario, idle, first, last, publish, play)
     if not isAlive:
-        found["errors"]["the server died"] = 1
+        found["errors"]["the server ended"] = 1
     dropped = droppedFrames(place.ledger)
     if dropped is not None:
         found["dropped"] = dropped
@@ -366,10 +368,10 @@ def _measureOnce(
 
 def halfLoad(players: int, share: float, most: int) -> int:
     """
-    @param players: how many were there.
-    @param share: of a core that the server took.
-    @param most: not more than these.
-    @return: how many take half of a core.
+    @param players: the number of players in the probe.
+    @param share: the share of a core that the server used.
+    @param most: the maximum.
+    @return: the number of players that use half a core.
     """
     if share <= 0:
         return most
@@ -378,11 +380,11 @@ def halfLoad(players: int, share: float, most: int) -> int:
 
 def measure(server: Server, scenario: Scenario, setup: Setup) -> dict[str, Any]:
     """
-    Start a server, load it and count for a while.
+    Start a server, load it and count for some time.
 
     @return: the figures, which can be written as JSON.
 
-    @raise BenchmarkError: if it cannot be started.
+    @raise BenchmarkError: if the server cannot be started.
     """
     if scenario.isHalfLoad:
         most = scenario.players

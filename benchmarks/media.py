@@ -1,5 +1,5 @@
 """
-A file that can be decoded, for the scenarios that look into the frames.
+A media file for scenarios in which frames are decoded or remuxed.
 """
 
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.build import cache
 from benchmarks.errors import BenchmarkError
 
-#: Twenty seconds at 30 pictures a second.
+#: The number of video frames: twenty seconds at 30 frames per second.
 PICTURES = 600
 _ENCODE = (
     "-hide_banner -loglevel error -nostdin -f lavfi -i "
@@ -24,10 +24,10 @@ _ENCODE = (
 @dataclass(frozen=True, slots=True)
 class Media:
     """
-    An FLV file, H.264 and AAC, of L{PICTURES} pictures.
+    An FLV file with H.264 and AAC, and L{PICTURES} video frames.
 
-    @ivar payloadBytes: of its audio and video messages.
-    @ivar messages: how many these are.
+    @ivar payloadBytes: the size of its audio and video messages in bytes.
+    @ivar messages: the number of these messages.
     """
 
     path: Path
@@ -37,7 +37,7 @@ class Media:
 
 def readMedia(path: Path) -> Media:
     """
-    Count what is in an FLV file (FLV specification E.3, E.4.1).
+    Count the messages of an FLV file (FLV specification E.3, E.4.1).
     """
     data = path.read_bytes()
     position = int.from_bytes(data[5:9], "big") + 4
@@ -53,15 +53,15 @@ def readMedia(path: Path) -> Media:
 
 def media() -> Media:
     """
-    Encode the file, once.
+    Encode the file, unless it exists.
 
-    @raise BenchmarkError: if there is no C{ffmpeg} that can.
+    @raise BenchmarkError: if there is no C{ffmpeg}, or it fails.
     """
     path = cache() / "media-720p30.flv"
     if not path.exists():
         ffmpeg = shutil.which("ffmpeg")
         if ffmpeg is None:
-            raise BenchmarkError("there is no ffmpeg to make a file with: install it")
+            raise BenchmarkError("there is no ffmpeg to encode a file: install it")
         made = path.with_suffix(".part")
         done = subprocess.run(
             [ffmpeg, *_ENCODE.split(), "-y", str(made)],
@@ -70,6 +70,6 @@ def media() -> Media:
             text=True,
         )
         if done.returncode:
-            raise BenchmarkError(f"ffmpeg cannot make a file: {done.stderr.strip()}")
+            raise BenchmarkError(f"ffmpeg cannot encode a file: {done.stderr.strip()}")
         made.replace(path)
     return readMedia(path)

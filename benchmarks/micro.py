@@ -1,6 +1,7 @@
 """
-Measures single functions: how many turns of a plain Python loop a message costs. Both
-are measured in turn, in CPU time, so that a slow or busy machine changes little.
+Measures single functions. The unit is iterations of a plain Python loop per message.
+Loop and function are measured alternately, in CPU time, so that a slow or busy machine
+has little influence.
 """
 
 import gc
@@ -27,23 +28,23 @@ from rtmptw.rtmp.chunks import SET_CHUNK_SIZE
 from rtmptw.rtmp.chunkwriter import ChunkWriter, encodeMessage
 from rtmptw.testing import audioFrame, makeFrames, makeStreamInfo, videoFrame
 
-#: Times that each is measured; the median counts.
+#: How often each function is measured; the median counts.
 RUNS = 7
-#: CPU seconds that a measurement takes at least, and the loop beside it.
+#: The minimum CPU time in seconds of a measurement, and of the loop.
 _LEAST = 0.08
-#: The size of a message of 4 Mbit/s with sound, and of what one read returns.
+#: The size of a message of 4 Mbit/s with audio, and the size of a read, in bytes.
 _MESSAGE = 7300
 _READ = 65536
 _MESSAGES = 500
-#: Seconds of a stream, for what takes frames.
+#: The length of the stream for subjects that process frames, in seconds.
 _STREAM = 8.0
-#: From here on it is said that something has become slower.
+#: A function is reported as slower from this ratio on.
 _SLOWER = 1.25
 
 
 class _Value:
     """
-    What the plain loop works on.
+    The object of the plain loop.
     """
 
     __slots__ = ("total",)
@@ -57,7 +58,8 @@ class _Value:
 
 def plainLoop(turns: int) -> None:
     """
-    The measure of all others: a turn calls a method, which adds to an attribute.
+    The reference for all measurements. Each iteration calls a method, which adds to an
+    attribute.
     """
     value = _Value()
     for number in range(turns):
@@ -67,9 +69,9 @@ def plainLoop(turns: int) -> None:
 @dataclass(frozen=True, slots=True)
 class Subject:
     """
-    What is measured.
+    A subject of measurement.
 
-    @ivar work: does it to C{messages} messages.
+    @ivar work: processes C{messages} messages.
     """
 
     name: str
@@ -80,7 +82,7 @@ class Subject:
 @implementer(IFrameSink)
 class _Sink:
     """
-    Takes frames, and does nothing.
+    A sink that does nothing.
     """
 
     delivery = LOSSLESS
@@ -88,50 +90,50 @@ class _Sink:
 
     def streamStarted(self, stream: StreamInfo, producer: IPushProducer) -> None:
         """
-        Nothing.
+        Do nothing.
         """
 
     def frameReceived(self, frame: Frame) -> None:
         """
-        Nothing.
+        Do nothing.
         """
 
     def streamEnded(self, reason: str) -> None:
         """
-        Nothing.
+        Do nothing.
         """
 
 
 class _Owner(OutletOwner):
     """
-    Stands for the stream, and does nothing.
+    A stream that does nothing.
     """
 
     def pressureChanged(self, outlet: Outlet) -> None:
         """
-        Nothing.
+        Do nothing.
         """
 
     def outletEnded(self, outlet: Outlet) -> None:
         """
-        Nothing.
+        Do nothing.
         """
 
     def join(self, outlet: Outlet, target: IMulticastTarget) -> Multicast:
         """
-        @return: what nobody reads.
+        @return: a multicast that is not used.
         """
         return Multicast(target)
 
     def part(self, outlet: Outlet, multicast: Multicast) -> None:
         """
-        Nothing.
+        Do nothing.
         """
 
 
 class _Lengths(MessageReceiver):
     """
-    Notes how long the messages are.
+    Records the lengths of messages.
     """
 
     def __init__(self) -> None:
@@ -146,14 +148,14 @@ class _Lengths(MessageReceiver):
         chunkStreamID: int,
     ) -> None:
         """
-        Note it.
+        Record the length.
         """
         self.taken.append(len(payload))
 
 
 def _reading(chunkSize: int) -> Subject:
     """
-    Messages that came in chunks of a size, read as much at a time as Twisted does.
+    Read messages in chunks of one size, with reads of Twisted's size.
     """
     payload = bytes(range(256)) * (_MESSAGE // 256 + 1)
     writer = ChunkWriter()
@@ -210,7 +212,7 @@ def _parsing(name: str, frame: Frame) -> Subject:
 
 def _handing(isPaused: bool) -> Subject:
     """
-    An outlet whose sink takes each frame at once, or has it wait for the next.
+    An outlet whose sink accepts each frame at once, or queues it.
     """
     frames = makeFrames(_STREAM)
 
@@ -227,7 +229,7 @@ def _handing(isPaused: bool) -> Subject:
         if outlet.ledger.delivered != len(frames):
             raise AssertionError(f"{outlet.ledger.delivered} frames were delivered")
 
-    name = "outlet, frames wait" if isPaused else "outlet"
+    name = "outlet, frames queued" if isPaused else "outlet"
     return Subject(name, work, len(frames))
 
 
@@ -244,8 +246,8 @@ def _booking() -> Subject:
 
 def _collecting(isFrozen: bool) -> Subject:
     """
-    A full collection of garbage, in which nothing is served, as the server has
-    it or as Python does.
+    A full garbage collection, which blocks the server: with the server's settings or
+    Python's.
     """
 
     def work() -> None:
@@ -254,13 +256,13 @@ def _collecting(isFrozen: bool) -> Subject:
         gc.collect()
         gc.unfreeze()
 
-    name = "what is there frozen" if isFrozen else "all of it looked at"
-    return Subject(f"full collection of garbage, {name}", work, 1)
+    name = "with frozen objects" if isFrozen else "of all objects"
+    return Subject(f"full garbage collection {name}", work, 1)
 
 
 def subjects() -> list[Subject]:
     """
-    @return: all that is measured.
+    @return: all subjects.
     """
     return [
         _reading(128),
@@ -287,7 +289,7 @@ def _seconds(work: Callable[[], object], times: int) -> float:
 
 def _timesFor(work: Callable[[], object]) -> int:
     """
-    @return: how many times to do it to have worked for L{_LEAST} seconds.
+    @return: how often to repeat it to work for L{_LEAST} seconds.
     """
     times = 1
     while (passed := _seconds(work, times)) < _LEAST / 4:
@@ -297,7 +299,7 @@ def _timesFor(work: Callable[[], object]) -> int:
 
 def measureSubject(subject: Subject, runs: int = RUNS) -> list[float]:
     """
-    @return: for each run, how many turns of the plain loop a message costs.
+    @return: for each run, the cost of a message in iterations of the plain loop.
     """
 
     def loop() -> None:
@@ -315,7 +317,7 @@ def measureSubject(subject: Subject, runs: int = RUNS) -> list[float]:
 
 def compared(ratio: float, before: float | None) -> str:
     """
-    @return: how a ratio has changed, in a few words.
+    @return: a description of how a ratio has changed.
     """
     if not before:
         return "new"
@@ -328,7 +330,7 @@ def _readRatios(path: Path) -> dict[str, float]:
         ratios = json.loads(path.read_text())
         return {str(name): float(ratio) for name, ratio in ratios.items()}
     except OSError as error:
-        raise BenchmarkError(f"{path} cannot be read: {error.strerror}") from error
+        raise BenchmarkError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, AttributeError, TypeError) as error:
         raise BenchmarkError(f"{path} was not written by micro --save") from error
 
@@ -337,15 +339,15 @@ def runMicro(save: Path | None, against: Path | None) -> None:
     """
     Measure everything and print a table.
 
-    @param save: where to write the ratios as JSON.
-    @param against: such a file, to compare with. What has become slower is told, and
-        is no failure.
+    @param save: the file to write the ratios to, as JSON.
+    @param against: such a file, to compare with. Functions that have become slower are
+        reported; this is not a failure.
 
     @raise BenchmarkError: if a file cannot be read or written.
     """
     before = {} if against is None else _readRatios(against)
     ratios: dict[str, float] = {}
-    print("| one message, or as said | turns of a plain loop | least - most | before |")
+    print("| one message, or as named | plain loop iterations | min - max | before |")
     print("| --- | --- | --- | --- |")
     for subject in subjects():
         found = measureSubject(subject)
@@ -360,6 +362,4 @@ def runMicro(save: Path | None, against: Path | None) -> None:
         try:
             save.write_text(json.dumps(ratios, indent=2) + "\n")
         except OSError as error:
-            raise BenchmarkError(
-                f"{save} cannot be written: {error.strerror}"
-            ) from error
+            raise BenchmarkError(f"cannot write {save}: {error.strerror}") from error

@@ -1,6 +1,6 @@
 """
-Writes what is to be reached into docs/performance.rst, between two marker lines, and
-draws the figures; on demand, all tables into a file that is not committed.
+Writes the table of targets into docs/performance.rst, between two marker lines, and
+draws the chart. On demand, writes all tables into a file that is not committed.
 """
 
 import csv
@@ -28,8 +28,8 @@ from benchmarks.report import (
 from benchmarks.scenarios import Ability
 from benchmarks.targets import meansTable, targetTable
 
-BEGIN = ".. Written by python -m benchmarks page; it leaves all else as it is."
-END = ".. End of what it writes."
+BEGIN = ".. Written by python -m benchmarks page, up to the end marker."
+END = ".. End of the generated part."
 PICTURE = "performance.svg"
 #: The file of all tables, beside the results.
 TABLES = "tables.md"
@@ -41,7 +41,7 @@ SKELETON = f"""Performance
 {END}
 """
 
-#: What is drawn as bars, if it was measured.
+#: The scenarios that are drawn as bars, if they were measured.
 _DRAWN = ("fanout200", "ingest200", "fast4096", "record20", "latency5", "idle2000")
 _WIDTH = 760
 _LABEL = 150
@@ -51,12 +51,12 @@ _COLOURS = ("#2a6f97", "#c9622a", "#5b8c3e", "#8a5a9e", "#b08a1e", "#607080", "#
 
 def rstTable(table: Table) -> list[str]:
     """
-    @return: its lines: one for each row.
+    @return: the lines of the table in reStructuredText.
     """
     text = io.StringIO()
     writer = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n")
     for row in (table.header, *table.rows):
-        # What reStructuredText would take for markup.
+        # Escape the markup of reStructuredText.
         writer.writerow(
             cell.replace("\\", "\\\\").replace("*", "\\*").replace("`", "\\`")
             for cell in row
@@ -67,21 +67,21 @@ def rstTable(table: Table) -> list[str]:
 
 def between(text: str, lines: Sequence[str]) -> str:
     """
-    @return: a page with other lines between the marker lines.
+    @return: the page with new lines between the marker lines.
 
-    @raise BenchmarkError: if it has no such lines.
+    @raise BenchmarkError: if it has no marker lines.
     """
     before, begin, rest = text.partition(BEGIN)
     _old, end, after = rest.partition(END)
     if not begin or not end:
-        raise BenchmarkError(f"the page has no lines {BEGIN!r} and, below it, {END!r}")
+        raise BenchmarkError(f"the page has no line {BEGIN!r} with {END!r} below it")
     return "\n".join([f"{before}{BEGIN}", "", *lines, "", f"{END}{after}"])
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
     """
-    A server's figure: the median, the least and the most.
+    A server's figure: median, minimum and maximum.
     """
 
     name: str
@@ -92,7 +92,7 @@ class Bar:
 
 def bars(rows: Iterable[Row], scenario: str) -> tuple[str, list[Bar]]:
     """
-    @return: what is compared, and the servers from the best to the worst.
+    @return: the title, and the servers from the best to the worst.
     """
     mine = [row for row in rows if row["scenario"] == scenario]
     if not mine:
@@ -110,7 +110,7 @@ def bars(rows: Iterable[Row], scenario: str) -> tuple[str, list[Bar]]:
 
 class _Drawing:
     """
-    An SVG that grows downwards.
+    An SVG image that grows downwards.
     """
 
     def __init__(self) -> None:
@@ -197,7 +197,7 @@ def _drawGrowth(
         points = [place(at, statistics.median(mine[at])) for at in sorted(mine)]
         drawing.line(points, colour)
         x, y = points[-1]
-        # Names that would lie on one another go above.
+        # Move names up that would overlap.
         while any(abs(y - other) < 13 for other in ends):
             y -= 3
         ends.append(y)
@@ -207,7 +207,7 @@ def _drawGrowth(
 
 def draw(rows: Sequence[Row]) -> str:
     """
-    @return: the picture, as SVG.
+    @return: the chart, as SVG.
     """
     drawing = _Drawing()
     for scenario in _DRAWN:
@@ -224,11 +224,11 @@ def draw(rows: Sequence[Row]) -> str:
 
 def pageLines(runs: Iterable[Row], rows: Sequence[Row]) -> list[str]:
     """
-    @return: what belongs between the marker lines: the machines, the picture, and what
-        was to be reached.
+    @return: the lines between the marker lines: the machines, the chart and the table
+        of targets.
     """
     lines = [*(f"* {line}" for line in machineLines(runs)), ""]
-    lines += [f".. image:: {PICTURE}", "   :alt: what each server costs, drawn", ""]
+    lines += [f".. image:: {PICTURE}", "   :alt: chart of the cost of each server", ""]
     table = targetTable(rows)
     if table is not None:
         lines += rstTable(table)
@@ -239,16 +239,16 @@ def writePage(
     docs: Path, results: Path, runs: Sequence[Row], rows: Sequence[Row]
 ) -> list[Path]:
     """
-    Write the page, its picture, and the file of what they were made from.
+    Write the page, its chart, and the file of all measurements.
 
-    @param docs: the folder of the page and the picture.
-    @param results: where all that was measured is kept.
-    @return: what was written.
+    @param docs: the folder of the page and the chart.
+    @param results: the file for all measurements.
+    @return: the files that were written.
 
-    @raise BenchmarkError: if there is nothing to write, or no place for it.
+    @raise BenchmarkError: if there are no measurements, or a file cannot be written.
     """
     if not rows:
-        raise BenchmarkError("nothing was measured: the files hold no results")
+        raise BenchmarkError("the files contain no results")
     page = docs / "performance.rst"
     picture = docs / PICTURE
     try:
@@ -267,7 +267,7 @@ def writeTables(
     """
     Write all tables, in Markdown.
 
-    @param against: the server that ratios are to.
+    @param against: the server to compare with.
 
     @raise BenchmarkError: if the file cannot be written.
     """
@@ -280,4 +280,4 @@ def writeTables(
 
 
 def _unwritten(error: OSError) -> BenchmarkError:
-    return BenchmarkError(f"{error.filename} cannot be written: {error.strerror}")
+    return BenchmarkError(f"cannot write {error.filename}: {error.strerror}")

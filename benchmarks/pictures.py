@@ -1,10 +1,10 @@
 """
-What rtmptw's decoder calls when it is measured: a function that looks at no picture,
-as C{ffmpeg -f null -} does.
+The function that rtmptw's decoder calls when it is measured. It ignores the frames,
+like C{ffmpeg -f null -}.
 """
 
 
 def look(frame: object, stream: object) -> None:
     """
-    Take a picture or sound, and leave it.
+    Ignore a frame.
     """

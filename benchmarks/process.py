@@ -1,5 +1,5 @@
 """
-A server as a process: started, watched and ended.
+Starts, watches and stops the process of a server.
 """
 
 import os
@@ -14,18 +14,18 @@ from benchmarks.accounting import Process, isRunning, processTree
 from benchmarks.errors import BenchmarkError
 from benchmarks.servers import Place, Server
 
-#: Seconds until a server must take connections.
+#: The time limit in seconds for a server to accept connections.
 _START = 30.0
-#: Seconds in which it must end when it is asked to; recorders complete their files.
+#: The time limit in seconds for a server to stop; recorders complete their files.
 _STOP = 20.0
 
 
 @contextmanager
 def onCore(core: int | None) -> Iterator[None]:
     """
-    Run on one core, and start processes there, for a while.
+    Run this process and the children that it starts on one core, within the context.
 
-    @param core: its number; C{None} changes nothing.
+    @param core: the number of the core; C{None} changes nothing.
     """
     if core is None:
         yield
@@ -40,16 +40,16 @@ def onCore(core: int | None) -> Iterator[None]:
 
 class ServerProcess:
     """
-    A server that runs.
+    A running server.
     """
 
     def __init__(self, server: Server, place: Place, core: int | None) -> None:
         """
-        Start it.
+        Start the server.
 
-        @param core: the only core that it gets; C{None} is any.
+        @param core: the core that it runs on; C{None} is any.
 
-        @raise BenchmarkError: if it does not take connections.
+        @raise BenchmarkError: if it does not accept connections.
         """
         self._log = place.folder / "log"
         self._server = server
@@ -63,13 +63,11 @@ class ServerProcess:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    # Ctrl-C at the terminal is for us; we end it ourselves.
+                    # Ctrl-C at the terminal is for us; we stop the server ourselves.
                     start_new_session=True,
                 )
             except OSError as error:
-                raise BenchmarkError(
-                    f"{server.name} cannot be started: {error}"
-                ) from error
+                raise BenchmarkError(f"cannot start {server.name}: {error}") from error
         try:
             self._waitUntilUp(place)
         except BaseException:
@@ -79,7 +77,7 @@ class ServerProcess:
     @property
     def isAlive(self) -> bool:
         """
-        Whether it still runs.
+        Whether it is still running.
         """
         return self._process.poll() is None
 
@@ -99,7 +97,7 @@ class ServerProcess:
                 )
             if time.monotonic() > until:
                 raise BenchmarkError(
-                    f"{self._server.name} took no connection within {_START:g} s: "
+                    f"{self._server.name} accepted no connection in {_START:g} s: "
                     f"{self._said()}"
                 )
             time.sleep(0.05)
@@ -111,19 +109,19 @@ class ServerProcess:
             socket.create_connection(("127.0.0.1", place.port), 1).close()
         except OSError:
             return False
-        # Not another one's that had the port already.
+        # If it has ended, another server already had the port.
         return self.isAlive
 
     def _said(self) -> str:
         """
-        @return: the last that it said.
+        @return: the last lines of its log.
         """
         lines = self._log.read_text(errors="replace").split("\n")
         return " / ".join(line.strip() for line in lines[-4:] if line.strip())[-400:]
 
     def stop(self) -> None:
         """
-        End it and its children.
+        Stop the server and its children.
         """
         tree = self.tree()
         if self.isAlive:
@@ -132,7 +130,7 @@ class ServerProcess:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_STOP)
         finally:
-            # After a second Ctrl-C as well.
+            # Do this even after a second Ctrl-C.
             for process in filter(isRunning, tree):
                 with suppress(ProcessLookupError):
                     os.kill(process.pid, signal.SIGKILL)

@@ -1,5 +1,5 @@
 """
-Tables of what was measured: medians, spread and ratios.
+Tables of the results: medians, spread and ratios.
 """
 
 import json
@@ -14,11 +14,11 @@ from typing import Any
 from benchmarks.errors import BenchmarkError
 from benchmarks.scenarios import Ability
 
-#: From here on the table says that others worked on the server's core.
+#: Above this share, the table notes that other processes used the server's core.
 _FOREIGN = 0.1
-#: From here on it says that the generators had too little of theirs.
+#: Above this share, it notes that the load generator was at its limit.
 _GENERATOR = 0.9
-#: Whom ratios are to, the first that took part.
+#: The servers to compare with; the first one that took part counts.
 PEERS = ("nginx", "ffmpeg")
 
 Row = dict[str, Any]
@@ -27,11 +27,11 @@ Row = dict[str, Any]
 @dataclass(frozen=True, slots=True)
 class Column:
     """
-    A figure in a table.
+    A column of a table.
 
-    @ivar key: its name in a row.
-    @ivar scale: what it is multiplied by.
-    @ivar digits: behind the point.
+    @ivar key: the name of its figure in a row.
+    @ivar scale: the factor by which the figure is multiplied.
+    @ivar digits: the number of decimals.
     """
 
     title: str
@@ -57,7 +57,7 @@ _SHARE = Column("CPU %", "share", 100, 1)
 _MEMORY = Column("resident MB", "resident", 1e-6, 1)
 _LATENCY = (Column("p50 ms", "p50"), Column("p99 ms", "p99"))
 _LOSS = (Column("delivered %", "delivered", 100, 1), Column("gaps", "gaps", 1, 0))
-_PICTURE = Column("CPU ms/picture", "cpuPerPicture", 1e3)
+_PICTURE = Column("CPU ms/frame", "cpuPerPicture", 1e3)
 _RECORDED = Column("recorded %", "recorded", 100, 1)
 
 _COLUMNS: dict[Ability, tuple[Column, ...]] = {
@@ -74,14 +74,14 @@ _COLUMNS: dict[Ability, tuple[Column, ...]] = {
     Ability.REMUX: (_GB, _MESSAGE, _SHARE, _RECORDED, _MEMORY),
     Ability.DECODE: (
         _PICTURE,
-        Column("pictures/s", "pictureRate", 1, 0),
+        Column("frames/s", "pictureRate", 1, 0),
         _SHARE,
         _MEMORY,
     ),
     Ability.IDLE: (
         Column("kB/connection", "residentEach", 1e-3, 1),
         _SHARE,
-        Column("MB without any", "residentIdle", 1e-6, 1),
+        Column("MB without connections", "residentIdle", 1e-6, 1),
         _MEMORY,
     ),
 }
@@ -89,9 +89,9 @@ _COLUMNS: dict[Ability, tuple[Column, ...]] = {
 
 def readResults(files: Iterable[Path]) -> tuple[list[Row], list[Row]]:
     """
-    @return: what was said of the machine at the start of each run, and all rows.
+    @return: the descriptions of the runs, and all rows.
 
-    @raise BenchmarkError: if a file cannot be read, or holds something else.
+    @raise BenchmarkError: if a file cannot be read, or has the wrong format.
     """
     runs: list[Row] = []
     rows: list[Row] = []
@@ -99,7 +99,7 @@ def readResults(files: Iterable[Path]) -> tuple[list[Row], list[Row]]:
         try:
             lines = file.read_text().splitlines()
         except OSError as error:
-            raise BenchmarkError(f"{file} cannot be read: {error.strerror}") from error
+            raise BenchmarkError(f"cannot read {file}: {error.strerror}") from error
         for number, line in enumerate(lines, 1):
             try:
                 value = json.loads(line)
@@ -108,15 +108,14 @@ def readResults(files: Iterable[Path]) -> tuple[list[Row], list[Row]]:
                     Ability(value["ability"])
             except (ValueError, KeyError, TypeError) as error:
                 raise BenchmarkError(
-                    f"{file}, line {number}: this was not written by "
-                    "python -m benchmarks run"
+                    f"{file}, line {number}: not written by python -m benchmarks run"
                 ) from error
     return runs, rows
 
 
 def costColumn(scenario: str, ability: Ability) -> Column:
     """
-    @return: the figure that servers are compared by.
+    @return: the figure by which servers are compared.
     """
     if ability is Ability.IDLE:
         return _COLUMNS[ability][0]
@@ -131,14 +130,14 @@ def costColumn(scenario: str, ability: Ability) -> Column:
 
 def values(rows: Iterable[Row], column: Column) -> list[float]:
     """
-    @return: a figure of all rows that have it.
+    @return: the values of a figure in all rows that have it.
     """
     return [row[column.key] * column.scale for row in rows if column.key in row]
 
 
 def shown(numbers: Sequence[float], digits: int) -> str:
     """
-    @return: the median, and the least and the most in parentheses.
+    @return: the median, with minimum and maximum in parentheses.
     """
     if not numbers:
         return "-"
@@ -150,8 +149,8 @@ def shown(numbers: Sequence[float], digits: int) -> str:
 
 def ratios(rows: Iterable[Row], peers: Iterable[Row], column: Column) -> list[float]:
     """
-    @return: how many times as dear it was as the peer, in each round that both took
-        part in. What disturbs a machine for minutes disturbs both alike.
+    @return: the ratios to the peer, for each round in which both took part. A
+        disturbance of the machine for minutes affects both.
     """
     theirs = {(row["run"], row["round"]): row.get(column.key) for row in peers}
     found = []
@@ -164,7 +163,7 @@ def ratios(rows: Iterable[Row], peers: Iterable[Row], column: Column) -> list[fl
 
 def notes(rows: Sequence[Row]) -> str:
     """
-    @return: what a reader must know of these figures.
+    @return: notes that a reader of these figures needs.
     """
     said: list[str] = []
     errors: Counter[str] = Counter()
@@ -174,9 +173,9 @@ def notes(rows: Sequence[Row]) -> str:
             errors[row["failure"]] += 1
     said += [f"{what}: {count}" for what, count in errors.items()]
     for key, what in (
-        ("dropped", "frames dropped"),
-        ("corrupt", "frames damaged"),
-        ("repeats", "frames twice"),
+        ("dropped", "dropped frames"),
+        ("corrupt", "corrupt frames"),
+        ("repeats", "repeated frames"),
     ):
         count = sum(row.get(key, 0) for row in rows)
         if count:
@@ -184,7 +183,7 @@ def notes(rows: Sequence[Row]) -> str:
     foreign = [row["foreign"] for row in rows if "foreign" in row]
     if foreign and statistics.median(foreign) > _FOREIGN:
         said.append(
-            f"others took {statistics.median(foreign):.0%} of the server's core"
+            f"others used {statistics.median(foreign):.0%} of the server's core"
         )
     generator = [row["generator"] for row in rows if "generator" in row]
     if generator and statistics.median(generator) > _GENERATOR:
@@ -199,7 +198,7 @@ def _peerOf(rows: Iterable[Row], against: str) -> str:
 
 def byServer(rows: Iterable[Row]) -> dict[str, list[Row]]:
     """
-    @return: the rows of each server, in a lasting order.
+    @return: the rows of each server, in a stable order.
     """
     found: dict[str, list[Row]] = {}
     for row in sorted(rows, key=lambda row: str(row["server"])):
@@ -234,8 +233,7 @@ def _table(scenario: str, rows: Sequence[Row], against: str) -> Table:
 def growth(rows: Iterable[Row], family: str) -> dict[str, dict[int, list[float]]]:
     """
     @param family: C{"growplay"} or C{"growpublish"}.
-    @return: microseconds of CPU for each message, by server and number of
-        connections.
+    @return: CPU microseconds per message, by server and number of connections.
     """
     found: dict[str, dict[int, list[float]]] = {}
     for server, mine in byServer(rows).items():
@@ -265,7 +263,7 @@ def _growthTable(rows: Iterable[Row], family: str, title: str) -> Table | None:
 
 def tables(rows: Sequence[Row], against: str) -> list[Table]:
     """
-    @param against: the server that ratios are to.
+    @param against: the server to compare with.
     @return: a table for each scenario, and two for growth.
     """
     found = []
@@ -284,8 +282,8 @@ def tables(rows: Sequence[Row], against: str) -> list[Table]:
 
 def machineLines(runs: Iterable[Row]) -> list[str]:
     """
-    @return: what was measured on and with: a line for each machine and set of versions,
-        with when the first and the last run on it began.
+    @return: a line for each machine and set of versions, with the start of the first
+        and the last run.
     """
     began: dict[str, list[str]] = {}
     for run in runs:
@@ -314,7 +312,7 @@ def markdown(runs: Iterable[Row], found: Iterable[Table]) -> str:
     @return: the report.
     """
     lines = [f"{line}\n" for line in machineLines(runs)]
-    lines.append("Medians, and the least and the most in parentheses.")
+    lines.append("Medians, with minimum and maximum in parentheses.")
     for table in found:
         lines.append(f"\n### {table.title}\n")
         lines.append(f"| {' | '.join(table.header)} |")

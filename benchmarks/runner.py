@@ -1,5 +1,5 @@
 """
-Measures everything, round after round.
+Runs all measurements, round after round.
 """
 
 import json
@@ -23,11 +23,11 @@ from benchmarks.measure import Setup, measure
 from benchmarks.scenarios import Scenario
 from benchmarks.servers import Server
 
-#: What a result's line at the terminal shows: the name, the key, a factor, digits.
+#: The figures in a result's line on the terminal: name, key, factor, decimals.
 _SHOWN = (
     ("CPU s/GB", "cpuPerByte", 1e9, 2),
     ("CPU %", "share", 100, 1),
-    ("CPU ms/picture", "cpuPerPicture", 1e3, 2),
+    ("CPU ms/frame", "cpuPerPicture", 1e3, 2),
     ("delivered %", "delivered", 100, 1),
     ("gaps", "gaps", 1, 0),
     ("p50 ms", "p50", 1, 2),
@@ -41,7 +41,7 @@ class Step:
     """
     One measurement of the plan.
 
-    @ivar round: from 1 on.
+    @ivar round: the round, starting with 1.
     """
 
     round: int
@@ -53,8 +53,8 @@ def plan(
     servers: Sequence[Server], scenarios: Sequence[Scenario], rounds: int
 ) -> list[Step]:
     """
-    @return: all measurements in their order. In each round and scenario the servers
-        follow one another, in random order: who is always first would get the machine
+    @return: all measurements in order. In each round and scenario, the servers follow
+        one another in random order: a server that is always first would get the machine
         in another state.
     """
     steps = []
@@ -68,8 +68,9 @@ def plan(
 
 def absences(servers: Sequence[Server], scenarios: Sequence[Scenario]) -> list[str]:
     """
-    @return: who takes no part in what, and why; a sentence each. What a server was
-        never able to do is not told, unless it can do nothing of all this.
+    @return: sentences that say which servers take no part in which scenarios, and why.
+        Abilities that a server lacks by design are not listed, unless it supports none
+        of the scenarios.
     """
     said = []
     for server in servers:
@@ -80,7 +81,7 @@ def absences(servers: Sequence[Server], scenarios: Sequence[Scenario]) -> list[s
             if reason and (whole or scenario.ability in server.abilities):
                 reasons.setdefault(reason, []).append(scenario.name)
         said += [
-            f"{server.name} takes no part in {', '.join(names)}: {reason}"
+            f"{server.name} is not measured in {', '.join(names)}: {reason}"
             for reason, names in reasons.items()
         ]
     return said
@@ -88,9 +89,9 @@ def absences(servers: Sequence[Server], scenarios: Sequence[Scenario]) -> list[s
 
 def duration(steps: Sequence[Step], setup: Setup) -> float:
     """
-    @return: about how many seconds the plan takes.
+    @return: the approximate duration of the plan in seconds.
     """
-    # What it takes to start and to stop, and to connect.
+    # The time to start, stop and connect.
     around = 1.3 + setup.settle + setup.warmup
     return sum(
         around
@@ -103,7 +104,7 @@ def duration(steps: Sequence[Step], setup: Setup) -> float:
 
 def shownTime(seconds: float) -> str:
     """
-    @return: a length of time for people.
+    @return: a readable duration.
     """
     if seconds < 90:
         return f"{seconds:.0f} s"
@@ -114,8 +115,7 @@ def shownTime(seconds: float) -> str:
 
 class Terminal:
     """
-    What a person sees of the run: a line for each result, and, at a terminal, one for
-    what is going on.
+    Shows the run: a line for each result and, on a terminal, the progress.
     """
 
     def __init__(self, output: TextIO, progress: TextIO) -> None:
@@ -145,7 +145,7 @@ class Terminal:
 
 def resultLine(step: Step, row: dict[str, Any]) -> str:
     """
-    @return: the most important of a result.
+    @return: the most important figures of a result.
     """
     words = [f"round {step.round}, {step.scenario.name}, {step.server.name}:"]
     if "failure" in row:
@@ -163,7 +163,7 @@ def resultLine(step: Step, row: dict[str, Any]) -> str:
 
 class Run:
     """
-    One run: a plan, carried out and written down.
+    One run: carries out a plan and writes the results.
     """
 
     def __init__(
@@ -181,7 +181,7 @@ class Run:
                 file.write(json.dumps(row) + "\n")
         except OSError as error:
             raise BenchmarkError(
-                f"--out={self._out} cannot be written: {error.strerror}"
+                f"cannot write --out={self._out}: {error.strerror}"
             ) from error
 
     def _do(self, step: Step) -> None:
@@ -204,9 +204,9 @@ class Run:
         """
         Measure, and append a line of JSON for each measurement.
 
-        @param budget: seconds after which nothing more is begun.
+        @param budget: the time in seconds after which no measurement is started.
 
-        @raise BenchmarkError: if it cannot be written down.
+        @raise BenchmarkError: if the results cannot be written.
         """
         began = time.monotonic()
         self._write(
@@ -222,7 +222,8 @@ class Run:
             passed = stepBegan - began
             if budget is not None and passed + longest > budget:
                 self._terminal.say(
-                    f"the time is up: {done} of {len(self._steps)} were measured"
+                    f"time limit reached after {done} of {len(self._steps)} "
+                    "measurements"
                 )
                 return
             left = duration(self._steps[done:], self._setup)
@@ -237,7 +238,7 @@ class Run:
 
 def allowManySockets() -> None:
     """
-    Let us and what we start open as many files as root allows.
+    Raise the limit of open files to the hard limit, for us and our children.
     """
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
@@ -246,7 +247,7 @@ def allowManySockets() -> None:
 
 def endAsInterrupted() -> None:
     """
-    Let SIGTERM do as Ctrl-C does: everything that was started is ended.
+    Make SIGTERM do the same as Ctrl-C: stop everything that was started.
     """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
@@ -257,6 +258,6 @@ def endAsInterrupted() -> None:
 
 def terminal() -> Terminal:
     """
-    @return: this process's.
+    @return: the terminal of this process.
     """
     return Terminal(sys.stdout, sys.stderr)

@@ -1,5 +1,5 @@
 """
-What is measured.
+The scenarios that are measured.
 """
 
 from collections.abc import Iterable
@@ -8,13 +8,13 @@ from enum import Enum
 
 from benchmarks.errors import BenchmarkError
 
-#: Audio messages a second: AAC at 44.1 kHz.
+#: Audio messages per second: AAC at 44.1 kHz.
 _AUDIO_RATE = 44100 / 1024
 
 
 class Ability(Enum):
     """
-    What a server must be able to do to take part.
+    The ability that a server needs to take part.
     """
 
     PLAY = "play"
@@ -30,20 +30,20 @@ class Scenario:
     """
     A load, and how long it is measured.
 
-    @ivar ability: what it asks of a server.
-    @ivar publishers: how many connections publish.
-    @ivar players: how many play the first one's stream.
-    @ivar idle: how many do nothing.
-    @ivar bitrate: of each publisher, in bit/s.
-    @ivar frameRate: pictures a second.
-    @ivar hasAudio: whether there is audio as well.
-    @ivar chunk: the publishers' chunk size, in bytes.
-    @ivar isPaced: whether publishers send in real time, not as fast as they can.
-    @ivar isSplit: whether the publishers' bytes come in 1 to 700 at a time.
+    @ivar ability: the ability that a server needs for it.
+    @ivar publishers: the number of publishers.
+    @ivar players: the number of players of the first publisher's stream.
+    @ivar idle: the number of idle connections.
+    @ivar bitrate: the bit rate of each publisher, in bit/s.
+    @ivar frameRate: video frames per second.
+    @ivar hasAudio: whether there is also audio.
+    @ivar chunk: the publishers' chunk size in bytes.
+    @ivar isPaced: whether publishers send in real time instead of as fast as possible.
+    @ivar isSplit: whether publishers send their data in pieces of 1 to 700 bytes.
     @ivar isMedia: whether publishers send a file that can be decoded.
-    @ivar isHalfLoad: whether the number of players is the one that keeps the server's
-        core half busy, C{players} at most.
-    @ivar seconds: the length of the window.
+    @ivar isHalfLoad: whether to find the number of players that keep the server's core
+        half busy, at most C{players}.
+    @ivar seconds: the length of the window in seconds.
     """
 
     name: str
@@ -65,14 +65,14 @@ class Scenario:
     @property
     def connections(self) -> int:
         """
-        All of them.
+        The number of all connections.
         """
         return self.publishers + self.players + self.idle
 
     @property
     def messageRate(self) -> float:
         """
-        Audio and video messages a second of a publisher in real time.
+        Audio and video messages per second of a real-time publisher.
         """
         return self.frameRate + (_AUDIO_RATE if self.hasAudio else 0.0)
 
@@ -90,7 +90,7 @@ def _fanOut(players: int) -> Scenario:
 def _ingest(publishers: int) -> Scenario:
     return Scenario(
         f"ingest{publishers}",
-        f"{publishers} x 2 Mbit/s come in",
+        f"{publishers} publishers x 2 Mbit/s",
         Ability.INGEST,
         publishers,
     )
@@ -99,7 +99,7 @@ def _ingest(publishers: int) -> Scenario:
 def _fast(chunk: int) -> Scenario:
     return Scenario(
         f"fast{chunk}",
-        f"4 publishers as fast as they can, chunk size {chunk}",
+        f"4 publishers as fast as possible, chunk size {chunk}",
         Ability.INGEST,
         publishers=4,
         chunk=chunk,
@@ -129,7 +129,7 @@ def _growth(connections: int) -> tuple[Scenario, Scenario]:
         ),
         Scenario(
             f"growpublish{connections}",
-            f"{connections} publishers of 10 pictures a second, 200 kbit/s",
+            f"{connections} publishers, 10 video frames per second, 200 kbit/s",
             Ability.INGEST,
             publishers=connections,
             bitrate=2e5,
@@ -150,8 +150,8 @@ SCENARIOS: dict[str, Scenario] = {
         replace(
             _fanOut(500),
             name="halfload",
-            what="1 x 4 Mbit/s to as many players as keep the core half busy, at most "
-            "500",
+            what="1 x 4 Mbit/s to the number of players that keep the core half busy, "
+            "at most 500",
             isHalfLoad=True,
         ),
         _fanOut(50),
@@ -165,7 +165,7 @@ SCENARIOS: dict[str, Scenario] = {
         _fast(60000),
         Scenario(
             "split50",
-            "50 x 2 Mbit/s, chunk size 128, 1 to 700 bytes at a time",
+            "50 x 2 Mbit/s, chunk size 128, in pieces of 1 to 700 bytes",
             Ability.INGEST,
             publishers=50,
             chunk=128,
@@ -182,14 +182,14 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         Scenario(
             "decode1",
-            "1 publisher of a file, 1280 x 720, as fast as it is decoded",
+            "1 publisher of a file, 1280 x 720, as fast as it can be decoded",
             Ability.DECODE,
             isMedia=True,
             isPaced=False,
         ),
         Scenario(
             "idle2000",
-            "2,000 connections that do nothing",
+            "2,000 idle connections",
             Ability.IDLE,
             publishers=0,
             idle=2000,
@@ -200,7 +200,7 @@ SCENARIOS: dict[str, Scenario] = {
     )
 }
 
-#: What C{--quick} measures.
+#: The scenarios that C{--quick} measures.
 QUICK = ("latency5", "fanout50", "ingest50", "fast4096")
 
 
@@ -212,7 +212,7 @@ def chooseScenarios(names: Iterable[str]) -> list[Scenario]:
     for name in names:
         if name not in SCENARIOS:
             raise BenchmarkError(
-                f"there is no scenario {name!r}; there are: {', '.join(SCENARIOS)}"
+                f"there is no scenario {name!r}; choose from: {', '.join(SCENARIOS)}"
             )
         chosen.append(SCENARIOS[name])
     return chosen

@@ -1,5 +1,5 @@
 """
-What is measured against what: rtmptw, other servers and the floor.
+The servers that are compared: rtmptw, others and the floor.
 """
 
 import json
@@ -23,18 +23,18 @@ _PEERS = SOURCES / "peers"
 _NGINX_RTMP = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
 _LIVE = frozenset({Ability.PLAY, Ability.INGEST, Ability.IDLE})
 _OURS = _LIVE | {Ability.RECORD, Ability.REMUX, Ability.DECODE}
-#: Idle connections must stay for as long as they are measured.
+#: Idle connections must stay open while they are measured.
 _PATIENT = "--request-timeout=600"
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """
-    Where a server works during one measurement.
+    The environment of a server during one measurement.
 
-    @ivar port: what it listens to, on 127.0.0.1.
-    @ivar folder: its own, to be thrown away.
-    @ivar scenario: what it is measured with.
+    @ivar port: its port on 127.0.0.1.
+    @ivar folder: its temporary folder.
+    @ivar scenario: the scenario that is measured.
     """
 
     port: int
@@ -44,21 +44,21 @@ class Place:
     @property
     def recordings(self) -> Path:
         """
-        Where it records to.
+        The folder for its recordings.
         """
         return self.folder / "recordings"
 
     @property
     def ledger(self) -> Path:
         """
-        Where rtmptw writes its books.
+        The ledger file of rtmptw.
         """
         return self.folder / "ledger.jsonl"
 
     @property
     def progress(self) -> Path:
         """
-        Where a program without a port says how far it is.
+        The file to which a program without a port writes its progress.
         """
         return self.folder / "progress"
 
@@ -68,14 +68,14 @@ class Server:
     """
     A server that can be started.
 
-    @ivar what: what it is, in a line.
+    @ivar what: a description in one line.
     @ivar command: makes its command line.
-    @ivar missing: says why it cannot do something; empty if it can.
-    @ivar abilities: what it can do if nothing is missing.
-    @ivar isRaw: whether it moves bytes and knows nothing of RTMP.
+    @ivar missing: returns why an ability is not available; empty if it is.
+    @ivar abilities: its abilities if nothing is missing.
+    @ivar isRaw: whether it only moves bytes, without RTMP.
     @ivar hasPort: whether it is a server; if not, it is a program that reads the file.
-    @ivar port: the only port that its command line is good for; 0 is any.
-    @ivar environment: what is added to ours.
+    @ivar port: the port of its command line; 0 is any.
+    @ivar environment: additional environment variables.
     """
 
     name: str
@@ -90,7 +90,7 @@ class Server:
 
     def whyNot(self, ability: Ability) -> str:
         """
-        @return: why it takes no part in scenarios of this kind; empty if it does.
+        @return: why it does not take part in scenarios of this kind; empty if it does.
         """
         if ability not in self.abilities:
             return f"cannot {ability.value}"
@@ -99,7 +99,7 @@ class Server:
 
 def freePort() -> int:
     """
-    @return: a port of 127.0.0.1 that nobody listens to.
+    @return: a free port of 127.0.0.1.
     """
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -111,7 +111,7 @@ def freePort() -> int:
 
 def compiledFolder() -> Path:
     """
-    @return: the environment that has the compiled build of this checkout.
+    @return: the virtual environment with the compiled build of this checkout.
     """
     return cache() / "peers" / "rtmptw"
 
@@ -122,22 +122,23 @@ def _site() -> Path | None:
 
 def notCompiled() -> str:
     """
-    @return: why there is no compiled build of this checkout; empty if there is.
+    @return: why there is no compiled build of this checkout; empty if there is one.
     """
     install = "python -m benchmarks install"
     site = _site()
     if site is None or not any(site.glob("rtmptw__mypyc.*")):
-        return f"there is no compiled build: {install}"
+        return f"there is no compiled build; run: {install}"
     for ours in (_ROOT / "rtmptw").rglob("*.py"):
         theirs = site / ours.relative_to(_ROOT)
         if not theirs.exists() or theirs.read_bytes() != ours.read_bytes():
-            return f"the compiled build is not of this checkout: {install}"
+            return f"the compiled build is from other sources; run: {install}"
     return ""
 
 
 def linkBenchmarks() -> None:
     """
-    Let the compiled build see this package, and not the sources beside it.
+    Make this package importable in the compiled build's environment, without the
+    sources beside it.
     """
     site = _site()
     if site is not None and not (site / SOURCES.name).exists():
@@ -160,7 +161,7 @@ def _sink(place: Place) -> str:
 def _arguments(place: Place, options: Iterable[str]) -> list[str]:
     more = [_PATIENT] if place.scenario.ability is Ability.IDLE else []
     if not place.scenario.players:
-        # With players there would be a line for each of them.
+        # Not with players: the ledger would have a line for each of them.
         more.append(f"--ledger={place.ledger}")
     return [
         "-n",
@@ -194,7 +195,7 @@ def _rtmptw(
 
 def _without(name: str, mean: Mean) -> Server:
     """
-    The same without a mean.
+    Return rtmptw without one of its optimizations.
     """
     what = f"rtmptw without this: {mean.what}"
     if not mean.isCompiled:
@@ -215,16 +216,16 @@ def _without(name: str, mean: Mean) -> Server:
 
 def _pure(name: str, what: str, without: str = "") -> Server:
     """
-    The checkout with the Python that runs this.
+    The pure Python checkout, with the Python that runs this.
 
-    @param without: the mean it is to lack.
+    @param without: the optimization to remove.
     """
     twistd = Path(sys.executable).parent / "twistd"
     program = [sys.executable, "-m", "benchmarks.without", without]
 
     def missing(ability: Ability) -> str:
         if not twistd.exists():
-            return f"there is no twistd beside {sys.executable}: install rtmptw there"
+            return f"there is no twistd beside {sys.executable}; install rtmptw there"
         return ""
 
     paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH", "")])]
@@ -246,7 +247,7 @@ def _pure(name: str, what: str, without: str = "") -> Server:
 
 def nginxProgram() -> str | None:
     """
-    @return: nginx, which Debian puts where only root looks.
+    @return: the path of nginx, which Debian installs in /usr/sbin.
     """
     return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
@@ -260,8 +261,8 @@ def _nginxMissing(ability: Ability) -> str:
 def nginxConfiguration(place: Place, options: str, asRoot: bool) -> str:
     """
     @param options: directives for the C{server} block.
-    @param asRoot: whether nginx runs as root; its worker would be nobody, and could
-        not write.
+    @param asRoot: whether nginx runs as root; its worker would otherwise be the user
+        nobody, which cannot write recordings.
     """
     folder = place.folder
     record = ""
@@ -300,19 +301,19 @@ def _nginx(name: str, what: str, options: str) -> Server:
     return Server(name, what, command, _nginxMissing, _LIVE | {Ability.RECORD})
 
 
-# Node-Media-Server, pyrtmp and rtmplite3, where "install" puts them.
+# Node-Media-Server, pyrtmp and rtmplite3, where the command "install" puts them.
 
 
 def nmsFolder(major: int) -> Path:
     """
-    @return: where npm installs a Node-Media-Server.
+    @return: the folder in which npm installs a Node-Media-Server.
     """
     return cache() / "peers" / f"nms{major}"
 
 
 def peersPython() -> Path:
     """
-    @return: the Python of the peers that are written in Python.
+    @return: the Python for the peers that are written in Python.
     """
     return cache() / "peers" / "python" / "bin" / "python"
 
@@ -341,7 +342,7 @@ def _nms(major: int) -> Server:
         if shutil.which("node") is None:
             return "node is not installed"
         if not package.exists():
-            return "it is not installed: python -m benchmarks install"
+            return "not installed; run: python -m benchmarks install"
         return ""
 
     return Server(
@@ -357,7 +358,7 @@ def _pythonPeer(package: str) -> Callable[[Ability], str]:
     def missing(ability: Ability) -> str:
         folders = peersPython().parents[1].glob(f"lib/python3*/site-packages/{package}")
         if not any(folders):
-            return "it is not installed: python -m benchmarks install"
+            return "not installed; run: python -m benchmarks install"
         return ""
 
     return missing
@@ -406,7 +407,7 @@ def _ffmpegCommand(place: Place) -> list[str]:
     ]
     if place.scenario.ability is Ability.DECODE:
         return [*command, "-i", path, "-f", "null", "-"]
-    # As much as the publishers send, so that the disk is not filled.
+    # Limit the rate to that of the publishers, so that the disk does not fill up.
     return [
         *(*command, "-readrate", str(place.scenario.publishers), "-i", path),
         *("-c", "copy", "-f", "mp4", "-movflags", "frag_keyframe+empty_moov"),
@@ -420,22 +421,22 @@ def _ffmpegMissing(ability: Ability) -> str:
 
 _PLAY = frozenset({Ability.PLAY})
 
-#: All servers that have a name, by it.
+#: All named servers.
 SERVERS: dict[str, Server] = {
     server.name: server
     for server in (
-        _rtmptw("rtmptw", "rtmptw as it is", _OURS),
-        _rtmptw("rtmptw-merge50", "rtmptw, 50 ms a write", _PLAY, "--merge=50"),
-        _rtmptw("rtmptw-merge350", "rtmptw, 350 ms a write", _PLAY, "--merge=350"),
-        _rtmptw("rtmptw-low-delay", "rtmptw, nothing waits", _OURS, "--low-delay=on"),
-        _pure("rtmptw-pure", "rtmptw without a compiler: pure Python"),
+        _rtmptw("rtmptw", "rtmptw with default options", _OURS),
+        _rtmptw("rtmptw-merge50", "rtmptw, 50 ms per write", _PLAY, "--merge=50"),
+        _rtmptw("rtmptw-merge350", "rtmptw, 350 ms per write", _PLAY, "--merge=350"),
+        _rtmptw("rtmptw-low-delay", "rtmptw, no batching", _OURS, "--low-delay=on"),
+        _pure("rtmptw-pure", "rtmptw in pure Python"),
         *(_without(name, mean) for name, mean in MEANS.items()),
-        _nginx("nginx", "nginx-rtmp as it is", ""),
+        _nginx("nginx", "nginx-rtmp with default options", ""),
         _nginx("nginx-chunk65536", "nginx-rtmp, chunk size 65536", "chunk_size 65536;"),
         _nginx(
             "nginx-tuned",
-            "nginx-rtmp, chunk size 65536, pictures held back until the next sound or "
-            "key frame",
+            "nginx-rtmp, chunk size 65536, video frames wait for the next audio or key "
+            "frame",
             "chunk_size 65536; buffer 1s;",
         ),
         _nms(2),
@@ -455,8 +456,8 @@ SERVERS: dict[str, Server] = {
             _LIVE,
         ),
         _floor("floor", "moves bytes, parses nothing"),
-        _floor("floor-merge20", "the floor, 20 ms a write", "20"),
-        _floor("floor-tick20", "the floor, looks every 20 ms", "0", "20"),
+        _floor("floor-merge20", "the floor, 20 ms per write", "20"),
+        _floor("floor-tick20", "the floor, polls every 20 ms", "0", "20"),
         Server(
             "ffmpeg",
             "ffmpeg reading the same file",
@@ -468,16 +469,17 @@ SERVERS: dict[str, Server] = {
     )
 }
 
-#: What C{--quick} measures.
+#: The servers that C{--quick} measures.
 QUICK = ("rtmptw", "rtmptw-pure", "nginx")
 
 
 def customServer(text: str) -> Server:
     """
-    A server that is given as C{NAME=COMMAND@PORT}. It plays, takes in and holds idle
-    connections; where it records to is not known.
+    Return a server that is given as C{NAME=COMMAND@PORT}. It takes part in scenarios
+    with players, publishers and idle connections, but not in those with recordings,
+    whose place is unknown.
 
-    @raise BenchmarkError: if the text is something else.
+    @raise BenchmarkError: if the text has another form.
     """
     name, equals, rest = text.partition("=")
     command, at, port = rest.rpartition("@")
@@ -500,8 +502,8 @@ def customServer(text: str) -> Server:
 
 def chooseServers(names: Iterable[str], custom: Iterable[str]) -> list[Server]:
     """
-    @param names: of servers that have one.
-    @param custom: servers as C{NAME=COMMAND@PORT}.
+    @param names: the names of known servers.
+    @param custom: other servers, as C{NAME=COMMAND@PORT}.
 
     @raise BenchmarkError: if there is no such server.
     """
@@ -509,7 +511,7 @@ def chooseServers(names: Iterable[str], custom: Iterable[str]) -> list[Server]:
     for name in names:
         if name not in SERVERS:
             raise BenchmarkError(
-                f"there is no server {name!r}; there are: {', '.join(SERVERS)}"
+                f"there is no server {name!r}; choose from: {', '.join(SERVERS)}"
             )
         servers.append(SERVERS[name])
     servers += map(customServer, custom)

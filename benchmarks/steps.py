@@ -1,8 +1,9 @@
 """
-What each step of a frame's way costs: C{python -m benchmarks steps}.
+Measures the cost of each step of a frame's path: C{python -m benchmarks steps}.
 
-All steps are taken in this process, in turn, in CPU time. Each of the first ones is
-measured together with those before it, and the table shows the differences.
+All steps run in this process, one after the other, and are measured in CPU time. Each
+of the first steps is measured together with those before it; the table shows the
+differences.
 """
 
 import os
@@ -40,21 +41,22 @@ from rtmptw.rtmpserver.play import PacingPlaySink, PlayMulticast, SharedForm
 from rtmptw.sinks.null.factory import NullSinkFactory
 from rtmptw.testing import audioFrame, makeFrames, videoFrame
 
-#: Times that each is measured; the least counts, as nothing makes it less than it is.
+#: How often each step is measured. The minimum counts: disturbances only increase it.
 RUNS = 15
-#: A stream of 4 Mbit/s: seconds, pictures a second, and bytes of each.
+#: A stream of 4 Mbit/s: its length in seconds, frames per second, and the sizes of
+#: video and audio frames in bytes.
 _SECONDS = 8
 _RATE = 30
 _PICTURE = 4_000_000 // 8 // _RATE
 _SOUND = 370
-#: What an encoder such as OBS sends in one chunk, and what one read takes.
+#: The chunk size of an encoder such as OBS, and the size of a read, in bytes.
 _CHUNK = 4096
 _READ = 65536
-#: Publishers that are read together, and players that are sent to together.
+#: How many publishers are read together, and how many players are written to together.
 _PUBLISHERS = 20
 _PLAYERS = 50
 
-#: What is sent before the first frame.
+#: The data before the first frame.
 _BEGINNING = b"".join(
     [
         b"\3" + bytes(2 * SIZE),
@@ -83,15 +85,15 @@ class _Bytes:
     """
     The stream as bytes.
 
-    @ivar head: what says how large its chunks are.
-    @ivar messages: each frame.
-    @ivar reads: all of it, as much as one read takes at a time.
+    @ivar head: the message that sets its chunk size.
+    @ivar messages: the frames, one by one.
+    @ivar reads: the whole stream in pieces of one read.
     """
 
     def __init__(self) -> None:
         writer = ChunkWriter()
         size = _CHUNK.to_bytes(4, "big")
-        # Whoever has heard the beginning reads larger chunks.
+        # The reader has received the beginning, so it expects the larger chunk size.
         self.head = encodeMessage(2, SET_CHUNK_SIZE, 0, 0, size, CHUNK)
         writer.write(2, SET_CHUNK_SIZE, 0, 0, size)
         self.frames = _stream()
@@ -111,7 +113,7 @@ class _Bytes:
 
 class _Nobody(MessageReceiver):
     """
-    Takes messages, and leaves their payloads where they lie.
+    Receives messages and leaves their payloads in the receive buffer.
     """
 
     def spanReceived(
@@ -123,7 +125,7 @@ class _Nobody(MessageReceiver):
         chunkStreamID: int,
     ) -> None:
         """
-        Nothing.
+        Do nothing.
         """
 
 
@@ -154,7 +156,7 @@ def _session(stream: _Bytes) -> Callable[[bytes], object]:
 
 class _Watch(Clock):
     """
-    A clock that is asked as cheaply as that of a reactor, once a read.
+    A clock that is as cheap to read as a reactor's.
     """
 
     seconds = staticmethod(time.monotonic)
@@ -184,7 +186,7 @@ def _receiving(
     make: Callable[[_Bytes], Callable[[bytes], object]], stream: _Bytes, isLive: bool
 ) -> float:
     """
-    @return: the CPU seconds of one frame.
+    @return: CPU seconds per frame.
     """
     receive = make(stream)
     pieces = stream.messages if isLive else stream.reads
@@ -221,7 +223,7 @@ def _transport(near: socket.socket) -> tcp.Connection:
 
 def _reading(stream: _Bytes, isLive: bool) -> float:
     """
-    @return: the CPU seconds to read one frame, from sockets that are read together.
+    @return: CPU seconds to read a frame, from sockets that are read together.
     """
     pieces = stream.messages[:100] if isLive else stream.reads[:10]
     frames = sum(map(len, pieces)) / sum(map(len, stream.messages))
@@ -252,7 +254,7 @@ def _reading(stream: _Bytes, isLive: bool) -> float:
 
 def _drain(sockets: list[socket.socket]) -> None:
     """
-    Read all that comes, for ever.
+    Read and discard everything until all sockets are closed.
     """
     with select.epoll() as epoll:
         for each in sockets:
@@ -268,7 +270,7 @@ def _drain(sockets: list[socket.socket]) -> None:
 @contextmanager
 def _players() -> Iterator[list[socket.socket]]:
     """
-    @return: the sockets of players, who take in a process of their own what they get.
+    @return: the sockets of players, which read in a child process.
     """
     with _connections(_PLAYERS) as pairs:
         child = os.fork()
@@ -289,7 +291,7 @@ def _players() -> Iterator[list[socket.socket]]:
 
 def _unsent(near: socket.socket) -> int:
     """
-    @return: how many bytes the kernel still has.
+    @return: how many unsent bytes the kernel has.
     """
     import fcntl
     import termios
@@ -302,7 +304,7 @@ def _paced(
     frames: list[Frame], near: socket.socket, send: Callable[[Frame], object]
 ) -> float:
     """
-    @return: the CPU seconds to send one frame to one player, who keeps pace.
+    @return: CPU seconds to send a frame to one player that keeps up.
     """
     spent = 0.0
     for frame in frames:
@@ -350,7 +352,7 @@ def _kernel(stream: _Bytes) -> float:
 
 def runSteps() -> None:
     """
-    Measure all, and print a table.
+    Measure all steps, and print a table.
     """
     stream = _Bytes()
     stages: list[tuple[str, Callable[[_Bytes], Callable[[bytes], object]]]] = [

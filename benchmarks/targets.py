@@ -1,5 +1,5 @@
 """
-What rtmptw is to reach, and what each of its means buys, from the results of a run.
+The targets of rtmptw and the gains of its optimizations, from the results of a run.
 """
 
 import statistics
@@ -10,7 +10,7 @@ from benchmarks.report import Column, Row, Table, ratios, shown, values
 from benchmarks.without import MEANS
 
 _COST = Column("CPU s/GB", "cpuPerByte", 1e9)
-_PICTURE = Column("CPU ms/picture", "cpuPerPicture", 1e3)
+_PICTURE = Column("CPU ms/frame", "cpuPerPicture", 1e3)
 _P50 = Column("p50", "p50")
 _P99 = Column("p99", "p99")
 _EACH = Column("KiB/connection", "residentEach", 1 / 1024)
@@ -21,10 +21,10 @@ class Target:
     """
     An upper bound.
 
-    @ivar what: in words.
-    @ivar bound: the most.
+    @ivar what: a description.
+    @ivar bound: the maximum.
     @ivar measured: finds the figures in the results.
-    @ivar unit: of the bound; none for a ratio.
+    @ivar unit: the unit of the bound; empty for a ratio.
     """
 
     what: str
@@ -66,7 +66,7 @@ def _figure(
 
 def _perPlayer(rows: Sequence[Row]) -> list[float]:
     """
-    @return: KiB for each player more, between few and many.
+    @return: KiB per additional player, from the difference between few and many.
     """
     few, many = (
         [row["resident"] for row in _of(rows, scenario, "rtmptw") if "resident" in row]
@@ -78,7 +78,7 @@ def _perPlayer(rows: Sequence[Row]) -> list[float]:
     return [(resident - least) / 950 / 1024 for resident in many]
 
 
-#: In the order of the table.
+#: All targets, in the order of the table.
 TARGETS: tuple[Target, ...] = (
     *(
         target
@@ -104,7 +104,7 @@ TARGETS: tuple[Target, ...] = (
     _ratio("latency5", "rtmptw-low-delay", "nginx", 1.0, _P99),
     _figure("latency5", "rtmptw", _P99, 45.0, "ms"),
     _figure("idle2000", "rtmptw", _EACH, 25.0, "KiB"),
-    Target("fanout1000: memory for each player", 64.0, _perPlayer, "KiB"),
+    Target("fanout1000: memory per player", 64.0, _perPlayer, "KiB"),
     _ratio("decode1", "rtmptw", "ffmpeg", 1.1, _PICTURE),
     *(
         _ratio(scenario, "rtmptw", "pyrtmp", 1 / 30)
@@ -119,15 +119,15 @@ TARGETS: tuple[Target, ...] = (
 
 def _percent(missed: float) -> str:
     """
-    @param missed: more than nothing.
-    @return: with a decimal if it would look like nothing without.
+    @param missed: the part by which a target was missed, greater than 0.
+    @return: the percentage, with a decimal if it would otherwise be shown as 0.
     """
     return f"{missed:.0%}" if missed >= 0.005 else f"{max(missed, 0.001):.1%}"
 
 
 def targetTable(rows: Sequence[Row]) -> Table | None:
     """
-    @return: what was to be reached, what was, and by how much it was missed.
+    @return: the targets, the results, and by how much targets were missed.
     """
     lines = []
     for target in TARGETS:
@@ -148,14 +148,12 @@ def targetTable(rows: Sequence[Row]) -> Table | None:
         )
     if not lines:
         return None
-    return Table(
-        "What is to be reached", ["what", "at most", "measured", "reached"], lines
-    )
+    return Table("Targets", ["target", "at most", "measured", "reached"], lines)
 
 
 def meansTable(rows: Sequence[Row]) -> Table | None:
     """
-    @return: how many times as much it costs without each of the means.
+    @return: the relative cost without each of the optimizations.
     """
     lines = []
     for name, mean in MEANS.items():
@@ -176,7 +174,7 @@ def meansTable(rows: Sequence[Row]) -> Table | None:
     if not lines:
         return None
     return Table(
-        "What each mean buys",
-        ["without this", "scenario", "CPU to rtmptw's with it"],
+        "Gain of each optimization",
+        ["without this", "scenario", "CPU relative to rtmptw with it"],
         lines,
     )

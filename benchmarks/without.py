@@ -1,10 +1,10 @@
 """
-Runs twistd with an rtmptw that lacks one of the means that make it fast::
+Runs twistd with an rtmptw without one of its optimizations::
 
     python -m benchmarks.without MEAN [arguments of twistd]
 
-What each of them buys is the difference. There are no options for this: nobody should
-want it.
+The difference shows the gain of each. There are no options for this, because no
+operator needs it.
 """
 
 import importlib.util
@@ -24,7 +24,7 @@ def _set(module: str, **values: object) -> None:
 
 
 def _readers() -> None:
-    # Twisted has its own name for it by then.
+    # Import this first: it keeps its own reference.
     importlib.import_module("twisted.internet.epollreactor")
     del select.epoll
 
@@ -37,7 +37,7 @@ def _multicast() -> None:
 
 
 def _slots() -> None:
-    # Before others have taken it by name.
+    # Do this before other modules import it by name.
     slotted: type = importlib.import_module("rtmptw.frames").Frame
     left = {"__slots__", *vars(slotted)["__slots__"]}
     body = {key: value for key, value in vars(slotted).items() if key not in left}
@@ -45,7 +45,7 @@ def _slots() -> None:
 
 
 def _direct() -> None:
-    # No connection is one.
+    # No connection is an instance of this.
     _set("rtmptw.net.sender", tcp=SimpleNamespace(Connection=()))
 
 
@@ -72,13 +72,13 @@ _NEVER = (float("inf"), 0.0)
 @dataclass(frozen=True, slots=True)
 class Mean:
     """
-    One of the means.
+    An optimization.
 
-    @ivar what: in words.
-    @ivar scenario: where to see what it buys.
-    @ivar remove: takes it away, before anything else is imported.
-    @ivar isCompiled: whether it can be taken from the compiled build too. Else it is
-        taken from pure Python, and compared with that.
+    @ivar what: a description.
+    @ivar scenario: the scenario that shows its gain.
+    @ivar remove: removes it, before anything else is imported.
+    @ivar isCompiled: whether it can be removed from the compiled build. If not, it is
+        removed from pure Python, and compared with that.
     """
 
     what: str
@@ -87,27 +87,28 @@ class Mean:
     isCompiled: bool = True
 
 
-#: By name.
+#: All optimizations by name.
 MEANS: dict[str, Mean] = {
     "hold": Mean(
-        "sound waits for the next picture",
+        "audio waits for the next video frame",
         "fanout200",
         _hold,
     ),
     "waiting": Mean(
-        "publishers' sockets wait for the next picture",
+        "publishers' sockets wait for the next video frame",
         "ingest200",
-        # The kernel refuses it.
+        # The kernel rejects this value.
         lambda: _set("rtmptw.net.readers", ACKNOWLEDGE_WITHIN=0),
     ),
-    "multicast": Mean(
-        "one call for all viewers that keep pace", "fanout500", _multicast
-    ),
+    "multicast": Mean("one call for all players that keep up", "fanout500", _multicast),
     "direct": Mean(
-        "bytes go to the socket directly", "fanout200", _direct, isCompiled=False
+        "bytes are written to the socket directly",
+        "fanout200",
+        _direct,
+        isCompiled=False,
     ),
     "turns": Mean(
-        "what viewers get leaves when all sockets have been read",
+        "data for players is sent when all sockets have been read",
         "latency5",
         _turns,
         isCompiled=False,
@@ -115,7 +116,7 @@ MEANS: dict[str, Mean] = {
     "pacing": Mean(
         "sockets are read every few ms under load",
         "ingest200",
-        # As many as there are: the compiled build has counted them.
+        # The compiled build needs the original number of entries.
         lambda: _set(
             "rtmptw.net.readers", PACES=(_NEVER,) * 3, UNWATCHED_PACES=(_NEVER,)
         ),
@@ -124,23 +125,23 @@ MEANS: dict[str, Mean] = {
         "sockets are read together, not by the reactor", "ingest200", _readers
     ),
     "large-reads": Mean(
-        "256 KiB a read of a fast publisher",
+        "256 KiB per read for fast publishers",
         "fast60000",
         lambda: _set("rtmptw.net.readers", LARGE_READ_SIZE=65536),
     ),
     "spans": Mean(
-        "pictures in several chunks lie where they were read",
+        "video frames in several chunks stay in the receive buffer",
         "fast4096",
         lambda: _set("rtmptw.rtmp.fastpath", MAX_IN_PLACE=0),
     ),
     "behind": Mean(
-        "fast publishers are read again without a turn of the reactor",
+        "fast publishers are read again in the same reactor iteration",
         "fast60000",
         lambda: _set("rtmptw.net.readers", BEHIND=0.0),
     ),
     "slots": Mean("frames have slots", "fast4096", _slots, isCompiled=False),
     "gc": Mean(
-        "the garbage collector is kept off frames",
+        "the garbage collector does not examine frames",
         "ingest200",
         lambda: _set("rtmptw.app.options", spareFrames=lambda: None),
     ),
@@ -149,7 +150,7 @@ MEANS: dict[str, Mean] = {
 
 def isCompiled() -> bool:
     """
-    @return: whether the rtmptw that is imported here is the compiled one.
+    @return: whether the imported rtmptw is compiled.
     """
     spec = importlib.util.find_spec("rtmptw.frames")
     return spec is not None and not str(spec.origin).endswith(".py")
@@ -157,14 +158,14 @@ def isCompiled() -> bool:
 
 def main() -> None:
     """
-    Take it away, and go on as twistd.
+    Remove the optimization and run twistd.
     """
     name, *arguments = sys.argv[1:]
     mean = MEANS[name]
     if isCompiled() and not mean.isCompiled:
         sys.exit(
-            f"{name} is compiled into this rtmptw and cannot be taken from it: "
-            "run this where the sources are"
+            f"{name} is compiled into this rtmptw and cannot be removed: "
+            "run this in a checkout"
         )
     mean.remove()
     sys.argv[:] = ["twistd", *arguments]

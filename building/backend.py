@@ -1,6 +1,6 @@
 """
-What pip asks to build rtmptw: hatchling, which also gets what compiling needs if this
-machine can compile.
+The build backend of rtmptw: hatchling, with the additional requirements for compiling
+if this machine can compile.
 """
 
 import os
@@ -13,7 +13,7 @@ from typing import Any
 
 from hatchling import build as hatchling
 
-#: mypyc, what it needs, and what it must know the types of.
+#: mypyc, its requirements, and the packages whose types it needs.
 REQUIREMENTS = [
     "mypy>=2.4,<2.5",
     "mypy-zope>=1.0.17",
@@ -21,7 +21,7 @@ REQUIREMENTS = [
     "twisted>=24.11",
     "zope.interface>=7.1",
 ]
-#: If it is set to anything, nothing is compiled.
+#: If this environment variable is set, nothing is compiled.
 PURE = "RTMPTW_PURE"
 
 _SOURCE = """
@@ -32,7 +32,7 @@ PyMODINIT_FUNC PyInit_probe(void) { return NULL; }
 
 def canCompile() -> bool:
     """
-    @return: whether a C compiler can make an extension module here, and may.
+    @return: whether an extension module can be compiled here, and compiling is allowed.
     """
     if (
         os.environ.get(PURE)
@@ -67,8 +67,8 @@ def get_requires_for_build_wheel(
     config_settings: dict[str, Any] | None = None,
 ) -> list[str]:
     """
-    @return: what building a wheel needs. Not for editable installs: those stay pure
-        Python, whose sources may be changed.
+    @return: the requirements to build a wheel. Not for editable installs, which stay
+        pure Python so that changes to the sources take effect.
     """
     needed = hatchling.get_requires_for_build_wheel(config_settings)
     return [*needed, *(REQUIREMENTS if canCompile() else [])]
@@ -76,6 +76,6 @@ def get_requires_for_build_wheel(
 
 def __getattr__(name: str) -> Any:
     """
-    All else is hatchling's. It has fewer functions when pip asks.
+    Return everything else from hatchling. It has fewer functions when pip asks.
     """
     return getattr(hatchling, name)

@@ -1,10 +1,10 @@
 """
-Compiles modules, in a folder of its own that has C{mypy.ini} and the package:
-C{python compile.py GROUP HOT... -- OTHERS...}. What was made is in C{out}.
+Compiles modules, in a separate folder that contains C{mypy.ini} and the package:
+C{python compile.py GROUP HOT... -- OTHERS...}. The results are in C{out}.
 
-Most of the time goes into the C compiler, and much of that into the headers, which each
-file in C includes: so the files that mypyc makes, one for each module, are compiled
-together, in a few units. Little is gained by C{-O3}: it takes twice as long as C{-O1}.
+The C compiler takes most of the time, and much of that for the headers that each C
+file includes. So mypyc's C files, one for each module, are compiled together, in a few
+units. C{-O3} gains little: it takes twice as long as C{-O1}.
 """
 
 import os
@@ -18,10 +18,10 @@ from mypyc.build import mypycify
 from setuptools import Distribution, Extension
 from setuptools.command.build_ext import build_ext
 
-#: How hot modules are compiled, with what mypyc adds to all; and how the others.
+#: The optimization levels of hot modules, and of the others.
 HOT = "-O3"
 COLD = "-O1"
-#: Units of those others for each core, so that all cores end at about the same time.
+#: Units of the other modules per core, so that all cores finish at about the same time.
 UNITS = 2
 
 
@@ -63,7 +63,7 @@ class Build(build_ext):  # type: ignore[misc]
 
 def united(files: list[Path], name: str, count: int) -> list[str]:
     """
-    @return: at most so many files in C that include those, of about the same size.
+    @return: at most C{count} C files that include these, of about equal size.
     """
     units: list[list[Path]] = [[] for _ in range(min(count, len(files)))]
 
@@ -80,11 +80,11 @@ def united(files: list[Path], name: str, count: int) -> list[str]:
 
 def write(unit: Path, files: list[Path]) -> str:
     """
-    @return: the name of a file in C that includes those.
+    @return: the name of a C file that includes these.
     """
     lines: list[str] = []
     for number, file in enumerate(files):
-        # In each file that starts a module, and for Windows only.
+        # Each file that starts a module has this function, for Windows only.
         lines.append(f"#define PyInit___init__ PyInit___init__{number}")
         lines.append(f'#include "{file.absolute()}"')
         lines.append("#undef PyInit___init__")
@@ -94,7 +94,7 @@ def write(unit: Path, files: list[Path]) -> str:
 
 def build(extensions: list[Extension]) -> dict[str, Path]:
     """
-    @return: by name, what was made.
+    @return: the compiled files by name.
     """
     command = Build(Distribution({"name": "rtmptw", "ext_modules": extensions}))
     command.build_lib, command.build_temp = "out", "temp"
@@ -112,7 +112,7 @@ def main(group: str, hot: list[str], cold: list[str]) -> None:
     """
     shared, *modules = mypycify(
         ["--config-file", "mypy.ini", *hot, *cold],
-        # The last option of the kind counts.
+        # The compiler uses the last such option, which is ours.
         opt_level="0",
         debug_level="0",
         group_name=group,
@@ -137,8 +137,8 @@ def main(group: str, hot: list[str], cold: list[str]) -> None:
         "cold",
         UNITS * cores,
     )
-    # What starts a module is a few lines for each, told apart by the module's last
-    # name: together they are one library, which is put in all places.
+    # Each module has a start function of a few lines, with the last part of the
+    # module's name. Together they are one library, which is copied to all places.
     starts: list[dict[str, Extension]] = []
     for module in modules:
         last = module.name.rpartition(".")[2]
@@ -170,7 +170,7 @@ if __name__ == "__main__":
     group, *rest = sys.argv[1:]
     middle = rest.index("--")
     main(group, rest[:middle], rest[middle + 1 :])
-    # Python would go through all that mypy has made to free it, for ten seconds.
+    # Exit at once: Python would need ten seconds to free all of mypy's objects.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)

@@ -1,6 +1,6 @@
 """
-Puts compiled modules into the wheel, if they can be made. If not, the wheel is one of
-pure Python: that is no reason for an install to fail, unless somebody says so.
+Adds compiled modules to the wheel, if they can be compiled. If not, the wheel is pure
+Python: the install fails only if it was told to.
 """
 
 import importlib.util
@@ -15,16 +15,16 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-#: Seconds that compiling may take; it takes one minute.
+#: The time limit for compiling in seconds; it takes one minute.
 PATIENCE = 900.0
-#: If it is set to anything, an install that does not compile fails.
+#: If this environment variable is set, an install that does not compile fails.
 REQUIRED = "RTMPTW_REQUIRE_COMPILED"
-#: The name of what all compiled modules share: a file beside the package.
+#: The name of the library that all compiled modules share: a file beside the package.
 GROUP = "rtmptw"
 
-# Run on its own, beside the package.
+# It is run as a script, beside the package.
 _COMPILE = Path(__file__).with_name("compile.py")
-# The types are checked elsewhere.
+# The session "types" checks the types.
 _CONFIGURATION = """
 [mypy]
 plugins = mypy_zope:plugin
@@ -36,15 +36,16 @@ incremental = False
 
 class CannotCompile(Exception):
     """
-    Nothing was compiled. The text says why.
+    Nothing was compiled. The message says why.
     """
 
 
 def run(command: list[str], folder: Path, patience: float) -> None:
     """
-    @raise CannotCompile: if a program fails, or takes longer than C{patience} seconds.
+    @raise CannotCompile: if the program fails, or takes longer than C{patience}
+        seconds.
     """
-    # In a group of its own, so that no compiler outlives it.
+    # In its own process group, so that all compilers can be killed with it.
     process = subprocess.Popen(
         command,
         cwd=folder,
@@ -58,7 +59,7 @@ def run(command: list[str], folder: Path, patience: float) -> None:
     try:
         said, _ = process.communicate(timeout=patience)
     except BaseException as reason:
-        # Control-C reaches this process only.
+        # Ctrl-C reaches only this process.
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         if isinstance(reason, subprocess.TimeoutExpired):
@@ -73,13 +74,13 @@ def compileModules(
     root: Path, modules: list[str], hot: list[str], folder: Path
 ) -> list[Path]:
     """
-    @param root: where the package is.
-    @param modules: the files to compile, below it.
+    @param root: the folder of the package.
+    @param modules: the files to compile, relative to it.
     @param hot: those of them that are optimized most.
-    @param folder: an empty one to work in.
-    @return: what was made, below C{folder / "out"}.
+    @param folder: an empty folder to work in.
+    @return: the compiled files, below C{folder / "out"}.
 
-    @raise CannotCompile: if that cannot be done.
+    @raise CannotCompile: if they cannot be compiled.
     """
     if importlib.util.find_spec("mypyc") is None:
         raise CannotCompile("there is no C compiler, or no mypyc")
@@ -93,15 +94,15 @@ def compileModules(
     made = [path for path in (folder / "out").rglob("*") if path.is_file()]
     if len(made) != len(modules) + 1:
         raise CannotCompile(
-            f"{len(made)} files were made for {len(modules)} modules and what they "
-            "share"
+            f"{len(made)} files were made for {len(modules)} modules and their shared "
+            "library"
         )
     return made
 
 
 class CompiledModules(BuildHookInterface[Any]):
     """
-    The hook.
+    The build hook.
     """
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
@@ -132,14 +133,14 @@ class CompiledModules(BuildHookInterface[Any]):
 
     def _notWanted(self, why: str) -> None:
         """
-        @raise SystemExit: if it must be compiled.
+        @raise SystemExit: if compiling is required.
         """
         if os.environ.get(REQUIRED):
             self.app.abort(f"{REQUIRED} is set, but rtmptw is not compiled: {why}")
 
     def _notCompiled(self, why: str) -> None:
         """
-        @raise SystemExit: if it must be compiled.
+        @raise SystemExit: if compiling is required.
         """
         self._notWanted(why)
         self.app.display_warning(f"rtmptw is not compiled: {why}")
@@ -148,7 +149,7 @@ class CompiledModules(BuildHookInterface[Any]):
         self, version: str, build_data: dict[str, Any], artifact_path: str
     ) -> None:
         """
-        Leave nothing behind.
+        Remove temporary files.
         """
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)

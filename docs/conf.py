@@ -1,5 +1,5 @@
 """
-How Sphinx builds the documentation.
+The configuration of Sphinx.
 """
 
 import re
@@ -40,8 +40,8 @@ html_show_copyright = False
 
 def twistedInventory() -> Path:
     """
-    Write an inventory of what the docstrings name of Twisted: with it the links can be
-    made without a network.
+    Write an inventory of the names of Twisted that the docstrings link to, so that the
+    build needs no network.
     """
     names = {
         "twisted.cred.strcred": "module",
@@ -65,13 +65,13 @@ pydoctor_args = [
     "--html-output={outdir}/api",
     str(ROOT / "rtmptw"),
 ]
-# Where the pages of pydoctor are, seen from ours.
+# The path of pydoctor's pages, relative to ours.
 pydoctor_url_path = "api"
 
 
 class Machine(Directive):
     """
-    C{.. machine:: MODULE.NAME} draws a table.
+    C{.. machine:: MODULE.NAME} draws the state machine of a transition table.
     """
 
     required_arguments = 1
@@ -129,7 +129,7 @@ class PluginArguments(Table):
 
 class ReleaseNotes(Directive):
     """
-    C{.. release-notes::} shows what towncrier has collected, and what it will.
+    C{.. release-notes::} shows towncrier's news and the fragments of the next one.
     """
 
     def run(self) -> list[nodes.Node]:
@@ -138,7 +138,7 @@ class ReleaseNotes(Directive):
         for line in text.splitlines():
             heading = re.match("##? +(?!News$)(.*)", line)
             if heading:
-                # Not a section: those do not belong within a directive.
+                # Not a section: sections are not allowed within a directive.
                 lines += ["", f".. rubric:: {heading[1]}", ""]
             elif line.startswith(("- ", "  ")):
                 lines.append(line.replace("`", "``"))

@@ -1,8 +1,8 @@
 """
 Draws state machines as SVG from their transition tables.
 
-States stand in columns by their distance from the first one. A step to the next column
-is a straight line; steps over columns, and steps back, are arcs above or below.
+States are arranged in columns by their distance from the first one. A step to the next
+column is a straight line; other steps are arcs above or below.
 """
 
 import re
@@ -13,18 +13,18 @@ from html import escape
 
 _FONT = "font-family='system-ui, sans-serif' font-size='13'"
 _HEIGHT = 40
-#: At least, between columns.
+#: The minimum distance between columns.
 _GAP_X = 90
 _GAP_Y = 56
 _MARGIN = 14
-#: A loop of a state to itself reaches so far from its box.
+#: How far a loop of a state to itself extends from its box.
 _LOOP = 46
-#: Room between the ends of arcs at one side of a box.
+#: The distance between the ends of arcs at one side of a box.
 _SPREAD = 20
-#: Pixels per character, a little more than the font takes.
+#: Pixels per character, slightly more than the font needs.
 _CHARACTER = 7.4
 _LINE = 16
-#: From the middle of a line to where its letters stand.
+#: The distance from the middle of a line to its baseline.
 _BASELINE = 4.5
 
 Table = Mapping[Enum, Mapping[Enum, Enum]]
@@ -33,7 +33,7 @@ Table = Mapping[Enum, Mapping[Enum, Enum]]
 @dataclass
 class _Box:
     """
-    A state in the picture.
+    A state in the diagram.
     """
 
     state: Enum
@@ -54,7 +54,7 @@ class _Box:
 
 def draw(table: Table, title: str) -> str:
     """
-    @return: the picture as an SVG element that takes the color of the text around it.
+    @return: the diagram as an SVG element in the color of the surrounding text.
     """
     return _Picture(table, title).svg()
 
@@ -63,7 +63,7 @@ class _Picture:
     def __init__(self, table: Table, title: str) -> None:
         self._table = table
         self._title = title
-        # Several pictures share a page, where no two things may have one id.
+        # Ids must be unique on a page with several diagrams.
         self._tip = "tip-" + re.sub(r"\W+", "-", title)
         #: The names of the steps from one state to another.
         self._steps: dict[tuple[Enum, Enum], list[str]] = {}
@@ -74,11 +74,11 @@ class _Picture:
         self._place()
         self._parts: list[str] = []
 
-    # Where the boxes are.
+    # The positions of the boxes.
 
     def _columns(self) -> dict[Enum, int]:
         """
-        @return: the column of each state: the longest way to it that never goes back.
+        @return: the column of each state: the longest path to it that never goes back.
         """
         order = list(self._table)
         columns = dict.fromkeys(order, 0)
@@ -113,7 +113,7 @@ class _Picture:
 
     def _gapAfter(self, column: int) -> float:
         """
-        @return: the room that the words on the way to the next column need.
+        @return: the space that the labels on the lines to the next column need.
         """
         words = [
             name
@@ -124,7 +124,7 @@ class _Picture:
         ]
         return max([_GAP_X, *(len(word) * _CHARACTER + 36 for word in words)])
 
-    # Lines.
+    # The lines.
 
     def svg(self) -> str:
         above: list[tuple[_Box, _Box, list[str]]] = []
@@ -159,7 +159,7 @@ class _Picture:
 
     def _words(self) -> str:
         """
-        @return: the table as sentences, for those who cannot see the picture.
+        @return: the table as sentences, for users who cannot see the diagram.
         """
         return " ".join(
             f"{', '.join(names)}: from {start.value} to {end.value}."
@@ -187,14 +187,14 @@ class _Picture:
     def _line(self, source: _Box, target: _Box, names: list[str]) -> None:
         y1 = source.y + _HEIGHT / 2
         y2 = target.y + _HEIGHT / 2
-        # Leave the box at the height of the other one, as far as it reaches.
+        # Leave the box at the height of the other one, as far as possible.
         shift = max(-_HEIGHT / 4, min(_HEIGHT / 4, y2 - y1))
         y1 += shift
         self._path(f"M{source.right:.1f} {y1:.1f} L{target.x - 2:.1f} {y2:.1f}")
         x = (source.right + target.x) / 2
         lift = 9 + _LINE * (len(names) - 1) / 2
         if y1 != y2:
-            # A slope comes near the ends of the words.
+            # A sloped line comes close to the ends of the label.
             lift += 6
             x -= 8
         y = (y1 + y2) / 2 + (lift if y2 > y1 else -lift)
@@ -203,7 +203,7 @@ class _Picture:
     def _loop(self, box: _Box, names: list[str]) -> None:
         words = ", ".join(names)
         if self._rows > 1:
-            # The arcs need the room below; what is on the left is free.
+            # The arcs need the space below; the space on the left is free.
             y = box.y + _HEIGHT / 2
             far = box.x - _LOOP
             self._path(
@@ -227,7 +227,7 @@ class _Picture:
 
     def _arcs(self, arcs: list[tuple[_Box, _Box, list[str]]], up: bool) -> None:
         """
-        Short arcs lie within long ones.
+        Draw short arcs within long ones.
         """
         arcs.sort(key=lambda arc: abs(arc[1].column - arc[0].column))
         ends: dict[Enum, list[tuple[float, tuple[int, str]]]] = {}
@@ -237,8 +237,8 @@ class _Picture:
         places: dict[tuple[int, str], float] = {}
         for state, here in ends.items():
             box = self._boxes[state]
-            # The far ones go inside on the way there, and outside on the way back,
-            # so that arcs do not cross.
+            # Far ends are inside on the way there, and outside on the way back, so that
+            # arcs do not cross.
             here.sort(key=lambda end: (end[0] > box.middle, -end[0]))
             for index, (_, key) in enumerate(here):
                 places[key] = box.middle + (index - (len(here) - 1) / 2) * _SPREAD
@@ -248,7 +248,7 @@ class _Picture:
             y1 = source.y if up else source.y + _HEIGHT
             y2 = target.y if up else target.y + _HEIGHT
             reach = 22 + 36 * span
-            # A cubic curve gets three quarters of the way to its handles.
+            # A cubic curve covers three quarters of the distance to its handles.
             edge = min(y1, y2) - reach if up else max(y1, y2) + reach
             handle = (edge - (y1 + y2) / 8) * 4 / 3
             tip = y2 - 2 if up else y2 + 2
@@ -256,7 +256,7 @@ class _Picture:
                 f"M{x1:.1f} {y1:.1f} C{x1:.1f} {handle:.1f} {x2:.1f} {handle:.1f} "
                 f"{x2:.1f} {tip:.1f}"
             )
-            # Within the arc: a longer one may pass outside.
+            # Put the label within the arc: a longer one may pass outside.
             y = edge + 12 if up else edge - 12
             self._parts.append(_text((x1 + x2) / 2, y, [", ".join(names)]))
             self._top = min(self._top, edge)
@@ -268,7 +268,7 @@ class _Picture:
 
 def _text(x: float, y: float, lines: list[str], italic: bool = True) -> str:
     """
-    @param x: the middle of the words.
+    @param x: the middle of the text.
     @param y: the middle of the lines.
     """
     style = " font-style='italic'" if italic else ""

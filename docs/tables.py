@@ -1,5 +1,5 @@
 """
-The tables of options and arguments, from those that the program itself reads.
+Makes the tables of options and arguments from those that the program uses.
 """
 
 import re
@@ -11,7 +11,7 @@ from rtmptw.plugins.arguments import Arguments
 
 def settingRows(settings: Sequence[Setting] = SETTINGS) -> list[tuple[str, ...]]:
     """
-    @return: for each option how it is written, its default, and what it means.
+    @return: the syntax, the default and the meaning of each option.
     """
     rows = []
     for setting in settings:
@@ -31,7 +31,7 @@ def settingRows(settings: Sequence[Setting] = SETTINGS) -> list[tuple[str, ...]]
 
 def argumentRows(arguments: Arguments) -> list[tuple[str, ...]]:
     """
-    @return: for each argument how it is written, its default, and what it means.
+    @return: the syntax, the default and the meaning of each argument.
     """
     return [
         (f"``{shown}``", f"``{default}``" if default else "", f"{text}.")

@@ -1,15 +1,15 @@
 """
 rtmptw: a pluggable RTMP media server on Twisted that loses no frame.
 
-What a program needs is here. Each name is imported from where it lives when it is first
-asked for, so that C{import rtmptw} costs nothing and chooses no reactor.
+This package has all public names. Each is imported from its module on first use, so
+that C{import rtmptw} is cheap and does not install a reactor.
 """
 
 from importlib import import_module
 
 __version__ = "0.1.0"
 
-#: Where each public name lives. Type checkers read it in C{__init__.pyi}.
+#: The modules of the public names. Type checkers read C{__init__.pyi} instead.
 _HOMES = {
     "rtmptw.app.service": ("Config", "RTMPService"),
     "rtmptw.arrays.aio": ("AsyncCapture", "AsyncWriter", "captureAsync", "writerAsync"),

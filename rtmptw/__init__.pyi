@@ -1,5 +1,5 @@
 """
-What can be imported from rtmptw, for type checkers.
+The public names of rtmptw, for type checkers.
 """
 
 from rtmptw.app.service import Config as Config

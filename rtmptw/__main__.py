@@ -1,5 +1,5 @@
 """
-C{python -m rtmptw}: what C{twistd -n rtmp} does, with the same options.
+C{python -m rtmptw}: the same as C{twistd -n rtmp}, with the same options.
 """
 
 import sys

@@ -1,5 +1,5 @@
 """
-What mypyc is told of a class, where it compiles one; nothing elsewhere.
+Class attributes for mypyc. Without mypyc, they have no effect.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ else:
 
     def mypyc_attr(**attributes: Any) -> Callable[[_Class], _Class]:
         """
-        @return: what returns a class as it is.
+        @return: a decorator that returns the class unchanged.
         """
         return _same
 

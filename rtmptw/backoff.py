@@ -1,10 +1,10 @@
 """
-How long to wait before something that failed is tried again.
+Exponential backoff: how long to wait before a retry.
 """
 
 from collections.abc import Callable
 
-#: Seconds before the first try, and at most before any.
+#: Seconds before the first retry, and at most before any.
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 30.0
 #: 2 to this power is far beyond any longest wait.
@@ -13,8 +13,8 @@ _MAX_TRIES = 16
 
 class Backoff:
     """
-    Waits that double, up to a longest, with a part of chance: who was cut off together
-    does not come back together.
+    Waits that double up to a maximum, with jitter, so that clients that were
+    disconnected together do not reconnect together.
     """
 
     def __init__(
@@ -25,10 +25,10 @@ class Backoff:
         longest: float = LONGEST_WAIT,
     ) -> None:
         """
-        @param random: gives numbers from 0 to 1.
-        @param least: by chance, so many times the usual wait at least.
-        @param most: and so many times at most.
-        @param longest: seconds that no wait is longer than.
+        @param random: returns random numbers from 0 to 1.
+        @param least: the smallest factor by which chance multiplies the usual wait.
+        @param most: the largest such factor.
+        @param longest: the longest wait in seconds.
         """
         self._random = random
         self._least = least
@@ -39,7 +39,7 @@ class Backoff:
     @property
     def usual(self) -> float:
         """
-        The seconds that the next wait has without chance.
+        The next wait without jitter, in seconds.
         """
         return min(FIRST_WAIT * 2.0**self._tries, self._longest)
 
@@ -49,12 +49,12 @@ class Backoff:
         """
         factor = self._least + (self._most - self._least) * self._random()
         wait = min(max(self.usual * factor, FIRST_WAIT), self._longest)
-        # No number grows without bound.
+        # Keep the number bounded.
         self._tries = min(self._tries + 1, _MAX_TRIES)
         return wait
 
     def reset(self) -> None:
         """
-        It has worked: the waits begin anew.
+        Start again with the shortest wait, after a success.
         """
         self._tries = 0

@@ -1,6 +1,6 @@
 """
-Batches: what is collected in the reactor's thread is written in a lane, one batch at a
-time.
+Batches: items are collected in the reactor's thread and written in a lane, one batch at
+a time.
 """
 
 from collections.abc import Callable
@@ -14,54 +14,55 @@ from rtmptw.lane import Lane
 
 #: Larger writes are not faster.
 FLUSH_BYTES: Final = 256 * 1024
-#: What waits longer than so many seconds is lost when the server is killed.
+#: If the server is killed, it loses the items of about this many seconds.
 FLUSH_SECONDS: Final = 1.0
-#: Bytes collected and being written when the publisher is paused: two seconds of
-#: 32 Mbit/s, what the disk of a busy machine may well need. Goes on at half.
+#: The publisher is paused when this many bytes are collected or being written, and
+#: resumed at half: two seconds of 32 Mbit/s, which the disk of a busy machine may need.
 MAX_BYTES: Final = 8 * 1024 * 1024
-#: More items than ever wait.
+#: No limit: more items than are ever collected.
 ANY_NUMBER: Final = 1 << 60
 
 
 class BatchOwner(Protocol):
     """
-    Who collects. Each call comes from the reactor's thread.
+    Collects the items for a L{BatchWriter}. All methods are called in the reactor's
+    thread.
     """
 
     def takeBatch(self, isEnding: bool) -> Callable[[], object] | None:
         """
-        Hand over what is collected, and begin to collect anew.
+        Hand over the collected items and start a new batch.
 
-        @param isEnding: whether nothing follows. Then it is asked again after each
-            batch, until there is none: the last one may be what closes a file.
-        @return: what writes it, to be called in the lane; C{None} if there is nothing
-            to write.
+        @param isEnding: whether no more items follow. This method is then called again
+            after each batch until it returns C{None}: the last one may close a file.
+        @return: a function that writes the batch, to be called in the lane; C{None} if
+            there is nothing to write.
         """
 
     def batchWritten(self, result: Any) -> str:
         """
-        A batch is written.
+        A batch was written.
 
-        @param result: what was returned in the lane.
-        @return: why nothing more can be written; empty to go on.
+        @param result: the result of the function in the lane.
+        @return: why nothing more can be written; empty to continue.
         """
 
     def batchFailed(self, failure: Failure) -> str:
         """
-        What was called in the lane has raised something.
+        The function in the lane raised an exception.
 
-        @return: why nothing more can be written; empty to go on.
+        @return: why nothing more can be written; empty to continue.
         """
 
 
 class BatchWriter:
     """
-    Says when to write, writes, and pauses the producer while too much waits.
+    Decides when to write, writes, and pauses the producer while too much is queued.
 
-    The owner keeps what it collects, and tells how much it is. A batch is written when
-    C{flushBytes} are collected, when what was collected first is C{flushSeconds} old,
-    or when the owner asks for it; never two at once. The lane is made with the first
-    batch, and closed after the last.
+    The owner keeps the items and reports their sizes. A batch is written when
+    C{flushBytes} are collected, when the first item is C{flushSeconds} old, or when the
+    owner asks for it; never two at a time. The lane is made with the first batch and
+    closed after the last.
 
     @ivar isUsed: whether anything was written, or is being written.
     """
@@ -104,18 +105,17 @@ class BatchWriter:
     ) -> None:
         """
         @param reactor: provides C{IReactorTime} and C{IReactorThreads}.
-        @param owner: who collects.
-        @param name: of the lane's thread.
-        @param makeLane: makes the lane to write in.
-        @param producer: paused while too much waits, stopped when nothing more can be
-            written; C{None} if nobody can be.
-        @param maxBytes: it is paused when more are collected and being written, and
-            resumed when no more than half of it is.
-        @param maxItems: the same, in items.
+        @param owner: collects the items.
+        @param name: the name of the lane's thread.
+        @param makeLane: makes the lane that writes.
+        @param producer: paused while too much is queued, stopped when nothing more can
+            be written; C{None} if there is none.
+        @param maxBytes: the producer is paused when more bytes are collected or being
+            written, and resumed at half of this.
+        @param maxItems: the same limit in items.
         """
         self._reactor = reactor
-        # None when all is over: who collects is freed at once, and does not wait for
-        # the garbage collector.
+        # None at the end: this frees the owner at once, without the garbage collector.
         self._owner: BatchOwner | None = owner
         self._name = name
         self._makeLane = makeLane
@@ -141,8 +141,8 @@ class BatchWriter:
         """
         The owner has collected one more item.
 
-        @param size: its bytes.
-        @param isUrgent: whether it is not to wait for more.
+        @param size: its size in bytes.
+        @param isUrgent: whether to write it without waiting for more items.
         """
         self._waiting += size
         self._items += 1
@@ -162,7 +162,7 @@ class BatchWriter:
 
     def flush(self) -> None:
         """
-        Write what is collected, now or as soon as the write under way is done.
+        Write the collected items, now or when the current write is done.
         """
         if self._isBusy:
             self._isFlushWanted = True
@@ -171,10 +171,10 @@ class BatchWriter:
 
     def finish(self) -> "Deferred[None] | None":
         """
-        Write all that is left. Nothing follows. Call it once.
+        Write everything that is left; no more items follow. Call it once.
 
-        @return: fires when that is done and the lane is closed; C{None} if it is
-            already.
+        @return: a L{Deferred} that fires when that is done and the lane is closed;
+            C{None} if it is done already.
         """
         self._isEnding = True
         self._goOn()
@@ -243,7 +243,7 @@ class BatchWriter:
 
     def _goOn(self) -> None:
         """
-        Write what is to be written now; at the end, all, and then close the lane.
+        Write a batch if it is due. At the end, write everything, then close the lane.
         """
         if not self._isEnding:
             if self._isFlushWanted or self._waiting >= self._flushBytes:

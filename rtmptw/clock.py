@@ -1,5 +1,5 @@
 """
-The time of day.
+The wall clock.
 """
 
 from datetime import datetime
@@ -7,6 +7,6 @@ from datetime import datetime
 
 def wallClock() -> datetime:
     """
-    @return: the local time, with its zone.
+    @return: the local time with its time zone.
     """
     return datetime.now().astimezone()

@@ -1,25 +1,26 @@
 """
-Where decoding can begin though nobody says so: in pictures that are not marked as key
-frames, as in streams that are refreshed bit by bit (intra refresh) and from some
-cameras.
+Finds video frames at which decoding can start although they are not marked as key
+frames, as in streams with intra refresh and from some cameras.
 """
 
 from typing import Final
 
 from rtmptw.frames import Codec, Frame
 
-#: So many units of a picture are looked at: what says so comes before the picture.
+#: How many NAL units of a frame are examined: the ones that matter precede the slices.
 MAX_UNITS: Final = 16
 
-#: H.264 (ISO/IEC 14496-10, table 7-1): an IDR picture, SEI, a sequence parameter set.
+#: H.264 NAL unit types (ISO/IEC 14496-10, table 7-1): slices; IDR frame and sequence
+#: parameter set; SEI.
 _AVC_SLICES: Final = frozenset(range(1, 5))
 _AVC_ENTRIES: Final = frozenset({5, 7})
 _AVC_SEI: Final = 6
-#: HEVC (ISO/IEC 23008-2, table 7-1): random access pictures; parameter sets.
+#: HEVC NAL unit types (ISO/IEC 23008-2, table 7-1): slices; random access frames and
+#: parameter sets; SEI.
 _HEVC_SLICES: Final = frozenset(range(16))
 _HEVC_ENTRIES: Final = frozenset({*range(16, 22), 32, 33})
 _HEVC_SEI: Final = 39
-#: In both: so many pictures later all is right.
+#: The SEI message of both: the stream is correct this many frames later.
 _RECOVERY_POINT: Final = 6
 
 _START_CODE: Final = b"\0\0\1"
@@ -28,9 +29,9 @@ _LONG_START_CODE: Final = b"\0\0\0\1"
 
 def isEntry(frame: Frame) -> bool:
     """
-    @param frame: coded video that is not marked as a key frame.
-    @return: whether decoding can begin with it all the same: it is an IDR picture,
-        or has parameter sets or a recovery point. Known of H.264 and HEVC, one track.
+    @param frame: a coded video frame that is not marked as a key frame.
+    @return: whether decoding can start with it anyway: it is an IDR frame, or has
+        parameter sets or a recovery point. Works for H.264 and HEVC with one track.
     """
     codec = frame.codec
     if codec is not Codec.H264 and codec is not Codec.HEVC:
@@ -72,18 +73,18 @@ def isEntry(frame: Frame) -> bool:
 
 def _begin(payload: bytes) -> int:
     """
-    @return: where the picture begins in the body; 0 if that is not known.
+    @return: the offset of the NAL units in the body; 0 if it is not known.
     """
     first = payload[0]
     if not first & 0x80:
         return 5
-    # Coded frames with a composition time, and those without.
+    # Coded frames with a composition time, and without.
     return {1: 8, 3: 5}.get(first & 0x0F, 0)
 
 
 def _hasRecoveryPoint(messages: bytes) -> bool:
     """
-    @param messages: of one SEI unit, which end with a bit of their own.
+    @param messages: the messages of one SEI unit, which end with a stop bit.
     """
     position = 0
     while position + 2 < len(messages):
@@ -97,7 +98,8 @@ def _hasRecoveryPoint(messages: bytes) -> bool:
 
 def _extended(messages: bytes, position: int) -> tuple[int, int]:
     """
-    @return: a number in bytes of 255 and the rest, and where it ends.
+    @return: a number that is coded as bytes of 255 and the rest, and the offset of its
+        end.
     """
     number = 0
     while position < len(messages):

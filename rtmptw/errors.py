@@ -1,26 +1,26 @@
 """
-The errors of rtmptw; each says whose fault it is.
+The exceptions of rtmptw. Their types say whose fault it is.
 """
 
 
 class ProtocolError(Exception):
     """
-    RTMP was not spoken as it is defined. Never raised itself: see the two kinds.
+    A violation of RTMP. Only the two subclasses are raised.
     """
 
 
 class LocalProtocolError(ProtocolError):
     """
-    We asked for something that RTMP, or the state of the conversation, does not
-    allow. A bug of the caller.
+    The caller asked for something that RTMP, or the state of the connection, does not
+    allow. This is a bug in the caller.
     """
 
 
 class RemoteProtocolError(ProtocolError):
     """
-    The peer sent what RTMP does not allow, or more than we accept.
+    The peer sent something that RTMP does not allow, or more than we accept.
 
-    @ivar label: a short fixed word for this class of fault, such as
+    @ivar label: a short fixed name for this kind of error, such as
         C{"message-too-large"}; for counters and tests.
     """
 
@@ -31,7 +31,7 @@ class RemoteProtocolError(ProtocolError):
 
 class SinkError(Exception):
     """
-    A sink cannot do what it was asked to; the message is for the operator.
+    A sink cannot do its work; the message is for the operator.
     """
 
 
@@ -43,10 +43,10 @@ class StartError(Exception):
 
 class NotAllowed(Exception):
     """
-    Raised by an authorizer: this request is refused.
+    Raised by an authorizer to reject a request.
 
-    @ivar code: the NetStream or NetConnection code the peer gets.
-    @ivar description: the sentence its user reads.
+    @ivar code: the NetStream or NetConnection code that the peer gets.
+    @ivar description: the sentence that its user reads.
     """
 
     def __init__(self, code: str, description: str) -> None:

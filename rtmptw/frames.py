@@ -1,9 +1,9 @@
 """
-The values every part of rtmptw speaks: frames, codecs and what a stream is called.
+The values that all parts of rtmptw share: frames, codecs and stream information.
 
-A L{Frame} is one audio, video or data message of a stream. Its payload is the
-FLV tag body exactly as it came in; what the first bytes of the body say is
-parsed once, by L{rtmptw.flv.body}, and kept beside it.
+A L{Frame} is one audio, video or data message of a stream. Its payload is the FLV tag
+body exactly as received. L{rtmptw.flv.body} parses the first bytes of the body once;
+the result is kept in the frame.
 """
 
 from dataclasses import dataclass
@@ -16,45 +16,45 @@ from rtmptw._native import mypyc_attr
 
 class FrameKind(IntEnum):
     """
-    What a frame carries. The values are the RTMP message types, which are the
-    FLV tag types too (FLV specification E.4.1).
+    The kind of a frame. The values are the RTMP message types, which are also the FLV
+    tag types (FLV specification E.4.1).
     """
 
     AUDIO = 8
     VIDEO = 9
     DATA = 18
 
-    # One look-up for each frame; the hash of enum is a function in Python.
+    # For speed: each frame needs a look-up, and enum's own hash is a Python function.
     __hash__ = int.__hash__
 
 
 class Role(Enum):
     """
-    What a frame is for.
+    The role of a frame.
     """
 
-    #: Compressed audio or video: what a decoder turns into samples or a picture.
+    #: Compressed audio or video.
     CODED = "coded"
-    #: A codec header: AVCDecoderConfigurationRecord, AudioSpecificConfig, ...
+    #: A sequence header: AVCDecoderConfigurationRecord, AudioSpecificConfig, ...
     CONFIG = "config"
-    #: The encoder says that no more coded frames of this track follow.
+    #: The end of a sequence: no more coded frames of this track follow.
     END = "end"
     #: Enhanced RTMP video metadata, such as colorInfo.
     METADATA = "metadata"
     #: Enhanced RTMP multichannel audio configuration.
     CHANNELS = "channels"
-    #: An FLV video command frame (client seek start or end): no picture.
+    #: An FLV video command frame (client seek start or end), without video.
     COMMAND = "command"
     #: A script message: onMetaData, onTextData, onCuePoint, ...
     DATA = "data"
-    #: A body that is empty, too short or of a kind nobody defined: passed on as is.
+    #: A body that is empty, too short or of an undefined kind: passed on unchanged.
     UNKNOWN = "unknown"
 
 
 class Codec(Enum):
     """
-    A codec; the value is its FourCC where Enhanced RTMP v2 gives it one, else a
-    word of ours for the legacy FLV number (FLV specification E.4.2.1, E.4.3.1).
+    A codec. The value is its FourCC if Enhanced RTMP v2 defines one, else our own name
+    for the legacy FLV number (FLV specification E.4.2.1, E.4.3.1).
     """
 
     H264 = "avc1"
@@ -87,28 +87,28 @@ class Codec(Enum):
     DEVICE = "device"
 
 
-# To look a member up in its class costs more than to compare it.
+# For speed: looking up an enum member in its class costs more than comparing it.
 _CODED: Final = Role.CODED
 
 #: The tracks of every frame that is not Enhanced RTMP multitrack.
 DEFAULT_TRACKS: Final[tuple[int, ...]] = (0,)
 
 
-#: So many bytes of a payload say what it is, in all common forms.
+#: This many bytes of a payload suffice to parse it, in all common forms.
 HEAD: Final = 16
 
 
 @mypyc_attr(acyclic=True)
 class Span:
     """
-    A payload that lies where it was read, in several chunks: in one piece but for the
-    headers of those that go on with it, one byte each, at equal distances. The first
-    chunk has L{HEAD} bytes at least.
+    A payload that is still in the receive buffer, in several chunks. Between the chunks
+    are one-byte chunk headers at equal distances. The first chunk has at least L{HEAD}
+    bytes.
 
-    To put it together costs more than all else that is done with it here, and of what
-    is only counted, or kept for those who may come, nobody asks for it.
+    Assembling a payload costs more than everything else that the server does with it,
+    and payloads that are only counted or cached are never needed.
 
-    @ivar size: of the payload, in bytes.
+    @ivar size: the size of the payload in bytes.
     """
 
     __slots__ = ("_block", "_first", "_start", "_stop", "_stride", "size")
@@ -117,11 +117,11 @@ class Span:
         self, block: bytes, start: int, stop: int, first: int, stride: int, size: int
     ) -> None:
         """
-        @param block: what was read.
-        @param start: where the payload begins in it.
-        @param stop: where it ends.
-        @param first: how many bytes there are before the first header.
-        @param stride: from one header to the next.
+        @param block: the receive buffer.
+        @param start: the offset of the payload in it.
+        @param stop: the offset of the payload's end.
+        @param first: the number of bytes before the first chunk header.
+        @param stride: the distance from one chunk header to the next.
         """
         self._block = block
         self._start = start
@@ -139,7 +139,7 @@ class Span:
 
     def settle(self) -> None:
         """
-        Lie in a copy of one's own, so that what was read besides need not be kept.
+        Copy the payload's part of the receive buffer, so that the rest can be freed.
         """
         self._block = self._block[self._start : self._stop]
         self._stop -= self._start
@@ -164,25 +164,25 @@ class Frame:
     """
     One audio, video or data message of a stream.
 
-    A plain class: one is made for each message that arrives, and what writes the
-    C{__init__} of a class at run time costs more. The stream repairs the timestamp
-    once; after that, treat it as a value: every sink of the stream gets the same
-    object.
+    This is a plain class because one is made for each message that arrives, and a
+    dataclass would be slower. The stream repairs the timestamp once. After that, treat
+    it as an immutable value: all sinks of the stream share the object.
 
     @ivar kind: audio, video or data.
-    @ivar timestamp: decoding time in milliseconds on the stream's own unbroken
-        clock: it does not wrap at 2^32, and may be slightly negative.
-    @ivar size: of the payload, in bytes.
-    @ivar role: what the frame is for.
-    @ivar codec: its codec; C{None} for data and for what we cannot tell.
-    @ivar isKey: decoding can start here. True only for a coded video frame.
+    @ivar timestamp: decoding time in milliseconds on the stream's own continuous clock.
+        It does not wrap at 2^32 and may be slightly negative.
+    @ivar size: the size of the payload in bytes.
+    @ivar role: the role of the frame.
+    @ivar codec: its codec; C{None} for data and for unknown codecs.
+    @ivar isKey: whether decoding can start here. True only for a coded video frame.
     @ivar compositionTime: milliseconds from L{timestamp} to presentation.
-    @ivar tracks: the Enhanced RTMP track ids in this message; C{(0,)} when there
-        is one track.
-    @ivar name: for data the name of the message, C{"onMetaData"} for example.
-    @ivar isHeader: whether a decoder needs this before anything else: metadata, codec
-        headers, colour information. Headers are never dropped. An C{onMetaData} that
-        comes beside the metadata which were set is none, but an event.
+    @ivar tracks: the Enhanced RTMP track ids in this message; C{(0,)} if there is only
+        one track.
+    @ivar name: for data, the name of the message, for example C{"onMetaData"}.
+    @ivar isHeader: whether a decoder needs this before anything else: metadata,
+        sequence headers, color information. Headers are never dropped. An
+        C{onMetaData} that comes in addition to metadata set by C{@setDataFrame} is an
+        event, not a header.
     """
 
     __slots__ = (
@@ -223,7 +223,7 @@ class Frame:
         self.compositionTime = compositionTime
         self.tracks = tracks
         self.name = name
-        # Nearly all are coded.
+        # Nearly all frames are coded: test that first.
         self.isHeader = role is not _CODED and (
             role in _HEADER_ROLES or name == "onMetaData"
         )
@@ -237,10 +237,10 @@ class Frame:
     @property
     def payload(self) -> bytes:
         """
-        The FLV tag body, untouched. It may still lie among what was read with it: it
-        is copied from there when it is asked for the first time.
+        The FLV tag body, unchanged. If it is still in the receive buffer, it is copied
+        from there on first use.
         """
-        # In this order, as sinks ask in threads of their own.
+        # The order matters: sinks use this property in their own threads.
         span = self._span
         if span is not None:
             self._payload = span.cut()
@@ -249,17 +249,17 @@ class Frame:
 
     def lieIn(self, span: Span) -> None:
         """
-        Let the payload lie where it was read until it is asked for.
+        Leave the payload in the receive buffer until it is needed.
 
-        @param span: where; what the frame was made with was the beginning of it.
+        @param span: the payload; the frame was made with the beginning of it.
         """
         self._span = span
         self.size = span.size
 
     def retimed(self, timestamp: int) -> "Frame":
         """
-        @param timestamp: in ms.
-        @return: the same frame at another time.
+        @param timestamp: the new timestamp in ms.
+        @return: a copy of the frame with that timestamp.
         """
         frame = Frame(
             self.kind,
@@ -281,17 +281,17 @@ _HEADER_ROLES: Final = frozenset({Role.CONFIG, Role.METADATA, Role.CHANNELS})
 
 class CodecHeaders:
     """
-    The latest metadata and codec headers of a stream: what somebody who comes
-    late, or a new file, needs before the first coded frame.
+    The latest metadata and sequence headers of a stream. A late player or a new file
+    needs them before the first coded frame.
 
-    @ivar bytes: of their payloads.
+    @ivar bytes: the size of their payloads in bytes.
     """
 
-    #: No stream has more tracks times kinds of header than this; a peer that
-    #: invents track ids to fill memory loses the oldest.
+    #: No real stream has more headers (tracks times kinds of header). If a peer invents
+    #: track ids to fill memory, the oldest headers are dropped.
     MAX_HEADERS = 64
-    #: Nor are they longer together: the metadata of a long recording, with an index of
-    #: its key frames, has some 500 kB.
+    #: Nor are real headers larger in total: the metadata of a long recording, with an
+    #: index of its key frames, has some 500 kB.
     MAX_BYTES = 2 * 1024 * 1024
 
     def __init__(self) -> None:
@@ -300,12 +300,12 @@ class CodecHeaders:
 
     def remember(self, frame: Frame) -> None:
         """
-        Keep a header (L{Frame.isHeader}) in place of the one it follows. A codec header
-        ends what belonged to another codec of its track.
+        Keep a header (L{Frame.isHeader}) in place of the one before it. A sequence
+        header drops the headers of another codec of its track.
         """
         if frame.role is Role.CONFIG:
             self.codecChanged(frame)
-        # A replaced header keeps its place, so the order is that of first sight.
+        # A replaced header keeps its place, so the order is that of the first ones.
         key = (frame.kind, frame.role, frame.tracks, frame.name)
         before = self._headers.get(key)
         if before is not None:
@@ -317,9 +317,9 @@ class CodecHeaders:
 
     def codecChanged(self, frame: Frame) -> None:
         """
-        Drop what belongs to a track of this frame and to another codec than it has:
-        FFmpeg takes a codec header, colour information or a channel configuration for a
-        stream that it waits for.
+        Drop the headers of this frame's tracks that belong to another codec. FFmpeg
+        would take such a sequence header, color information or channel configuration
+        for a stream, and wait for it.
         """
         headers = self._headers
         for key, header in list(headers.items()):
@@ -332,7 +332,7 @@ class CodecHeaders:
 
     def forget(self, name: str) -> None:
         """
-        Drop a data header, as C{@clearDataFrame} asks for.
+        Drop a data header, for C{@clearDataFrame}.
         """
         key = (FrameKind.DATA, Role.DATA, DEFAULT_TRACKS, name)
         if key in self._headers:
@@ -343,8 +343,8 @@ class CodecHeaders:
 
     def frames(self) -> list[Frame]:
         """
-        @return: metadata first, then the codec headers in the order of their first
-            sight.
+        @return: metadata first, then the other headers in the order in which they first
+            appeared.
         """
         return sorted(
             self._headers.values(), key=lambda frame: frame.kind is not FrameKind.DATA
@@ -354,13 +354,13 @@ class CodecHeaders:
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
     """
-    What is known of a stream when it starts.
+    What is known about a stream when it starts.
 
-    @ivar app: the application, C{"live"} for example.
+    @ivar app: the application, for example C{"live"}.
     @ivar stream: the public name within the application.
-    @ivar peer: who publishes, as C{"host:port"}.
-    @ivar encoder: what the publisher calls itself (its flashVer).
-    @ivar startedAt: the wall clock when the stream began, with a time zone.
+    @ivar peer: the publisher's address, C{"host:port"}.
+    @ivar encoder: the name of the publisher's program (its flashVer).
+    @ivar startedAt: when the stream started, with a time zone.
     """
 
     app: str
@@ -379,7 +379,7 @@ class StreamInfo:
 
 def publicName(app: str, stream: str) -> str:
     """
-    @return: the public name of a stream: C{app/stream}, or the one of them that
-        is not empty.
+    @return: the public name of a stream: C{app/stream}, or only the part that is not
+        empty.
     """
     return f"{app}/{stream}" if app and stream else app or stream

@@ -1,5 +1,5 @@
 """
-The contracts between rtmptw and the parts that plug into it.
+The interfaces between rtmptw and its plugins.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -18,99 +18,98 @@ if TYPE_CHECKING:
 
 class IFrameProducer(IPushProducer, Interface):
     """
-    Where the frames of a sink come from, as the sink sees it.
+    Gives a sink its frames.
     """
 
     def framesDropped(reason: str, frames: int, size: int) -> None:
         """
-        Say that frames which were taken have come to nothing: the books have them as
-        dropped then, not as delivered.
+        Report that the sink dropped frames after it had received them. The ledger then
+        counts them as dropped instead of delivered.
 
-        @param reason: a word for the books, such as
+        @param reason: a word for the ledger, such as
             L{PROCESS_ENDED<rtmptw.delivery.PROCESS_ENDED>}.
-        @param size: their payload bytes.
+        @param size: the size of their payloads in bytes.
         """
 
 
 class IFrameSink(Interface):
     """
-    Takes the frames of one stream.
+    Receives the frames of one stream.
 
-    Every call comes from the reactor's thread, in the order of the stream. A
-    frame is shared with the other sinks: do not change it.
+    All methods are called in the reactor's thread, in the order of the stream. Frames
+    are shared with the other sinks: do not change them.
     """
 
     delivery: "Delivery" = Attribute(
         """
-        The policy and limits by which frames wait for this sink
-        (L{rtmptw.delivery.Delivery}); read once, when the sink is attached.
+        The policy and limits of this sink's queue (L{rtmptw.delivery.Delivery}); read
+        once, when the sink is attached.
         """
     )
 
     failure: str = Attribute(
         """
-        Why the sink ended before its stream did, as a sentence for the log and the
-        ledger; empty while all is well.
+        Why the sink stopped before its stream ended, as a sentence for the log and the
+        ledger; empty if nothing is wrong.
         """
     )
 
     def streamStarted(stream: "StreamInfo", producer: IPushProducer) -> None:
         """
-        The stream begins for this sink; metadata and codec headers so far follow
-        as frames, then the frames since the last key frame.
+        The stream starts for this sink. The current metadata and sequence headers
+        follow as frames, then the frames since the last key frame.
 
-        @param producer: C{pauseProducing()} says "I am full", C{resumeProducing()}
-            "go on", C{stopProducing()} "I am done" (detaches this sink). What
-            happens to frames meanwhile is up to the delivery policy. It provides
-            L{IFrameProducer}.
+        @param producer: provides L{IFrameProducer}. C{pauseProducing()} asks for no
+            more frames until C{resumeProducing()}; meanwhile the delivery policy
+            decides what happens to them. C{stopProducing()} detaches this sink.
         """
 
     def frameReceived(frame: "Frame") -> None:
         """
-        Take the next frame. Must not block and returns nothing. An exception
-        detaches this sink alone, with its traceback in the log.
+        Handle the next frame. This must not block and returns nothing. An exception
+        detaches only this sink; its traceback is logged.
         """
 
     def streamEnded(reason: str) -> "Deferred[None] | None":
         """
-        Nothing follows. Called exactly once, after the last frame.
+        No more frames follow. Called exactly once, after the last frame.
 
-        @param reason: why, as a sentence for a person.
-        @return: C{None}, or a L{Deferred} that fires when the sink has put away
-            what it holds; the server's shutdown waits for it.
+        @param reason: why, as readable text.
+        @return: C{None}, or a L{Deferred} that fires when the sink has finished; the
+            server's shutdown waits for it.
         """
 
 
 class IMulticastTarget(Interface):
     """
-    Takes frames for many sinks of one stream at once.
+    Receives frames for many sinks of one stream at once.
     """
 
     def frameReceived(frame: "Frame") -> None:
         """
-        Take the next frame, for all members. Must not block and raises nothing.
+        Handle the next frame for all members. This must not block or raise.
         """
 
     def join(sink: "IMulticastSink") -> None:
         """
-        A sink that has got all frames so far becomes a member.
+        Add a member: a sink that has received all frames so far.
         """
 
     def leave(sink: "IMulticastSink") -> None:
         """
-        A member gets no more than what it was given so far.
+        Remove a member. It gets no more frames.
         """
 
 
 class IMulticastSink(IFrameSink):
     """
-    A sink that may take frames together with others of its kind, while it is not full
-    and wants all of them.
+    A sink that can receive frames together with other sinks of its kind, while it is
+    not full and wants all frames.
     """
 
     multicast: IMulticastTarget = Attribute(
         """
-        What it shares with them.
+        The target that it shares with them.
         """
     )
 
@@ -122,17 +121,18 @@ class IFrameSinkFactory(Interface):
 
     def startFactory(reactor: object) -> None:
         """
-        Called once, before the first stream, with the reactor to take time and
-        threads from (C{IReactorTime}, C{IReactorThreads}).
+        Called once, before the first stream.
 
-        @raise SinkError: when the sinks cannot work; the server does not start.
+        @param reactor: provides C{IReactorTime} and C{IReactorThreads}.
+
+        @raise SinkError: if the sinks cannot work; the server then does not start.
         """
 
     def buildSink(stream: "StreamInfo") -> "IFrameSink | None":
         """
-        Asked once for each stream that starts.
+        Called once for each stream that starts.
 
-        @return: a new sink, or C{None} if this stream is not wanted.
+        @return: a new sink, or C{None} to ignore this stream.
         """
 
     def stopFactory() -> "Deferred[None] | None":
@@ -145,62 +145,61 @@ class IFrameSinkFactory(Interface):
 
 class IFrameSinkPlugin(Interface):
     """
-    What a Twisted plugin provides, beside L{twisted.plugin.IPlugin}, to offer a
-    sink on the command line; made after L{twisted.cred.strcred}.
+    A Twisted plugin that offers a sink on the command line. It also provides
+    L{twisted.plugin.IPlugin}. The design follows L{twisted.cred.strcred}.
     """
 
-    sinkType: str = Attribute("The word that selects it: C{--sink=TYPE}.")
+    sinkType: str = Attribute("The type that selects it: C{--sink=TYPE}.")
 
     argumentFormat: str = Attribute(
-        "One line that shows what follows the word: C{[:DIRECTORY][:name=TEMPLATE]}."
+        "The usage line of its arguments: C{[:DIRECTORY][:name=TEMPLATE]}."
     )
 
-    sinkHelp: str = Attribute("What C{--help-sink-type=TYPE} prints.")
+    sinkHelp: str = Attribute("The text that C{--help-sink-type=TYPE} prints.")
 
     def factoryFor(argstring: str) -> IFrameSinkFactory:
         """
-        @param argstring: all that follows the colon of C{--sink=TYPE:...}; empty
-            if there was none.
+        @param argstring: everything after the colon of C{--sink=TYPE:...}; empty if
+            there is none.
 
-        @raise UsageError: with one sentence, if the arguments are not understood.
+        @raise UsageError: with one sentence, if the arguments are not valid.
         """
 
 
 class IFrameSource(Interface):
     """
-    What gives a stream its frames, as the stream sees it.
+    Gives a stream its frames.
     """
 
-    peer: str = Attribute("Who it is, as C{host:port}.")
+    peer: str = Attribute("Its address, C{host:port}.")
 
-    encoder: str = Attribute("What it calls itself.")
+    encoder: str = Attribute("The name of its program.")
 
     isFed: bool = Attribute(
         """
-        Whether a Python program feeds it, perhaps from another stream here. When the
-        server stops, its stream ends after those.
+        Whether a Python program feeds it, possibly from another stream of this server.
+        When the server stops, such streams end after all others.
         """
     )
 
     def pauseSource() -> None:
         """
-        A lossless sink is full: read nothing more from the peer.
+        Stop reading from the peer: a lossless sink is full.
         """
 
     def resumeSource() -> None:
         """
-        Read on.
+        Read from the peer again.
         """
 
     def silentFor() -> float:
         """
-        @return: the seconds since the peer last sent a byte; 0 while we ourselves
-            do not read.
+        @return: the seconds since the peer last sent a byte; 0 while reading is paused.
         """
 
     def sourceReplaced(reason: str) -> None:
         """
-        Another source has taken the stream over, or the stream was ended: close.
+        Close: another source has taken over the stream, or the stream has ended.
         """
 
 
@@ -211,8 +210,8 @@ class IFrameSourceFactory(Interface):
 
     stream: str = Attribute(
         """
-        The public name of the stream that it publishes; empty if it is known only
-        later, or there are several.
+        The public name of the stream that it publishes; empty if that is known only
+        later, or if there are several.
         """
     )
 
@@ -221,64 +220,64 @@ class IFrameSourceFactory(Interface):
         Called once, when the server is made.
 
         @param hub: the L{StreamHub<rtmptw.hub.hub.StreamHub>} to publish in.
-        @param reactor: to take time, threads and sockets from.
-        @return: what publishes. It is started when the sinks have started, and stopped
-            before they end. Its C{startService} may raise C{SinkError}, with a sentence
-            for the operator: the server then does not start.
+        @param reactor: provides time, threads and sockets.
+        @return: the service that publishes. It is started after the sinks and stopped
+            before they end. If its C{startService} raises C{SinkError}, with a sentence
+            for the operator, the server does not start.
         """
 
 
 class IFrameSourcePlugin(Interface):
     """
-    What a Twisted plugin provides, beside L{twisted.plugin.IPlugin}, to offer a source
-    on the command line.
+    A Twisted plugin that offers a source on the command line. It also provides
+    L{twisted.plugin.IPlugin}.
     """
 
-    sourceType: str = Attribute("The word that selects it: C{--source=TYPE}.")
+    sourceType: str = Attribute("The type that selects it: C{--source=TYPE}.")
 
     schemes: tuple[str, ...] = Attribute(
         """
-        The schemes of URLs that C{--pull} is to give to it, in small letters; C{"*"}
-        for all that nobody else takes. It must understand the arguments
+        The schemes of the URLs that C{--pull} passes to it, in lower case; C{"*"} for
+        all that no other source accepts. The source must accept the arguments
         C{URL#as=APP/NAME&demand=1}; L{rtmptw.sources.naming} has both.
         """
     )
 
     argumentFormat: str = Attribute(
-        "One line that shows what follows the word: C{:URL[#as=APP/NAME]}."
+        "The usage line of its arguments: C{:URL[#as=APP/NAME]}."
     )
 
-    sourceHelp: str = Attribute("What C{--help-source-type=TYPE} prints.")
+    sourceHelp: str = Attribute("The text that C{--help-source-type=TYPE} prints.")
 
     def sourceFor(argstring: str) -> IFrameSourceFactory:
         """
-        @param argstring: all that follows the colon of C{--source=TYPE:...}; empty
-            if there was none.
+        @param argstring: everything after the colon of C{--source=TYPE:...}; empty if
+            there is none.
 
-        @raise UsageError: with one sentence, if the arguments are not understood.
+        @raise UsageError: with one sentence, if the arguments are not valid.
         """
 
 
 class IDemanded(Interface):
     """
-    A source that works only while somebody wants to see its stream.
+    A source that works only while a client wants to play its stream.
     """
 
     def demandBegun() -> None:
         """
-        Somebody asked to play the stream, and nobody publishes it.
+        A client asked to play the stream, which is not being published.
         """
 
     def demandEnded() -> None:
         """
-        The last viewer has left. L{demandBegun} may follow again.
+        The last player has left. L{demandBegun} may be called again.
         """
 
 
 class IHubUser(Interface):
     """
-    A sink factory that wants to know the hub: to publish what its sinks make. For
-    factories that are given to the server, beside L{IFrameSinkFactory}.
+    A sink factory that needs the hub, to publish what its sinks make. Factories that
+    are given to the server may provide this in addition to L{IFrameSinkFactory}.
     """
 
     def setHub(hub: object) -> None:
@@ -290,35 +289,35 @@ class IHubUser(Interface):
 
 class IStreamAuthorizer(Interface):
     """
-    Decides who may publish, and under which public name, and who may play.
+    Decides who may publish, under which public name, and who may play.
     """
 
     def authorizePublish(
         request: "PublishRequested", peer: str
     ) -> "PublishPermit | Deferred[PublishPermit]":
         """
-        Decide before any sink, hook or status hears of it.
+        Decide on a request to publish, before any sink, hook or status knows of it.
 
         @return: the permit, now or later.
 
-        @raise NotAllowed: (or fail with it) to refuse.
+        @raise NotAllowed: to reject the request; a L{Deferred} may fail with it.
         """
 
     def authorizePlay(
         request: "PlayRequested", peer: str
     ) -> "PlayPermit | Deferred[PlayPermit]":
         """
-        Decide before the player hears anything.
+        Decide on a request to play, before the player gets any answer.
 
         @return: the permit, now or later.
 
-        @raise NotAllowed: (or fail with it) to refuse.
+        @raise NotAllowed: to reject the request; a L{Deferred} may fail with it.
         """
 
 
 class PlayPermit:
     """
-    That somebody may play.
+    Permission to play.
 
     @ivar app: the public application name of the stream to play.
     @ivar stream: its public stream name.
@@ -333,13 +332,13 @@ class PlayPermit:
 
 class PublishPermit:
     """
-    That somebody may publish.
+    Permission to publish.
 
     @ivar app: the public application name.
-    @ivar stream: the public stream name; differs from the key if that is secret.
-    @ivar credentials: what the publisher showed. One who shows the same may take
-        a live stream over at once; C{None} never takes over before the old
-        publisher has fallen silent.
+    @ivar stream: the public stream name; differs from the stream key if that is secret.
+    @ivar credentials: the publisher's credentials. A publisher with the same ones may
+        take over a live stream at once. With C{None}, a publisher can take over only
+        after the old one has fallen silent.
     """
 
     __slots__ = ("app", "credentials", "stream")

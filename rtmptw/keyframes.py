@@ -1,5 +1,5 @@
 """
-Where decoding can begin: which key frames lead, and what has to wait for one.
+Where decoding can start: which key frames lead, and which frames must wait for one.
 """
 
 from typing import Final
@@ -7,14 +7,14 @@ from typing import Final
 from rtmptw.entries import isEntry
 from rtmptw.frames import Frame, FrameKind, Role
 
-#: So many ms after the last picture, sound goes on alone; it waits no longer for a key
-#: frame.
+#: Audio is sent on its own once there has been no video for this long, in ms. It then
+#: no longer waits for a key frame.
 VIDEO_GONE: Final = 3000
-#: So many ms without anything to begin with, and a decoder may as well try: it is a
-#: stream that is refreshed bit by bit.
+#: If there was no key frame for this long, in ms, the stream probably uses intra
+#: refresh. Decoding may then start with any video frame.
 MAX_WAIT: Final = 20_000
 
-# To look a member up in its class costs more than to compare it.
+# For speed: looking up an enum member in its class costs more than comparing it.
 _VIDEO: Final = FrameKind.VIDEO
 _AUDIO: Final = FrameKind.AUDIO
 _CODED: Final = Role.CODED
@@ -23,11 +23,11 @@ _END: Final = Role.END
 
 class LeadingTrack:
     """
-    Knows which of a stream's video tracks leads: the lowest that has had a key frame
-    and has not ended. Groups of pictures, and the files of a recording, begin with its
-    key frames; those of the other tracks come in the middle.
+    Determines the leading video track of a stream: the lowest that has had a key frame
+    and has not ended. Groups of pictures and files of a recording start with its key
+    frames; those of other tracks come in the middle.
 
-    @ivar track: its number; C{None} while there is none.
+    @ivar track: its number; C{None} if there is none.
     """
 
     __slots__ = ("_tracks", "track")
@@ -39,8 +39,8 @@ class LeadingTrack:
 
     def follow(self, frame: Frame) -> None:
         """
-        Learn from the next frame of the stream. Only key frames and ends of video
-        sequences tell anything.
+        Update from the next frame of the stream. Only key frames and ends of video
+        sequences matter.
         """
         if frame.isKey:
             self._tracks.update(frame.tracks)
@@ -52,25 +52,25 @@ class LeadingTrack:
 
     def forget(self) -> None:
         """
-        Another source takes the stream over, with tracks of its own.
+        Forget all tracks: another source takes over the stream.
         """
         self._tracks.clear()
         self.track = None
 
     def leads(self, frame: Frame) -> bool:
         """
-        @param frame: of video.
-        @return: whether it is of the track that leads, or of a lower one; while none
-            leads, each does.
+        @param frame: a video frame.
+        @return: whether it belongs to the leading track or a lower one. If no track
+            leads, the result is C{True}.
         """
         track = self.track
         return track is None or any(number <= track for number in frame.tracks)
 
     def begins(self, frame: Frame) -> bool:
         """
-        @param frame: coded.
-        @return: whether a recording can begin with it: with a key frame that leads, or
-            with any sound if there is no video.
+        @param frame: a coded frame.
+        @return: whether a recording can start with it: a key frame of the leading
+            track, or any audio frame if there is no video.
         """
         if self.track is None:
             return frame.kind is _AUDIO
@@ -79,24 +79,24 @@ class LeadingTrack:
 
 class Beginnings:
     """
-    Knows where a file of a recording can begin: where L{LeadingTrack.begins} says, and
-    with any sound when the pictures have stayed away for L{VIDEO_GONE} ms, though the
-    encoder never said that they end.
+    Decides where a file of a recording can start: where L{LeadingTrack.begins} says,
+    and at any audio frame after L{VIDEO_GONE} ms without video, even if the encoder has
+    not ended the video.
     """
 
     __slots__ = ("_leading", "_videoTime")
 
     def __init__(self, leading: LeadingTrack) -> None:
         """
-        @param leading: of the stream; somebody else lets it follow the frames.
+        @param leading: the leading track of the stream; the caller updates it.
         """
         self._leading = leading
         self._videoTime: int = 0
 
     def begins(self, frame: Frame) -> bool:
         """
-        @param frame: the next one, coded.
-        @return: whether a file can begin with it.
+        @param frame: the next coded frame.
+        @return: whether a file can start with it.
         """
         if frame.kind is _VIDEO:
             self._videoTime = frame.timestamp
@@ -109,26 +109,26 @@ class Beginnings:
 
 class KeyGate:
     """
-    After a gap, keeps back what cannot be decoded: the video up to the next key frame
-    that leads, or anything else that decoding can begin with; after L{MAX_WAIT} ms that
-    is any picture. The sound waits for it with the video, if it is to, for
-    L{VIDEO_GONE} ms at most. When the leading track has shown nothing for as long, any
-    key frame is welcome.
+    Holds back frames after a gap that cannot be decoded: video up to the next key frame
+    of the leading track, or another frame at which decoding can start. After
+    L{MAX_WAIT} ms, that is any video frame. On request, audio waits with the video, for
+    at most L{VIDEO_GONE} ms. If the leading track has had no video for that long, a key
+    frame of any track will do.
 
-    @ivar isClosed: whether it keeps anything back.
+    @ivar isClosed: whether it holds back frames.
     """
 
     __slots__ = ("_leading", "_part", "_since", "_soundWaits", "_videoTime", "isClosed")
 
     def __init__(self, leading: LeadingTrack) -> None:
         """
-        @param leading: of the stream; somebody else lets it follow the frames.
+        @param leading: the leading track of the stream; the caller updates it.
         """
         self.isClosed: bool = False
         self._leading = leading
         self._soundWaits: bool = False
-        # Since when it is closed; when the leading track was seen last; and the picture
-        # that a part was seen of.
+        # Timestamps: when it was closed; of the leading track's last frame; and of the
+        # last video frame of which a part has come.
         self._since: int = 0
         self._videoTime: int = 0
         self._part: int | None = None
@@ -137,8 +137,9 @@ class KeyGate:
         """
         Wait for a key frame.
 
-        @param timestamp: of the last picture, or the stream's time now, in ms.
-        @param soundWaits: whether sound is of no use without its pictures.
+        @param timestamp: the timestamp of the last video frame, or the stream's current
+            time, in ms.
+        @param soundWaits: whether audio also waits.
         """
         self.isClosed = True
         self._soundWaits = soundWaits
@@ -148,7 +149,7 @@ class KeyGate:
 
     def closeAgain(self) -> None:
         """
-        Wait for a key frame; the sound need not.
+        Wait for a key frame, with video only; audio passes.
         """
         self.isClosed = True
         self._soundWaits = False
@@ -156,8 +157,8 @@ class KeyGate:
 
     def passes(self, frame: Frame) -> bool:
         """
-        @param frame: the next one of the stream.
-        @return: whether it is of use; one that decoding can begin with opens the gate.
+        @param frame: the next frame of the stream.
+        @return: whether it passes. A frame at which decoding can start opens the gate.
         """
         if not self.isClosed or frame.isHeader:
             return True
@@ -169,7 +170,7 @@ class KeyGate:
             opens = leads or timestamp - self._videoTime >= VIDEO_GONE
         else:
             opens = leads and (timestamp - self._since >= MAX_WAIT or isEntry(frame))
-        # A picture can come in several messages: it begins with the first.
+        # A video frame can come in several messages; only the first can open the gate.
         if opens and timestamp != self._part:
             self.isClosed = False
             return True

@@ -1,5 +1,5 @@
 """
-The one door to threads: blocking work runs in a lane, in order, off the reactor.
+Lanes: worker threads for blocking calls. All threads of rtmptw's sinks are made here.
 """
 
 import threading
@@ -20,21 +20,21 @@ T = TypeVar("T")
 
 class Lane:
     """
-    One worker thread for one sink: what is run in a lane runs in the order it was
-    handed in, one thing at a time. The thread is started when first needed.
+    One worker thread for one sink. It runs calls in order, one at a time. The thread is
+    started on first use.
 
     @ivar pending: how many calls have not finished yet.
     """
 
-    #: Whoever hands in more without waiting for results has lost control of its
-    #: memory; a sink keeps one or two calls under way.
+    #: A caller that queues more calls without waiting for results has lost control of
+    #: its memory. Sinks normally have one or two calls pending.
     MAX_PENDING = 64
 
     def __init__(self, reactor: IReactorFromThreads, name: str) -> None:
         self._reactor = reactor
         self.pending = 0
         self._pool = ThreadPool(0, 1, name)
-        # A thread that hangs in a dead disk must not keep the process alive.
+        # A thread that hangs on a dead disk must not keep the process alive.
         self._pool.threadFactory = partial(threading.Thread, daemon=True)  # type: ignore[assignment]
         self._pool.start()
 
@@ -44,12 +44,12 @@ class Lane:
         """
         Call C{function} in the lane's thread.
 
-        @return: its result, in the reactor's thread.
+        @return: a L{Deferred} that fires with its result, in the reactor's thread.
 
-        @raise SinkError: if L{MAX_PENDING} calls are waiting already.
+        @raise SinkError: if L{MAX_PENDING} calls are pending already.
         """
         if self.pending >= self.MAX_PENDING:
-            raise SinkError(f"{self.pending} blocking calls wait in one lane already")
+            raise SinkError(f"{self.pending} blocking calls are pending in one lane")
         self.pending += 1
         result: Deferred[T] = deferToThreadPool(
             self._reactor, self._pool, function, *args, **kwargs
@@ -63,6 +63,6 @@ class Lane:
 
     def close(self) -> None:
         """
-        End the thread. Call it when nothing is pending: it waits for the thread.
+        End the thread and wait for it. Call this only when nothing is pending.
         """
         self._pool.stop()

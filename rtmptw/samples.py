@@ -1,5 +1,5 @@
 """
-Frames taken apart: what of a message is for which track's decoder.
+Splits frames into samples, the data for each track's decoder.
 """
 
 from typing import Final
@@ -10,33 +10,33 @@ from rtmptw.frames import DEFAULT_TRACKS, Codec, Frame, FrameKind, Role
 
 _CODECS: Final = {codec.value: codec for codec in Codec}
 
-# To look a member up in its class costs more than to compare it.
+# For speed: looking up an enum member in its class costs more than comparing it.
 _VIDEO: Final = FrameKind.VIDEO
 _AUDIO: Final = FrameKind.AUDIO
 _CODED: Final = Role.CODED
 _CONFIG: Final = Role.CONFIG
 _TS_START: Final = flv.PacketType.MPEG2TS_SEQUENCE_START
 
-#: So many bytes stand before what is for the decoder in the legacy forms of coded
-#: frames, by the first byte: those with packets that nearly everybody sends.
+#: The offset of the decoder's data in legacy bodies of AVC and AAC, which nearly all
+#: encoders send.
 _LEGACY_AVC: Final = 5
 _LEGACY_AAC: Final = 2
 
 
 class Sample:
     """
-    What one message has for one track. Treat it as a value.
+    The data of one message for one track. Treat it as immutable.
 
     @ivar kind: audio or video.
-    @ivar track: the Enhanced RTMP track id; 0 if there is one track.
-    @ivar codec: what it is for.
-    @ivar isConfig: whether it is the codec's configuration, else coded audio or video.
-    @ivar data: for the decoder.
-    @ivar timestamp: of decoding, in ms.
-    @ivar compositionTime: ms from then to presentation.
-    @ivar isKey: whether decoding can start here; all audio is.
-    @ivar legacyHead: the first byte of a legacy audio body, which says rate, size and
-        channels for codecs that have no configuration; -1 if there is none.
+    @ivar track: the Enhanced RTMP track id; 0 if there is only one track.
+    @ivar codec: its codec.
+    @ivar isConfig: whether it is a codec configuration, else coded audio or video.
+    @ivar data: the data for the decoder.
+    @ivar timestamp: the decoding time in ms.
+    @ivar compositionTime: ms from the timestamp to presentation.
+    @ivar isKey: whether decoding can start here; always true for audio.
+    @ivar legacyHead: the first byte of a legacy audio body, with sample rate, sample
+        size and channels for codecs without a configuration; -1 if there is none.
     """
 
     __slots__ = (
@@ -76,8 +76,8 @@ class Sample:
 
 def samplesOf(frame: Frame) -> list[Sample]:
     """
-    @return: the samples of an audio or video frame that is coded or a configuration,
-        one for each track; none for any other, and for what cannot be read.
+    @return: the samples of a coded frame or a sequence header, one for each track; none
+        for other frames and for bodies that cannot be parsed.
     """
     role = frame.role
     if role is not _CODED and role is not _CONFIG:
@@ -128,7 +128,7 @@ def _rareSamples(frame: Frame) -> list[Sample]:
     except RemoteProtocolError:
         return []
     if tag.packetType is _TS_START:
-        # A configuration of MPEG-2 TS, which is another thing.
+        # An MPEG-2 TS configuration is not a codec configuration.
         return []
     isConfig = frame.role is _CONFIG
     isKey = frame.isKey or not isVideo

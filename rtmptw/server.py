@@ -7,18 +7,17 @@ A server for Python programs. In five lines, every stream is recorded::
     print(stream)
     await server.stop()
 
-What it streams, who watches, what each sink got; and the verbs to change that, at any
-time::
+It shows its streams, players and what each sink got, and can change them at any time::
 
     print(server)                            # a table of streams and their sinks
     cam = server.stream("live/cam")
     cam.attach("record:best:format=mp4")     # any sink of the command line, or yours
     cam.detach("record")
     cam.kick("wrong camera")                 # its publisher
-    server.kick("203.0.113.7:50000")         # anybody, by address
+    server.kick("203.0.113.7:50000")         # any client, by address
     feed = server.publish("live/out")        # frames of your own
 
-Call it in the reactor's thread; the manhole does.
+Call it in the reactor's thread, as the manhole does.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -54,13 +53,13 @@ if TYPE_CHECKING:
     from rtmptw.sinks.decode.loop import DecodedFrames
     from rtmptw.sources.feed import Feed
 
-#: Sinks have so many seconds to put everything away at the end; the process is
-#: promised to be gone after ten.
+#: The time limit in seconds for sinks to finish at the end. The process promises to end
+#: within ten.
 STOP_WITHIN = 8.0
-#: Clients have so many seconds to take our last words.
+#: The time limit in seconds for clients to read the last messages.
 CLOSE_WITHIN = 1.0
 
-#: A sink as of C{--sink}, its factory, or the factory and what to call its sinks.
+#: A sink as in C{--sink}, its factory, or a pair of a name and the factory.
 SinkChoice = (
     str
     | IFrameSinkFactory
@@ -84,14 +83,14 @@ class LiveStream:
     @property
     def info(self) -> StreamInfo:
         """
-        Who published it first, with what, and when.
+        Its first publisher, the publisher's program, and when it started.
         """
         return self._stream.info
 
     @property
     def publisher(self) -> str:
         """
-        Who publishes it now, as C{host:port}; empty in the grace time.
+        The address of its current publisher, C{host:port}; empty in the grace time.
         """
         source = self._stream.source
         return "" if source is None else source.peer
@@ -99,28 +98,28 @@ class LiveStream:
     @property
     def received(self) -> Mapping[str, int]:
         """
-        How many frames it has got: C{audio}, C{video} and C{data}.
+        How many frames it has received: C{audio}, C{video} and C{data}.
         """
         return {kind.name.lower(): count for kind, count in self._stream.counts.items()}
 
     @property
     def ledgers(self) -> Mapping[str, Ledger]:
         """
-        The books of its sinks, players among them, by name.
+        The ledgers of its sinks, including players, by name.
         """
         return {outlet.name: outlet.ledger for outlet in self._stream.outlets}
 
     def attach(self, sink: str | IFrameSink | FrameSink, name: str = "") -> str:
         """
-        Give its frames to one more sink, from the last key frame on.
+        Add a sink. It gets all frames from the last key frame on.
 
-        @param sink: a description as of C{--sink}, or an object.
-        @param name: what to call it; the sink's type if not given, with a number if
-            there is one of this name.
+        @param sink: a description as in C{--sink}, or an object.
+        @param name: a name for it, by default the sink's type. A number is added if the
+            name is taken.
         @return: its name.
 
-        @raise UsageError: if the description is not understood.
-        @raise SinkError: if the sink cannot work, or does not want this stream.
+        @raise UsageError: if the description is not valid.
+        @raise SinkError: if the sink cannot work, or ignores this stream.
         """
         if isinstance(sink, str):
             kind = sink.partition(":")[0]
@@ -143,11 +142,11 @@ class LiveStream:
 
     def detach(self, name: str, reason: str = "detached") -> "Deferred[None]":
         """
-        End one of its sinks, or players, by name.
+        Remove one of its sinks or players, by name.
 
-        @return: fires when the sink has put everything away.
+        @return: a L{Deferred} that fires when the sink has finished.
 
-        @raise LookupError: if there is none of that name.
+        @raise LookupError: if there is none with that name.
         """
         for outlet in self._stream.outlets:
             if outlet.name == name:
@@ -173,18 +172,18 @@ class LiveStream:
 
         @param format: C{native} for PyAV's own frames; C{rgb24}, C{bgr24} or C{gray}
             for numpy arrays.
-        @param policy: C{lossless}: every frame, and the publisher waits for the loop;
-            C{latest}: always the newest; C{to-keyframe}: every frame, up to where the
-            loop is two seconds behind, then on from a key frame.
+        @param policy: C{lossless}: every frame, the publisher waits for the loop;
+            C{latest}: always the newest frame; C{to-keyframe}: every frame, but if the
+            loop is two seconds behind, frames are dropped up to a key frame.
         @param size: width and height to scale video frames to.
-        @param fps: so many video frames a second of media at most.
+        @param fps: the maximum number of video frames per second of media.
         @param keyframes: decode key frames only.
         @param media: C{video}, C{audio} or C{both}.
         @param track: the Enhanced RTMP track id.
-        @param process: decode in a process of its own, which may die and is started
-            again; from there come numpy arrays.
+        @param process: decode in a child process, which is restarted if it crashes. It
+            gives numpy arrays.
 
-        @raise ValueError: with a sentence, if something of this is not possible.
+        @raise ValueError: with a sentence, if the arguments are not valid.
         """
         from rtmptw.sinks.decode.loop import DecodedFrames
 
@@ -204,17 +203,17 @@ class LiveStream:
 
     def kick(self, reason: str = "kicked") -> None:
         """
-        Disconnect its publisher. With a grace time the stream waits for another.
+        Disconnect its publisher. With a grace time, the stream waits for another one.
 
-        @raise ValueError: if it has none now.
+        @raise ValueError: if it has no publisher now.
         """
         self._server.hub.kick(self.name, reason)
 
     def end(self, reason: str = "ended by hand") -> "Deferred[None]":
         """
-        End it: its publisher and players are disconnected, its sinks are ended.
+        End the stream: disconnect its publisher and players, and end its sinks.
 
-        @return: fires when the sinks have put everything away.
+        @return: a L{Deferred} that fires when the sinks have finished.
         """
         return self._server.hub.end(self.name, reason)
 
@@ -242,11 +241,11 @@ class LiveStream:
 
 class Server:
     """
-    A media server: its hub, its connections, its sinks.
+    A media server: its hub, connections and sinks.
 
     @ivar hub: its streams.
-    @ivar factory: makes its connections: an ordinary Twisted factory.
-    @ivar reactor: where it runs.
+    @ivar factory: the Twisted factory of its connections.
+    @ivar reactor: its reactor.
     """
 
     _log = Logger()
@@ -267,24 +266,23 @@ class Server:
         sinkEnded: Callable[[SinkReport], None] = lambda report: None,
     ) -> None:
         """
-        @param reactor: Twisted's own, if not given.
-        @param sinks: where the frames of every stream go: each a description as of
+        @param reactor: by default Twisted's global reactor.
+        @param sinks: the sinks for the frames of every stream: each a description as in
             C{--sink}, a factory, or a pair of a name and a factory.
-        @param authorizer: decides who may publish and play; everybody if not given.
-        @param settings: towards all clients.
-        @param play: towards viewers.
+        @param authorizer: decides who may publish and play; by default, everybody may.
+        @param settings: settings for all connections.
+        @param play: settings for players.
         @param graceTime: how long a stream waits for its publisher to come back, in
             seconds.
-        @param graceAfterStop: whether it waits for one that has stopped, too, not only
-            for one that was lost.
+        @param graceAfterStop: whether it also waits for a publisher that has stopped,
+            not only for one whose connection was lost.
         @param gopCache: whether late sinks get the frames since the last key frame.
-        @param isPaced: whether sockets are read only every few milliseconds when
-            there is much to do.
-        @param memory: how many bytes all clients may fill; 0 is half of what the
-            machine has.
-        @param sinkEnded: gets the closed books of each sink.
+        @param isPaced: whether sockets are read only every few milliseconds under load.
+        @param memory: the bytes that all clients together may occupy; 0 is half of the
+            machine's memory.
+        @param sinkEnded: called with the final report of each sink.
 
-        @raise UsageError: if the description of a sink is not understood.
+        @raise UsageError: if the description of a sink is not valid.
         """
         if reactor is None:
             from twisted.internet import reactor as installed  # noqa: TID251 -- asked for
@@ -304,18 +302,19 @@ class Server:
             self.hub, settings, authorizer, play, isPaced, memory
         )
         self._isStarted = False
-        # What the reactor calls before it stops; in a list, as it may be anything.
+        # The handle of the reactor's shutdown trigger. A list, since the handle can be
+        # any object.
         self._triggers: list[object] = []
         self._ports: list[IListeningPort] = []
         self._stopping: list[Deferred[Any]] = []
 
-    # Its life.
+    # Start and stop.
 
     def start(self) -> None:
         """
-        Start the sinks. L{listen} does, too. Again does nothing.
+        Start the sinks. L{listen} also does this. Further calls do nothing.
 
-        @raise SinkError: if a sink cannot work; those before it are stopped again.
+        @raise SinkError: if a sink cannot start; the sinks before it are stopped again.
         """
         if self._isStarted:
             return
@@ -324,7 +323,7 @@ class Server:
             try:
                 startSinkFactory(factory, self.hub, self.reactor)
             except BaseException:
-                # Also for what a sink raises that is none of ours.
+                # Any exception: sinks are not only our own.
                 for other in started:
                     maybeDeferred(other.stopFactory).addErrback(self._failed)
                 raise
@@ -333,17 +332,18 @@ class Server:
 
     def listen(self, where: str = "tcp:1935") -> "Deferred[IListeningPort]":
         """
-        Take connections. May be called several times. When the reactor stops before
-        L{stop} was called, that is called, and waited for.
+        Accept connections. May be called several times. If the reactor stops without a
+        call of L{stop}, it calls L{stop} and waits for it.
 
         @param where: an endpoint description of Twisted, such as
             C{"tcp:1935:interface=127.0.0.1"}, C{"ssl:443:..."}, C{"unix:/run/rtmp"}.
 
-        @return: fires with the port, when it listens: C{port.getHost().port} is its
-            number. Fails with C{CannotListenError} if the port cannot be had.
+        @return: a L{Deferred} that fires with the port when it listens;
+            C{port.getHost().port} is its number. It fails with C{CannotListenError} if
+            the port cannot be opened.
 
-        @raise ValueError: if there is no such endpoint.
-        @raise SinkError: if a sink cannot work.
+        @raise ValueError: if the endpoint description is not valid.
+        @raise SinkError: if a sink cannot start.
         """
         endpoint = serverEndpoint(self.reactor, where)
         self.start()
@@ -368,14 +368,14 @@ class Server:
         self, reason: str = "the server stops", within: float = STOP_WITHIN
     ) -> "Deferred[None]":
         """
-        Listen no more, L{end} all, and wait until all connections are closed. It
-        cannot be started again.
+        Stop listening, L{end} everything, and wait until all connections are closed.
+        The server cannot be started again.
 
-        @param reason: why, as a sentence for a person.
-        @param within: for how many seconds sinks are waited for.
+        @param reason: why, as readable text.
+        @param within: the time limit for sinks to finish, in seconds.
 
-        @return: fires when all of that is done, and nothing of it is left in the
-            reactor.
+        @return: a L{Deferred} that fires when that is done and the reactor has nothing
+            left of it.
         """
         return Deferred.fromCoroutine(self._stop(reason, within))
 
@@ -392,19 +392,19 @@ class Server:
 
     def end(self, reason: str, within: float = STOP_WITHIN) -> "Deferred[None]":
         """
-        End all streams, let the sinks put everything away, stop their factories, and
-        say goodbye to all clients.
+        End all streams, wait for the sinks, stop their factories, and close all client
+        connections.
 
-        @param within: for how many seconds that may be waited for: a dead disk must
-            not keep a process alive.
+        @param within: the time limit in seconds: a dead disk must not keep the process
+            alive.
 
-        @return: fires when that is done, or the time is over.
+        @return: a L{Deferred} that fires when that is done, or at the time limit.
         """
         return Deferred.fromCoroutine(self._end(reason, within))
 
     async def _end(self, reason: str, within: float) -> None:
         endBy = self.reactor.seconds() + within
-        await self._until(endBy, self.hub.shutdown(reason), "sinks had not finished")
+        await self._until(endBy, self.hub.shutdown(reason), "sinks did not finish")
         self.factory.close(reason)
         stops: list[Deferred[Any]] = [DeferredList(list(self._stopping))]
         if self._isStarted:
@@ -412,18 +412,18 @@ class Server:
                 maybeDeferred(factory.stopFactory).addErrback(self._failed)
                 for _name, factory in self._sinks
             ]
-        await self._until(endBy, DeferredList(stops), "sink factories had not stopped")
+        await self._until(endBy, DeferredList(stops), "sink factories did not stop")
 
     async def _until(self, moment: float, waiting: "Deferred[Any]", what: str) -> None:
         if not await self.waitFor(waiting, moment):
-            self._log.error("{what} in time; going without that", what=what)
+            self._log.error("{what} in time; stopping without them", what=what)
 
     async def waitFor(self, waiting: "Deferred[T]", moment: float) -> bool:
         """
-        Wait for something, but no longer than to a moment of the reactor's clock. If
-        it fails, that is logged.
+        Wait for a L{Deferred}, at most until a moment of the reactor's clock. If it
+        fails, log that.
 
-        @return: whether it came in time.
+        @return: whether it fired in time.
         """
         done: Deferred[bool] = Deferred()
         left = max(0.0, moment - self.reactor.seconds())
@@ -439,14 +439,14 @@ class Server:
         return await done
 
     def _failed(self, failure: Failure) -> None:
-        self._log.failure("an error at the end", failure)
+        self._log.failure("error while the server stops", failure)
 
-    # What there is.
+    # Streams and connections.
 
     @property
     def streams(self) -> list[LiveStream]:
         """
-        All live streams, by name.
+        All live streams, sorted by name.
         """
         return [
             LiveStream(self, stream)
@@ -461,12 +461,13 @@ class Server:
         """
         if name not in self.hub.streams:
             known = ", ".join(sorted(self.hub.streams)) or "none"
-            raise LookupError(f"{name!r} is not live; live are: {known}")
+            raise LookupError(f"{name!r} is not live; live streams: {known}")
         return LiveStream(self, self.hub.streams[name])
 
     def whenPublished(self, name: str) -> "Deferred[LiveStream]":
         """
-        @return: fires with the stream: now if it is live, or before its first frame.
+        @return: a L{Deferred} that fires with the stream: now if it is live, else
+            before its first frame.
         """
         app, _, stream = name.rpartition("/")
         waiting = self.hub.whenPublished(app, stream)
@@ -481,7 +482,7 @@ class Server:
 
     def kick(self, peer: str, reason: str = "kicked") -> None:
         """
-        End a client's connection, be it a publisher or a player.
+        Disconnect a client, publisher or player.
 
         @param peer: C{host:port}.
 
@@ -492,7 +493,7 @@ class Server:
                 protocol.close(reason)
                 return
         known = ", ".join(self.connections) or "nobody"
-        raise LookupError(f"{peer!r} is not connected; connected are: {known}")
+        raise LookupError(f"{peer!r} is not connected; connected clients: {known}")
 
     def publish(
         self,
@@ -505,15 +506,15 @@ class Server:
         """
         Publish frames of your own.
 
-        @param name: the public name, C{"live/out"} for example.
-        @param video: the encoder of video frames and its options, as in
+        @param name: the public name, for example C{"live/out"}.
+        @param video: the encoder for video frames and its options, as in
             C{"libx264:preset=fast:b=2M:g=50"}.
-        @param audio: likewise for audio.
-        @param credentials: what another source must show to take the name over at
-            once.
+        @param audio: the same for audio.
+        @param credentials: another source with the same credentials can take over the
+            stream at once.
 
-        @raise ValueError: if the name is none, or there is no such encoder.
-        @raise NotAllowed: if somebody publishes it.
+        @raise ValueError: if the name is not valid, or there is no such encoder.
+        @raise NotAllowed: if the stream is being published already.
         """
         from rtmptw.sources.feed import publish
 
@@ -530,23 +531,23 @@ class Server:
         self, description: str, stream: StreamInfo
     ) -> tuple[IFrameSink, IFrameSinkFactory]:
         """
-        @param description: as of C{--sink}.
+        @param description: a description as in C{--sink}.
         @return: a sink for one stream, and its factory, which is started.
 
-        @raise UsageError: if the description is not understood.
-        @raise SinkError: if the sink cannot work, or does not want this stream.
+        @raise UsageError: if the description is not valid.
+        @raise SinkError: if the sink cannot work, or ignores this stream.
         """
         factory = sinkFactory(description)
         startSinkFactory(factory, self.hub, self.reactor)
         sink = factory.buildSink(stream)
         if sink is None:
             maybeDeferred(factory.stopFactory)
-            raise SinkError(f"{description}: this sink does not want {stream.name}")
+            raise SinkError(f"{description}: this sink ignores {stream.name}")
         return sink, factory
 
     def stopWith(self, outlet: Outlet, factory: IFrameSinkFactory) -> None:
         """
-        Stop a sink's factory when the sink has ended.
+        Stop a sink's factory once the sink has ended.
         """
 
         def stop(result: object) -> "Deferred[Any]":
@@ -570,7 +571,7 @@ def startSinkFactory(
     factory: IFrameSinkFactory, hub: StreamHub, reactor: IReactorTime
 ) -> None:
     """
-    Start a sink's factory; one that wants the hub gets it before.
+    Start a sink factory. If it is an L{IHubUser}, give it the hub before.
 
     @raise SinkError: if its sinks cannot work.
     """
@@ -581,9 +582,9 @@ def startSinkFactory(
 
 def _named(sinks: Sequence[SinkChoice]) -> list[tuple[str, IFrameSinkFactory]]:
     """
-    @return: the factories, and what their sinks are called in logs and ledgers.
+    @return: the factories, with their sinks' names for logs and ledgers.
 
-    @raise UsageError: if a description is not understood.
+    @raise UsageError: if a description is not valid.
     """
     words: list[str] = []
     factories: list[IFrameSinkFactory] = []

@@ -1,11 +1,12 @@
 """
-For people who write sinks: frames, doubles and a contract, all without sockets::
+Tools to test sinks: frames, test doubles and the tests that every sink must pass, all
+without sockets::
 
     class MySinkTests(FrameSinkTestsMixin, SynchronousTestCase):
         def makeSink(self):
             return MySink()
 
-Nothing in rtmptw imports this.
+Nothing in rtmptw imports this module.
 """
 
 from collections.abc import Iterable
@@ -26,17 +27,17 @@ if TYPE_CHECKING:
 else:
     _Base = object
 
-#: What L{makeFrames} says the video is: H.264 High 4.0, one SPS, one PPS.
+#: The video sequence header of L{makeFrames}: H.264 High 4.0, one SPS, one PPS.
 VIDEO_CONFIG = bytes.fromhex(
     "17000000000164002affe1000967640028acd940780201000468ebe3cb"
 )
-#: AAC LC, 44.1 kHz, stereo.
+#: The audio sequence header of L{makeFrames}: AAC LC, 44.1 kHz, stereo.
 AUDIO_CONFIG = bytes.fromhex("af001210")
 
 
 def makeStreamInfo(app: str = "live", stream: str = "test") -> StreamInfo:
     """
-    @return: what a sink is told of a stream.
+    @return: the information about a stream that a sink gets.
     """
     return StreamInfo(
         app,
@@ -51,9 +52,9 @@ def videoFrame(
     timestamp: int, isKey: bool = False, size: int = 100, compositionTime: int = 0
 ) -> Frame:
     """
-    @param timestamp: in ms.
-    @param size: of the payload, in bytes, at least 9.
-    @return: a coded H.264 frame; no two timestamps give the same payload.
+    @param timestamp: the timestamp in ms.
+    @param size: the size of the payload in bytes, at least 9.
+    @return: a coded H.264 frame; different timestamps give different payloads.
     """
     body = timestamp.to_bytes(8, "big", signed=True) * (size // 8 + 1)
     payload = (
@@ -96,11 +97,11 @@ def makeFrames(
     start: int = 0,
 ) -> list[Frame]:
     """
-    Make a stream as encoders send it: the codec headers at 0, then coded frames in
+    Make a stream as encoders send it: the sequence headers at 0, then coded frames in
     the order of their timestamps.
 
-    @param keyframeEvery: in frames.
-    @param start: the first timestamp, in ms.
+    @param keyframeEvery: the key frame interval in frames.
+    @param start: the first timestamp in ms.
     """
     headers = []
     if video:
@@ -127,11 +128,11 @@ def makeFrames(
 @implementer(IFrameProducer)
 class RecordingProducer:
     """
-    Stands for the outlet: writes down what the sink asks of it.
+    A producer for tests that records the sink's calls.
 
     @ivar calls: C{"pause"}, C{"resume"} and C{"stop"}, in order.
-    @ivar dropped: how many frames the sink says it has dropped, by reason.
-    @ivar droppedBytes: the bytes of those.
+    @ivar dropped: how many frames the sink reported as dropped, by reason.
+    @ivar droppedBytes: the size of those in bytes.
     """
 
     def __init__(self) -> None:
@@ -141,7 +142,7 @@ class RecordingProducer:
 
     def framesDropped(self, reason: str, frames: int, size: int) -> None:
         """
-        Write it down.
+        Record the call.
         """
         self.dropped[reason] = self.dropped.get(reason, 0) + frames
         self.droppedBytes += size
@@ -155,19 +156,19 @@ class RecordingProducer:
 
     def pauseProducing(self) -> None:
         """
-        Write it down.
+        Record the call.
         """
         self.calls.append("pause")
 
     def resumeProducing(self) -> None:
         """
-        Write it down.
+        Record the call.
         """
         self.calls.append("resume")
 
     def stopProducing(self) -> None:
         """
-        Write it down.
+        Record the call.
         """
         self.calls.append("stop")
 
@@ -175,14 +176,14 @@ class RecordingProducer:
 @implementer(IFrameSink)
 class RecordingSink:
     """
-    Keeps all that it is told.
+    A sink for tests that keeps everything it gets.
 
-    @ivar stream: what it was told of its stream.
-    @ivar producer: pause and resume it to be a slow sink.
-    @ivar frames: all it got.
-    @ivar failure: set it to be a sink that has failed.
-    @ivar ended: the reasons it was given; one, if all is right.
-    @ivar finished: given to whoever ends it, if set.
+    @ivar stream: the information about its stream.
+    @ivar producer: pause and resume it to simulate a slow sink.
+    @ivar frames: all frames it got.
+    @ivar failure: set it to simulate a sink that has failed.
+    @ivar ended: the reasons given to L{streamEnded}; exactly one if all is well.
+    @ivar finished: the result of L{streamEnded}.
     """
 
     def __init__(self, delivery: Delivery = LOSSLESS) -> None:
@@ -203,7 +204,7 @@ class RecordingSink:
 
     def frameReceived(self, frame: Frame) -> None:
         """
-        Keep it.
+        Keep the frame.
         """
         self.frames.append(frame)
 
@@ -217,8 +218,8 @@ class RecordingSink:
 
 class FrameSinkTestsMixin(_Base):
     """
-    What every sink must stand. Write L{makeSink}; L{finish} too, if your sink ends
-    only later.
+    Tests that every sink must pass. Implement L{makeSink}; also L{finish}, if your sink
+    needs time to finish.
     """
 
     def makeSink(self) -> IFrameSink:
@@ -229,7 +230,7 @@ class FrameSinkTestsMixin(_Base):
 
     def finish(self, finished: "Deferred[None] | None") -> None:
         """
-        Wait until the sink has put all away, after it was ended.
+        Wait until the sink has finished after the end of its stream.
         """
         if finished is not None:
             self.successResultOf(finished)
@@ -245,7 +246,7 @@ class FrameSinkTestsMixin(_Base):
 
     def test_providesIFrameSink(self) -> None:
         """
-        It has all that is asked for, with the right signatures, and a delivery.
+        It has all methods with the right signatures, and a delivery.
         """
         sink = self.makeSink()
         self.assertTrue(verifyObject(IFrameSink, sink))
@@ -259,19 +260,19 @@ class FrameSinkTestsMixin(_Base):
 
     def test_takesAudioOnly(self) -> None:
         """
-        A stream that never shows a picture.
+        A stream without video.
         """
         self.assertNotIn("stop", self._feed(makeFrames(video=False)).calls)
 
     def test_takesVideoOnly(self) -> None:
         """
-        A stream without sound.
+        A stream without audio.
         """
         self.assertNotIn("stop", self._feed(makeFrames(audio=False)).calls)
 
     def test_standsAStreamWithoutFrames(self) -> None:
         """
-        A publisher that says nothing and leaves.
+        A publisher that sends nothing and leaves.
         """
         self.assertNotIn("stop", self._feed([]).calls)
 
@@ -283,7 +284,7 @@ class FrameSinkTestsMixin(_Base):
 
     def test_standsBodiesNobodyUnderstands(self) -> None:
         """
-        Empty bodies and unknown codecs are passed on as they came.
+        Empty bodies and unknown codecs, which are passed on unchanged.
         """
         frames = makeFrames()
         strange = [

@@ -425,7 +425,7 @@ class PlanTests(SynchronousTestCase):
             self.assertEqual(three[2].scenario.name, "ingest50")
         self.assertEqual(
             absences(servers, loads),
-            ["c takes no part in fanout50: it is not installed"],
+            ["c is not measured in fanout50: it is not installed"],
         )
 
     def test_timesForPeople(self) -> None:
@@ -539,7 +539,7 @@ class TargetTests(SynchronousTestCase):
         )
         assert table is not None
         self.assertIn(
-            ["fanout1000: memory for each player", "64.00 KiB", "32.00", "yes"],
+            ["fanout1000: memory per player", "64.00 KiB", "32.00", "yes"],
             table.rows,
         )
 
@@ -553,9 +553,9 @@ class TargetTests(SynchronousTestCase):
         self.assertEqual(
             table.rows,
             [
-                ["sound waits for the next picture", "fanout200", "2.50"],
+                ["audio waits for the next video frame", "fanout200", "2.50"],
                 [
-                    "bytes go to the socket directly (pure Python)",
+                    "bytes are written to the socket directly (pure Python)",
                     "fanout200",
                     "2.00",
                 ],
@@ -636,8 +636,8 @@ class TargetTests(SynchronousTestCase):
         self.assertEqual(done.returncode, 1)
         self.assertEqual(
             done.stderr,
-            "slots is compiled into this rtmptw and cannot be taken from it: run this "
-            "where the sources are\n",
+            "slots is compiled into this rtmptw and cannot be removed: run this in a "
+            "checkout\n",
         )
 
     def test_withoutIsTwistd(self) -> None:
@@ -763,8 +763,8 @@ class ReportTests(SynchronousTestCase):
         for words in (
             "reset: 2",
             "it died: 1",
-            "frames dropped: 5",
-            "others took 25% of the server's core",
+            "dropped frames: 5",
+            "others used 25% of the server's core",
             "the load generator was at its limit",
         ):
             self.assertIn(words, found)
@@ -791,7 +791,7 @@ class ReportTests(SynchronousTestCase):
         """
         path = Path(self.mktemp())
         error = self.assertRaises(BenchmarkError, readResults, [path])
-        self.assertIn("cannot be read", str(error))
+        self.assertIn("cannot read", str(error))
         for text in ("no JSON\n", "[]\n", "{}\n", '{"ability": "dance"}\n'):
             path.write_text(text)
             error = self.assertRaises(BenchmarkError, readResults, [path])
@@ -827,8 +827,8 @@ class PageTests(SynchronousTestCase):
         self.assertEqual(raw, results)
         self.assertEqual(readResults([raw])[1], rows)
         text = page.read_text()
-        self.assertEqual(re.findall(r"-table:: (.*)", text), ["What is to be reached"])
-        self.assertIn('   "what","at most","measured","reached"\n', text)
+        self.assertEqual(re.findall(r"-table:: (.*)", text), ["Targets"])
+        self.assertIn('   "target","at most","measured","reached"\n', text)
         self.assertIn('\n   "fanout200: CPU of rtmptw to nginx\'s",', text)
         root = xml.etree.ElementTree.fromstring(picture.read_text())
         words = [one.text for one in root.iter("{http://www.w3.org/2000/svg}text")]
@@ -838,7 +838,7 @@ class PageTests(SynchronousTestCase):
         writePage(docs, results, [], rows)
         self.assertIn("What it costs", page.read_text())
         error = self.assertRaises(BenchmarkError, writePage, docs, results, [], [])
-        self.assertIn("nothing was measured", str(error))
+        self.assertIn("contain no results", str(error))
         self.assertEqual(readResults([raw])[1], rows)
 
     def test_markupIsEscaped(self) -> None:
@@ -877,9 +877,9 @@ class PageTests(SynchronousTestCase):
         self.assertFalse(every.exists())
         with redirect_stdout(said):
             self.assertEqual(main(["page", "--all", *where]), 0)
-        self.assertIn(f"{every} is written\n", said.getvalue())
+        self.assertIn(f"wrote {every}\n", said.getvalue())
         titles = re.findall("^### (.*)$", every.read_text(), re.M)
-        self.assertEqual(titles[:2], ["What is to be reached", "What each mean buys"])
+        self.assertEqual(titles[:2], ["Targets", "Gain of each optimization"])
         self.assertEqual(len(titles), 3)
         self.assertTrue(titles[2].startswith("fanout200: "), titles[2])
         self.assertIn("| a*b | 1 |", every.read_text())

@@ -121,7 +121,7 @@ class SnapshotTests(ExampleCase):
         self.assertEqual(server.stop(), 0)
         picture = Path("snapshots/live/cam.jpg").read_bytes()
         self.assertEqual(picture[:3], b"\xff\xd8\xff")
-        (path,) = Path("pictures/cam").iterdir()
+        (path,) = Path("images/cam").iterdir()
         self.assertRegex(path.name, r"^\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d-\d{6}\.png$")
 
     def test_thumbnail(self) -> None:
@@ -129,7 +129,7 @@ class SnapshotTests(ExampleCase):
         An HTTP request gets an image of a live stream, and status 404 for any other.
         """
         server = Server(self, EXAMPLES / "thumbnail.py", PORT, PORT)
-        web = server.waitFor(r"pictures on port (\d+)")
+        web = server.waitFor(r"images on port (\d+)")
         port = server.waitFor(r"listening on port (\d+)")
         got: list[bytes] = []
 

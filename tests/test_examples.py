@@ -343,8 +343,8 @@ class PatternTests(SynchronousTestCase):
         self.assertIn("  pattern[:NAME][:frames=FRAMES]\n", sources)
         self.assertIn("  rtmp:URL[#", sources)
         explained = run(*TWISTD, "rtmp", "--help-source-type=pattern", folders=folders)
-        self.assertIn("Publish a white line that moves", explained)
-        self.assertIn("NAME           what the stream is called", explained)
+        self.assertIn("Publish a moving white line", explained)
+        self.assertIn("NAME           the name of the stream", explained)
         table = run(
             "-c",
             "from rtmptw_pattern import PatternFactory as Factory; "

@@ -311,13 +311,13 @@ class ServerTests(SynchronousTestCase):
         with self.assertRaises(LookupError) as caught:
             self.server.stream("live/cam")
         self.assertEqual(
-            str(caught.exception), "'live/cam' is not live; live are: none"
+            str(caught.exception), "'live/cam' is not live; live streams: none"
         )
         with self.assertRaises(LookupError) as caught:
             self.server.kick("10.0.0.1:2")
         self.assertEqual(
             str(caught.exception),
-            "'10.0.0.1:2' is not connected; connected are: nobody",
+            "'10.0.0.1:2' is not connected; connected clients: nobody",
         )
 
     def test_streams(self) -> None:
@@ -389,7 +389,7 @@ class ServerTests(SynchronousTestCase):
         self.publish()
         with self.assertRaises(SinkError) as caught:
             self.server.stream("live/cam").attach("picky")
-        self.assertIn("does not want live/cam", str(caught.exception))
+        self.assertIn("ignores live/cam", str(caught.exception))
         self.assertEqual(picky.calls, [self.hub, self.clock, "stopped"])
 
     def test_factoriesStopWithTheirSinks(self) -> None:

@@ -1,4 +1,4 @@
-// Node-Media-Server on loopback with as little as it can do: node nms.js FOLDER CONFIG
-// FOLDER is where its package lies, CONFIG is JSON.
+// Node-Media-Server on loopback with a minimal configuration: node nms.js FOLDER CONFIG
+// FOLDER is the folder of its package, CONFIG is JSON.
 const NodeMediaServer = require(process.argv[2]);
 new NodeMediaServer(JSON.parse(process.argv[3])).run();

@@ -1,6 +1,6 @@
 """
-pyrtmp's own simple server, listening on loopback and without its debug log; with a
-folder it records to FLV as its documentation shows. Runs in a Python that has pyrtmp::
+pyrtmp's own simple server on loopback, without its debug log. With a folder, it records
+to FLV, as in its documentation. It needs a Python with pyrtmp::
 
     python pyrtmp_server.py PORT [FOLDER]
 """
@@ -29,7 +29,7 @@ class Recorder(SimpleRTMPController):  # type: ignore[misc]
 
     async def on_ns_publish(self, session: Any, message: Any) -> None:
         """
-        Open a file.
+        Open the file.
         """
         name = os.path.join(self._folder, f"{message.publishing_name}.flv")
         session.state = FLVFileWriter(output=name)
@@ -37,20 +37,20 @@ class Recorder(SimpleRTMPController):  # type: ignore[misc]
 
     async def on_video_message(self, session: Any, message: Any) -> None:
         """
-        Write it.
+        Write the message.
         """
         session.state.write(message.timestamp, message.payload, FLVMediaType.VIDEO)
 
     async def on_audio_message(self, session: Any, message: Any) -> None:
         """
-        Write it.
+        Write the message.
         """
         session.state.write(message.timestamp, message.payload, FLVMediaType.AUDIO)
 
 
 async def main(port: int, folder: str) -> None:
     """
-    Serve until we are killed.
+    Serve until the process is killed.
     """
     make = (lambda: Recorder(folder)) if folder else SimpleRTMPController
     server = await asyncio.get_running_loop().create_server(

@@ -1,5 +1,5 @@
 """
-An authorizer: a secret key stands for a public name.
+An authorizer that maps secret stream keys to public names.
 """
 
 from zope.interface import implementer
@@ -17,24 +17,24 @@ from rtmptw import (
 @implementer(IStreamAuthorizer)
 class KeysToNames:
     """
-    Lets those publish who know a key, and everybody play.
+    Lets everybody who knows a key publish, and everybody play.
     """
 
     def __init__(self, names: dict[str, str]) -> None:
         """
-        @param names: the public names, by key.
+        @param names: the public names by key.
         """
         self._names = names
 
     def authorizePublish(self, request: PublishRequested, peer: str) -> PublishPermit:
         """
-        @return: a permit for the name that the key stands for.
+        @return: a permit for the public name of the key.
 
-        @raise NotAllowed: if it stands for none.
+        @raise NotAllowed: if the key is unknown.
         """
         name = self._names.get(request.stream)
         if name is None:
-            raise NotAllowed("NetStream.Publish.Denied", "This key is not known.")
+            raise NotAllowed("NetStream.Publish.Denied", "Unknown stream key.")
         return PublishPermit("live", name, credentials=request.stream)
 
     def authorizePlay(self, request: PlayRequested, peer: str) -> PlayPermit:

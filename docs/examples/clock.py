@@ -1,5 +1,5 @@
 """
-Burns a clock into every stream and publishes the result as out/NAME, with its sound.
+Burns a clock into every stream and publishes the result as out/NAME, with its audio.
 
     PYTHONPATH=docs/examples twistd -n rtmp --sink=decode:clock.Clock --sink=file
 """
@@ -28,7 +28,7 @@ LEFT, TOP, SCALE = 8, 8, 2
 
 def draw(image: av.VideoFrame, text: str) -> None:
     """
-    Write into the top left corner of the picture's luma, white on black.
+    Write into the top left corner of the image's luma, white on black.
     """
     plane = image.planes[0]
     pixels = memoryview(plane)
@@ -50,7 +50,7 @@ class Clock:
 
     def __init__(self, stream: DecodedStream) -> None:
         self.feed = None
-        # Not for what we publish ourselves.
+        # Not for the streams that we publish ourselves.
         if stream.info.app != "out":
             self.feed = publish(stream.hub, f"out/{stream.info.stream}")
             self.feed.passOn(stream.name)
@@ -59,13 +59,13 @@ class Clock:
         if self.feed is None or self.feed.ended:
             return
         image = frame.image.reformat(format="yuv420p")
-        # The decoder still needs the picture as it was.
+        # The decoder still needs the original image.
         image.make_writable()
         draw(image, f"{frame.arrived:%H:%M:%S}")
         try:
             self.feed.video(image, at=frame.pts)
         except FeedEnded:
-            # The server stops.
+            # The server is stopping.
             self.feed = None
 
     def ended(self, reason: str) -> None:

@@ -1,5 +1,5 @@
 """
-An RTMP server inside a program of your own: it counts the frames of each stream.
+An RTMP server inside your own program: it counts the frames of each stream.
 
 Usage: python embed.py [ENDPOINT]
 """

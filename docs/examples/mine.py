@@ -1,5 +1,5 @@
 def show(frame, stream):
     """
-    Say how bright the picture is.
+    Print the brightness of the image.
     """
     print(f"{stream.name} {frame.pts:.2f} s: {frame.image.mean():.0f}")

@@ -1,5 +1,5 @@
 """
-A sink that writes a row for each frame into an SQLite database.
+A sink that writes a row per frame to an SQLite database.
 """
 
 import sqlite3
@@ -14,7 +14,7 @@ class RowSink(BatchingSink):
         self.database: sqlite3.Connection | None = None
 
     def write(self, frames: list[Frame]) -> None:
-        # In a thread, always the same one.
+        # This always runs in the same thread.
         if self.database is None:
             self.database = sqlite3.connect(self.path, timeout=30)
         name = self.stream.name
@@ -28,7 +28,7 @@ class RowSink(BatchingSink):
             )
 
     def close(self) -> None:
-        # In the same thread, at the end.
+        # This runs in the same thread, at the end.
         if self.database is not None:
             self.database.close()
 

@@ -1,5 +1,5 @@
 """
-Every frame that somebody publishes, in a plain loop.
+All frames of a published stream, in a plain loop.
 
 Usage: python see.py [URL]
 """

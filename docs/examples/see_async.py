@@ -1,5 +1,5 @@
 """
-The frames that somebody publishes, in a task of asyncio beside others.
+All frames of a published stream, in an asyncio task beside others.
 
 Usage: python see_async.py [URL]
 """
@@ -21,7 +21,7 @@ async def main(url: str = "rtmp://0.0.0.0:1935/live/cam") -> None:
     async with rtmptw.captureAsync(url, every=True, timeout=None) as frames:
         print(f"publish to {frames.url}", flush=True)
         looking = asyncio.create_task(look(frames))
-        # Whatever else the program does; here it waits for Enter.
+        # The program can do anything else meanwhile; here it waits for Enter.
         await asyncio.to_thread(sys.stdin.readline)
         looking.cancel()
     print(frames.counts)

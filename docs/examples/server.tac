@@ -1,5 +1,5 @@
 """
-The server as an application: twistd -ny server.tac
+The server as a Twisted application: twistd -ny server.tac
 """
 
 from twisted.application.service import Application

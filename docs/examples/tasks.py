@@ -1,5 +1,5 @@
 """
-A whole server in a program of asyncio: Twisted's reactor runs in asyncio's loop.
+A whole server in an asyncio program: Twisted's reactor runs in asyncio's loop.
 
 Usage: python tasks.py [ENDPOINT]
 """
@@ -12,7 +12,7 @@ from twisted.internet import asyncioreactor
 loop = asyncio.new_event_loop()
 asyncioreactor.install(loop)
 
-from twisted.internet import reactor  # noqa: E402 -- after it was chosen
+from twisted.internet import reactor  # noqa: E402 -- after it was installed
 
 from rtmptw import Server  # noqa: E402
 

@@ -15,7 +15,7 @@ from rtmptw.testing import RecordingSink
 
 def publish(url: str) -> None:
     """
-    FFmpeg's own RTMP client sends a second of grey.
+    Publish one second of gray with FFmpeg's own RTMP client.
     """
     with av.open(url, "w", format="flv") as output:
         stream = output.add_stream("libx264", rate=25)
@@ -39,12 +39,12 @@ class MyTests(TestCase):
         live = server.whenPublished("live/cam")
         live.addCallback(lambda stream: stream.attach(sink))
         url = f"rtmp://127.0.0.1:{port.getHost().port}/live/cam"
-        # In a process of its own: FFmpeg blocks.
+        # In a child process, because FFmpeg blocks.
         await getProcessOutputAndValue(sys.executable, [__file__, url])
         await server.stop()
         coded = [frame for frame in sink.frames if not frame.isHeader]
         self.assertEqual([frame.isKey for frame in coded[:2]], [True, False])
-        self.assertEqual(len(coded), 26)  # FFmpeg ends with an end of sequence
+        self.assertEqual(len(coded), 26)  # FFmpeg also sends an end of sequence
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 """
-A server that answers with a picture of a stream: GET /live/cam
+A server that also serves images of its streams over HTTP: GET /live/cam
 
 Usage: python thumbnail.py [RTMP ENDPOINT [HTTP ENDPOINT]]
 """
@@ -27,7 +27,7 @@ class Pictures(FrameSinkFactory, Resource):
         self.sinks: dict[str, SnapshotSink] = {}
 
     def buildSink(self, stream: StreamInfo) -> SnapshotSink:
-        # Nothing is written, and nothing is decoded before somebody asks.
+        # Nothing is written, and nothing is decoded until it is requested.
         sink = SnapshotSink(self.reactor, Snapshots(every=None, size=(320, 180)))
         self.sinks[stream.name] = sink
         return sink
@@ -54,7 +54,7 @@ async def main(
 ) -> None:
     pictures = Pictures(reactor)
     web = await serverFromString(reactor, http).listen(Site(pictures))
-    print(f"pictures on port {web.getHost().port}", flush=True)
+    print(f"images on port {web.getHost().port}", flush=True)
     port = await Server(reactor, sinks=[pictures]).listen(rtmp)
     print(f"listening on port {port.getHost().port}", flush=True)
     await Deferred()

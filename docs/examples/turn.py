@@ -1,5 +1,5 @@
 """
-Take a stream in, turn every frame upside down, and publish the result.
+Receive a stream, turn every frame upside down, and publish the result.
 
 Usage: python turn.py FROM TO
 """

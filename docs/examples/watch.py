@@ -1,5 +1,5 @@
 """
-A server, and a loop over the video frames of one stream.
+A server with a loop over the video frames of one stream.
 
 Usage: python watch.py [ENDPOINT]
 """

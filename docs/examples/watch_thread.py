@@ -1,5 +1,5 @@
 """
-A server, and a plain loop in a thread over the video frames of one stream.
+A server with a plain loop, in a thread, over the video frames of one stream.
 
 Usage: python watch_thread.py [ENDPOINT]
 """

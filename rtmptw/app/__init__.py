@@ -1,3 +1,3 @@
 """
-The program: C{twistd rtmp}.
+The program C{twistd rtmp}.
 """

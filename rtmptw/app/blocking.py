@@ -1,5 +1,5 @@
 """
-Names what keeps the reactor from its work.
+Reports what blocks the reactor.
 """
 
 import sys
@@ -13,16 +13,16 @@ from twisted.application.service import Service
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-#: Seconds in which the reactor does nothing else that are worth a line: clients notice.
+#: A reactor blocked for longer, in seconds, is logged: clients notice.
 LIMIT = 1.0
-#: So many calls are named, the innermost first.
+#: How many calls the log line names, the innermost first.
 CALLS = 4
 
 
 def callsOf(thread: int) -> str:
     """
-    @param thread: its identifier.
-    @return: what it does now: file, line and function of the innermost calls.
+    @param thread: the identifier of a thread.
+    @return: what it is doing: file, line and function of the innermost calls.
     """
     frame = sys._current_frames().get(thread)
     calls = [] if frame is None else traceback.extract_stack(frame)[-CALLS:]
@@ -33,11 +33,12 @@ def callsOf(thread: int) -> str:
 
 class BlockingWatch(Service):
     """
-    Says when the reactor was blocked, for how long, and by what: a sink that does its
-    work in C{frameReceived}, for example. All streams wait for that.
+    Logs when the reactor was blocked, for how long and by what, for example by a sink
+    that blocks in C{frameReceived}. All streams wait meanwhile.
 
-    A thread looks from outside. What holds Python's lock all the time, as few libraries
-    do, it cannot see at work; the line then says how long it took and not what it was.
+    It watches from another thread. Code that never releases the GIL, as in a few
+    libraries, also blocks that thread: the log line then says for how long, but not by
+    what.
     """
 
     _log = Logger()
@@ -49,7 +50,7 @@ class BlockingWatch(Service):
         calls: Callable[[int], str] = callsOf,
     ) -> None:
         """
-        @param limit: seconds that are worth a line.
+        @param limit: a reactor blocked for longer, in seconds, is logged.
         """
         self._reactor = reactor
         self._limit = limit
@@ -62,7 +63,7 @@ class BlockingWatch(Service):
 
     def startService(self) -> None:
         """
-        Begin, in the thread of the reactor.
+        Start watching. Call this in the reactor's thread.
         """
         cast(Any, super()).startService()
         self._watched = threading.get_ident()
@@ -73,7 +74,7 @@ class BlockingWatch(Service):
 
     def stopService(self) -> Any:
         """
-        Look no more.
+        Stop watching.
         """
         self._isOver.set()
         if self._timer is not None:
@@ -89,14 +90,14 @@ class BlockingWatch(Service):
         self._timer = self._reactor.callLater(self._limit / 2, self._tick)
         if blocked > self._limit:
             self._log.warn(
-                "all streams waited for {seconds:.1f} s: {culprit}",
+                "reactor blocked for {seconds:.1f} s, all streams waited: {culprit}",
                 seconds=blocked,
-                culprit=culprit or "nothing says for what",
+                culprit=culprit or "cause unknown",
             )
 
     def _look(self) -> None:
         """
-        In a thread of its own: note what the reactor does when it is late.
+        Note what the reactor is doing when it is late. This runs in its own thread.
         """
         while not self._isOver.wait(self._limit / 4):
             if not self._culprit and monotonic() - self._beat > self._limit * 0.75:

@@ -1,5 +1,5 @@
 """
-Which rtmptw runs: its version, and whether it is compiled.
+The running rtmptw: its version, and whether it is compiled.
 """
 
 import sys
@@ -11,14 +11,14 @@ from types import ModuleType
 import rtmptw
 from rtmptw.rtmp import chunkreader
 
-#: Of the modules that are compiled, one that always is.
+#: A module that every compiled build has compiled.
 _WITNESS = Path("rtmptw", "rtmp", "chunkreader")
 
 
 def isCompiled(module: ModuleType = chunkreader) -> bool:
     """
-    @param module: one of those that are compiled in a compiled build.
-    @return: whether this is such a build.
+    @param module: a module that is compiled in a compiled build.
+    @return: whether this is a compiled build.
     """
     return (module.__file__ or "").endswith(tuple(EXTENSION_SUFFIXES))
 
@@ -33,9 +33,9 @@ def description() -> str:
 
 def hiddenBuild(path: Sequence[str] = sys.path) -> str:
     """
-    @param path: where Python looks for packages.
-    @return: the folder of a compiled rtmptw that is installed and does not run, because
-        the one that runs comes first; empty if there is none.
+    @param path: Python's module search path.
+    @return: the folder of an installed, compiled rtmptw that does not run because this
+        one precedes it; empty if there is none.
     """
     if isCompiled():
         return ""

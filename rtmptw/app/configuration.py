@@ -1,5 +1,5 @@
 """
-What was said, on the command line and in a file, made into a L{Config}.
+Makes a L{Config} of the command line and the configuration file.
 """
 
 import tomllib
@@ -17,10 +17,9 @@ from rtmptw.plugins.values import didYouMean
 
 def readFile(path: str) -> Mapping[str, Any]:
     """
-    @param path: of a TOML file; its keys are the names of settings.
+    @param path: a TOML file; its keys are the names of settings.
 
-    @raise UsageError: with one sentence, if it cannot be read, or says what nobody
-        knows.
+    @raise UsageError: with one sentence, if it cannot be read or has an unknown key.
     """
     try:
         with open(path, "rb") as file:
@@ -33,8 +32,8 @@ def readFile(path: str) -> Mapping[str, Any]:
     for name in values:
         if name not in known:
             raise UsageError(
-                f"--config={path} says {name!r}; there are: {', '.join(sorted(known))}"
-                f"{didYouMean(name, known)}"
+                f"--config={path}: there is no setting {name!r}; the settings are: "
+                f"{', '.join(sorted(known))}{didYouMean(name, known)}"
             )
     return values
 
@@ -43,10 +42,10 @@ def configFrom(
     values: Mapping[str, Any], settings: Sequence[Setting] = SETTINGS
 ) -> Config:
     """
-    @param values: what was said, by the names of settings: texts, or what TOML makes of
-        numbers and booleans; lists of them for what is repeatable.
+    @param values: the values by setting name: texts, or numbers and booleans from TOML;
+        lists of them for repeatable settings.
 
-    @raise UsageError: with one sentence, if something of it makes no sense.
+    @raise UsageError: with one sentence, if a value is not valid.
     """
     config = Config()
     for setting in settings:
@@ -61,12 +60,12 @@ def configFrom(
 
 def _valueOf(setting: Setting, said: Any) -> Any:
     """
-    @return: the value; a tuple of values if it is repeatable.
+    @return: the value; a tuple of values if the setting is repeatable.
     """
     try:
         if not setting.isRepeatable:
             return setting.kind(said)
-        # In a file one will do.
+        # A file may give a single value instead of a list.
         return tuple(map(setting.kind, said if isinstance(said, list) else [said]))
     except ValueError as error:
         raise UsageError(f"--{setting.name}: {error}") from error
@@ -74,7 +73,7 @@ def _valueOf(setting: Setting, said: Any) -> Any:
 
 def _placed(whole: Any, path: str, value: Any, adds: bool) -> Any:
     """
-    @return: a copy with the value at this place.
+    @return: a copy with the value at this attribute path.
     """
     name, _, rest = path.partition(".")
     before = getattr(whole, name)
@@ -87,11 +86,11 @@ def _placed(whole: Any, path: str, value: Any, adds: bool) -> Any:
 
 def _checkStreams(config: Config) -> None:
     """
-    @raise UsageError: if two sources are to publish one stream.
+    @raise UsageError: if two sources would publish the same stream.
     """
     counts = Counter(source.stream for source in config.sources if source.stream)
     for stream, count in counts.items():
         if count > 1:
             raise UsageError(
-                f"--pull, --pull-on-demand, --source: {stream} is pulled twice"
+                f"--pull, --pull-on-demand, --source: two of them publish {stream}"
             )

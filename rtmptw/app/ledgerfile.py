@@ -1,5 +1,5 @@
 """
-The ledger file: one JSON object on a line for each sink at each stream's end.
+The ledger file: one line with a JSON object per sink at the end of each stream.
 """
 
 import json
@@ -17,8 +17,8 @@ from rtmptw.hub.stream import SinkReport
 
 def toJSON(report: SinkReport) -> str:
     """
-    @return: the closed books of a sink as one line of JSON. Timestamps are in ms,
-        on the stream's clock; null if no frame came.
+    @return: a sink's final counts as one line of JSON. Timestamps are in ms on the
+        stream's clock; they are null if there was no frame.
     """
     ledger = report.ledger
     return json.dumps(
@@ -42,7 +42,7 @@ def toJSON(report: SinkReport) -> str:
 
 class LedgerFile:
     """
-    Appends to the ledger file, off the reactor's thread, by a L{BatchWriter}.
+    Appends to the ledger file in another thread, by a L{BatchWriter}.
     """
 
     _log = Logger()
@@ -55,7 +55,7 @@ class LedgerFile:
 
     def open(self, reactor: Any) -> None:
         """
-        Make sure that the file can be written.
+        Check that the file can be written.
 
         @raise SinkError: if it cannot.
         """
@@ -64,13 +64,13 @@ class LedgerFile:
                 pass
         except OSError as error:
             raise SinkError(
-                f"--ledger={self._path} cannot be written: {error.strerror}"
+                f"cannot write --ledger={self._path}: {error.strerror}"
             ) from error
         self._writer = BatchWriter(reactor, self, "ledger")
 
     def add(self, report: SinkReport) -> None:
         """
-        Append one sink's books.
+        Append one sink's counts.
         """
         line = toJSON(report) + "\n"
         self._lines.append(line)
@@ -79,17 +79,17 @@ class LedgerFile:
 
     async def close(self) -> None:
         """
-        Wait until all is written.
+        Wait until everything is written.
         """
         writing = None if self._writer is None else self._writer.finish()
         if writing is not None:
             await writing
 
-    # From the writer.
+    # Called by the writer.
 
     def takeBatch(self, isEnding: bool) -> Callable[[], None] | None:
         """
-        @return: what appends all lines that wait.
+        @return: a function that appends all waiting lines.
         """
         lines, self._lines = self._lines, []
         self._underWay = "".join(lines)
@@ -97,18 +97,18 @@ class LedgerFile:
 
     def batchWritten(self, result: None) -> str:
         """
-        @return: nothing: go on.
+        @return: an empty string: continue.
         """
         return ""
 
     def batchFailed(self, failure: Failure) -> str:
         """
-        Put the lines into the log instead.
+        Write the lines to the log instead.
 
-        @return: nothing: the next ones may be written.
+        @return: an empty string: the next lines may be written.
         """
         self._log.error(
-            "the ledger {path} cannot be written: {error}; not written: {lines}",
+            "ledger {path}: cannot write: {error}; lost lines: {lines}",
             path=self._path,
             error=failure.getErrorMessage(),
             lines=self._underWay,

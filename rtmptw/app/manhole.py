@@ -1,6 +1,6 @@
 """
-A Python prompt inside the running server, over SSH: Twisted's manhole, for whoever
-runs the server and nobody else::
+A Python prompt inside the running server, over SSH. This is Twisted's manhole, for the
+user that runs the server and nobody else::
 
     twistd rtmp --manhole=tcp:2222:interface=127.0.0.1
     ssh -p 2222 localhost
@@ -26,18 +26,18 @@ from twisted.conch.ssh.keys import Key
 from twisted.cred.portal import IRealm, Portal
 from zope.interface import implementer
 
-#: Where OpenSSH keeps the keys that may log in, in the home of whoever runs the server.
+#: OpenSSH's list of keys that may log in, in the home of the user that runs the server.
 AUTHORIZED_KEYS = Path(".ssh") / "authorized_keys"
-#: Where the server's own key is kept, there too: made once, so that clients know it
-#: again.
+#: The server's own key, in the same home. It is made once, so that clients recognize
+#: the server.
 HOST_KEY = Path(".local") / "state" / "rtmptw" / "manhole_key"
 
 
 @implementer(IAuthorizedKeysDB)
 class _OwnerKeys:
     """
-    The keys of the user that the server runs as. Nobody else may log in, whatever keys
-    they have: at the prompt they would be that user.
+    The keys of the user that runs the server. Nobody else may log in: at the prompt,
+    they would be that user.
     """
 
     def __init__(self, user: str, path: Path) -> None:
@@ -46,7 +46,7 @@ class _OwnerKeys:
 
     def getAuthorizedKeys(self, avatarId: bytes) -> Iterator[Key]:
         """
-        @return: the keys that may log in under a name.
+        @return: the keys that may log in under this name.
         """
         if avatarId == self._user and self._path.exists():
             with self._path.open("rb") as file:
@@ -55,24 +55,24 @@ class _OwnerKeys:
 
 class _Session(TerminalSession):
     """
-    A terminal that may change its size and go away.
+    A session that tolerates changes of the terminal's size and its end.
     """
 
     def windowChanged(self, newWindowSize: object) -> None:
         """
-        The prompt wraps as it did.
+        Ignore it: the prompt keeps its width.
         """
 
     def eofReceived(self) -> None:
         """
-        C{closed} follows.
+        Ignore it: C{closed} follows.
         """
 
 
 @implementer(IRealm)
 class _Realm(TerminalRealm):
     """
-    Gives each session a prompt of its own.
+    Gives each session its own prompt.
     """
 
     sessionFactory = _Session
@@ -83,27 +83,27 @@ class _Realm(TerminalRealm):
 
     def chainedProtocolFactory(self) -> ServerProtocol:  # type: ignore[override]
         """
-        @return: the terminal and the prompt in it.
+        @return: the terminal with the prompt.
         """
         return ServerProtocol(ColoredManhole, dict(self._namespace()))
 
 
 def hostKey(path: Path) -> Key:
     """
-    @return: the server's key from a file, which is made, for its owner's eyes only, if
-        it is not there.
+    @return: the server's key from a file. If there is no file, it is created, readable
+        only by its owner.
 
-    @raise OSError: if the file can neither be read nor made.
-    @raise ValueError: if it holds no key.
+    @raise OSError: if the file can neither be read nor created.
+    @raise ValueError: if it does not contain a key.
     """
     if path.exists():
         data = path.read_bytes()
         try:
             return cast(Key, Key.fromString(data))
         except Exception as error:
-            # Conch raises what it likes, with the data in its words, which may be
-            # most of a secret key.
-            raise ValueError(f"{path} holds no key that can be read") from error
+            # Conch raises exceptions of many types. Their messages include the data,
+            # which may be most of a secret key.
+            raise ValueError(f"{path} does not contain a valid key") from error
     key = Key(Ed25519PrivateKey.generate())
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.touch(mode=0o600)
@@ -115,18 +115,19 @@ def manholeFactory(
     namespace: Callable[[], Mapping[str, Any]], home: Path | None = None
 ) -> ConchFactory:
     """
-    @param namespace: makes the names at the prompt of each session.
-    @param home: where the keys are; the home of the user that the server runs as.
-    @return: a factory of SSH connections that end at a Python prompt.
+    @param namespace: returns the variables for the prompt of each session.
+    @param home: the folder with the keys, by default the home of the user that runs the
+        server.
+    @return: a factory of SSH connections to a Python prompt.
 
-    @raise OSError: if the server's key can neither be read nor made.
-    @raise ValueError: if its file holds something else.
+    @raise OSError: if the server's key can neither be read nor created.
+    @raise ValueError: if its file does not contain a key.
     """
     home = home or Path.home()
     keys = _OwnerKeys(getpass.getuser(), home / AUTHORIZED_KEYS)
     factory = ConchFactory(Portal(_Realm(namespace), [SSHPublicKeyChecker(keys)]))
     key = hostKey(home / HOST_KEY)
-    # Conch says that these are bytes, and takes keys.
+    # Conch documents these as bytes, but needs keys.
     factory.publicKeys = cast(Any, {key.sshType(): key.public()})
     factory.privateKeys = cast(Any, {key.sshType(): key})
     return factory

@@ -1,5 +1,5 @@
 """
-C{twistd rtmp}: the command line, made into a service.
+The command line of C{twistd rtmp}, and the service made from it.
 """
 
 import gc
@@ -49,13 +49,13 @@ def _completions() -> dict[str, usage.Completer]:
 
 class Options(usage.Options):
     """
-    The options of C{twistd rtmp}; L{config} is what they say. Those of L{SETTINGS} that
-    are repeatable are methods, which Twisted wants for that, and are added below.
+    The options of C{twistd rtmp}; L{config} holds their values. Twisted needs a method
+    for each repeatable option of L{SETTINGS}; these are added below.
     """
 
     synopsis = "[options]"
     longdesc = (
-        "An RTMP media server. Encoders publish to rtmp://HOST/APP/NAME; every frame "
+        "An RTMP media server. Encoders publish to rtmp://HOST/APP/NAME. Every frame "
         "goes to every sink."
     )
 
@@ -63,7 +63,7 @@ class Options(usage.Options):
         [setting.name, setting.short or None, None, _sentence(setting)]
         for setting in SETTINGS
         if not setting.isRepeatable
-    ] + [["config", "c", None, "TOML file that says any of these options."]]
+    ] + [["config", "c", None, "TOML file with any of these options."]]
 
     compData = usage.Completions(optActions=_completions())
 
@@ -74,16 +74,16 @@ class Options(usage.Options):
 
     def opt_help_sinks(self) -> None:
         """
-        List the sinks that are installed.
+        List the installed sinks.
         """
         for plugin in sinkPlugins():
             print(f"  {plugin.sinkType}{plugin.argumentFormat}")
-        print("Ask for --help-sink-type=TYPE to learn more about one.")
+        print("Use --help-sink-type=TYPE for help on one of them.")
         sys.exit(0)
 
     def opt_help_sink_type(self, sinkType: str) -> None:
         """
-        Explain one sink.
+        Show help for one type of sink.
         """
         plugin = sinkPlugin(sinkType)
         print(f"--sink={plugin.sinkType}{plugin.argumentFormat}\n")
@@ -92,16 +92,16 @@ class Options(usage.Options):
 
     def opt_help_sources(self) -> None:
         """
-        List the sources that are installed.
+        List the installed sources.
         """
         for plugin in sourcePlugins():
             print(f"  {plugin.sourceType}{plugin.argumentFormat}")
-        print("Ask for --help-source-type=TYPE to learn more about one.")
+        print("Use --help-source-type=TYPE for help on one of them.")
         sys.exit(0)
 
     def opt_help_source_type(self, sourceType: str) -> None:
         """
-        Explain one source.
+        Show help for one type of source.
         """
         plugin = sourcePlugin(sourceType)
         print(f"--source={plugin.sourceType}{plugin.argumentFormat}\n")
@@ -112,8 +112,8 @@ class Options(usage.Options):
         """
         Parse the command line.
 
-        @raise SystemExit: with one sentence, if it is not understood. (twistd
-            would print all its options over it.)
+        @raise SystemExit: with one sentence, if it is not valid. (For a C{UsageError},
+            twistd would print all its options above it.)
         """
         try:
             super().parseOptions(options)
@@ -122,8 +122,8 @@ class Options(usage.Options):
 
     def _near(self, sentence: str) -> str:
         """
-        @return: the end of a sentence that names the nearest option, if the one that
-            was said is not known.
+        @return: the end of a sentence that suggests the closest option, if the given
+            one is unknown.
         """
         unknown = re.fullmatch(r"option --(\S+) not recognized", sentence)
         if unknown is None:
@@ -134,7 +134,7 @@ class Options(usage.Options):
 
     def opt_version(self) -> None:
         """
-        Say the version of rtmptw, and of what it runs on.
+        Print the versions of rtmptw, Twisted and Python.
         """
         python = platform.python_version()
         print(f"{description()}, Twisted {twisted.__version__}, Python {python}")
@@ -142,7 +142,7 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """
-        Read the configuration file and check it all.
+        Read the configuration file and check all settings.
 
         @raise UsageError: with one sentence, if something is wrong.
         """
@@ -173,15 +173,15 @@ for _setting in SETTINGS:
             setattr(Options, f"opt_{_name.replace('-', '_')}", _collect)
 
 
-#: The garbage collector looks at what is new after so many more objects were made than
-#: freed: thousands of frames are no garbage, they wait in groups of pictures.
+#: The garbage collector examines new objects once this many more were allocated than
+#: freed. Thousands of frames are not garbage: they wait in groups of pictures.
 _GARBAGE_AFTER = 20_000
 
 
 def spareFrames() -> None:
     """
-    Keep the garbage collector from looking at all that was made to start, and from
-    looking at frames all the time. For a process that does nothing but serve.
+    Exempt the objects made at the start from garbage collection, and make it rarer, so
+    that it does not examine frames all the time. For a process that only serves.
     """
     gc.collect()
     gc.freeze()
@@ -190,11 +190,11 @@ def spareFrames() -> None:
 
 class CannotStart(SystemExit, Exception):
     """
-    Ends C{twistd} with status 1 when all is said.
+    Ends C{twistd} with status 1 after the error was reported.
 
-    It is a C{SystemExit}, so that no traceback follows. It is an C{Exception} too,
-    because for those alone C{twistd} takes its PID file away and, if it has made a
-    daemon, tells the process in the foreground, which waits for that.
+    It is a C{SystemExit}, so that there is no traceback. It is also an C{Exception}:
+    only for those does C{twistd} remove its PID file and, if it is a daemon, inform the
+    process in the foreground, which waits for that.
     """
 
     def __init__(self) -> None:
@@ -204,7 +204,7 @@ class CannotStart(SystemExit, Exception):
 
 class _CommandLineService(RTMPService):
     """
-    The server as a process of its own.
+    The server in its own process.
     """
 
     _log = Logger()
@@ -212,15 +212,15 @@ class _CommandLineService(RTMPService):
     def __init__(self, config: Config, reactor: Any) -> None:
         super().__init__(config, reactor)
         BlockingWatch(reactor).setServiceParent(self)
-        # A daemon's own standard error is /dev/null by the time it starts. Closed from
-        # the beginning, there is none.
+        # When a daemon starts its services, its standard error is /dev/null already.
+        # It is None if it was closed from the beginning.
         self._stderr = None if sys.__stderr__ is None else os.dup(2)
 
     def privilegedStartService(self) -> None:
         """
         Listen.
 
-        @raise CannotStart: if a port cannot be had.
+        @raise CannotStart: if it cannot listen on a port.
         """
         try:
             super().privilegedStartService()
@@ -231,7 +231,7 @@ class _CommandLineService(RTMPService):
         """
         Start.
 
-        @raise CannotStart: if a sink or a source cannot work.
+        @raise CannotStart: if a sink or a source cannot start.
         """
         ignoreHangUp(self._reactor)
         self._sayBuild()
@@ -248,15 +248,15 @@ class _CommandLineService(RTMPService):
         hidden = hiddenBuild()
         if hidden:
             self._log.warn(
-                "this is {here}, in pure Python; the compiled rtmptw in {hidden} does "
-                "not run: start in another folder, or without PYTHONPATH",
+                "running pure Python rtmptw from {here}, not the compiled one in "
+                "{hidden}: start in another folder, or without PYTHONPATH",
                 here=os.path.dirname(rtmptw.__file__),
                 hidden=hidden,
             )
 
     def _cannotStart(self, error: Exception) -> CannotStart:
         """
-        Say it in one sentence, in the log and to whoever has called C{twistd}.
+        Report the error in one sentence, in the log and on C{twistd}'s standard error.
         """
         self._log.critical("cannot start: {error}", error=error)
         if self._stderr is not None:
@@ -274,7 +274,7 @@ def makeService(options: Options) -> IService:
     """
     @return: the service that the options describe.
 
-    @raise SystemExit: with one sentence, if there can be no manhole.
+    @raise SystemExit: with one sentence, if the manhole cannot be set up.
     """
     from twisted.internet import reactor  # noqa: TID251 -- twistd has chosen it by now
 

@@ -26,8 +26,8 @@ from rtmptw.rtmp.serversession import ServerSettings
 from rtmptw.rtmpserver.play import PlaySettings
 from rtmptw.server import STOP_WITHIN, Server
 
-#: So many seconds are for sources, and for ports to be closed: what a source does not
-#: finish must not be missing to the sinks.
+#: The time limit in seconds for sources to stop and ports to close. A source that takes
+#: longer must not use up the sinks' time.
 SOURCES_TIMEOUT = 3.0
 
 DEFAULT_PORT = "tcp:1935"
@@ -36,24 +36,23 @@ DEFAULT_PORT = "tcp:1935"
 @dataclass(frozen=True, slots=True)
 class Config:
     """
-    What a server is to do.
+    The configuration of a server.
 
     @ivar ports: endpoint descriptions to listen on.
     @ivar sinks: the sinks' names and factories.
-    @ivar settings: towards clients.
-    @ivar graceTime: how long a stream waits for its publisher, in seconds.
-    @ivar graceAfterStop: whether it waits for one that has stopped, too, not only for
-        one that was lost.
+    @ivar settings: settings for all connections.
+    @ivar graceTime: how long a stream waits for its publisher to come back, in seconds.
+    @ivar graceAfterStop: whether it also waits for a publisher that has stopped, not
+        only for one whose connection was lost.
     @ivar gopCache: whether late sinks get the frames since the last key frame.
-    @ivar play: towards viewers.
-    @ivar isPaced: whether sockets are read only every few milliseconds when there is
-        much to do.
-    @ivar memory: how many bytes all clients may fill; 0 is half of what the machine
-        has.
+    @ivar play: settings for players.
+    @ivar isPaced: whether sockets are read only every few milliseconds under load.
+    @ivar memory: the bytes that all clients together may occupy; 0 is half of the
+        machine's memory.
     @ivar ledger: the path of the ledger file; empty for none.
     @ivar manhole: the endpoint description of a Python prompt over SSH; empty for
         none.
-    @ivar sources: what publishes streams here of itself.
+    @ivar sources: factories of sources, which publish streams here.
     """
 
     ports: tuple[str, ...] = (DEFAULT_PORT,)
@@ -74,7 +73,7 @@ class RTMPService(MultiService):
     """
     The media server.
 
-    @ivar server: what it serves, for Python programs and the manhole.
+    @ivar server: the server, for Python programs and the manhole.
     @ivar hub: its streams.
     @ivar factory: its connections.
     """
@@ -88,7 +87,7 @@ class RTMPService(MultiService):
         authorizer: IStreamAuthorizer | None = None,
     ) -> None:
         """
-        @raise StartError: if there can be no manhole.
+        @raise StartError: if the manhole cannot be set up.
         """
         super().__init__()
         self._config = config
@@ -123,16 +122,14 @@ class RTMPService(MultiService):
         """
         Start the sinks, then listen.
 
-        @raise SinkError: if a sink cannot work.
+        @raise SinkError: if a sink cannot start.
         """
         if self._ledger is not None:
             self._ledger.open(self._reactor)
         self.server.start()
         super().startService()
         if not self._config.sinks:
-            self._log.warn(
-                "there is no --sink: streams are taken in, and nothing is kept"
-            )
+            self._log.warn("no --sink given: streams are accepted but not kept")
 
     def _sinkEnded(self, report: SinkReport) -> None:
         ledger = report.ledger
@@ -156,8 +153,7 @@ class RTMPService(MultiService):
 
     def stopService(self) -> "Deferred[None]":
         """
-        Listen no more, end all streams, and wait until the sinks have put
-        everything away.
+        Stop listening, end all streams, and wait until the sinks have finished.
         """
         return Deferred.fromCoroutine(self._stop())
 
@@ -168,8 +164,8 @@ class RTMPService(MultiService):
             sources, self._reactor.seconds() + SOURCES_TIMEOUT
         ):
             self._log.error(
-                "sources had not stopped {seconds:g} s after the stop; going without "
-                "that",
+                "sources did not stop within {seconds:g} s; stopping the server "
+                "without them",
                 seconds=SOURCES_TIMEOUT,
             )
         await self.server.end(
@@ -178,12 +174,12 @@ class RTMPService(MultiService):
         if self._ledger is not None:
             closing = Deferred.fromCoroutine(self._ledger.close())
             if not await self.server.waitFor(closing, stopBy):
-                self._log.error("the ledger was not written in time")
+                self._log.error("ledger: not written completely before the time limit")
 
 
 def _manhole(server: Server) -> Factory:
     """
-    @raise StartError: with one sentence, if there can be no manhole.
+    @raise StartError: with one sentence, if the manhole cannot be set up.
     """
     try:
         from rtmptw.app.manhole import manholeFactory
@@ -194,12 +190,12 @@ def _manhole(server: Server) -> Factory:
     try:
         return cast(Factory, manholeFactory(lambda: {"server": server}))
     except (OSError, ValueError) as error:
-        raise StartError(f"--manhole: no key for it: {error}") from error
+        raise StartError(f"--manhole: no usable host key: {error}") from error
 
 
 class _PortService(StreamServerEndpointService):
     """
-    A port whose failure to listen is said in one sentence.
+    A port that reports in one sentence why it cannot listen.
     """
 
     def __init__(self, reactor: Any, description: str, factory: Factory) -> None:
@@ -211,12 +207,13 @@ class _PortService(StreamServerEndpointService):
         """
         Listen.
 
-        @raise StartError: with the sentence, if the port cannot be had.
+        @raise StartError: with that sentence, if it cannot listen.
         """
         try:
             super().privilegedStartService()
         except Exception as error:
-            # Endpoints raise what they like: CannotListenError, OverflowError, ...
+            # Endpoints raise exceptions of many types: CannotListenError,
+            # OverflowError, ...
             raise StartError(
                 f"cannot listen on {self._description}: {error}"
             ) from error
@@ -225,8 +222,7 @@ class _PortService(StreamServerEndpointService):
 def exitCleanly(reactor: Any) -> None:
     """
     Stop the reactor on SIGTERM and SIGINT, so that the process exits with status 0
-    when all is put away. (Left alone, C{twistd} kills itself with the same signal
-    again after a clean stop.)
+    after a clean stop. (By default, C{twistd} then kills itself with the same signal.)
     """
 
     def stop(number: int, frame: object) -> None:
@@ -242,17 +238,17 @@ def exitCleanly(reactor: Any) -> None:
 
 def ignoreHangUp(reactor: Any) -> None:
     """
-    Go on after SIGHUP, which elsewhere asks a server to read its configuration again,
-    and say that nothing was. Left alone, it would kill the process in the middle of its
-    streams. There is no such signal on Windows.
+    Log SIGHUP and continue. Other servers reload their configuration on SIGHUP; this
+    one does not. By default, the signal would kill the process in the middle of its
+    streams. Windows has no such signal.
     """
 
     def say(number: int, frame: object) -> None:
-        # A handler runs wherever the program is at the moment, even in the log.
+        # A signal handler interrupts any code, even the log.
         reactor.callFromThread(
             Logger().info,
-            "SIGHUP: the configuration is not read again, and the server goes on as it "
-            "is; stop and start it to change something",
+            "SIGHUP ignored: the server does not reload its configuration; restart it "
+            "to apply changes",
         )
 
     hangUp = getattr(signal, "SIGHUP", None)

@@ -1,7 +1,6 @@
 """
-What can be said to C{twistd rtmp}, as one table: the command line, its help and its
-completions, the configuration file, the checks and the table in the documentation are
-all made from it.
+The settings of C{twistd rtmp} in one table. The command line, its help and completions,
+the configuration file, the checks and the table in the documentation are made from it.
 """
 
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from rtmptw.plugins.values import Choice, Kind, Number, Switch, Text, typed
 from rtmptw.rtmp.chunks import MAX_CHUNK_SIZE
 from rtmptw.rtmpserver.play import HOLD
 
-#: A week: longer waits are mistakes.
+#: A week: a longer time is a mistake.
 _MAX_SECONDS = 7 * 24 * 3600
 _MAX_BYTES = 2**31 - 1
 
@@ -26,12 +25,11 @@ _MAX_BYTES = 2**31 - 1
 @dataclass(frozen=True, slots=True)
 class Place:
     """
-    Where a value goes.
+    An attribute of L{Config} that a setting changes.
 
-    @ivar path: the attribute of L{Config}, or of what is in it: C{play.delivery}.
-    @ivar of: makes what goes there of the value; of a tuple of values, if the setting
-        is repeatable.
-    @ivar adds: whether it is added to what other settings have put there.
+    @ivar path: the attribute of L{Config}, or a path of attributes: C{play.delivery}.
+    @ivar of: converts the value, or the tuple of values if the setting is repeatable.
+    @ivar adds: whether the value is added to that of other settings.
     """
 
     path: str
@@ -45,10 +43,10 @@ class Setting:
     One option of the command line, and one key of the configuration file.
 
     @ivar name: its name in both.
-    @ivar kind: what it may be.
-    @ivar help: what it means, as the beginning of a sentence without its period.
-    @ivar places: where its value goes.
-    @ivar default: what to type for what it is unless given; empty for nothing.
+    @ivar kind: the kind of its value.
+    @ivar help: what it means, as a sentence without its period.
+    @ivar places: the attributes that it changes.
+    @ivar default: the default value, as it would be typed; empty if there is none.
     @ivar short: one letter for the command line.
     @ivar isRepeatable: whether it may be given several times; in a file it is a list.
     """
@@ -64,7 +62,7 @@ class Setting:
 
 class Endpoint(Text):
     """
-    Where to listen: an endpoint description of Twisted. A plain number is a TCP port.
+    An endpoint description of Twisted to listen on. A plain number is a TCP port.
     """
 
     def __init__(self) -> None:
@@ -72,7 +70,7 @@ class Endpoint(Text):
 
     def __call__(self, said: object) -> Any:
         """
-        @raise ValueError: if nobody can listen there.
+        @raise ValueError: if it is not such a description.
         """
         isNumber = isinstance(said, int) and not isinstance(said, bool)
         return super().__call__(str(said) if isNumber else said)
@@ -83,12 +81,12 @@ def _endpoint(description: str) -> str:
 
     if description.isascii() and description.isdigit():
         if int(description) > 65535:
-            raise ValueError(f"{description} is more than 65535")
+            raise ValueError(f"port {description} is greater than 65535")
         description = f"tcp:{description}"
     try:
         serverEndpoint(reactor, description)
     except Exception as error:
-        # Endpoint parsers raise what they like: KeyError, OSError, SSL errors.
+        # Endpoint parsers raise exceptions of many types: KeyError, OSError, SSL's.
         raise ValueError(f"{description!r}: {error}") from error
     return description
 
@@ -135,7 +133,7 @@ SETTINGS = (
     Setting(
         "port",
         Endpoint(),
-        "Where to listen: a port number, or an endpoint of Twisted such as "
+        "Listen here: a port number, or a Twisted endpoint such as "
         "tcp:1935:interface=127.0.0.1 or unix:/run/rtmp.sock",
         (Place("ports"),),
         DEFAULT_PORT.removeprefix("tcp:"),
@@ -145,7 +143,7 @@ SETTINGS = (
     Setting(
         "sink",
         Text("TYPE[:ARGUMENTS]", _described),
-        "Where frames go; see --help-sinks",
+        "Send all frames to this sink; see --help-sinks",
         (Place("sinks", _named),),
         short="s",
         isRepeatable=True,
@@ -153,169 +151,172 @@ SETTINGS = (
     Setting(
         "pull",
         Text("URL[=APP/NAME]", pullFactory),
-        "Play a stream from elsewhere and publish it here, always: URL, URL=APP/NAME "
-        "or URL#as=APP/NAME",
+        "Pull this stream and publish it here: URL, URL=APP/NAME or URL#as=APP/NAME",
         (Place("sources", adds=True),),
         isRepeatable=True,
     ),
     Setting(
         "pull-on-demand",
         Text("URL[=APP/NAME]", partial(pullFactory, onDemand=True)),
-        "The same as --pull, but only while somebody plays the stream here",
+        "Like --pull, but only while a client plays the stream here",
         (Place("sources", adds=True),),
         isRepeatable=True,
     ),
     Setting(
         "source",
         Text("TYPE[:ARGUMENTS]", sourceFactory),
-        "What publishes streams here of itself; see --help-sources",
+        "Publish streams from this source; see --help-sources",
         (Place("sources", adds=True),),
         isRepeatable=True,
     ),
     Setting(
         "grace",
         _time(0),
-        "Seconds that a stream waits for its publisher to come back",
+        "How long a stream waits for its publisher to come back, in seconds",
         (Place("graceTime"),),
         typed(_UNLESS.graceTime),
     ),
     Setting(
         "grace-after",
         Choice({"loss": False, "stop": True}),
-        "Whether it waits only for a publisher that was lost, or for one that has "
-        "stopped, too",
+        "With --grace, wait only after the publisher's connection was lost (loss), or "
+        "also after it has stopped the stream (stop)",
         (Place("graceAfterStop"),),
         "loss",
     ),
     Setting(
         "gop-cache",
         Switch(),
-        "Give late sinks the frames since the last key frame",
+        "Start players and sinks that join late with the frames since the last key "
+        "frame",
         (Place("gopCache"),),
         typed(_UNLESS.gopCache),
     ),
     Setting(
         "play-wait",
         Switch(),
-        "Let players come before the publisher",
+        "Let players connect before the publisher and wait for it",
         (Place("play.waits"),),
         typed(_UNLESS.play.waits),
     ),
     Setting(
         "play-behind",
         _time(0.1),
-        "Seconds that a frame may wait for a slow player",
+        "How long a frame may be queued for a slow player before frames are dropped, "
+        "in seconds",
         (Place("play.delivery.maxMilliseconds", _milliseconds),),
         typed(_DELIVERY.maxMilliseconds / 1000),
     ),
     Setting(
         "play-buffer",
         _bytes(65536, _MAX_BYTES),
-        "Bytes that may wait for a slow player",
+        "How many bytes may be queued for a slow player before frames are dropped",
         (Place("play.delivery.maxBytes"),),
         typed(_DELIVERY.maxBytes),
     ),
     Setting(
         "play-patience",
         _time(0),
-        "Seconds until a player that stays too slow is closed; 0 is never",
+        "Disconnect a player that stays too slow for this many seconds; 0 is never",
         (Place("play.delivery.patience"),),
         typed(_DELIVERY.patience),
     ),
     Setting(
         "merge",
         Number("milliseconds", 0, 10_000, isWhole=True),
-        "Milliseconds of a stream that leave for players as one write",
+        "Combine this many milliseconds of a stream into one write to players",
         (Place("play.merge", _seconds),),
         typed(_UNLESS.play.merge * 1000),
     ),
     Setting(
         "low-delay",
         Switch(),
-        "Let nothing wait on its way, neither to be read nor to be sent",
+        "Disable all batching of reads and writes",
         (Place("isPaced", not_), Place("play.hold", _hold)),
         typed(not _UNLESS.isPaced),
     ),
     Setting(
         "memory",
         _bytes(0, 2**53),
-        "Bytes that all clients together may fill; the one that holds most is cut off "
-        "then. 0 is half of what the machine, or its container, has",
+        "Memory limit for all clients together, in bytes; beyond it, the client that "
+        "uses most is disconnected. 0 is half of the memory of the machine or its "
+        "container",
         (Place("memory"),),
         typed(_UNLESS.memory),
     ),
     Setting(
         "ledger",
         Text("FILE"),
-        "File that gets one JSON object per sink at each stream's end",
+        "Append one line of JSON per sink to this file at the end of each stream",
         (Place("ledger"),),
     ),
     Setting(
         "manhole",
         Endpoint(),
-        "Endpoint for a Python prompt over SSH, such as tcp:2222:interface=127.0.0.1",
+        "Offer a Python prompt over SSH at this endpoint, such as "
+        "tcp:2222:interface=127.0.0.1",
         (Place("manhole"),),
     ),
     Setting(
         "handshake-timeout",
         _time(0.1),
-        "Seconds for the handshake",
+        "Timeout of the handshake, in seconds",
         (Place("settings.handshakeTimeout"),),
         typed(_SERVER.handshakeTimeout),
     ),
     Setting(
         "request-timeout",
         _time(0.1),
-        "Seconds from the handshake to a publish",
+        "Timeout from the handshake to the start of publishing or playing, in seconds",
         (Place("settings.requestTimeout"),),
         typed(_SERVER.requestTimeout),
     ),
     Setting(
         "silence-timeout",
         _time(0.1),
-        "Seconds that a publisher may send nothing",
+        "Disconnect a publisher that sends nothing for this many seconds",
         (Place("settings.silenceTimeout"),),
         typed(_SERVER.silenceTimeout),
     ),
     Setting(
         "chunk-size",
         _bytes(1, MAX_CHUNK_SIZE),
-        "Our chunk size in bytes; FFmpeg takes it over",
+        "Chunk size of the server in bytes; FFmpeg then sends with the same size",
         (Place("settings.chunkSize"),),
         typed(_SERVER.chunkSize),
     ),
     Setting(
         "window",
         _bytes(1024, _MAX_BYTES),
-        "Acknowledge at least each so many bytes",
+        "Acknowledge received data after this many bytes at the latest",
         (Place("settings.window"),),
         typed(_SERVER.window),
     ),
     Setting(
         "max-media",
         _bytes(1024, MAX_CHUNK_SIZE),
-        "Bytes of one audio, video or data message",
+        "Maximum size of an audio, video or data message, in bytes",
         (Place("settings.limits.maxMedia"),),
         typed(_LIMITS.maxMedia),
     ),
     Setting(
         "max-command",
         _bytes(1024, MAX_CHUNK_SIZE),
-        "Bytes of one command",
+        "Maximum size of a command message, in bytes",
         (Place("settings.limits.maxCommand"),),
         typed(_LIMITS.maxCommand),
     ),
     Setting(
         "max-partial",
         _bytes(1024, _MAX_BYTES),
-        "Bytes of unfinished messages on one connection",
+        "Maximum size of all incomplete messages of a connection, in bytes",
         (Place("settings.limits.maxPartial"),),
         typed(_LIMITS.maxPartial),
     ),
     Setting(
         "max-chunk-streams",
         Number("chunk streams", 4, 65597, isWhole=True, metavar="COUNT"),
-        "Chunk streams on one connection",
+        "Maximum number of chunk streams of a connection",
         (Place("settings.limits.maxChunkStreams"),),
         typed(_LIMITS.maxChunkStreams),
     ),

@@ -1,3 +1,3 @@
 """
-What plugs in, and how it is found.
+Plugins: sinks, sources and their arguments.
 """

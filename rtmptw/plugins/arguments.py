@@ -1,12 +1,13 @@
 r"""
-The arguments of a sink or a source, as one table: what there is, what each may be, what
-it is unless given, and what it means. The table reads the argument string, refuses what
-it does not know, and writes the help.
+The arguments of a sink or a source in one table: their names, allowed values, defaults
+and meanings. The table parses the argument string, rejects unknown arguments and writes
+the help.
 
-There are two spellings. With colons, C{DIRECTORY:rotate=60:name=x}. And, where what
-comes first is a URL or a command line and stands as it is, with the rest behind a
-number sign: C{rtmp://HOST/APP/NAME#retry=5&only=live/cam}. In both a backslash takes
-the next character as it is: C{\:}, C{\&}, C{\=}, C{\\}.
+There are two spellings. One separates arguments by colons:
+C{DIRECTORY:rotate=60:name=x}. The other is for a first argument that is a URL or a
+command line. That is taken verbatim, and the rest follows a number sign:
+C{rtmp://HOST/APP/NAME#retry=5&only=live/cam}. In both, a backslash escapes the next
+character: C{\:}, C{\&}, C{\=}, C{\\}.
 """
 
 from abc import ABC, abstractmethod
@@ -19,7 +20,7 @@ from twisted.python.usage import UsageError
 
 from rtmptw.plugins.values import Kind, Text, didYouMean
 
-#: The columns of a help text.
+#: Columns of a help text.
 _WIDTH = 79
 
 
@@ -27,16 +28,17 @@ def splitArguments(
     argstring: str, separator: str = ":"
 ) -> Iterator[tuple[str | None, str]]:
     r"""
-    Split C{VALUE:KEY=VALUE:...}, where C{\:}, C{\=} and C{\\} stand for themselves.
+    Split C{VALUE:KEY=VALUE:...}. A backslash escapes the next character: C{\:}, C{\=},
+    C{\\}.
 
-    @return: keys and values, in order; the key is C{None} where there is none.
+    @return: keys and values, in order; the key is C{None} if there is none.
     """
     key: str | None = None
     text = ""
     characters = iter(argstring)
     for character in characters:
         if character == "\\":
-            # A backslash at the very end is one.
+            # A backslash at the very end stands for itself.
             text += next(characters, "\\")
         elif character == separator:
             yield key, text
@@ -54,10 +56,10 @@ class Argument:
     An argument C{NAME=VALUE}.
 
     @ivar name: its name.
-    @ivar kind: what it may be.
+    @ivar kind: the kind of its value.
     @ivar help: what it means, in a few words.
-    @ivar default: what to type for what it is unless given; C{None} if there is no such
-        thing: the value is then C{None}.
+    @ivar default: the default value, as it would be typed. If it is C{None}, the value
+        of an argument that is not given is C{None}.
     """
 
     name: str
@@ -68,7 +70,7 @@ class Argument:
     @property
     def shown(self) -> str:
         """
-        The argument in a help text.
+        The argument as help texts show it.
         """
         return f"{self.name}={self.kind.metavar}"
 
@@ -76,12 +78,12 @@ class Argument:
 @dataclass(frozen=True)
 class First:
     """
-    The argument that comes first and has no name.
+    The first argument, which has no name.
 
-    @ivar kind: what it may be; its C{metavar} is its name among the values.
+    @ivar kind: the kind of its value; its C{metavar} is its key among the values.
     @ivar help: what it means, in a few words.
-    @ivar default: what it is unless given; C{None} if it must be given.
-    @ivar example: a whole argument, for whoever has not given it.
+    @ivar default: the default value; C{None} if the argument is required.
+    @ivar example: a complete example, for the error message if it is missing.
     """
 
     kind: Kind
@@ -92,7 +94,7 @@ class First:
     @property
     def shown(self) -> str:
         """
-        The argument in a help text.
+        The argument as help texts show it.
         """
         return self.kind.metavar
 
@@ -100,9 +102,9 @@ class First:
 @dataclass(frozen=True)
 class Others:
     """
-    That any other C{NAME=VALUE} is taken, too. Among the values they are a dictionary.
+    Accepts any other C{NAME=VALUE}. The values hold them as a dictionary.
 
-    @ivar name: what stands for their names in a help text, and is the name of the
+    @ivar name: the placeholder for their names in help texts, and the key of the
         dictionary.
     @ivar help: what they mean.
     """
@@ -113,27 +115,27 @@ class Others:
     @property
     def shown(self) -> str:
         """
-        The arguments in a help text.
+        The arguments as help texts show them.
         """
         return f"{self.name}=VALUE..."
 
 
 class Spelling(ABC):
     """
-    How arguments are written.
+    A syntax for arguments.
     """
 
     @abstractmethod
     def split(self, argstring: str) -> tuple[str, list[tuple[str | None, str]]]:
         """
-        @return: what comes first, empty if it is left out; then names and values, the
-            name C{None} where there is none.
+        @return: the first argument, empty if it is omitted; then names and values, with
+            C{None} for a missing name.
         """
 
     @abstractmethod
     def format(self, first: First | None, names: list[str]) -> str:
         """
-        @return: the line that shows all arguments.
+        @return: the usage line with all arguments.
         """
 
 
@@ -144,7 +146,7 @@ class Colons(Spelling):
 
     def split(self, argstring: str) -> tuple[str, list[tuple[str | None, str]]]:
         """
-        @return: as of L{Spelling}.
+        @return: see L{Spelling}.
         """
         (key, value), *rest = splitArguments(argstring)
         if key is None:
@@ -153,7 +155,7 @@ class Colons(Spelling):
 
     def format(self, first: First | None, names: list[str]) -> str:
         """
-        @return: as of L{Spelling}.
+        @return: see L{Spelling}.
         """
         shown = "".join(f"[:{name}]" for name in names)
         if first is None:
@@ -163,19 +165,19 @@ class Colons(Spelling):
 
 class Fragment(Spelling):
     """
-    C{FIRST#NAME=VALUE&NAME=VALUE}, where the first is taken as it is.
+    C{FIRST#NAME=VALUE&NAME=VALUE}. C{FIRST} is taken verbatim.
     """
 
     def __init__(self, mark: str = "#") -> None:
         """
-        @param mark: what the first ends with. In a URL that is the first such mark, as
-            a URL cannot hold it; in anything else the last.
+        @param mark: the text that ends the first argument. In a URL the first mark
+            counts, since a URL cannot contain one; otherwise the last.
         """
         self._mark = mark
 
     def cut(self, argstring: str) -> tuple[str, str]:
         """
-        @return: what comes before the mark, and after.
+        @return: the texts before and after the mark.
         """
         first, _, rest = argstring.partition(self._mark)
         if "://" not in first:
@@ -186,14 +188,14 @@ class Fragment(Spelling):
 
     def split(self, argstring: str) -> tuple[str, list[tuple[str | None, str]]]:
         """
-        @return: as of L{Spelling}.
+        @return: see L{Spelling}.
         """
         first, rest = self.cut(argstring)
         return first, list(splitArguments(rest, "&")) if rest else []
 
     def format(self, first: First | None, names: list[str]) -> str:
         """
-        @return: as of L{Spelling}.
+        @return: see L{Spelling}.
         """
         shown = "".join(
             f"[{'&' if index else ''}{name}]" for index, name in enumerate(names)
@@ -205,18 +207,18 @@ class Fragment(Spelling):
 
 class Arguments:
     """
-    The table. This is that of a sink C{--sink=count[:LABEL][:every=SECONDS]}::
+    A table of arguments. For a sink C{--sink=count[:LABEL][:every=SECONDS]} it is::
 
         ARGUMENTS = Arguments(
             "count sink",
             Argument("every", Number("seconds", 1), "how often to log", "60"),
-            first=First(Text("LABEL"), "what the log calls it", "count"),
+            first=First(Text("LABEL"), "the name in the log", "count"),
         )
 
     and C{ARGUMENTS.read("hello:every=5")} is C{{"LABEL": "hello", "every": 5.0}}.
 
-    Where the class of a factory has it as its attribute C{arguments}, it is part of
-    what C{--help-sink-type} or C{--help-source-type} says.
+    If a factory's class has it as its attribute C{arguments}, C{--help-sink-type} or
+    C{--help-source-type} shows it.
     """
 
     def __init__(
@@ -228,11 +230,11 @@ class Arguments:
         spelling: Spelling | None = None,
     ) -> None:
         """
-        @param of: whose arguments they are, for sentences: C{file sink}.
-        @param arguments: those with names.
-        @param first: the one without.
-        @param others: what is said of all other names; if not given, they are refused.
-        @param spelling: L{Colons} unless given.
+        @param of: the owner of the arguments, for error messages: C{file sink}.
+        @param arguments: the named arguments.
+        @param first: the argument without a name.
+        @param others: describes all other names; if C{None}, they are rejected.
+        @param spelling: the syntax, by default L{Colons}.
         """
         self._of = of
         self._arguments = arguments
@@ -244,7 +246,7 @@ class Arguments:
     @property
     def argumentFormat(self) -> str:
         """
-        One line that shows them, to follow the type's word.
+        The usage line, without the type in front of it.
         """
         return self._spelling.format(self._first, self._shown())
 
@@ -254,8 +256,8 @@ class Arguments:
 
     def rows(self) -> list[tuple[str, str, str]]:
         """
-        @return: for each how it is written; what it means, and its bounds; and what it
-            is unless given, empty for nothing.
+        @return: for each argument: its syntax; its meaning and bounds; its default,
+            empty if there is none.
         """
         rows: list[tuple[str, str, str]] = []
         for argument in (self._first, *self._arguments):
@@ -269,8 +271,8 @@ class Arguments:
 
     def help(self) -> str:
         """
-        @return: some lines for each: what it is, what it means, its bounds, and what
-            it is unless given.
+        @return: the syntax, meaning, bounds and default of each argument, on one or
+            more lines.
         """
         rows = self.rows()
         width = max((len(shown) for shown, _, _ in rows), default=0) + 2
@@ -284,11 +286,11 @@ class Arguments:
 
     def read(self, argstring: str) -> dict[str, Any]:
         """
-        @param argstring: all that follows the type's word and a colon.
-        @return: the value of every argument of the table, by its name.
+        @param argstring: everything after the type and its colon.
+        @return: the value of every argument of the table, by name.
 
-        @raise UsageError: with one sentence that says what there is, if something is
-            not understood.
+        @raise UsageError: with one sentence that names the valid arguments, if the
+            string is not valid.
         """
         said, rest = self._spelling.split(argstring)
         values: dict[str, Any] = {}
@@ -330,7 +332,7 @@ class Arguments:
         if argument is None and (self._others is None or not name):
             hint = ""
             if isBare and isinstance(self._spelling, Colons):
-                hint = "; a colon in a directory or name is written \\:"
+                hint = "; write a colon in a directory or name as \\:"
             names = ", ".join(self._shown()).removesuffix("...")
             known = f", only {names}" if names else ""
             near = didYouMean(name, self._named)

@@ -1,6 +1,5 @@
 """
-A base class for sinks that write frames where it takes time: databases, files, whatever
-blocks.
+A base class for sinks whose writes block: to databases, files and the like.
 """
 
 from abc import abstractmethod
@@ -25,18 +24,18 @@ if TYPE_CHECKING:
 
 class BatchingSink(FrameSink):
     """
-    Collects frames, and gives them in batches to L{write}, which may block: it is
-    called in a thread of this sink's own, in order, and never twice at once. Meanwhile
-    frames are collected; the producer is paused when too much waits.
+    Collects frames and passes them in batches to L{write}, which may block. L{write}
+    runs in the sink's own thread, one batch at a time, in order. Meanwhile more frames
+    are collected; when too many are queued, the producer is paused.
 
-    If L{write} raises something, nothing more is written: C{failure} says why, and the
-    sink is detached.
+    If L{write} raises an exception, nothing more is written: C{failure} says why, and
+    the sink is detached.
 
-    @cvar flushBytes: a batch is written when so many bytes are collected,
-    @cvar flushSeconds: or when its first frame is so many seconds old.
-    @cvar maxBytes: the producer is paused when more bytes wait and are being written,
-        and resumed at half.
-    @cvar maxFrames: the same, in frames.
+    @cvar flushBytes: a batch is written when it has this many bytes,
+    @cvar flushSeconds: or when its first frame is this old, in seconds.
+    @cvar maxBytes: the producer is paused when more bytes are queued or being written,
+        and resumed at half of this.
+    @cvar maxFrames: the same limit in frames.
     """
 
     flushBytes: int = FLUSH_BYTES
@@ -52,10 +51,10 @@ class BatchingSink(FrameSink):
         makeLane: Callable[[IReactorFromThreads, str], Lane] = Lane,
     ) -> None:
         """
-        Call this if you override it.
+        If you override this, call it.
 
-        @param reactor: what the factory was started with.
-        @param makeLane: makes the lane to write in; for tests.
+        @param reactor: the reactor that the factory was started with.
+        @param makeLane: makes the lane that writes; for tests.
         """
         self._reactor = reactor
         self._makeLane = makeLane
@@ -65,18 +64,19 @@ class BatchingSink(FrameSink):
     @abstractmethod
     def write(self, frames: "list[Frame]") -> None:
         """
-        Override this: write the frames; in the thread.
+        Write the frames. Override this. It runs in the sink's thread.
         """
 
     def close(self) -> None:
         """
-        Override this if something is to be closed; in the thread, after the last
-        L{write}, whether that failed or not. It is not called if there was none.
+        Close what L{write} has opened. Override this if needed. It runs in the sink's
+        thread after the last L{write}, even if that failed. It is not called if there
+        was no L{write}.
         """
 
     def streamStarted(self, stream: "StreamInfo", producer: IPushProducer) -> None:
         """
-        Nothing is made yet. Call this if you override it.
+        Prepare to write. If you override this, call it.
         """
         super().streamStarted(stream, producer)
         self._writer = BatchWriter(
@@ -93,7 +93,7 @@ class BatchingSink(FrameSink):
 
     def frameReceived(self, frame: "Frame") -> None:
         """
-        Collect it.
+        Collect the frame.
         """
         if not self.failure:
             self._frames.append(frame)
@@ -101,17 +101,18 @@ class BatchingSink(FrameSink):
 
     def streamEnded(self, reason: str) -> "Deferred[None] | None":
         """
-        Write what is left, then close.
+        Write the frames that are left, then close.
 
-        @return: fires when that is done.
+        @return: a L{Deferred<twisted.internet.defer.Deferred>} that fires when that is
+            done.
         """
         return self._writer.finish()
 
-    # From the writer.
+    # Called by the writer.
 
     def takeBatch(self, isEnding: bool) -> Callable[[], None] | None:
         """
-        @return: what writes all that is collected; at the end, what closes.
+        @return: a function that writes all collected frames or, at the end, closes.
         """
         frames, self._frames = self._frames, []
         if frames:
@@ -123,27 +124,27 @@ class BatchingSink(FrameSink):
 
     def batchWritten(self, result: None) -> str:
         """
-        @return: nothing: go on.
+        @return: an empty string: continue.
         """
         return ""
 
     def batchFailed(self, failure: Failure) -> str:
         """
-        Say why, with a traceback unless it is a matter of the machine.
+        Log the reason, with a traceback unless it is a L{SinkError} or an C{OSError}.
 
         @return: why nothing more is written.
         """
         reason = failure.getErrorMessage() or type(failure.value).__name__
         if isinstance(failure.value, (SinkError, OSError)):
             self._log.error(
-                "{name}: {sink} ends early: {reason}",
+                "{name}: {sink} stopped early: {reason}",
                 name=self.stream.name,
                 sink=type(self).__name__,
                 reason=reason,
             )
         else:
             self._log.failure(
-                "{name}: {sink} ends early",
+                "{name}: {sink} stopped early",
                 failure,
                 name=self.stream.name,
                 sink=type(self).__name__,

@@ -1,5 +1,5 @@
 """
-What a plugin names and does not import before somebody asks for it.
+The objects that plugins refer to by name, imported only when they are needed.
 """
 
 import re
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def call(dotted: str, argstring: str) -> Any:
     """
-    Import what is named, and call it with the argument string.
+    Import the named object and call it with the argument string.
     """
     return cast(Any, namedAny(dotted))(argstring)
 
@@ -22,7 +22,7 @@ def call(dotted: str, argstring: str) -> Any:
 def argumentsOf(dotted: str) -> "Arguments | None":
     """
     @param dotted: the full name of a class or a class method.
-    @return: what the class has as its attribute C{arguments}; C{None} if nothing.
+    @return: the class's attribute C{arguments}; C{None} if it has none.
     """
     found = cast(Any, namedAny(dotted))
     arguments = getattr(getattr(found, "__self__", found), "arguments", None)
@@ -31,8 +31,8 @@ def argumentsOf(dotted: str) -> "Arguments | None":
 
 def helpOf(dotted: str) -> str:
     """
-    @return: the docstring of what is named, without what it raises, and a line for each
-        argument.
+    @return: the docstring of the named object, without its C{@} fields, and a line for
+        each argument.
     """
     text = re.split(r"^@", getdoc(namedAny(dotted)) or "", maxsplit=1, flags=re.M)[0]
     arguments = argumentsOf(dotted)

@@ -1,5 +1,5 @@
 """
-The sinks and sources that are installed: Twisted plugins by their type word.
+The installed sinks and sources: Twisted plugins, found by type.
 """
 
 from twisted.plugin import getPlugins
@@ -14,20 +14,20 @@ from rtmptw.interfaces import (
 from rtmptw.plugins.arguments import Fragment
 from rtmptw.plugins.values import didYouMean
 
-#: Among the schemes of a plugin: it takes the URLs that no other does, and files.
+#: In a plugin's schemes: it accepts files, and URLs that no other plugin accepts.
 ANY_SCHEME = "*"
 
 
 def sinkPlugins() -> list[IFrameSinkPlugin]:
     """
-    @return: the plugins of all sinks that are installed, by type word.
+    @return: the plugins of all installed sinks, sorted by type.
     """
     return sorted(getPlugins(IFrameSinkPlugin), key=lambda plugin: plugin.sinkType)
 
 
 def sinkPlugin(sinkType: str) -> IFrameSinkPlugin:
     """
-    @return: the plugin of a type word.
+    @return: the plugin of a type.
 
     @raise UsageError: if there is none.
     """
@@ -37,17 +37,17 @@ def sinkPlugin(sinkType: str) -> IFrameSinkPlugin:
             return plugin
     known = [plugin.sinkType for plugin in plugins]
     raise UsageError(
-        f"there is no sink {sinkType!r}; there are: {', '.join(known)}"
+        f"there is no sink {sinkType!r}; installed: {', '.join(known)}"
         f"{didYouMean(sinkType, known)}"
     )
 
 
 def sinkFactory(description: str) -> IFrameSinkFactory:
     """
-    @param description: C{TYPE} or C{TYPE:ARGUMENTS}, as of C{--sink}.
+    @param description: C{TYPE} or C{TYPE:ARGUMENTS}, as in C{--sink}.
     @return: the factory it describes.
 
-    @raise UsageError: with one sentence, if it describes none.
+    @raise UsageError: with one sentence, if the description is not valid.
     """
     sinkType, _, argstring = description.partition(":")
     return sinkPlugin(sinkType).factoryFor(argstring)
@@ -55,8 +55,8 @@ def sinkFactory(description: str) -> IFrameSinkFactory:
 
 def sinkNames(descriptions: list[str]) -> list[str]:
     """
-    @return: what to call the sinks in logs and ledgers: the type word, which holds
-        no secrets, with a number if there are several.
+    @return: the sinks' names for logs and ledgers: the type, which contains no secrets,
+        with a number if several have the same type.
     """
     names: list[str] = []
     for description in descriptions:
@@ -68,14 +68,14 @@ def sinkNames(descriptions: list[str]) -> list[str]:
 
 def sourcePlugins() -> list[IFrameSourcePlugin]:
     """
-    @return: the plugins of all sources that are installed, by type word.
+    @return: the plugins of all installed sources, sorted by type.
     """
     return sorted(getPlugins(IFrameSourcePlugin), key=lambda plugin: plugin.sourceType)
 
 
 def sourcePlugin(sourceType: str) -> IFrameSourcePlugin:
     """
-    @return: the plugin of a type word.
+    @return: the plugin of a type.
 
     @raise UsageError: if there is none.
     """
@@ -85,17 +85,17 @@ def sourcePlugin(sourceType: str) -> IFrameSourcePlugin:
             return plugin
     known = [plugin.sourceType for plugin in plugins]
     raise UsageError(
-        f"there is no source {sourceType!r}; there are: {', '.join(known)}"
+        f"there is no source {sourceType!r}; installed: {', '.join(known)}"
         f"{didYouMean(sourceType, known)}"
     )
 
 
 def sourceFactory(description: str) -> IFrameSourceFactory:
     """
-    @param description: C{TYPE} or C{TYPE:ARGUMENTS}, as of C{--source}.
+    @param description: C{TYPE} or C{TYPE:ARGUMENTS}, as in C{--source}.
     @return: the factory it describes.
 
-    @raise UsageError: with one sentence, if it describes none.
+    @raise UsageError: with one sentence, if the description is not valid.
     """
     sourceType, _, argstring = description.partition(":")
     return sourcePlugin(sourceType).sourceFor(argstring)
@@ -103,15 +103,14 @@ def sourceFactory(description: str) -> IFrameSourceFactory:
 
 def pullFactory(text: str, onDemand: bool = False) -> IFrameSourceFactory:
     """
-    Let a source pull a URL: the one that takes its scheme.
+    Return the factory of a source that pulls a URL, chosen by the URL's scheme.
 
-    @param text: C{URL[=APP/NAME]} or C{URL#as=APP/NAME}, perhaps with more options of
-        that source; without a name, the stream is called here what it is called there.
-        In a URL with a query each C{=} belongs to the query, so there only the second
-        form will do.
-    @param onDemand: whether to pull only while somebody plays it.
+    @param text: C{URL[=APP/NAME]} or C{URL#as=APP/NAME}, optionally with more options
+        of that source. Without a name, the stream keeps its remote name. If the URL has
+        a query, every C{=} belongs to the query, so only the second form works.
+    @param onDemand: whether to pull only while a client plays the stream.
 
-    @raise UsageError: with one sentence.
+    @raise UsageError: with one sentence, if the text is not valid.
     """
     url, said = Fragment().cut(text)
     options = [said] if said else []
@@ -123,7 +122,7 @@ def pullFactory(text: str, onDemand: bool = False) -> IFrameSourceFactory:
     if onDemand:
         options.append("demand=1")
     if not url:
-        raise UsageError("A stream to pull needs a URL: URL, or URL=APP/NAME.")
+        raise UsageError("A stream to pull needs a URL: URL or URL=APP/NAME.")
     return _pluginForURL(url).sourceFor(f"{url}#{'&'.join(options)}")
 
 
@@ -134,4 +133,4 @@ def _pluginForURL(url: str) -> IFrameSourcePlugin:
         for plugin in plugins:
             if wanted in plugin.schemes:
                 return plugin
-    raise UsageError(f"no source that is installed pulls {scheme}://")
+    raise UsageError(f"no installed source pulls {scheme}:// URLs")

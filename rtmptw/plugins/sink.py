@@ -1,6 +1,7 @@
 """
-What you need to offer a sink of your own: the plugin's object, and base classes for the
-sink and its factory. A plugin file may import it, as it imports no reactor and no sink.
+What you need to provide your own sink: the plugin class, and base classes for the sink
+and its factory. Plugin files may import this module: it imports neither a reactor nor a
+sink.
 """
 
 from abc import ABC, abstractmethod
@@ -26,17 +27,17 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class SinkPlugin:
     """
-    Names a sink for the command line without importing it::
+    Registers a sink for the command line without importing it::
 
         # twisted/plugins/example_plugin.py
         from rtmptw.plugins.sink import SinkPlugin
         counter = SinkPlugin("count", "[:LABEL]", "example.counter.CountFactory")
 
-    @ivar sinkType: the word that selects it: C{--sink=TYPE}.
-    @ivar argumentFormat: one line that shows the arguments.
-    @ivar dotted: the full name of what is called with the argument string and
-        returns the L{IFrameSinkFactory}: a class, function or class method. Its
-        docstring is the help.
+    @ivar sinkType: the type that selects it: C{--sink=TYPE}.
+    @ivar argumentFormat: the usage line of its arguments.
+    @ivar dotted: the full name of a class, function or class method that takes the
+        argument string and returns the L{IFrameSinkFactory}. Its docstring is the help
+        text.
     """
 
     sinkType: str
@@ -46,14 +47,14 @@ class SinkPlugin:
     @property
     def sinkHelp(self) -> str:
         """
-        What C{--help-sink-type=TYPE} prints. Imports the sink.
+        The text that C{--help-sink-type=TYPE} prints. Imports the sink.
         """
         return helpOf(self.dotted)
 
     @property
     def arguments(self) -> "Arguments | None":
         """
-        The table of the arguments, if it has one. Imports the sink.
+        The table of arguments, if the sink has one. Imports the sink.
         """
         return argumentsOf(self.dotted)
 
@@ -61,51 +62,51 @@ class SinkPlugin:
         """
         Import the sink and make its factory.
 
-        @raise UsageError: with one sentence, if the arguments are not understood.
+        @raise UsageError: with one sentence, if the arguments are not valid.
         """
         return cast(IFrameSinkFactory, call(self.dotted, argstring))
 
 
 class FrameProducer(Protocol):
     """
-    What hands frames to a sink, and what a sink says to it. It is an
-    L{IFrameProducer<rtmptw.interfaces.IFrameProducer>}, for type checkers that do not
-    know zope.interface.
+    Gives frames to a sink. This is
+    L{IFrameProducer<rtmptw.interfaces.IFrameProducer>} for type checkers that do not
+    understand zope.interface.
     """
 
     def pauseProducing(self) -> None:
         """
-        "I am full." Frames wait, by the sink's delivery policy.
+        Stop giving frames. They are queued as the sink's delivery policy says.
         """
 
     def resumeProducing(self) -> None:
         """
-        "Go on."
+        Give frames again.
         """
 
     def stopProducing(self) -> None:
         """
-        "I am done": detach this sink.
+        Detach this sink: it needs no more frames.
         """
 
     def framesDropped(self, reason: str, frames: int, size: int) -> None:
         """
-        "Of what I took, these frames have come to nothing", for the books.
+        Count frames that the sink received and then dropped, for its ledger.
         """
 
 
 @implementer(IFrameSink)
 class FrameSink(ABC):
     """
-    A sink to inherit from: write L{frameReceived}. The contract is
-    L{IFrameSink<rtmptw.interfaces.IFrameSink>}, which a class can also fulfil without
-    this one.
+    A base class for sinks; implement L{frameReceived}. The contract is
+    L{IFrameSink<rtmptw.interfaces.IFrameSink>}, which a class can also implement
+    without this base class.
 
-    @cvar delivery: what gives way when the sink is slow; set another one in the class.
-    @ivar failure: why it ended before its stream did; set it before
+    @cvar delivery: what happens when the sink is slow; override it in your class.
+    @ivar failure: why the sink stopped before its stream ended; set it before
         C{self.producer.stopProducing()}.
-    @ivar stream: what it was told of its stream.
-    @ivar producer: what hands it its frames.
+    @ivar stream: the sink's stream.
+    @ivar producer: gives the sink its frames.
     """
 
     delivery: Delivery = LOSSLESS
@@ -115,7 +116,7 @@ class FrameSink(ABC):
 
     def streamStarted(self, stream: "StreamInfo", producer: IPushProducer) -> None:
         """
-        The stream begins for this sink. Call this if you override it.
+        The stream starts for this sink. If you override this, call it.
         """
         self.stream = stream
         self.producer = cast(FrameProducer, producer)
@@ -123,15 +124,15 @@ class FrameSink(ABC):
     @abstractmethod
     def frameReceived(self, frame: "Frame") -> None:
         """
-        Override this: take the next frame. It must not block.
+        Handle the next frame. Override this. It must not block.
         """
 
     def streamEnded(self, reason: str) -> "Deferred[None] | None":
         """
-        Nothing follows. Override this if there is something to put away.
+        No more frames follow. Override this if there is something to finish.
 
         @return: C{None}, or a L{Deferred<twisted.internet.defer.Deferred>} that fires
-            when all is put away.
+            when the sink has finished.
         """
         return None
 
@@ -139,24 +140,24 @@ class FrameSink(ABC):
 @implementer(IFrameSinkFactory)
 class FrameSinkFactory(ABC):
     """
-    A factory with nothing to start and nothing to stop: write L{buildSink}.
+    A base class for factories that need neither start nor stop; implement L{buildSink}.
     """
 
     def startFactory(self, reactor: object) -> None:  # noqa: B027 -- may stay empty
         """
-        Nothing to start.
+        Do nothing.
         """
 
     @abstractmethod
     def buildSink(self, stream: "StreamInfo") -> IFrameSink | FrameSink | None:
         """
-        Override this.
+        Build a sink. Override this.
 
-        @return: a new sink for the stream, or C{None} if it is not wanted.
+        @return: a new sink for the stream, or C{None} to ignore the stream.
         """
 
     def stopFactory(self) -> "Deferred[None] | None":
         """
-        Nothing to stop.
+        Do nothing.
         """
         return None

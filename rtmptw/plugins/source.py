@@ -1,6 +1,6 @@
 """
-What you need to offer a source of your own: the plugin's object. Import it in a plugin
-file: it imports neither a reactor nor a source.
+What you need to provide your own source: the plugin class. Plugin files may import this
+module: it imports neither a reactor nor a source.
 """
 
 from dataclasses import dataclass
@@ -20,18 +20,19 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class SourcePlugin:
     """
-    Names a source for the command line without importing it::
+    Registers a source for the command line without importing it::
 
         # twisted/plugins/example_plugin.py
         from rtmptw.plugins.source import SourcePlugin
         pattern = SourcePlugin("pattern", "[:NAME]", "example.pattern.PatternFactory")
 
-    @ivar sourceType: the word that selects it: C{--source=TYPE}.
-    @ivar argumentFormat: one line that shows the arguments.
-    @ivar dotted: the full name of what is called with the argument string and
-        returns the L{IFrameSourceFactory}: a class, function or class method. Its
-        docstring is the help.
-    @ivar schemes: of the URLs that C{--pull} gives to it; see L{IFrameSourcePlugin}.
+    @ivar sourceType: the type that selects it: C{--source=TYPE}.
+    @ivar argumentFormat: the usage line of its arguments.
+    @ivar dotted: the full name of a class, function or class method that takes the
+        argument string and returns the L{IFrameSourceFactory}. Its docstring is the
+        help text.
+    @ivar schemes: the schemes of the URLs that C{--pull} passes to it; see
+        L{IFrameSourcePlugin}.
     """
 
     sourceType: str
@@ -42,14 +43,14 @@ class SourcePlugin:
     @property
     def sourceHelp(self) -> str:
         """
-        What C{--help-source-type=TYPE} prints. Imports the source.
+        The text that C{--help-source-type=TYPE} prints. Imports the source.
         """
         return helpOf(self.dotted)
 
     @property
     def arguments(self) -> "Arguments | None":
         """
-        The table of the arguments, if it has one. Imports the source.
+        The table of arguments, if the source has one. Imports the source.
         """
         return argumentsOf(self.dotted)
 
@@ -57,6 +58,6 @@ class SourcePlugin:
         """
         Import the source and make its factory.
 
-        @raise UsageError: with one sentence, if the arguments are not understood.
+        @raise UsageError: with one sentence, if the arguments are not valid.
         """
         return cast(IFrameSourceFactory, call(self.dotted, argstring))

@@ -1,6 +1,6 @@
 """
-What people type, made into values: numbers with bounds and units, choices, texts. For
-arguments of sinks and sources, for the command line, and for configuration files.
+Convert what users type into values: numbers with bounds and units, choices, texts. Used
+for the arguments of sinks and sources, the command line and configuration files.
 """
 
 from abc import ABC, abstractmethod
@@ -8,15 +8,16 @@ from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-#: More than thirty years, or a petabyte: a slip of the keyboard.
+#: A larger number is a typing error: it is more than thirty million years, or than a
+#: petabyte.
 MAX_NUMBER = 10**15
 
 
 def didYouMean(said: str, known: Iterable[str]) -> str:
     """
-    @param known: what might have been meant.
-    @return: the end of a sentence that asks for the nearest of them, if one is near;
-        else empty.
+    @param known: the valid words.
+    @return: the end of a sentence that suggests the closest of them; empty if none is
+        close.
     """
     near = get_close_matches(said, known, 1)
     return f"; did you mean {near[0]!r}?" if near else ""
@@ -24,7 +25,7 @@ def didYouMean(said: str, known: Iterable[str]) -> str:
 
 def typed(value: object) -> str:
     """
-    @return: what to type for a value.
+    @return: a value, as it would be typed.
     """
     if isinstance(value, bool):
         return "on" if value else "off"
@@ -35,10 +36,10 @@ def typed(value: object) -> str:
 
 class Kind(ABC):
     """
-    One kind of value. Called with what was said, it returns the value.
+    A kind of value. Calling it converts what the user typed into the value.
 
-    @ivar metavar: what stands for such a value in a help text: C{SECONDS}.
-    @ivar bounds: what it may be, beyond what C{metavar} says; empty for anything.
+    @ivar metavar: the placeholder for such a value in help texts: C{SECONDS}.
+    @ivar bounds: the range of allowed values; empty if any value is allowed.
     """
 
     def __init__(self, metavar: str, bounds: str = "") -> None:
@@ -48,16 +49,16 @@ class Kind(ABC):
     @abstractmethod
     def __call__(self, said: object) -> Any:
         """
-        @param said: a text, or what TOML makes of a number or a boolean.
+        @param said: a text, or a number or boolean from TOML.
 
-        @raise ValueError: with what was said and why that will not do, as the end of a
-            sentence without its period: C{'x' is no number}.
+        @raise ValueError: if it is not valid, with what was typed and why, as the end
+            of a sentence without its period: C{'x' is not a number}.
         """
 
 
 class Number(Kind):
     """
-    A number: a C{float}, or an C{int} if it is whole.
+    A number: a C{float}, or an C{int} if only whole numbers are allowed.
     """
 
     def __init__(
@@ -69,14 +70,14 @@ class Number(Kind):
         metavar: str = "",
     ) -> None:
         """
-        @param unit: what it counts: C{seconds}; empty for nothing in particular.
-        @param least: the least it may be.
-        @param most: the most it may be.
-        @param isWhole: whether fractions make no sense.
-        @param metavar: the unit in capitals unless given.
+        @param unit: the unit: C{seconds}; empty if there is none.
+        @param least: the minimum.
+        @param most: the maximum.
+        @param isWhole: whether only whole numbers are allowed.
+        @param metavar: the placeholder, by default the unit in capitals.
         """
-        upTo = "on" if most == MAX_NUMBER else f"to {typed(most)}"
-        super().__init__(metavar or unit.upper(), f"from {typed(least)} {upTo}")
+        upTo = "or more" if most == MAX_NUMBER else f"to {typed(most)}"
+        super().__init__(metavar or unit.upper(), f"{typed(least)} {upTo}")
         self._what = f"{'whole ' * isWhole}number{unit and f' of {unit}'}"
         self._least = least
         self._most = most
@@ -84,7 +85,7 @@ class Number(Kind):
 
     def __call__(self, said: object) -> float:
         """
-        @raise ValueError: if it is no such number.
+        @raise ValueError: if it is not such a number.
         """
         number = _numberFrom(said)
         if (
@@ -92,7 +93,7 @@ class Number(Kind):
             or not self._least <= number <= self._most
             or (self._isWhole and number != int(number))
         ):
-            raise ValueError(f"{said!r} is no {self._what} {self.bounds}")
+            raise ValueError(f"{said!r} is not a {self._what} ({self.bounds})")
         return int(number) if self._isWhole else float(number)
 
 
@@ -111,7 +112,7 @@ def _numberFrom(said: object) -> float | None:
 
 class Choice(Kind):
     """
-    One of some words.
+    One of several words.
 
     @ivar choices: the words, and the value of each.
     """
@@ -129,17 +130,17 @@ class Choice(Kind):
 
     def __call__(self, said: object) -> Any:
         """
-        @raise ValueError: if it is none of them.
+        @raise ValueError: if it is not one of them.
         """
         if not isinstance(said, str) or said not in self.choices:
             near = didYouMean(said, self.choices) if isinstance(said, str) else ""
-            raise ValueError(f"{said!r} is none of {', '.join(self.choices)}{near}")
+            raise ValueError(f"{said!r} is not one of {', '.join(self.choices)}{near}")
         return self.choices[said]
 
 
 class Switch(Choice):
     """
-    C{on} or C{off}; in a file C{true} and C{false} will do.
+    C{on} or C{off}; a configuration file may also use C{true} and C{false}.
     """
 
     def __init__(self) -> None:
@@ -154,25 +155,25 @@ class Switch(Choice):
 
 class Text(Kind):
     """
-    A text that is not empty, and what it is read as.
+    A text that is not empty, converted by a function.
     """
 
     def __init__(self, metavar: str, read: Callable[[str], Any] = str) -> None:
         """
-        @param read: makes the value of the text; may raise C{ValueError} as of L{Kind},
-            or C{UsageError} with a whole sentence.
+        @param read: converts the text to the value. It may raise C{ValueError}, see
+            L{Kind}, or C{UsageError} with a whole sentence.
         """
         super().__init__(metavar)
         self._read = read
 
     def __call__(self, said: object) -> Any:
         """
-        @raise ValueError: if it is no text, or not of this kind.
+        @raise ValueError: if it is not a text of this kind.
 
-        @raise UsageError: likewise.
+        @raise UsageError: if C{read} raises it.
         """
         if not isinstance(said, str) or not said:
-            raise ValueError(f"{said!r} is no {self.metavar}")
+            raise ValueError(f"{said!r} is not a valid {self.metavar}")
         if "\0" in said:
-            raise ValueError(f"{said!r} has a NUL in it")
+            raise ValueError(f"{said!r} contains a NUL character")
         return self._read(said)

@@ -73,7 +73,7 @@ class BuildTests(SynchronousTestCase):
             for event in others:
                 self.assertIs(event["log_level"], LogLevel.warn)
                 said = formatEvent(event)
-                self.assertIn(f"the compiled rtmptw in {hidden} does not run", said)
+                self.assertIn(f"not the compiled one in {hidden}", said)
                 self.assertIn("start in another folder, or without PYTHONPATH", said)
 
     def test_asAProgram(self) -> None:

@@ -284,7 +284,7 @@ class ServiceTests(SynchronousTestCase):
         self.assertEqual(self.sinks.sink.ended, ["the server stops"])
         self.successResultOf(done)
         self.assertIn(
-            "sources had not stopped 3 s after the stop; going without that",
+            "sources did not stop within 3 s; stopping the server without them",
             [formatEvent(event) for event in events],
         )
 

@@ -46,6 +46,6 @@ async def test_itIsNamed() -> None:
         globalLogPublisher.removeObserver(cast(ILogObserver, observe))
         watch.stopService()
     (line,) = lines
-    assert line.startswith("all streams waited for 0.")
+    assert line.startswith("reactor blocked for 0.")
     assert "test_blocking.py" in line
     assert "in aSlowSink, called from" in line

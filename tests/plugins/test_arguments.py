@@ -85,17 +85,17 @@ class ColonTests(ArgumentsTestCase):
         there = "only every=SECONDS, label=WORD"
         for text, sentence in {
             "y:color=red": f"The count sink has no option 'color', {there}.",
-            "y:z": f"The count sink has no option 'z', {there}; a colon in a directory "
-            "or name is written \\:.",
-            "y:": f"The count sink has no option '', {there}; a colon in a directory "
-            "or name is written \\:.",
+            "y:z": f"The count sink has no option 'z', {there}; write a colon in a "
+            "directory or name as \\:.",
+            "y:": f"The count sink has no option '', {there}; write a colon in a "
+            "directory or name as \\:.",
             "y:=5": f"The count sink has no option '', {there}.",
             "y:every=5:every=5": "The count sink got every= twice.",
             "y:every": "The count sink's option 'every' needs a value: every=SECONDS.",
             "y:label=": "The count sink's option 'label' needs a value: label=WORD.",
-            "y:every=x": "The count sink's every 'x' is no number of seconds from 1 "
-            "on.",
-            "a\0": "The count sink's FILE 'a\\x00' has a NUL in it.",
+            "y:every=x": "The count sink's every 'x' is not a number of seconds (1 "
+            "or more).",
+            "a\0": "The count sink's FILE 'a\\x00' contains a NUL character.",
         }.items():
             self.assertRefused(COLONS, text, sentence)
 
@@ -144,8 +144,8 @@ class ColonTests(ArgumentsTestCase):
         self.assertRefused(
             arguments,
             "y",
-            "The x sink has no option 'y', only every=SECONDS; a colon in a directory "
-            "or name is written \\:.",
+            "The x sink has no option 'y', only every=SECONDS; write a colon in a "
+            "directory or name as \\:.",
         )
 
 
@@ -245,7 +245,7 @@ class HelpTests(SynchronousTestCase):
         self.assertEqual(
             COLONS.help(),
             "  FILE           where to count [default: x]\n"
-            "  every=SECONDS  how often, from 1 on [default: 60]\n"
+            "  every=SECONDS  how often, 1 or more [default: 60]\n"
             "  label=WORD     what to call it",
         )
         self.assertIn("\n  OPTION=VALUE...  anything", OTHERS.help())

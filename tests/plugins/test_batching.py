@@ -141,7 +141,7 @@ class BatchingTests(SynchronousTestCase):
             self.lanes[0].letGo()
         self.assertEqual(
             [formatEvent(event) for event in events],
-            ["live/test: Keeper ends early: the database is full"],
+            ["live/test: Keeper stopped early: the database is full"],
         )
         self.assertEqual(self.sink.failure, "the database is full")
         self.assertEqual(self.producer.calls, ["stop"])

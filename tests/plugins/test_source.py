@@ -86,7 +86,7 @@ class SourcePluginTests(SynchronousTestCase):
         """
         error = self.assertRaises(UsageError, sourceFactory, "nope:x")
         self.assertEqual(
-            str(error), "there is no source 'nope'; there are: media, rtmp"
+            str(error), "there is no source 'nope'; installed: media, rtmp"
         )
 
     def test_theHelp(self) -> None:
@@ -118,7 +118,7 @@ class SourcePluginTests(SynchronousTestCase):
         patch.start()
         self.addCleanup(patch.stop)
         error = self.assertRaises(UsageError, pullFactory, "http://h/a/b")
-        self.assertEqual(str(error), "no source that is installed pulls http://")
+        self.assertEqual(str(error), "no installed source pulls http:// URLs")
 
     def test_namingASourceImportsNeitherItNorAReactor(self) -> None:
         """

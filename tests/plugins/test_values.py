@@ -32,9 +32,9 @@ class ValueTests(SynchronousTestCase):
         wrong: list[Any] = ["0.49", "60.01", "nan", "inf", "x", "", True, None, [1], 61]
         for other in wrong:
             self.assertRefused(
-                kind, other, f"{other!r} is no number of seconds from 0.5 to 60"
+                kind, other, f"{other!r} is not a number of seconds (0.5 to 60)"
             )
-        self.assertEqual((kind.metavar, kind.bounds), ("SECONDS", "from 0.5 to 60"))
+        self.assertEqual((kind.metavar, kind.bounds), ("SECONDS", "0.5 to 60"))
 
     def test_wholeNumbers(self) -> None:
         """
@@ -46,12 +46,12 @@ class ValueTests(SynchronousTestCase):
             self.assertIsInstance(kind(said), int)
         for said in ("0", "1.5", 1.5, "inf", 10**15 + 1):
             self.assertRefused(
-                kind, said, f"{said!r} is no whole number of bytes from 1 on"
+                kind, said, f"{said!r} is not a whole number of bytes (1 or more)"
             )
         self.assertRefused(
             Number("", 0, 255, isWhole=True, metavar="N"),
             "256",
-            "'256' is no whole number from 0 to 255",
+            "'256' is not a whole number (0 to 255)",
         )
 
     def test_choices(self) -> None:
@@ -61,8 +61,8 @@ class ValueTests(SynchronousTestCase):
         kind = Choice(("jpg", "png"))
         self.assertEqual(kind("png"), "png")
         self.assertEqual(kind.metavar, "jpg|png")
-        self.assertRefused(kind, "gif", "'gif' is none of jpg, png")
-        self.assertRefused(kind, 1, "1 is none of jpg, png")
+        self.assertRefused(kind, "gif", "'gif' is not one of jpg, png")
+        self.assertRefused(kind, 1, "1 is not one of jpg, png")
         self.assertIs(Choice({"0": False, "1": True})("1"), True)
 
     def test_nearest(self) -> None:
@@ -72,10 +72,10 @@ class ValueTests(SynchronousTestCase):
         choice = Choice(("native", "gray"))
         error = self.assertRaises(ValueError, choice, "grey")
         self.assertEqual(
-            str(error), "'grey' is none of native, gray; did you mean 'gray'?"
+            str(error), "'grey' is not one of native, gray; did you mean 'gray'?"
         )
         error = self.assertRaises(ValueError, choice, 5)
-        self.assertEqual(str(error), "5 is none of native, gray")
+        self.assertEqual(str(error), "5 is not one of native, gray")
 
     def test_switches(self) -> None:
         """
@@ -85,7 +85,7 @@ class ValueTests(SynchronousTestCase):
         self.assertEqual([kind(x) for x in ("on", "off")], [True, False])
         self.assertEqual([kind(x) for x in (True, False)], [True, False])
         for said in ("yes", 1):
-            self.assertRefused(kind, said, f"{said!r} is none of on, off")
+            self.assertRefused(kind, said, f"{said!r} is not one of on, off")
 
     def test_texts(self) -> None:
         """
@@ -93,9 +93,9 @@ class ValueTests(SynchronousTestCase):
         """
         self.assertEqual(Text("FILE")("/x"), "/x")
         self.assertEqual(Text("HEX", lambda text: int(text, 16))("ff"), 255)
-        self.assertRefused(Text("FILE"), "", "'' is no FILE")
-        self.assertRefused(Text("FILE"), 5, "5 is no FILE")
-        self.assertRefused(Text("FILE"), "a\0", "'a\\x00' has a NUL in it")
+        self.assertRefused(Text("FILE"), "", "'' is not a valid FILE")
+        self.assertRefused(Text("FILE"), 5, "5 is not a valid FILE")
+        self.assertRefused(Text("FILE"), "a\0", "'a\\x00' contains a NUL character")
 
     def test_typed(self) -> None:
         """

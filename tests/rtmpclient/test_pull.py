@@ -499,11 +499,11 @@ class OptionsTests(SynchronousTestCase):
         for arguments, words in (
             (
                 [f"--pull={URL}", f"--pull-on-demand={URL}"],
-                "live/there is pulled twice",
+                "two of them publish live/there",
             ),
             (
                 [f"--source=rtmp:{URL}#as=a/b", f"--pull={URL}=a/b"],
-                "a/b is pulled twice",
+                "two of them publish a/b",
             ),
             (["--pull=nonsense"], "URL=APP/NAME"),
         ):

@@ -771,15 +771,15 @@ class OptionTests(SinkCase):
         Invalid arguments are refused with a message.
         """
         for text, said in (
-            ("ignore:format=yuv", "none of native, rgb24, bgr24, gray"),
-            ("ignore:policy=disconnect", "none of lossless, latest, to-keyframe"),
+            ("ignore:format=yuv", "not one of native, rgb24, bgr24, gray"),
+            ("ignore:policy=disconnect", "not one of lossless, latest, to-keyframe"),
             ("ignore:size=big", "not like 640x360"),
-            ("ignore:fps=0", "no number of frames per second from 0.001 on"),
-            ("ignore:keyframes=yes", "keyframes 'yes' is none of 0, 1"),
-            ("ignore:track=300", "track '300' is no whole number from 0 to 255"),
-            ("ignore:track=-1", "no whole number from 0 to 255"),
-            ("ignore:media=text", "none of video, audio, both"),
-            ("ignore:onError=stop", "onError 'stop' is none of continue, detach"),
+            ("ignore:fps=0", "not a number of frames per second (0.001 or more)"),
+            ("ignore:keyframes=yes", "keyframes 'yes' is not one of 0, 1"),
+            ("ignore:track=300", "track '300' is not a whole number (0 to 255)"),
+            ("ignore:track=-1", "not a whole number (0 to 255)"),
+            ("ignore:media=text", "not one of video, audio, both"),
+            ("ignore:onError=stop", "onError 'stop' is not one of continue, detach"),
             ("ignore:fps=5:fps=6", "got fps= twice"),
             ("ignore:speed=5", "has no option 'speed'"),
             ("ignore:latest", "has no option 'latest'"),

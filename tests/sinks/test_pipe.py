@@ -544,10 +544,10 @@ class ArgumentTests(SynchronousTestCase):
             "": "needs a command line",
             " #format=flv": "needs a command line",
             "a 'b": "No closing quotation",
-            "a #format=raw": "'raw' is none of flv, annexb",
-            "a #policy=x": "'x' is none of to-keyframe, lossless",
+            "a #format=raw": "'raw' is not one of flv, annexb",
+            "a #policy=x": "'x' is not one of to-keyframe, lossless",
             "a #policy=lossless&policy=lossless": "policy= twice",
-            "a #finish=0": "'0' is no number of seconds from 1 on",
+            "a #finish=0": "'0' is not a number of seconds .1 or more",
             "a #colour=red": "no option 'colour', only format=flv.annexb, policy=",
         }.items():
             with self.assertRaisesRegex(UsageError, sentence):

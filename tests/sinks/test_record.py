@@ -748,12 +748,12 @@ class ArgumentTests(SynchronousTestCase):
         A one-sentence message says what would be right.
         """
         for arguments, sentence in {
-            "x:format=avi": "'avi' is none of mp4, mkv, ts, flv",
-            "x:y": r"no option 'y', only format=.*; a colon in a directory or name is",
+            "x:format=avi": "'avi' is not one of mp4, mkv, ts, flv",
+            "x:y": r"no option 'y', only format=.*; write a colon in a directory or ",
             "x:rotate=1:rotate=2": "rotate= twice",
-            "x:rotate=often": "'often' is no number of seconds from 1 on",
+            "x:rotate=often": "'often' is not a number of seconds .1 or more",
             "x:maxSize=0": "maxSize",
-            "x:fragment=0.1": "'0.1' is no number of seconds from 0.6 on",
+            "x:fragment=0.1": "'0.1' is not a number of seconds .0.6 or more",
             "x:colour=red": "has no option 'colour', only format=mp4.mkv.ts.flv, name=",
             "x:name=../x": "'..' component",
             "x\0": "NUL",

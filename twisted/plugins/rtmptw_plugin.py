@@ -1,9 +1,8 @@
 """
-What rtmptw adds to Twisted: the C{twistd rtmp} command, the built-in sinks and
-sources.
+rtmptw's Twisted plugins: the C{twistd rtmp} command, the built-in sinks and sources.
 
-All are named only and imported when they are used: a plugin file is imported by
-every C{twistd} on the machine.
+They are given by name and imported only when they are used, because every C{twistd} on
+the machine imports this file.
 """
 
 from twisted.application.service import ServiceMaker
@@ -14,7 +13,7 @@ from rtmptw.plugins.source import SourcePlugin
 rtmp = ServiceMaker(
     "RTMP media server",
     "rtmptw.app.options",
-    "An RTMP media server that gives every frame to your sinks.",
+    "An RTMP media server that passes every frame to your sinks.",
     "rtmp",
 )
 

@@ -16,7 +16,7 @@ from rtmptw_count import CountSinkFactory
 
 class CountSinkTests(FrameSinkTestsMixin, SynchronousTestCase):
     """
-    The sink stands what every sink must, and counts.
+    The sink passes the tests for every sink, and counts.
     """
 
     def makeSink(self):
@@ -24,7 +24,7 @@ class CountSinkTests(FrameSinkTestsMixin, SynchronousTestCase):
 
     def test_itCountsCodedFrames(self):
         """
-        Codec headers are no frames to somebody who counts.
+        Sequence headers are not counted as frames.
         """
         frames = makeFrames(seconds=1.0, audio=False)
         sink = CountSinkFactory("hello").buildSink(makeStreamInfo())

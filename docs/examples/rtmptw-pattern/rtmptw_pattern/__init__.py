@@ -55,7 +55,7 @@ class Pattern(Service):
 @implementer(IFrameSourceFactory)
 class PatternFactory:
     """
-    Publish a white line that moves, 25 pictures a second.
+    Publish a moving white line, at 25 frames per second.
     """
 
     arguments = Arguments(
@@ -63,9 +63,9 @@ class PatternFactory:
         Argument(
             "frames",
             Number("frames", 1, isWhole=True),
-            "how many pictures; no end unless given",
+            "how many frames; endless if not given",
         ),
-        first=First(Text("NAME"), "what the stream is called", "live/pattern"),
+        first=First(Text("NAME"), "the name of the stream", "live/pattern"),
     )
 
     def __init__(self, argstring):

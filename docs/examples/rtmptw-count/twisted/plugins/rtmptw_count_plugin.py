@@ -1,5 +1,5 @@
 """
-What rtmptw-count adds to rtmptw: the sink C{count}.
+The rtmptw plugin of rtmptw-count: the sink C{count}.
 """
 
 from rtmptw import SinkPlugin

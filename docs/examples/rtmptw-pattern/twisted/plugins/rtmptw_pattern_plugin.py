@@ -1,5 +1,5 @@
 """
-What rtmptw-pattern adds to rtmptw: the source C{pattern}.
+The rtmptw plugin of rtmptw-pattern: the source C{pattern}.
 """
 
 from rtmptw.plugins.source import SourcePlugin
