@@ -1,12 +1,14 @@
 """
 Compiles modules, in a separate folder that contains C{mypy.ini} and the package:
-C{python compile.py GROUP HOT... -- OTHERS...}. The results are in C{out}.
+C{python compile.py GROUP HOT... -- WARM... -- COLD...}. The results are in C{out}.
 
 The C compiler takes most of the time, and much of that for the headers that each C
 file includes. So mypyc's C files, one for each module, are compiled together, in a few
-units. C{-O3} gains little: it takes twice as long as C{-O1}.
+units. C{-O3} takes twice as long as C{-O1}, and C{-Og} two thirds as long, so how often
+a module's code runs decides its level.
 """
 
+import itertools
 import os
 import shutil
 import sys
@@ -18,11 +20,12 @@ from mypyc.build import mypycify
 from setuptools import Distribution, Extension
 from setuptools.command.build_ext import build_ext
 
-#: The optimization levels of hot modules, and of the others.
-HOT = "-O3"
-COLD = "-O1"
-#: Units of the other modules per core, so that all cores finish at about the same time.
-UNITS = 2
+#: The optimization levels of modules that every byte passes through, or that cost each
+#: frame most (with what mypyc adds to all); of the modules that every frame passes
+#: through; and of the others.
+LEVELS = {"hot": "-O3", "warm": "-O1", "cold": "-Og"}
+#: Units of each kind per core, so that all cores finish at about the same time.
+UNITS = {"hot": 1, "warm": 2, "cold": 1}
 
 
 class Build(build_ext):  # type: ignore[misc]
@@ -40,20 +43,20 @@ class Build(build_ext):  # type: ignore[misc]
 
     def _compile(self, sources: list[str], **options: Any) -> list[str]:
         compiler: Any = self.compiler
-        extra = options["extra_postargs"]
         _, objects, extra, flags, build = compiler._setup_compile(
             options["output_dir"],
             options["macros"],
             options["include_dirs"],
             sources,
             options["depends"],
-            extra,
+            options["extra_postargs"],
         )
         arguments = compiler._get_cc_args(flags, options["debug"], None)
 
         def one(made: str) -> None:
             source, suffix = build[made]
-            level = COLD if Path(source).name.startswith("cold") else HOT
+            kind = Path(source).stem.rstrip("0123456789")
+            level = LEVELS.get(kind, LEVELS["cold"])
             compiler._compile(made, source, suffix, arguments, [*extra, level], flags)
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -106,12 +109,14 @@ def build(extensions: list[Extension]) -> dict[str, Path]:
     }
 
 
-def main(group: str, hot: list[str], cold: list[str]) -> None:
+def main(group: str, kinds: dict[str, list[str]]) -> None:
     """
     Compile.
+
+    @param kinds: the modules of each kind.
     """
     shared, *modules = mypycify(
-        ["--config-file", "mypy.ini", *hot, *cold],
+        ["--config-file", "mypy.ini", *itertools.chain(*kinds.values())],
         # The compiler uses the last such option, which is ours.
         opt_level="0",
         debug_level="0",
@@ -120,23 +125,20 @@ def main(group: str, hot: list[str], cold: list[str]) -> None:
     )
     if shared.name != f"{group}__mypyc":
         shared, *modules = [modules[-1], shared, *modules[:-1]]
-    names = {
-        "__native_" + module.removesuffix(".py").replace("/", "___") + ".c"
-        for module in hot
+    kindOf = {
+        "__native_" + module.removesuffix(".py").replace("/", "___") + ".c": kind
+        for kind, files in kinds.items()
+        for module in files
     }
-    sources = [Path(source) for source in shared.sources]
-    isHot = [
-        not source.name.startswith("__native_") or source.name in names
-        for source in sources
-    ]
+    sources: dict[str, list[Path]] = {kind: [] for kind in LEVELS}
+    for name in shared.sources:
+        sources[kindOf.get(Path(name).name, "hot")].append(Path(name))
     cores = os.cpu_count() or 1
-    shared.sources = united(
-        [one for one, fast in zip(sources, isHot, strict=True) if fast], "hot", cores
-    ) + united(
-        [one for one, fast in zip(sources, isHot, strict=True) if not fast],
-        "cold",
-        UNITS * cores,
-    )
+    shared.sources = [
+        unit
+        for kind, files in sources.items()
+        for unit in united(files, kind, UNITS[kind] * cores)
+    ]
     # Each module has a start function of a few lines, with the last part of the
     # module's name. Together they are one library, which is copied to all places.
     starts: list[dict[str, Extension]] = []
@@ -150,14 +152,14 @@ def main(group: str, hot: list[str], cold: list[str]) -> None:
             starts.append({last: module})
     extensions = [shared]
     for number, start in enumerate(starts):
-        name = f"cold_start{number}"
+        name = f"start{number}"
         unit = Path(shared.sources[0]).with_name(f"{name}.c")
         files = [Path(module.sources[0]) for module in start.values()]
         extensions.append(Extension(name, [write(unit, files)]))
     made = build(extensions)
     suffix = made[shared.name].name.removeprefix(shared.name)
     for number, start in enumerate(starts):
-        path = made[f"cold_start{number}"]
+        path = made[f"start{number}"]
         for module in start.values():
             target = Path("out", *module.name.split(".")).with_suffix(".x")
             target = target.with_name(target.name.removesuffix(".x") + suffix)
@@ -168,8 +170,11 @@ def main(group: str, hot: list[str], cold: list[str]) -> None:
 
 if __name__ == "__main__":
     group, *rest = sys.argv[1:]
-    middle = rest.index("--")
-    main(group, rest[:middle], rest[middle + 1 :])
+    kinds: dict[str, list[str]] = {}
+    for kind in LEVELS:
+        files = list(itertools.takewhile(lambda word: word != "--", rest))
+        kinds[kind], rest = files, rest[len(files) + 1 :]
+    main(group, kinds)
     # Exit at once: Python would need ten seconds to free all of mypy's objects.
     sys.stdout.flush()
     sys.stderr.flush()

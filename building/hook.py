@@ -31,6 +31,12 @@ plugins = mypy_zope:plugin
 follow_imports = silent
 ignore_missing_imports = True
 incremental = False
+
+[mypy-twisted.*]
+follow_imports = skip
+
+[mypy-twisted.internet.defer,twisted.internet.interfaces]
+follow_imports = silent
 """
 
 
@@ -71,12 +77,13 @@ def run(command: list[str], folder: Path, patience: float) -> None:
 
 
 def compileModules(
-    root: Path, modules: list[str], hot: list[str], folder: Path
+    root: Path, modules: list[str], hot: list[str], cold: list[str], folder: Path
 ) -> list[Path]:
     """
     @param root: the folder of the package.
     @param modules: the files to compile, relative to it.
     @param hot: those of them that are optimized most.
+    @param cold: those of them that are optimized least.
     @param folder: an empty folder to work in.
     @return: the compiled files, below C{folder / "out"}.
 
@@ -89,8 +96,12 @@ def compileModules(
     )
     shutil.copy(_COMPILE, folder)
     (folder / "mypy.ini").write_text(_CONFIGURATION)
-    others = [module for module in modules if module not in hot]
-    run([sys.executable, _COMPILE.name, GROUP, *hot, "--", *others], folder, PATIENCE)
+    warm = [module for module in modules if module not in {*hot, *cold}]
+    run(
+        [sys.executable, _COMPILE.name, GROUP, *hot, "--", *warm, "--", *cold],
+        folder,
+        PATIENCE,
+    )
     made = [path for path in (folder / "out").rglob("*") if path.is_file()]
     if len(made) != len(modules) + 1:
         raise CannotCompile(
@@ -120,7 +131,9 @@ class CompiledModules(BuildHookInterface[Any]):
         folder = Path(self._folder)
         try:
             made = compileModules(
-                Path(self.root), self.config["modules"], self.config["hot"], folder
+                Path(self.root),
+                *(self.config[which] for which in ("modules", "hot", "cold")),
+                folder,
             )
         except (CannotCompile, OSError) as reason:
             self._notCompiled(str(reason))

@@ -112,7 +112,7 @@ class HookTests(SynchronousTestCase):
         """
         hook = self.hook.CompiledModules(
             str(SOURCES),
-            {"modules": ["rtmptw/errors.py"], "hot": []},
+            {"modules": ["rtmptw/errors.py"], "hot": [], "cold": []},
             None,
             None,
             "",
@@ -239,8 +239,9 @@ class HookTests(SynchronousTestCase):
         """
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())
         wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
-        modules = wheel["hooks"]["custom"]["modules"]
-        self.assertIn("rtmptw/rtmp/chunkreader.py", modules)
-        self.assertEqual(set(wheel["hooks"]["custom"]["hot"]) - set(modules), set())
+        hook = wheel["hooks"]["custom"]
+        modules, hot, cold = (set(hook[which]) for which in ("modules", "hot", "cold"))
+        self.assertIn("rtmptw/rtmp/chunkreader.py", hot)
+        self.assertEqual(((hot | cold) - modules, hot & cold), (set(), set()))
         missing = [name for name in modules if not (SOURCES / name).exists()]
         self.assertEqual(missing, [])
