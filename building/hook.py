@@ -129,12 +129,11 @@ class CompiledModules(BuildHookInterface[Any]):
             return
         self._folder = tempfile.mkdtemp(prefix="rtmptw-compile-")
         folder = Path(self._folder)
+        modules, hot, cold = (
+            self.config[which] for which in ("modules", "hot", "cold")
+        )
         try:
-            made = compileModules(
-                Path(self.root),
-                *(self.config[which] for which in ("modules", "hot", "cold")),
-                folder,
-            )
+            made = compileModules(Path(self.root), modules, hot, cold, folder)
         except (CannotCompile, OSError) as reason:
             self._notCompiled(str(reason))
             return

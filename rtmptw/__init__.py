@@ -15,7 +15,7 @@ _HOMES = {
     "rtmptw.arrays.aio": ("AsyncCapture", "AsyncWriter", "captureAsync", "writerAsync"),
     "rtmptw.arrays.capture": ("Capture", "capture"),
     "rtmptw.arrays.intake": ("CaptureCounts",),
-    "rtmptw.arrays.picture": ("FrameArray",),
+    "rtmptw.arrays.framearray": ("FrameArray",),
     "rtmptw.arrays.sending": ("WriterCounts",),
     "rtmptw.arrays.writer": ("Writer", "writer"),
     "rtmptw.delivery": (

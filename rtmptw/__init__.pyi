@@ -10,8 +10,8 @@ from rtmptw.arrays.aio import captureAsync as captureAsync
 from rtmptw.arrays.aio import writerAsync as writerAsync
 from rtmptw.arrays.capture import Capture as Capture
 from rtmptw.arrays.capture import capture as capture
+from rtmptw.arrays.framearray import FrameArray as FrameArray
 from rtmptw.arrays.intake import CaptureCounts as CaptureCounts
-from rtmptw.arrays.picture import FrameArray as FrameArray
 from rtmptw.arrays.sending import WriterCounts as WriterCounts
 from rtmptw.arrays.writer import Writer as Writer
 from rtmptw.arrays.writer import writer as writer

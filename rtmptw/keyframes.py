@@ -118,7 +118,7 @@ class KeyGate:
     @ivar isClosed: whether it holds back frames.
     """
 
-    __slots__ = ("_leading", "_part", "_since", "_soundWaits", "_videoTime", "isClosed")
+    __slots__ = ("_audioWaits", "_leading", "_part", "_since", "_videoTime", "isClosed")
 
     def __init__(self, leading: LeadingTrack) -> None:
         """
@@ -126,33 +126,33 @@ class KeyGate:
         """
         self.isClosed: bool = False
         self._leading = leading
-        self._soundWaits: bool = False
+        self._audioWaits: bool = False
         # Timestamps: when it was closed; of the leading track's last frame; and of the
         # last video frame of which a part has come.
         self._since: int = 0
         self._videoTime: int = 0
         self._part: int | None = None
 
-    def close(self, timestamp: int, soundWaits: bool = True) -> None:
+    def close(self, timestamp: int, audioWaits: bool = True) -> None:
         """
         Wait for a key frame.
 
         @param timestamp: the timestamp of the last video frame, or the stream's current
             time, in ms.
-        @param soundWaits: whether audio also waits.
+        @param audioWaits: whether audio also waits.
         """
         self.isClosed = True
-        self._soundWaits = soundWaits
+        self._audioWaits = audioWaits
         self._since = timestamp
         self._videoTime = timestamp
-        self._part = timestamp if soundWaits else None
+        self._part = timestamp if audioWaits else None
 
     def closeAgain(self) -> None:
         """
         Wait for a key frame, with video only; audio passes.
         """
         self.isClosed = True
-        self._soundWaits = False
+        self._audioWaits = False
         self._part = None
 
     def passes(self, frame: Frame) -> bool:
@@ -164,7 +164,7 @@ class KeyGate:
             return True
         timestamp = frame.timestamp
         if frame.kind is not _VIDEO or frame.role is not _CODED:
-            return not self._soundWaits or timestamp - self._since >= VIDEO_GONE
+            return not self._audioWaits or timestamp - self._since >= VIDEO_GONE
         leads = self._leading.leads(frame)
         if frame.isKey:
             opens = leads or timestamp - self._videoTime >= VIDEO_GONE

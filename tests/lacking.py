@@ -130,14 +130,14 @@ def installReactor(system: str) -> Any:
 
 
 #: The frames passed to C{look}.
-pictures: list[object] = []
+images: list[object] = []
 
 
 def look(frame: object, stream: object) -> None:
     """
     The user code of the decode sink.
     """
-    pictures.append(frame)
+    images.append(frame)
 
 
 @contextmanager
@@ -241,7 +241,7 @@ async def run(reactor: Any, folder: Path) -> dict[str, Any]:
         "file": [len(mediaTags(path)) for path in files("recordings")],
         "mp4": [packets(path) for path in files("mp4")],
         "relayed": [len(mediaTags(path)) for path in files("relayed")],
-        "pictures": len(pictures),
+        "pictures": len(images),
         "unfinished": [path.name for path in files(".") if path.suffix == ".part"],
         "recovered": recovered(files("recordings")[0]),
     }

@@ -823,14 +823,14 @@ class PageTests(SynchronousTestCase):
         docs.mkdir()
         rows = [*TargetTests.rows, row("a*b", 1, 9.0)]
         results = docs / "results.jsonl"
-        page, picture, raw = writePage(docs, results, [], rows)
+        page, image, raw = writePage(docs, results, [], rows)
         self.assertEqual(raw, results)
         self.assertEqual(readResults([raw])[1], rows)
         text = page.read_text()
         self.assertEqual(re.findall(r"-table:: (.*)", text), ["Targets"])
         self.assertIn('   "target","at most","measured","reached"\n', text)
         self.assertIn('\n   "fanout200: CPU of rtmptw to nginx\'s",', text)
-        root = xml.etree.ElementTree.fromstring(picture.read_text())
+        root = xml.etree.ElementTree.fromstring(image.read_text())
         words = [one.text for one in root.iter("{http://www.w3.org/2000/svg}text")]
         self.assertIn("rtmptw", words)
         self.assertIn("a*b", words)

@@ -119,8 +119,8 @@ class SnapshotTests(ExampleCase):
         publish(server.waitFor(r"RTMPFactory starting on (\d+)"))
         server.waitFor(r"(live/cam: 1 snapshots)")
         self.assertEqual(server.stop(), 0)
-        picture = Path("snapshots/live/cam.jpg").read_bytes()
-        self.assertEqual(picture[:3], b"\xff\xd8\xff")
+        image = Path("snapshots/live/cam.jpg").read_bytes()
+        self.assertEqual(image[:3], b"\xff\xd8\xff")
         (path,) = Path("images/cam").iterdir()
         self.assertRegex(path.name, r"^\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d-\d{6}\.png$")
 

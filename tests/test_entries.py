@@ -27,7 +27,7 @@ def startCodes(*each: bytes) -> bytes:
     return b"\0" + b"".join(b"\0\0\1" + unit for unit in each)
 
 
-def picture(body: bytes, codec: Codec = Codec.H264) -> Frame:
+def image(body: bytes, codec: Codec = Codec.H264) -> Frame:
     """
     @return: a video frame that is not marked as a key frame.
     """
@@ -50,7 +50,7 @@ class EntryTests(SynchronousTestCase):
                     b"\xa1avc1\0\0\0",
                     b"\xa3avc1",
                 ):
-                    frame = picture(head + row)
+                    frame = image(head + row)
                     self.assertIs(isEntry(frame), wanted, frame.payload)
 
     def test_ofH264(self) -> None:
@@ -94,19 +94,19 @@ class EntryTests(SynchronousTestCase):
         recovery = bytes.fromhex("4e01 06 01 80 80")
         for unit in (*range(16, 22), 32, 33):
             body = head + units(bytes([unit << 1, 1, 0]))
-            self.assertTrue(isEntry(picture(body, Codec.HEVC)), unit)
-        self.assertTrue(isEntry(picture(head + units(recovery, b"\2\1"), Codec.HEVC)))
+            self.assertTrue(isEntry(image(body, Codec.HEVC)), unit)
+        self.assertTrue(isEntry(image(head + units(recovery, b"\2\1"), Codec.HEVC)))
         for unit in (0, 1, 9, 15, 34, 35, 39, 40):
             body = head + units(bytes([unit << 1, 1, 0]))
-            self.assertFalse(isEntry(picture(body, Codec.HEVC)), unit)
+            self.assertFalse(isEntry(image(body, Codec.HEVC)), unit)
         body = head + units(b"\2\1", recovery)
-        self.assertFalse(isEntry(picture(body, Codec.HEVC)))
+        self.assertFalse(isEntry(image(body, Codec.HEVC)))
 
     def test_ofOthers(self) -> None:
         """
         Frames of other codecs, of several tracks or with extensions are no entries.
         """
         idr = units(b"\x65\x88")
-        self.assertFalse(isEntry(picture(b"\x27\1\0\0\0" + idr, Codec.AV1)))
+        self.assertFalse(isEntry(image(b"\x27\1\0\0\0" + idr, Codec.AV1)))
         for head in (b"\xa6avc1", b"\xa7avc1", b"\xa0avc1"):
-            self.assertFalse(isEntry(picture(head + idr)), head)
+            self.assertFalse(isEntry(image(head + idr)), head)

@@ -18,7 +18,7 @@ def key(timestamp: int, *tracks: int) -> Frame:
     return frame
 
 
-def picture(timestamp: int, *tracks: int) -> Frame:
+def image(timestamp: int, *tracks: int) -> Frame:
     """
     @return: a frame that is not a key frame, of these tracks; by default of the only
         one.
@@ -56,7 +56,7 @@ class LeadingTrackTests(SynchronousTestCase):
         Before the first key frame no track leads, and a key frame of any track is
         accepted.
         """
-        self.assertIsNone(self.follow(picture(0, 0), audioFrame(0)))
+        self.assertIsNone(self.follow(image(0, 0), audioFrame(0)))
         self.assertTrue(self.leading.leads(key(0, 7)))
 
     def test_theLowestLeads(self) -> None:
@@ -112,10 +112,10 @@ class LeadingTrackTests(SynchronousTestCase):
         """
         begins = self.leading.begins
         self.assertTrue(begins(audioFrame(0)))
-        self.assertFalse(begins(picture(0)))
+        self.assertFalse(begins(image(0)))
         self.follow(key(0, 0), key(0, 1))
         self.assertFalse(begins(audioFrame(0)))
-        self.assertFalse(begins(picture(0, 0)))
+        self.assertFalse(begins(image(0, 0)))
         self.assertFalse(begins(key(0, 1)))
         self.assertTrue(begins(key(0, 0)))
         self.follow(end(FrameKind.VIDEO, 0))
@@ -149,7 +149,7 @@ class KeyGateTests(SynchronousTestCase):
         An open gate passes everything.
         """
         self.assertFalse(self.gate.isClosed)
-        self.assertEqual(self.passing(picture(0), audioFrame(0)), [True, True])
+        self.assertEqual(self.passing(image(0), audioFrame(0)), [True, True])
 
     def test_theNextKeyFrameOpens(self) -> None:
         """
@@ -160,12 +160,12 @@ class KeyGateTests(SynchronousTestCase):
         self.assertTrue(self.gate.isClosed)
         headers = makeFrames(0)
         self.assertEqual(
-            self.passing(*headers, picture(40), audioFrame(41)),
+            self.passing(*headers, image(40), audioFrame(41)),
             [True, True, False, False],
         )
         self.assertTrue(self.gate.isClosed)
         self.assertEqual(
-            self.passing(key(80), picture(120), audioFrame(90)), [True, True, True]
+            self.passing(key(80), image(120), audioFrame(90)), [True, True, True]
         )
         self.assertFalse(self.gate.isClosed)
 
@@ -177,11 +177,11 @@ class KeyGateTests(SynchronousTestCase):
         self.passing(key(0, 0), key(0, 1))
         self.gate.close(0)
         self.assertEqual(
-            self.passing(key(40, 1), picture(80, 0), key(120, 0), picture(160, 1)),
+            self.passing(key(40, 1), image(80, 0), key(120, 0), image(160, 1)),
             [False, False, True, True],
         )
 
-    def test_soundGoesOnAlone(self) -> None:
+    def test_audioGoesOnAlone(self) -> None:
         """
         Audio and the end of a sequence pass C{VIDEO_GONE} ms after the gate was closed,
         whether video arrives meanwhile or not. Video still waits for a key frame.
@@ -191,7 +191,7 @@ class KeyGateTests(SynchronousTestCase):
             self.passing(
                 audioFrame(100 + VIDEO_GONE - 1),
                 audioFrame(100 + VIDEO_GONE),
-                picture(4000),
+                image(4000),
                 audioFrame(4000 + VIDEO_GONE - 1),
                 end(FrameKind.VIDEO, 0),
                 audioFrame(4000 + VIDEO_GONE),
@@ -211,51 +211,51 @@ class KeyGateTests(SynchronousTestCase):
         self.assertEqual(
             self.passing(
                 key(VIDEO_GONE - 1, 1),
-                picture(VIDEO_GONE, 1),
+                image(VIDEO_GONE, 1),
                 audioFrame(VIDEO_GONE),
                 key(VIDEO_GONE, 1),
-                picture(VIDEO_GONE + 40, 1),
+                image(VIDEO_GONE + 40, 1),
             ),
             [False, False, True, True, True],
         )
 
-    def test_pausedPicturesKeepTheSound(self) -> None:
+    def test_pausedVideoKeepsTheAudio(self) -> None:
         """
         A gate closed again passes all audio.
         """
         self.gate.closeAgain()
         self.assertEqual(
-            self.passing(audioFrame(0), picture(10), key(5000)), [True, False, True]
+            self.passing(audioFrame(0), image(10), key(5000)), [True, False, True]
         )
         self.gate.close(2000)
         self.passing(key(5000))
         self.gate.closeAgain()
         self.assertEqual(
-            self.passing(audioFrame(2001), picture(6000), key(6040)),
+            self.passing(audioFrame(2001), image(6000), key(6040)),
             [True, False, True],
         )
 
-    def test_soundNeedNotWait(self) -> None:
+    def test_audioNeedNotWait(self) -> None:
         """
         For late players, audio can pass a closed gate at once.
         """
-        self.gate.close(1000, soundWaits=False)
+        self.gate.close(1000, audioWaits=False)
         self.assertEqual(
-            self.passing(audioFrame(1000), picture(1000), key(1040)),
+            self.passing(audioFrame(1000), image(1000), key(1040)),
             [True, False, True],
         )
 
-    def test_aPictureInSeveralMessages(self) -> None:
+    def test_aFrameInSeveralMessages(self) -> None:
         """
         If a video frame has several messages, only its first opens the gate, unless it
         is not known whether a message is the first.
         """
         self.gate.close(1000)
         self.assertEqual(
-            self.passing(key(1000), picture(1040), key(1040), key(1080), key(1080)),
+            self.passing(key(1000), image(1040), key(1040), key(1080), key(1080)),
             [False, False, False, True, True],
         )
-        self.gate.close(1000, soundWaits=False)
+        self.gate.close(1000, audioWaits=False)
         self.assertEqual(self.passing(key(1000)), [True])
         self.gate.close(1000)
         self.gate.closeAgain()
@@ -288,10 +288,10 @@ class KeyGateTests(SynchronousTestCase):
         self.gate.close(1000)
         self.assertEqual(
             self.passing(
-                picture(1000 + MAX_WAIT - 1),
-                picture(1000 + MAX_WAIT, 1),
-                picture(1000 + MAX_WAIT),
-                picture(1000 + MAX_WAIT + 40),
+                image(1000 + MAX_WAIT - 1),
+                image(1000 + MAX_WAIT, 1),
+                image(1000 + MAX_WAIT),
+                image(1000 + MAX_WAIT + 40),
             ),
             [False, False, True, True],
         )

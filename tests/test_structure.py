@@ -143,10 +143,10 @@ class TransitionTests(SynchronousTestCase):
         """
         draw = run_path(str(ROOT / "docs" / "machines.py"))["draw"]
         for table in (TRANSITIONS, STREAM_TRANSITIONS, CHUNK_TRANSITIONS):
-            picture = xml.etree.ElementTree.fromstring(draw(table, "a & b"))
+            image = xml.etree.ElementTree.fromstring(draw(table, "a & b"))
             words = {
                 word
-                for element in picture.iter("{http://www.w3.org/2000/svg}text")
+                for element in image.iter("{http://www.w3.org/2000/svg}text")
                 for word in (element.text or "").split(", ")
             }
             for state, steps in table.items():

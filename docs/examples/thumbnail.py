@@ -18,7 +18,7 @@ from rtmptw.sinks.snapshot.sink import Snapshots, SnapshotSink
 
 
 # begin
-class Pictures(FrameSinkFactory, Resource):
+class Images(FrameSinkFactory, Resource):
     isLeaf = True
 
     def __init__(self, reactor: Any) -> None:
@@ -52,10 +52,10 @@ class Pictures(FrameSinkFactory, Resource):
 async def main(
     reactor: Any, rtmp: str = "tcp:1935", http: str = "tcp:8080:interface=127.0.0.1"
 ) -> None:
-    pictures = Pictures(reactor)
-    web = await serverFromString(reactor, http).listen(Site(pictures))
+    images = Images(reactor)
+    web = await serverFromString(reactor, http).listen(Site(images))
     print(f"images on port {web.getHost().port}", flush=True)
-    port = await Server(reactor, sinks=[pictures]).listen(rtmp)
+    port = await Server(reactor, sinks=[images]).listen(rtmp)
     print(f"listening on port {port.getHost().port}", flush=True)
     await Deferred()
 

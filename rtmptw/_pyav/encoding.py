@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     #: What can be encoded, for type checkers; numpy may be missing.
-    Picture = av.VideoFrame | NDArray[Any]
-    Sound = av.AudioFrame
+    Image = av.VideoFrame | NDArray[Any]
+    Audio = av.AudioFrame
     Packet = av.Packet[Any]
     #: The stream to which packets belong.
     Template = av.VideoStream | av.AudioStream
@@ -161,7 +161,7 @@ class _EncodedTrack(TrackMuxer):
         return [made for packet in packets for made in self.mux(packet)]
 
 
-class PictureTrack(_EncodedTrack):
+class VideoTrack(_EncodedTrack):
     """
     Encodes video frames of one size.
     """
@@ -192,7 +192,7 @@ class PictureTrack(_EncodedTrack):
             time_base=_MILLISECONDS,
         )
 
-    def encode(self, picture: av.VideoFrame, timestamp: int) -> list[Frame]:
+    def encode(self, image: av.VideoFrame, timestamp: int) -> list[Frame]:
         """
         @param picture: the frame, left unchanged.
         @param timestamp: in ms; moved to 1 ms after the previous one if it is not
@@ -204,22 +204,22 @@ class PictureTrack(_EncodedTrack):
         if self._latest is not None:
             timestamp = max(timestamp, self._latest + 1)
         self._latest = timestamp
-        if picture.format.name != self._pixels:
-            picture = picture.reformat(format=self._pixels)
-        kept = picture.pts, picture.time_base, picture.pict_type
-        picture.pts = timestamp
-        picture.time_base = _MILLISECONDS
+        if image.format.name != self._pixels:
+            image = image.reformat(format=self._pixels)
+        kept = image.pts, image.time_base, image.pict_type
+        image.pts = timestamp
+        image.time_base = _MILLISECONDS
         # Its former type must not influence this encoder.
-        picture.pict_type = PictureType.NONE
+        image.pict_type = PictureType.NONE
         try:
-            return self._encode(picture)
+            return self._encode(image)
         finally:
-            picture.pts, timeBase, picture.pict_type = kept
+            image.pts, timeBase, image.pict_type = kept
             if timeBase:
-                picture.time_base = timeBase
+                image.time_base = timeBase
 
 
-class SoundTrack(_EncodedTrack):
+class AudioTrack(_EncodedTrack):
     """
     Encodes audio of one format.
     """
@@ -239,7 +239,7 @@ class SoundTrack(_EncodedTrack):
             layout=first.layout.name,
         )
 
-    def encode(self, sound: av.AudioFrame, seconds: Fraction) -> list[Frame]:
+    def encode(self, audio: av.AudioFrame, seconds: Fraction) -> list[Frame]:
         """
         @param sound: the audio frame, left unchanged.
         @param seconds: the time of its first sample.
@@ -247,42 +247,42 @@ class SoundTrack(_EncodedTrack):
 
         @raise SinkError: if encoding fails.
         """
-        kept = sound.pts, sound.time_base
-        sound.pts = round(seconds * sound.sample_rate)
-        sound.time_base = Fraction(1, sound.sample_rate)
+        kept = audio.pts, audio.time_base
+        audio.pts = round(seconds * audio.sample_rate)
+        audio.time_base = Fraction(1, audio.sample_rate)
         try:
-            return self._encode(sound)
+            return self._encode(audio)
         finally:
-            sound.pts, timeBase = kept
+            audio.pts, timeBase = kept
             if timeBase:
-                sound.time_base = timeBase
+                audio.time_base = timeBase
 
 
-def pictureOf(picture: "Picture", form: str) -> av.VideoFrame:
+def videoFrameOf(image: "Image", form: str) -> av.VideoFrame:
     """
     @param picture: a PyAV frame, or a numpy array.
     @param form: the pixel format of an array.
 
     @raise ValueError: if it is neither, or does not have this format.
     """
-    if isinstance(picture, av.VideoFrame):
-        return picture
-    shape = getattr(picture, "shape", None)
+    if isinstance(image, av.VideoFrame):
+        return image
+    shape = getattr(image, "shape", None)
     try:
-        return av.VideoFrame.from_ndarray(picture, format=form)
+        return av.VideoFrame.from_ndarray(image, format=form)
     except (AttributeError, NotImplementedError, TypeError, ValueError):
-        what = type(picture).__name__ + (f" of {shape}" if shape else "")
+        what = type(image).__name__ + (f" of {shape}" if shape else "")
         raise ValueError(
             f"an image must be an av.VideoFrame or a numpy array in format {form}, "
             f"not {what}"
         ) from None
 
 
-def formOf(sound: av.AudioFrame) -> tuple[str, str, int]:
+def formOf(audio: av.AudioFrame) -> tuple[str, str, int]:
     """
     @return: the properties that must not change within a track.
     """
-    return sound.format.name, sound.layout.name, sound.sample_rate
+    return audio.format.name, audio.layout.name, audio.sample_rate
 
 
 def _rateFor(name: str, rate: int) -> int:

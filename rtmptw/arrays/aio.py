@@ -25,9 +25,9 @@ from rtmptw.arrays.capture import (
     waitedFor,
 )
 from rtmptw.arrays.encoding import ArrayEncoder
+from rtmptw.arrays.framearray import FrameArray
 from rtmptw.arrays.intake import CaptureCounts, Options, StreamFrames
 from rtmptw.arrays.live import CLOSED, TIMEOUT, Awaitable
-from rtmptw.arrays.picture import FrameArray
 from rtmptw.arrays.reactors import ReactorThread, reactorThread
 from rtmptw.arrays.sending import WriterCounts
 from rtmptw.arrays.writer import Writer, encoderFor

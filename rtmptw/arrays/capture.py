@@ -15,9 +15,9 @@ from twisted.python.failure import Failure
 from rtmptw._pyav.decoding import Decoded
 from rtmptw.arrays.address import nameIn, targetFrom
 from rtmptw.arrays.door import Door, openDoor
+from rtmptw.arrays.framearray import FrameArray, arrayFrom
 from rtmptw.arrays.intake import CaptureCounts, Intake, Options, StreamFrames
 from rtmptw.arrays.live import CLOSED, ENDED, TIMEOUT, Blocking
-from rtmptw.arrays.picture import FrameArray, arrayFrom
 from rtmptw.arrays.pulled import Pulled
 from rtmptw.arrays.reactors import SLICE, ReactorThread, reactorThread
 from rtmptw.frames import FrameKind

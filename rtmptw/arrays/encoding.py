@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy
 from numpy.typing import NDArray
 
-from rtmptw._pyav.encoding import Encoder, PictureTrack, pictureOf
+from rtmptw._pyav.encoding import Encoder, VideoTrack, videoFrameOf
 from rtmptw._pyav.flv import metadataFrame
 from rtmptw.errors import SinkError
 from rtmptw.frames import Frame, FrameKind
@@ -88,10 +88,10 @@ class ArrayEncoder:
         options.setdefault("rate", str(max(1, round(rate))))
         self._encoder = Encoder(name, options)
         self._encoder.check(FrameKind.VIDEO)
-        self._track: PictureTrack | None = None
+        self._track: VideoTrack | None = None
         # Made at once, to find out whether the encoder works with these options.
         try:
-            self._first: PictureTrack | None = self._newTrack()
+            self._first: VideoTrack | None = self._newTrack()
         except SinkError as error:
             raise ValueError(str(error)) from None
 
@@ -111,9 +111,9 @@ class ArrayEncoder:
             raise ValueError(f"{wanted}, not {array.shape}")
         return numpy.ascontiguousarray(array)
 
-    def _newTrack(self) -> PictureTrack:
+    def _newTrack(self) -> VideoTrack:
         blank = numpy.zeros(self._shape, numpy.uint8)
-        return PictureTrack(self._encoder, pictureOf(blank, self._format))
+        return VideoTrack(self._encoder, videoFrameOf(blank, self._format))
 
     def begin(self) -> list[Frame]:
         """
@@ -134,7 +134,7 @@ class ArrayEncoder:
         """
         assert self._track is not None
         return self._track.encode(
-            pictureOf(array, self._format), round(Fraction(seconds) * 1000)
+            videoFrameOf(array, self._format), round(Fraction(seconds) * 1000)
         )
 
     def finish(self) -> list[Frame]:

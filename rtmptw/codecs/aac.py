@@ -4,8 +4,8 @@ AAC: AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1) and ADTS headers (1.A.2.2).
 
 from dataclasses import dataclass
 
+from rtmptw.codecs.audio import AudioFormat
 from rtmptw.codecs.bits import BitReader
-from rtmptw.codecs.sound import Sound
 from rtmptw.errors import RemoteProtocolError
 
 _RATES = (
@@ -47,7 +47,7 @@ class AudioConfig:
         layout says everything.
     """
 
-    sound: Sound
+    audio: AudioFormat
     objectType: int
     layout: int
     extension: int
@@ -87,8 +87,8 @@ def parseConfig(data: bytes) -> AudioConfig:
     if not rate:
         raise RemoteProtocolError("codec-header-garbage", "AAC sample rate is 0")
     rest = b"" if layout else data
-    sound = Sound(rate, channels, block)
-    return AudioConfig(sound, objectType, layout, extension, hasStereo, rest)
+    audio = AudioFormat(rate, channels, block)
+    return AudioConfig(audio, objectType, layout, extension, hasStereo, rest)
 
 
 def _appended(reader: BitReader) -> tuple[int, bool]:

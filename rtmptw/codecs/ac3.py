@@ -3,8 +3,8 @@ AC-3 and E-AC-3: the beginning of a frame, and its description in MP4 (ETSI TS 1
 4.3, E.1.2 and annex F).
 """
 
+from rtmptw.codecs.audio import AudioFormat
 from rtmptw.codecs.bits import BitReader
-from rtmptw.codecs.sound import Sound
 from rtmptw.errors import RemoteProtocolError
 
 _SYNC = 0x0B77
@@ -34,7 +34,7 @@ _BIT_RATES = (
 )
 
 
-def parseFrame(data: bytes) -> tuple[Sound, bytes]:
+def parseFrame(data: bytes) -> tuple[AudioFormat, bytes]:
     """
     @param data: an AC-3 frame.
     @return: its audio format, and the contents of the C{dac3} box.
@@ -57,8 +57,8 @@ def parseFrame(data: bytes) -> tuple[Sound, bytes]:
         | hasBass << 10
         | size // 2 << 5
     )
-    sound = Sound(_RATES[rate], _CHANNELS[layout] + hasBass, 6 * _BLOCK)
-    return sound, packed.to_bytes(3, "big")
+    audio = AudioFormat(_RATES[rate], _CHANNELS[layout] + hasBass, 6 * _BLOCK)
+    return audio, packed.to_bytes(3, "big")
 
 
 def _bassOf(reader: BitReader, layout: int) -> bool:
@@ -71,7 +71,7 @@ def _bassOf(reader: BitReader, layout: int) -> bool:
     return reader.flag()
 
 
-def parseEnhanced(data: bytes) -> tuple[Sound, bytes]:
+def parseEnhanced(data: bytes) -> tuple[AudioFormat, bytes]:
     """
     @param data: an E-AC-3 packet.
     @return: the audio format, and the contents of the C{dec3} box, both of the first
@@ -97,8 +97,8 @@ def parseEnhanced(data: bytes) -> tuple[Sound, bytes]:
     kilobits = size * 8 * hertz // (blocks * _BLOCK) // 1000
     packed = min(kilobits, 0x1FFF) << 3
     substream = rate << 22 | identification << 17 | layout << 9 | hasBass << 8
-    sound = Sound(hertz, _CHANNELS[layout] + hasBass, blocks * _BLOCK)
-    return sound, packed.to_bytes(2, "big") + substream.to_bytes(3, "big")
+    audio = AudioFormat(hertz, _CHANNELS[layout] + hasBass, blocks * _BLOCK)
+    return audio, packed.to_bytes(2, "big") + substream.to_bytes(3, "big")
 
 
 def _begin(data: bytes) -> BitReader:

@@ -3,7 +3,7 @@ AV1: open bitstream units (AV1 5.3) and the sequence header (5.5).
 """
 
 from rtmptw.codecs.bits import BitReader
-from rtmptw.codecs.picture import Color, Picture
+from rtmptw.codecs.video import Color, VideoFormat
 from rtmptw.errors import RemoteProtocolError
 
 _SEQUENCE_HEADER = 1
@@ -84,13 +84,13 @@ def configOf(unit: bytes) -> bytes:
     return bytes([0x81, second, third, 0]) + unit
 
 
-def parseSequence(unit: bytes) -> Picture:
+def parseSequence(unit: bytes) -> VideoFormat:
     """
     @param unit: a sequence header unit.
 
     @raise RemoteProtocolError: if it is not a sequence header.
     """
-    return _Sequence(unit).picture
+    return _Sequence(unit).video
 
 
 class _Sequence:
@@ -115,7 +115,7 @@ class _Sequence:
         width, height = reader.bits(wide) + 1, reader.bits(high) + 1
         self._skipTools(not isReduced)
         color = self._readColor()
-        self.picture = Picture(width, height, (1, 1), color)
+        self.video = VideoFormat(width, height, (1, 1), color)
 
     def _readPoints(self) -> None:
         reader = self._reader

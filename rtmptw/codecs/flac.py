@@ -2,8 +2,8 @@
 FLAC: the STREAMINFO block (RFC 9639, 8.2).
 """
 
+from rtmptw.codecs.audio import AudioFormat
 from rtmptw.codecs.bits import BitReader
-from rtmptw.codecs.sound import Sound
 from rtmptw.errors import RemoteProtocolError
 
 _MAGIC = b"fLaC"
@@ -27,7 +27,7 @@ def parseHeader(data: bytes) -> bytes:
     return data[:_SIZE]
 
 
-def soundOf(block: bytes) -> Sound:
+def audioOf(block: bytes) -> AudioFormat:
     """
     @param block: STREAMINFO.
 
@@ -39,4 +39,4 @@ def soundOf(block: bytes) -> Sound:
     rate, channels, bits = reader.bits(20), reader.bits(3) + 1, reader.bits(5) + 1
     if not rate:
         raise RemoteProtocolError("codec-header-garbage", "FLAC sample rate is 0")
-    return Sound(rate, channels, least if least == most else 0, bits)
+    return AudioFormat(rate, channels, least if least == most else 0, bits)

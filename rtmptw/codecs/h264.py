@@ -6,7 +6,7 @@ sets (H.264, 7.3.2.1.1).
 from dataclasses import dataclass
 
 from rtmptw.codecs.bits import BitReader, withoutEscapes
-from rtmptw.codecs.picture import Picture
+from rtmptw.codecs.video import VideoFormat
 from rtmptw.codecs.vui import readUsability
 from rtmptw.errors import RemoteProtocolError
 
@@ -63,7 +63,7 @@ def _units(data: bytes, reader: BitReader, count: int) -> tuple[bytes, ...]:
     return tuple(units)
 
 
-def parseSequence(unit: bytes) -> Picture:
+def parseSequence(unit: bytes) -> VideoFormat:
     """
     @param unit: a sequence parameter set, with its NAL unit header.
 
@@ -116,9 +116,9 @@ def parseSequence(unit: bytes) -> Picture:
     if not (0 < width <= _MAX_SIDE and 0 < height <= _MAX_SIDE):
         raise RemoteProtocolError("codec-header-garbage", f"{width} x {height} pixels")
     if not reader.flag():
-        return Picture(width, height)
+        return VideoFormat(width, height)
     shape, color = readUsability(reader)
-    return Picture(width, height, shape, color)
+    return VideoFormat(width, height, shape, color)
 
 
 def _skipScaling(reader: BitReader, size: int) -> None:

@@ -6,7 +6,7 @@ sets (H.265, 7.3.2.2).
 from dataclasses import dataclass
 
 from rtmptw.codecs.bits import BitReader, withoutEscapes
-from rtmptw.codecs.picture import Picture
+from rtmptw.codecs.video import VideoFormat
 from rtmptw.codecs.vui import readUsability
 from rtmptw.errors import RemoteProtocolError
 
@@ -16,7 +16,7 @@ VPS, SPS, PPS = 32, 33, 34
 _MAX_SIDE = 16_888
 _SETS = frozenset({VPS, SPS, PPS})
 _MAX_ORDERS = 64
-_MAX_PICTURES = 16
+_MAX_FRAMES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def parseConfig(data: bytes) -> HEVCConfig:
     return HEVCConfig(lengthSize, tuple(sets))
 
 
-def parseSequence(unit: bytes) -> Picture:
+def parseSequence(unit: bytes) -> VideoFormat:
     """
     @param unit: a sequence parameter set, with its NAL unit header.
 
@@ -85,7 +85,7 @@ def parseSequence(unit: bytes) -> Picture:
         height -= down * (reader.unsigned() + reader.unsigned())
     if not (0 < width <= _MAX_SIDE and 0 < height <= _MAX_SIDE):
         raise RemoteProtocolError("codec-header-garbage", f"{width} x {height} pixels")
-    size = Picture(width, height)
+    size = VideoFormat(width, height)
     try:
         if not _reachUsability(reader, layers):
             return size
@@ -93,7 +93,7 @@ def parseSequence(unit: bytes) -> Picture:
     except RemoteProtocolError:
         # The size is known; what follows could not be parsed.
         return size
-    return Picture(width, height, shape, color)
+    return VideoFormat(width, height, shape, color)
 
 
 def _skipProfile(reader: BitReader, layers: int) -> None:
@@ -172,7 +172,7 @@ def _skipReferences(reader: BitReader) -> None:
             before = kept
             continue
         negative, positive = reader.unsigned(), reader.unsigned()
-        if negative > _MAX_PICTURES or positive > _MAX_PICTURES:
+        if negative > _MAX_FRAMES or positive > _MAX_FRAMES:
             raise RemoteProtocolError(
                 "codec-header-garbage", f"{negative} and {positive} references"
             )

@@ -2,7 +2,7 @@
 MPEG audio, layers 1 to 3: the header of a frame (ISO/IEC 11172-3, 2.4.1.3).
 """
 
-from rtmptw.codecs.sound import Sound
+from rtmptw.codecs.audio import AudioFormat
 from rtmptw.errors import RemoteProtocolError
 
 _RATES = (44100, 48000, 32000)
@@ -11,7 +11,7 @@ _BLOCKS = {3: 384, 2: 1152, 1: 1152}
 _MPEG1 = 3
 
 
-def parseFrame(data: bytes) -> Sound:
+def parseFrame(data: bytes) -> AudioFormat:
     """
     @raise RemoteProtocolError: if it is not an MPEG audio frame.
     """
@@ -26,4 +26,4 @@ def parseFrame(data: bytes) -> Sound:
     block = _BLOCKS[layer]
     if layer == 1 and version != _MPEG1:
         block = 576
-    return Sound(rate, 1 if data[3] >> 6 == 3 else 2, block)
+    return AudioFormat(rate, 1 if data[3] >> 6 == 3 else 2, block)

@@ -2,7 +2,7 @@
 Opus: the identification header (RFC 7845, 5.1) and packets (RFC 6716, 3.1).
 """
 
-from rtmptw.codecs.sound import Sound
+from rtmptw.codecs.audio import AudioFormat
 from rtmptw.errors import RemoteProtocolError
 
 #: The rate at which Opus counts samples, whatever the input's rate was.
@@ -48,11 +48,11 @@ def headerFor(data: bytes) -> bytes:
     return _MAGIC + bytes([1, channels, 0, 0]) + rate + bytes(3)
 
 
-def soundOf(fields: bytes) -> Sound:
+def audioOf(fields: bytes) -> AudioFormat:
     """
     @param fields: the contents of a C{dOps} box.
     """
-    return Sound(RATE, fields[1])
+    return AudioFormat(RATE, fields[1])
 
 
 def samplesIn(data: bytes) -> int:

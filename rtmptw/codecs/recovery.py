@@ -17,7 +17,7 @@ _MORE: Final = 255
 _H264_SEI: Final = 6
 _HEVC_SEI: Final = 39
 #: No encoder takes longer to refresh the image; a larger count means something else.
-MAX_PICTURES: Final = 300
+MAX_VIDEO: Final = 300
 
 
 def recoveryOf(codec: Codec, data: bytes, lengthSize: int = 4) -> int:
@@ -36,7 +36,7 @@ def recoveryOf(codec: Codec, data: bytes, lengthSize: int = 4) -> int:
             isMessages, head = unit[0] >> 1 & 0x3F == _HEVC_SEI, 2
         if isMessages:
             count = _among(codec, withoutEscapes(unit)[head:])
-            if 0 <= count <= MAX_PICTURES:
+            if 0 <= count <= MAX_VIDEO:
                 return count
     return -1
 

@@ -4,7 +4,7 @@ VPCodecConfigurationRecord (VP Codec ISO Media File Format Binding).
 """
 
 from rtmptw.codecs.bits import BitReader
-from rtmptw.codecs.picture import Color, Picture
+from rtmptw.codecs.video import Color, VideoFormat
 from rtmptw.errors import RemoteProtocolError
 
 _SYNC = 0x498342
@@ -34,7 +34,7 @@ def parseRecord(data: bytes) -> bytes:
     return data
 
 
-def parseKey(data: bytes) -> tuple[Picture, bytes]:
+def parseKey(data: bytes) -> tuple[VideoFormat, bytes]:
     """
     @param data: a key frame.
     @return: its video format, and a record for it.
@@ -71,4 +71,4 @@ def parseKey(data: bytes) -> tuple[Picture, bytes]:
     sampling = 1 if down else 2 if across else 3
     record = bytes([profile, 10, depth << 4 | sampling << 1 | isFull, 2, 2, matrix])
     color = Color(2, 2, matrix, isFull) if matrix != 2 else None
-    return Picture(width, height, (1, 1), color), record + b"\0\0"
+    return VideoFormat(width, height, (1, 1), color), record + b"\0\0"

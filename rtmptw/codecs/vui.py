@@ -4,7 +4,7 @@ H.265 (E.2.1).
 """
 
 from rtmptw.codecs.bits import BitReader
-from rtmptw.codecs.picture import EXTENDED_SHAPE, PIXEL_SHAPES, Color
+from rtmptw.codecs.video import EXTENDED_SHAPE, PIXEL_SHAPES, Color
 
 
 def readUsability(reader: BitReader) -> tuple[tuple[int, int], Color | None]:

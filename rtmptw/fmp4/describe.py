@@ -5,8 +5,8 @@ Sample descriptions: what a player must know of a codec before its first sample.
 from collections.abc import Callable
 
 from rtmptw.codecs import aac, ac3, av1, flac, h264, hevc, mpeg, opus, vp9
-from rtmptw.codecs.picture import Picture
-from rtmptw.codecs.sound import Sound
+from rtmptw.codecs.audio import AudioFormat
+from rtmptw.codecs.video import VideoFormat
 from rtmptw.errors import RemoteProtocolError
 from rtmptw.fmp4.boxes import box, fullBox
 from rtmptw.fmp4.entries import audioEntry, elementaryStream, visualEntry
@@ -16,7 +16,7 @@ from rtmptw.frames import Codec
 #: Used for video of unknown size. Players use the size in the bitstream.
 UNKNOWN_SIZE = (16, 16)
 #: Ticks of video tracks per second, as in RTMP.
-PICTURE_RATE = 1000
+VIDEO_RATE = 1000
 
 # Object types of MPEG-4 (ISO/IEC 14496-1, 7.2.6.6).
 _AAC_TYPE = 0x40
@@ -49,25 +49,25 @@ def _needed(config: bytes | None) -> bytes:
     return config
 
 
-def _pictures(
-    kind: bytes, config: tuple[bytes, bytes], picture: Picture | None, about: About
+def _video(
+    kind: bytes, config: tuple[bytes, bytes], video: VideoFormat | None, about: About
 ) -> Description:
-    if picture is None:
+    if video is None:
         width, height = about.size or UNKNOWN_SIZE
-        picture = Picture(width, height)
-    entry = visualEntry(kind, config, picture, about.light)
-    wide, high = picture.shape
+        video = VideoFormat(width, height)
+    entry = visualEntry(kind, config, video, about.light)
+    wide, high = video.shape
     # For display, pixels are enlarged in one direction, never reduced.
-    size = picture.width, picture.height
+    size = video.width, video.height
     if wide > high:
-        size = round(picture.width * wide / high), picture.height
+        size = round(video.width * wide / high), video.height
     elif high > wide:
-        size = picture.width, round(picture.height * high / wide)
+        size = video.width, round(video.height * high / wide)
     size = min(size[0], 0xFFFF), min(size[1], 0xFFFF)
-    return Description(entry, PICTURE_RATE, 0, size)
+    return Description(entry, VIDEO_RATE, 0, size)
 
 
-def _look(parse: Callable[[bytes], Picture], unit: bytes) -> Picture | None:
+def _look(parse: Callable[[bytes], VideoFormat], unit: bytes) -> VideoFormat | None:
     """
     @return: the format in a sequence header; C{None} if it cannot be parsed, which is
         no reason not to record the video.
@@ -81,25 +81,25 @@ def _look(parse: Callable[[bytes], Picture], unit: bytes) -> Picture | None:
 def _h264(config: bytes | None, first: bytes, about: About) -> Description:
     data = _needed(config)
     sequence = h264.parseConfig(data).sequences[0]
-    picture = _look(h264.parseSequence, sequence)
-    return _pictures(b"avc1", (b"avcC", data), picture, about)
+    video = _look(h264.parseSequence, sequence)
+    return _video(b"avc1", (b"avcC", data), video, about)
 
 
 def _hevc(config: bytes | None, first: bytes, about: About) -> Description:
     data = _needed(config)
     parsed = hevc.parseConfig(data)
-    picture = None
+    video = None
     for kind, unit in parsed.sets:
         if kind == hevc.SPS:
-            picture = _look(hevc.parseSequence, unit)
+            video = _look(hevc.parseSequence, unit)
             break
     # Apple's players accept hvc1 only; hev1 allows parameter sets within the samples.
     name = b"hvc1" if parsed.isComplete else b"hev1"
-    return _pictures(name, (b"hvcC", data), picture, about)
+    return _video(name, (b"hvcC", data), video, about)
 
 
 def _vvc(config: bytes | None, first: bytes, about: About) -> Description:
-    return _pictures(b"vvc1", (b"vvcC", bytes(4) + _needed(config)), None, about)
+    return _video(b"vvc1", (b"vvcC", bytes(4) + _needed(config)), None, about)
 
 
 def _av1(config: bytes | None, first: bytes, about: About) -> Description:
@@ -108,65 +108,69 @@ def _av1(config: bytes | None, first: bytes, about: About) -> Description:
         unit = av1.sequenceHeader(first)
         config = av1.configOf(unit)
     assert config is not None
-    return _pictures(b"av01", (b"av1C", config), _look(av1.parseSequence, unit), about)
+    return _video(b"av01", (b"av1C", config), _look(av1.parseSequence, unit), about)
 
 
 def _vp9(config: bytes | None, first: bytes, about: About) -> Description:
     try:
-        picture, record = vp9.parseKey(first)
+        video, record = vp9.parseKey(first)
     except RemoteProtocolError:
-        picture, record = None, b""
+        video, record = None, b""
     if config or not record:
         record = vp9.parseRecord(_needed(config))
     contents = b"\1\0\0\0" + record
-    return _pictures(b"vp09", (b"vpcC", contents), picture, about)
+    return _video(b"vp09", (b"vpcC", contents), video, about)
 
 
-def _sounds(
-    kind: bytes, sound: Sound, config: bytes, about: About, block: int | None = None
+def _audio(
+    kind: bytes,
+    audio: AudioFormat,
+    config: bytes,
+    about: About,
+    block: int | None = None,
 ) -> Description:
-    entry = audioEntry(kind, sound, config, about.speakers)
-    return Description(entry, sound.rate, sound.block if block is None else block)
+    entry = audioEntry(kind, audio, config, about.speakers)
+    return Description(entry, audio.rate, audio.block if block is None else block)
 
 
 def _aac(config: bytes | None, first: bytes, about: About) -> Description:
     data = _needed(config)
-    sound = aac.parseConfig(data).sound
-    return _sounds(b"mp4a", sound, elementaryStream(_AAC_TYPE, data), about)
+    audio = aac.parseConfig(data).audio
+    return _audio(b"mp4a", audio, elementaryStream(_AAC_TYPE, data), about)
 
 
 def _mp3(config: bytes | None, first: bytes, about: About) -> Description:
-    sound = mpeg.parseFrame(first)
-    kind = _MP3_TYPE if sound.rate >= 32000 else _MPEG2_TYPE
-    return _sounds(b"mp4a", sound, elementaryStream(kind, b""), about)
+    audio = mpeg.parseFrame(first)
+    kind = _MP3_TYPE if audio.rate >= 32000 else _MPEG2_TYPE
+    return _audio(b"mp4a", audio, elementaryStream(kind, b""), about)
 
 
 def _opus(config: bytes | None, first: bytes, about: About) -> Description:
     fields = opus.parseHeader(config or opus.headerFor(first))
 
-    sound = opus.soundOf(fields)
+    audio = opus.audioOf(fields)
     block = opus.samplesIn(first)
-    return _sounds(b"Opus", sound, box(b"dOps", fields), about, block)
+    return _audio(b"Opus", audio, box(b"dOps", fields), about, block)
 
 
 def _flac(config: bytes | None, first: bytes, about: About) -> Description:
     block = flac.parseHeader(_needed(config))
     # The header of the last metadata block: STREAMINFO, and its size.
     head = b"\x80" + len(block).to_bytes(3, "big")
-    sound = flac.soundOf(block)
-    return _sounds(b"fLaC", sound, fullBox(b"dfLa", 0, 0, head, block), about)
+    audio = flac.audioOf(block)
+    return _audio(b"fLaC", audio, fullBox(b"dfLa", 0, 0, head, block), about)
 
 
 def _ac3(config: bytes | None, first: bytes, about: About) -> Description:
 
-    sound, fields = ac3.parseFrame(first)
-    return _sounds(b"ac-3", sound, box(b"dac3", fields), about)
+    audio, fields = ac3.parseFrame(first)
+    return _audio(b"ac-3", audio, box(b"dac3", fields), about)
 
 
 def _eac3(config: bytes | None, first: bytes, about: About) -> Description:
 
-    sound, fields = ac3.parseEnhanced(first)
-    return _sounds(b"ec-3", sound, box(b"dec3", fields), about)
+    audio, fields = ac3.parseEnhanced(first)
+    return _audio(b"ec-3", audio, box(b"dec3", fields), about)
 
 
 _DESCRIBERS: dict[Codec, Callable[[bytes | None, bytes, About], Description]] = {

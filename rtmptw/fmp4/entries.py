@@ -2,8 +2,8 @@
 Sample entries (ISO/IEC 14496-12, 12.1.3 and 12.2.3) and the boxes in them.
 """
 
-from rtmptw.codecs.picture import Color, Picture
-from rtmptw.codecs.sound import Sound
+from rtmptw.codecs.audio import AudioFormat
+from rtmptw.codecs.video import Color, VideoFormat
 from rtmptw.fmp4.boxes import box, fullBox, u16, u32
 from rtmptw.fmp4.track import Display, Light
 
@@ -22,7 +22,7 @@ _CHANNELS_ARE_SPEAKERS = 1
 
 
 def visualEntry(
-    kind: bytes, config: tuple[bytes, bytes], picture: Picture, light: Light
+    kind: bytes, config: tuple[bytes, bytes], video: VideoFormat, light: Light
 ) -> bytes:
     """
     @param kind: the four letters of the sample entry.
@@ -30,17 +30,15 @@ def visualEntry(
     """
     more = [box(config[0], config[1])]
     color = light.color
-    if color is not None and picture.color is not None:
+    if color is not None and video.color is not None:
         # Only the bitstream signals whether it uses the full range.
-        color = Color(
-            color.primaries, color.transfer, color.matrix, picture.color.isFull
-        )
-    color = color or picture.color
+        color = Color(color.primaries, color.transfer, color.matrix, video.color.isFull)
+    color = color or video.color
     if color is not None:
         points = u16(color.primaries, color.transfer, color.matrix)
         more.append(box(b"colr", b"nclx", points, bytes([color.isFull << 7])))
-    if picture.shape[0] != picture.shape[1]:
-        more.append(box(b"pasp", u32(*picture.shape)))
+    if video.shape[0] != video.shape[1]:
+        more.append(box(b"pasp", u32(*video.shape)))
     if light.display is not None:
         more.append(box(b"mdcv", _mastering(light.display)))
     if light.levels is not None:
@@ -50,7 +48,7 @@ def visualEntry(
         bytes(6),
         u16(1, 0, 0),
         u32(0, 0, 0),
-        u16(picture.width, picture.height),
+        u16(video.width, video.height),
         u32(_RESOLUTION, _RESOLUTION, 0),
         u16(1),
         _NAME,
@@ -72,7 +70,7 @@ def _mastering(display: Display) -> bytes:
 
 
 def audioEntry(
-    kind: bytes, sound: Sound, config: bytes, speakers: tuple[int, ...]
+    kind: bytes, audio: AudioFormat, config: bytes, speakers: tuple[int, ...]
 ) -> bytes:
     """
     @param kind: the four letters of the sample entry.
@@ -80,8 +78,8 @@ def audioEntry(
     @param speakers: channel numbers of Enhanced RTMP; empty if not signaled.
     """
     # A rate that does not fit is only in the configuration.
-    rate = sound.rate << 16 if sound.rate <= 0xFFFF else 0
-    channels = len(speakers) or sound.channels
+    rate = audio.rate << 16 if audio.rate <= 0xFFFF else 0
+    channels = len(speakers) or audio.channels
     layout = b""
     if speakers:
         positions = [
@@ -96,7 +94,7 @@ def audioEntry(
         bytes(6),
         u16(1),
         u32(0, 0),
-        u16(channels, sound.bits, 0, 0),
+        u16(channels, audio.bits, 0, 0),
         u32(rate),
         config,
         layout,

@@ -13,8 +13,8 @@ _DEFAULT_FLAGS = 0x000020
 _BASE_IS_MOOF = 0x020000
 # trun: 8.8.8.1.
 _DATA_OFFSET = 0x000001
-_SOUND_RUN = _DATA_OFFSET | 0x000300
-_PICTURE_RUN = _DATA_OFFSET | 0x000F00
+_AUDIO_RUN = _DATA_OFFSET | 0x000300
+_VIDEO_RUN = _DATA_OFFSET | 0x000F00
 
 _HEADER = 8
 #: The largest size that fits into 32 bits. A larger mdat box has a longer header.
@@ -78,7 +78,7 @@ def _traf(run: Run, rows: bytes, position: int) -> bytes:
     """
     flags = _BASE_IS_MOOF
     fields = [u32(run.number)]
-    if run.isSound:
+    if run.isAudio:
         flags |= _DEFAULT_FLAGS
         fields.append(u32(KEY))
     return box(
@@ -88,7 +88,7 @@ def _traf(run: Run, rows: bytes, position: int) -> bytes:
         fullBox(
             b"trun",
             1,
-            _SOUND_RUN if run.isSound else _PICTURE_RUN,
+            _AUDIO_RUN if run.isAudio else _VIDEO_RUN,
             u32(len(run.times), position),
             rows,
         ),

@@ -17,8 +17,8 @@ FILE_TYPE = box(b"ftyp", b"iso6", u32(512), b"iso6", b"cmfc", b"mp41")
 #: Flags of a track: it is enabled, and it is part of the presentation.
 _ENABLED = 1
 _IN_MOVIE = 2
-_SOUNDS = 1
-_PICTURES = 2
+_AUDIO = 1
+_VIDEO = 2
 
 
 def initSegment(tracks: Sequence[Track], duration: int = 0) -> bytes:
@@ -57,7 +57,7 @@ def _trak(track: Track, isFirst: bool) -> bytes:
         kind; the others are alternatives.
     """
     size = track.description.size
-    group = _SOUNDS if size is None else _PICTURES
+    group = _AUDIO if size is None else _VIDEO
     volume = 0x100 if size is None else 0
     width, height = size or (0, 0)
     head = fullBox(
@@ -74,11 +74,11 @@ def _trak(track: Track, isFirst: bool) -> bytes:
 
 def _media(track: Track) -> bytes:
     description = track.description
-    isSound = description.size is None
+    isAudio = description.size is None
     head = fullBox(b"mdhd", 0, 0, u32(0, 0, description.rate, 0), u16(_UNDETERMINED, 0))
-    kind, name = (b"soun", b"SoundHandler") if isSound else (b"vide", b"VideoHandler")
+    kind, name = (b"soun", b"SoundHandler") if isAudio else (b"vide", b"VideoHandler")
     handler = fullBox(b"hdlr", 0, 0, u32(0), kind, u32(0, 0, 0), name, b"\0")
-    if isSound:
+    if isAudio:
         information = fullBox(b"smhd", 0, 0, u32(0))
     else:
         information = fullBox(b"vmhd", 0, 1, u32(0, 0))

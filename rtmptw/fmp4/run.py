@@ -5,8 +5,8 @@ The samples of one track in one fragment.
 from struct import Struct
 from typing import Final
 
-_packPicture: Final = Struct(">IIIi").pack
-_packSound: Final = Struct(">II").pack
+_packVideo: Final = Struct(">IIIi").pack
+_packAudio: Final = Struct(">II").pack
 
 #: Flags of a sample (ISO/IEC 14496-12, 8.8.3.1): whether it depends on others, and
 #: whether it is not a sync sample.
@@ -19,7 +19,7 @@ class Run:
     The samples of one track in one fragment.
 
     @ivar number: the track's number.
-    @ivar isSound: whether it is audio: each sample is a sync sample, and its
+    @ivar isAudio: whether it is audio: each sample is a sync sample, and its
         presentation time is its decoding time.
     @ivar size: bytes of the payloads.
     @ivar times: decoding times of the samples, in ticks of the track.
@@ -32,7 +32,7 @@ class Run:
 
     __slots__ = (
         "end",
-        "isSound",
+        "isAudio",
         "keys",
         "number",
         "offsets",
@@ -41,9 +41,9 @@ class Run:
         "times",
     )
 
-    def __init__(self, number: int, isSound: bool) -> None:
+    def __init__(self, number: int, isAudio: bool) -> None:
         self.number = number
-        self.isSound = isSound
+        self.isAudio = isAudio
         self.size: int = 0
         self.end: int = 0
         self.times: list[int] = []
@@ -60,7 +60,7 @@ class Run:
         self.size += len(data)
         self.times.append(time)
         self.payloads.append(data)
-        if not self.isSound:
+        if not self.isAudio:
             self.offsets.append(offset)
             self.keys.append(isKey)
 
@@ -73,14 +73,14 @@ class Run:
         ends = times[1:]
         ends.append(max(self.end, times[-1] + 1))
         rows: list[bytes] = []
-        if self.isSound:
+        if self.isAudio:
             for place, data in enumerate(payloads):
-                rows.append(_packSound(ends[place] - times[place], len(data)))
+                rows.append(_packAudio(ends[place] - times[place], len(data)))
         else:
             keys, offsets = self.keys, self.offsets
             for place, data in enumerate(payloads):
                 rows.append(
-                    _packPicture(
+                    _packVideo(
                         ends[place] - times[place],
                         len(data),
                         KEY if keys[place] else NOT_KEY,
@@ -94,7 +94,7 @@ class Run:
         @return: the index of the first sample from which decoding can start; -1 if
             there is none.
         """
-        if self.isSound:
+        if self.isAudio:
             return 0
         return self.keys.index(True) if True in self.keys else -1
 
@@ -102,4 +102,4 @@ class Run:
         """
         @return: the presentation time of a sample, in ticks.
         """
-        return self.times[place] + (0 if self.isSound else self.offsets[place])
+        return self.times[place] + (0 if self.isAudio else self.offsets[place])

@@ -4,7 +4,7 @@ Tracks, as described in an init segment.
 
 from dataclasses import dataclass, field
 
-from rtmptw.codecs.picture import Color
+from rtmptw.codecs.video import Color
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,15 +19,15 @@ class _Line:
     A track while it is written.
     """
 
-    __slots__ = ("isSound", "number", "rate", "run", "timing")
+    __slots__ = ("isAudio", "number", "rate", "run", "timing")
 
     def __init__(self, track: Track) -> None:
         description = track.description
         self.number = track.number
         self.rate = description.rate
-        self.isSound = description.size is None
+        self.isAudio = description.size is None
         self.timing = Timing(description.rate, description.block)
-        self.run = Run(track.number, self.isSound)
+        self.run = Run(track.number, self.isAudio)
 
 
 class Writer:
@@ -140,7 +140,7 @@ class Writer:
             if run.times:
                 run.end = run.times[-1] + line.timing.step
                 runs.append(run)
-                line.run = Run(line.number, line.isSound)
+                line.run = Run(line.number, line.isAudio)
         self._sequence += 1
         self.waiting = self._bytes = self.age = 0
         self._first = -1
@@ -153,10 +153,10 @@ class Writer:
         if len(self._index) >= MAX_INDEX:
             self._index = self._index[::2]
             self._stride *= 2
-        hasPictures = any([not line.isSound for line in self._lines])
+        hasVideo = any([not line.isAudio for line in self._lines])
         # Players seek to key frames; audio is in the index only if there is no video.
         for entry in entries(runs, position):
-            if hasPictures == (not runs[entry.run - 1].isSound):
+            if hasVideo == (not runs[entry.run - 1].isAudio):
                 self._index.append(entry)
 
     def index(self) -> bytes:

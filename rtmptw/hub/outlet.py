@@ -173,7 +173,7 @@ class Outlet:
         @param timestamp: the stream's time now, in ms.
         """
         self._leaveMulticast()
-        self._selection.awaitKeyframe(timestamp, soundWaits=False)
+        self._selection.awaitKeyframe(timestamp, audioWaits=False)
 
     def offer(self, frame: Frame) -> None:
         """

@@ -24,14 +24,14 @@ class Selection:
         self._gate = KeyGate(leading)
         self._unwanted: frozenset[FrameKind] = frozenset()
 
-    def awaitKeyframe(self, timestamp: int, soundWaits: bool = True) -> None:
+    def awaitKeyframe(self, timestamp: int, audioWaits: bool = True) -> None:
         """
         Skip frames that cannot be decoded, until the next key frame.
 
         @param timestamp: of the last video frame, or the stream's time now, in ms.
-        @param soundWaits: whether audio is skipped too.
+        @param audioWaits: whether audio is skipped too.
         """
-        self._gate.close(timestamp, soundWaits)
+        self._gate.close(timestamp, audioWaits)
         self.isActive = True
 
     def select(self, unwanted: frozenset[FrameKind]) -> None:

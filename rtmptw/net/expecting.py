@@ -20,7 +20,7 @@ LEAST: Final = 1024
 MOST: Final = 16384
 
 
-class PictureSizes:
+class VideoSizes:
     """
     Estimates the least size of the next video frame from the ones before.
     """

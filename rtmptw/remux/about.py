@@ -2,7 +2,7 @@
 Track properties that a stream signals outside samples and codec headers.
 """
 
-from rtmptw.codecs.picture import Color
+from rtmptw.codecs.video import Color
 from rtmptw.errors import ProtocolError
 from rtmptw.flv import body as flv
 from rtmptw.fmp4.track import About, Display, Light

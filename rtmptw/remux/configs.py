@@ -16,7 +16,7 @@ NEEDY: Final = frozenset({Codec.H264, Codec.HEVC, Codec.VVC, Codec.AAC, Codec.FL
 def _flac(data: bytes) -> object:
     # Without the number of samples and their checksum, which are known only at the end.
     block = flac.parseHeader(data)
-    return block[:4], flac.soundOf(block)
+    return block[:4], flac.audioOf(block)
 
 
 def _opus(data: bytes) -> object:

@@ -9,7 +9,7 @@ from typing import Final
 
 from rtmptw.frames import Frame, FrameKind
 from rtmptw.hub.stream import Stream
-from rtmptw.net.expecting import PictureSizes
+from rtmptw.net.expecting import VideoSizes
 from rtmptw.rtmp.events import Event, FramesReceived
 from rtmptw.rtmp.serversession import ServerSession
 from rtmptw.rtmpserver.budget import Budget
@@ -40,11 +40,11 @@ class Dispatch:
         "_budget",
         "_current",
         "_now",
-        "_pictures",
         "_react",
         "_session",
         "_settle",
         "_streams",
+        "_video",
     )
 
     def __init__(
@@ -65,7 +65,7 @@ class Dispatch:
         self._react = react
         self._settle = settle
         self._now: float = 0.0
-        self._pictures = PictureSizes()
+        self._video = VideoSizes()
         self._streams: dict[int, Stream] = {}
         # The stream that is getting frames now.
         self._current: Stream | None = None
@@ -113,7 +113,7 @@ class Dispatch:
         if session.isWithin:
             # The peer may be waiting for an acknowledgement before it sends the rest.
             return 1
-        return self._pictures.expected(now)
+        return self._video.expected(now)
 
     def give(self, events: list[Event]) -> bool:
         """
@@ -134,11 +134,11 @@ class Dispatch:
 
     def _giveFrames(self, stream: Stream, frames: list[Frame]) -> None:
         now = self._now
-        pictures = self._pictures
+        video = self._video
         self._current = stream
         for frame in frames:
             if frame.kind is _VIDEO and not frame.isHeader:
-                pictures.received(frame.size, now)
+                video.received(frame.size, now)
             stream.frameReceived(frame)
             if not self._isCurrent(stream):
                 # A sink has ended this stream.

@@ -100,7 +100,7 @@ class PlayMulticast:
         self._streamID = streamID
         self._hold = hold
         # Whether there is video that audio can wait for.
-        self._hasPictures = False
+        self._hasVideo = False
         self._holding: IDelayedCall | None = None
         self._isScheduled = False
         self._pieces: list[bytes] = []
@@ -118,8 +118,8 @@ class PlayMulticast:
             self._flush()
         elif self._isScheduled:
             pass
-        elif frame.kind is FrameKind.VIDEO or not self._hasPictures:
-            self._hasPictures = bool(self._hold) and frame.kind is FrameKind.VIDEO
+        elif frame.kind is FrameKind.VIDEO or not self._hasVideo:
+            self._hasVideo = bool(self._hold) and frame.kind is FrameKind.VIDEO
             self._isScheduled = True
             self._turns.add(self._turnOver)
         elif self._holding is None:
@@ -131,7 +131,7 @@ class PlayMulticast:
 
     def _heldEnough(self) -> None:
         # There was no video frame: the next audio frame does not wait for one.
-        self._hasPictures = False
+        self._hasVideo = False
         self._holding = None
         self._flush()
 

@@ -69,7 +69,7 @@ class Kind(IntEnum):
     #: From the child: JSON, an image or audio samples in shared memory. The place:
     #: C{slot}, C{position} in bytes, C{shape} and C{type} in numpy's notation. The
     #: frame: C{kind}, C{track}, C{pts} and C{arrived} in seconds, C{key}, C{rate}.
-    PICTURE = 24
+    IMAGE = 24
     #: From the child: it is full; send no frames for now, but still other messages.
     PAUSE = 25
     #: From the child: send frames again.

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from twisted.python import threadable
 from zope.interface import implementer
 
-from rtmptw._pyav.encoding import Encoder, PictureTrack, SoundTrack, formOf, pictureOf
+from rtmptw._pyav.encoding import AudioTrack, Encoder, VideoTrack, formOf, videoFrameOf
 from rtmptw._pyav.flv import TrackMuxer, metadataFrame
 from rtmptw.frames import Frame, FrameKind, Role, publicName
 from rtmptw.hub.hub import StreamHub
@@ -25,7 +25,7 @@ from rtmptw.plugins.arguments import splitArguments
 from rtmptw.sources.passing import Passing, copyOf
 
 if TYPE_CHECKING:
-    from rtmptw._pyav.encoding import Packet, Picture, Sound, Template
+    from rtmptw._pyav.encoding import Audio, Image, Packet, Template
 
 #: The most frames queued for the stream. Beyond that a thread has to wait; in the
 #: reactor's thread, which cannot wait, the frame is refused.
@@ -140,12 +140,12 @@ class Feed:
         # Held during encoding, which takes time: never acquired in methods that the
         # reactor calls, except to feed in the reactor's thread.
         self._encoding = threading.RLock()
-        self._pictures: PictureTrack | None = None
-        self._sound: SoundTrack | None = None
+        self._video: VideoTrack | None = None
+        self._audio: AudioTrack | None = None
         self._packets: dict[FrameKind, tuple[Any, TrackMuxer]] = {}
         self._described: dict[FrameKind, Any] = {}
         self._started: float | None = None
-        self._nextSound: float | None = None
+        self._nextAudio: float | None = None
         # Held only briefly. Guards the following attributes.
         self._changed = threading.Condition()
         self._queue: deque[Frame] = deque()
@@ -178,13 +178,13 @@ class Feed:
     # Feeding.
 
     def video(
-        self, picture: "Picture", at: float | None = None, format: str = "rgb24"
+        self, image: "Image", at: float | None = None, format: str = "rgb24"
     ) -> None:
         """
         Encode an image and pass it to the stream. If the size changes, a new sequence
         header is sent.
 
-        @param picture: an C{av.VideoFrame}, or a numpy array of height x width x 3
+        @param image: an C{av.VideoFrame}, or a numpy array of height x width x 3
             bytes.
         @param format: the pixel format of an array: C{"rgb24"}, C{"bgr24"}, or any
             other of FFmpeg's.
@@ -197,31 +197,31 @@ class Feed:
 
         @raise SinkError: if the encoder fails.
         """
-        image = pictureOf(picture, format)
+        frame = videoFrameOf(image, format)
         self._waitForRoom()
         with self._encoding:
-            seconds = self._timeOf(image, at)
+            seconds = self._timeOf(frame, at)
             if seconds is None:
                 seconds = Fraction(self._now())
             frames = []
-            track = self._pictures
-            if track is not None and track.size != (image.width, image.height):
-                self._pictures = None
+            track = self._video
+            if track is not None and track.size != (frame.width, frame.height):
+                self._video = None
                 frames = track.finish()
                 track = None
             if track is None:
                 encoder = self._encoders[FrameKind.VIDEO]
-                track = self._pictures = PictureTrack(encoder, image)
+                track = self._video = VideoTrack(encoder, frame)
                 frames += self._describe(track)
-            frames += track.encode(image, round(seconds * 1000))
+            frames += track.encode(frame, round(seconds * 1000))
             self._hand(frames)
 
-    def audio(self, sound: "Sound", at: float | None = None) -> None:
+    def audio(self, audio: "Audio", at: float | None = None) -> None:
         """
         Encode audio and pass it to the stream. If its format changes, a new sequence
         header is sent.
 
-        @param sound: an C{av.AudioFrame} of any format and length.
+        @param audio: an C{av.AudioFrame} of any format and length.
 
         @raise FeedEnded: if the stream has ended.
 
@@ -231,20 +231,20 @@ class Feed:
         """
         self._waitForRoom()
         with self._encoding:
-            seconds = self._timeOf(sound, at)
+            seconds = self._timeOf(audio, at)
             if seconds is None:
-                seconds = Fraction(self._soundNow())
-            self._nextSound = float(seconds) + sound.samples / sound.sample_rate
+                seconds = Fraction(self._audioNow())
+            self._nextAudio = float(seconds) + audio.samples / audio.sample_rate
             frames = []
-            track = self._sound
-            if track is not None and track.form != formOf(sound):
-                self._sound = None
+            track = self._audio
+            if track is not None and track.form != formOf(audio):
+                self._audio = None
                 frames = track.finish()
                 track = None
             if track is None:
-                track = self._sound = SoundTrack(self._encoders[FrameKind.AUDIO], sound)
+                track = self._audio = AudioTrack(self._encoders[FrameKind.AUDIO], audio)
                 frames += self._describe(track)
-            frames += track.encode(sound, seconds)
+            frames += track.encode(audio, seconds)
             self._hand(frames)
 
     def packet(self, packet: "Packet", template: "Template | None" = None) -> None:
@@ -324,11 +324,11 @@ class Feed:
         with self._encoding:
             frames = []
             try:
-                for track in (self._pictures, self._sound):
+                for track in (self._video, self._audio):
                     if track is not None and not self.ended:
                         frames += track.finish()
             finally:
-                self._pictures = self._sound = None
+                self._video = self._audio = None
                 self._packets = {}
                 with self._changed:
                     self._isClosing = self._isClosing or reason
@@ -353,9 +353,9 @@ class Feed:
             self._started = now
         return now - self._started
 
-    def _soundNow(self) -> float:
+    def _audioNow(self) -> float:
         now = self._now()
-        follows = self._nextSound
+        follows = self._nextAudio
         if follows is not None and abs(now - follows) <= MAX_DRIFT:
             return follows
         return now
@@ -439,7 +439,7 @@ class Feed:
             and frame.role is Role.CODED
         ):
             # Its timestamp is on the stream's clock now.
-            self._passing.picturesAt(stream, frame.timestamp)
+            self._passing.videoAt(stream, frame.timestamp)
 
     def _end(self, reason: str) -> None:
         self._stream = None

@@ -93,7 +93,7 @@ class Passing:
         """
         self._producer = None
 
-    def picturesAt(self, stream: Stream, timestamp: int) -> None:
+    def videoAt(self, stream: Stream, timestamp: int) -> None:
         """
         The feed's video has reached C{timestamp}.
         """

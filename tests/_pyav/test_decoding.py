@@ -62,7 +62,7 @@ def framesOf(path: str) -> list[Frame]:
 
 
 @functools.cache
-def encodeSound(encoder: str, rate: int, layout: str) -> bytes:
+def encodeAudio(encoder: str, rate: int, layout: str) -> bytes:
     """
     @return: an FLV file with a tone of one second.
     """
@@ -125,7 +125,7 @@ class CodecTests(SynchronousTestCase):
         for kind in BOTH:
             self.assertEqual(decoder.counts.decoded[kind], len(wanted[kind]))
 
-    def test_pictures(self) -> None:
+    def test_video(self) -> None:
         """
         H.264 with B-frames, HEVC, AV1, VP9 and their audio, with frame threads and
         without.
@@ -135,7 +135,7 @@ class CodecTests(SynchronousTestCase):
                 what = f"{media.video}, {media.audio}, eager {eager}"
                 self.check(encode(media), what, eager=eager)
 
-    def test_oldPictures(self) -> None:
+    def test_oldVideo(self) -> None:
         """
         Sorenson H.263, and VP8, which FFmpeg's FLV muxer does not write.
         """
@@ -148,11 +148,11 @@ class CodecTests(SynchronousTestCase):
             stream = container.add_stream("libvpx", rate=25, options={"g": "10"})
             stream.width, stream.height = 96, 64
             for number in range(30):
-                picture = av.VideoFrame(96, 64, "yuv420p")
-                for plane in picture.planes:
+                image = av.VideoFrame(96, 64, "yuv420p")
+                for plane in image.planes:
                     plane.update(bytes([number * 8]) * plane.buffer_size)
-                picture.pts = number
-                for packet in stream.encode(picture):
+                image.pts = number
+                for packet in stream.encode(image):
                     head = b"\x91" if packet.is_keyframe else b"\xa1"
                     body = head + b"vp08" + bytes(packet)
                     frames.append(frameFromMessage(FrameKind.VIDEO, number * 40, body))
@@ -162,13 +162,13 @@ class CodecTests(SynchronousTestCase):
         decoded = feed(Decoder(BOTH), frames)
         same(hashesOf(decoded), decodedByFFmpeg(path), "VP8")
 
-    def test_sounds(self) -> None:
+    def test_audio(self) -> None:
         """
         MP3, PCM, ADPCM, Nellymoser, G.711, AC-3.
         """
         for codec, sound in SOUNDS.items():
             path = self.mktemp() + ".flv"
-            Path(path).write_bytes(encodeSound(*sound))
+            Path(path).write_bytes(encodeAudio(*sound))
             self.assertIn(codec, {frame.codec for frame in framesOf(path)})
             self.check(path, codec.name)
 
@@ -178,7 +178,7 @@ class TimeTests(SynchronousTestCase):
     Presentation and arrival times.
     """
 
-    def test_pictures(self) -> None:
+    def test_video(self) -> None:
         """
         Video frames are in presentation order, each with the arrival time of its coded
         frame.
@@ -207,7 +207,7 @@ class TimeTests(SynchronousTestCase):
             self.assertEqual(one.frame.time_base, Fraction(1, 1000))
             self.assertEqual(one.frame.pts, one.milliseconds)
 
-    def test_sound(self) -> None:
+    def test_audio(self) -> None:
         """
         Each block has the time of its packet.
         """
@@ -278,7 +278,7 @@ class ConfigTests(SynchronousTestCase):
         """
         A new size, as from an encoder that was reconfigured.
         """
-        frames = framesOf(self.first) + framesOf(smallPictures())
+        frames = framesOf(self.first) + framesOf(smallImages())
         decoded = feed(Decoder([FrameKind.VIDEO]), frames)
         sizes = [one.frame.width for one in decoded]
         self.assertEqual(sizes, [96] * 60 + [48] * 30)
@@ -298,7 +298,7 @@ class ConfigTests(SynchronousTestCase):
         got = hashesOf(feed(Decoder([FrameKind.VIDEO]), repeated))[FrameKind.VIDEO]
         self.assertEqual(got, decodedByFFmpeg(self.first)[FrameKind.VIDEO])
 
-    def test_oldSoundThatChanges(self) -> None:
+    def test_oldAudioThatChanges(self) -> None:
         """
         Legacy audio has no configuration other than the first byte of each body.
         """
@@ -306,7 +306,7 @@ class ConfigTests(SynchronousTestCase):
         wanted: list[str] = []
         for codec in (Codec.PCM, Codec.PCM_LE, Codec.NELLYMOSER, Codec.NELLYMOSER_8K):
             path = self.mktemp() + ".flv"
-            Path(path).write_bytes(encodeSound(*SOUNDS[codec]))
+            Path(path).write_bytes(encodeAudio(*SOUNDS[codec]))
             frames += framesOf(path)
             wanted += decodedByFFmpeg(path)[FrameKind.AUDIO]
         decoded = feed(Decoder([FrameKind.AUDIO]), frames)
@@ -316,7 +316,7 @@ class ConfigTests(SynchronousTestCase):
 
 
 @functools.cache
-def smallPictures() -> str:
+def smallImages() -> str:
     """
     @return: an FLV file of 30 video frames of 48 x 32.
     """
@@ -326,10 +326,10 @@ def smallPictures() -> str:
         stream = container.add_stream("libx264", rate=25, options={"g": "10"})
         stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
         for number in range(30):
-            picture = av.VideoFrame(48, 32, "yuv420p")
-            for plane in picture.planes:
+            image = av.VideoFrame(48, 32, "yuv420p")
+            for plane in image.planes:
                 plane.update(bytes([number * 8]) * plane.buffer_size)
-            container.mux(stream.encode(picture))
+            container.mux(stream.encode(image))
         container.mux(stream.encode(None))
     atexit.register(os.unlink, path)
     return path
@@ -505,7 +505,7 @@ class ChoiceTests(SynchronousTestCase):
         frames = framesOf(encode(VIDEO_ONLY))
         self.assertEqual(len(feed(decoder, frames + frames)), 24)
 
-    def test_fpsLeavesSoundAlone(self) -> None:
+    def test_fpsLeavesAudioAlone(self) -> None:
         """
         The limit is for video only.
         """
@@ -519,7 +519,7 @@ class ChoiceTests(SynchronousTestCase):
         """
         frames = []
         # H.264 as FFmpeg writes it, as one of several tracks.
-        for track, path in enumerate([encode(VIDEO_ONLY), smallPictures()]):
+        for track, path in enumerate([encode(VIDEO_ONLY), smallImages()]):
             for frame in framesOf(path):
                 if frame.kind is FrameKind.VIDEO and frame.role is not Role.END:
                     packet = 0 if frame.role is Role.CONFIG else 1
@@ -535,7 +535,7 @@ class ChoiceTests(SynchronousTestCase):
                         frameFromMessage(FrameKind.VIDEO, frame.timestamp, body)
                     )
         frames.sort(key=lambda frame: frame.timestamp)
-        for track, path in enumerate([encode(VIDEO_ONLY), smallPictures()]):
+        for track, path in enumerate([encode(VIDEO_ONLY), smallImages()]):
             decoded = feed(Decoder([FrameKind.VIDEO], track), frames)
             self.assertEqual({one.track for one in decoded}, {track})
             wanted = decodedByFFmpeg(path)[FrameKind.VIDEO]

@@ -177,11 +177,11 @@ class BeginningTests(SynchronousTestCase):
         Packets of all tracks are sorted by decoding time.
         """
         beginning = Beginning([0, 1])
-        sound = self.packet(1, 5000, 5000)
+        audio = self.packet(1, 5000, 5000)
         first, second = self.packet(0, None, 5040), self.packet(0, 5020, 5060)
-        for packet in (sound, first):
+        for packet in (audio, first):
             self.assertEqual(beginning.add(packet), [])
-        self.assertEqual(beginning.add(second), [first, sound, second])
+        self.assertEqual(beginning.add(second), [first, audio, second])
         self.assertEqual(beginning.zero, 4980)
         late = self.packet(1, 4990, 4990)
         self.assertEqual(beginning.add(late), [late])
@@ -298,8 +298,8 @@ class ReadingTests(SynchronousTestCase):
             [tag.payload for tag in coded[turn : 2 * turn]],
             [tag.payload for tag in coded[:turn]],
         )
-        pictures = [tag.timestamp for tag in coded if tag.kind == VIDEO]
-        first, second = pictures[H264_AAC.frames - 1 : H264_AAC.frames + 1]
+        images = [tag.timestamp for tag in coded if tag.kind == VIDEO]
+        first, second = images[H264_AAC.frames - 1 : H264_AAC.frames + 1]
         self.assertTrue(0 < second - first < 200, (first, second))
 
     def test_oneTrackTooMany(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import av
 from twisted.trial.unittest import SynchronousTestCase
 
-from rtmptw._pyav.encoding import Encoder, PictureTrack, SoundTrack, pictureOf
+from rtmptw._pyav.encoding import AudioTrack, Encoder, VideoTrack, videoFrameOf
 from rtmptw._pyav.flv import TrackMuxer, metadataFrame, milliseconds, onTheWire
 from rtmptw.errors import SinkError
 from rtmptw.frames import Codec, Frame, FrameKind, Role
@@ -139,11 +139,11 @@ class TrackMuxerTests(SynchronousTestCase):
         audio = [tag.payload for tag in tags if tag.kind == FrameKind.AUDIO]
         coded = [frame for frame in frames if frame.role is Role.CODED]
         self.assertEqual([f.payload for f in coded if f.kind is FrameKind.AUDIO], audio)
-        pictures = [frame for frame in coded if frame.kind is FrameKind.VIDEO]
-        self.assertEqual(len(pictures), H264_AAC.frames)
-        for picture in pictures:
+        images = [frame for frame in coded if frame.kind is FrameKind.VIDEO]
+        self.assertEqual(len(images), H264_AAC.frames)
+        for image in images:
             # An AVCC length replaces the start code.
-            self.assertNotEqual(picture.payload[5:9], b"\0\0\0\1")
+            self.assertNotEqual(image.payload[5:9], b"\0\0\0\1")
         self.assertEqual({frame.codec for frame in frames}, {Codec.H264, Codec.AAC})
 
     def test_aPacketIsAsItWas(self) -> None:
@@ -237,7 +237,7 @@ class EncoderTests(SynchronousTestCase):
     Encoders by name.
     """
 
-    picture: ClassVar[Any] = av.VideoFrame(WIDTH, HEIGHT, "yuv420p")
+    image: ClassVar[Any] = av.VideoFrame(WIDTH, HEIGHT, "yuv420p")
 
     def test_noSuchEncoder(self) -> None:
         """
@@ -253,11 +253,11 @@ class EncoderTests(SynchronousTestCase):
         An option that FFmpeg does not know or accept is an error, and not ignored.
         """
         error = self.assertRaises(
-            SinkError, PictureTrack, Encoder("libx264", {"presett": "x"}), self.picture
+            SinkError, VideoTrack, Encoder("libx264", {"presett": "x"}), self.image
         )
         self.assertRegex(str(error), "libx264 .* has no option presett$")
         error = self.assertRaises(
-            SinkError, PictureTrack, Encoder("libx264", {"b": "a lot"}), self.picture
+            SinkError, VideoTrack, Encoder("libx264", {"b": "a lot"}), self.image
         )
         self.assertRegex(str(error), "^the encoder libx264 does not start with")
         for options in ({"rate": "often"}, {"pix_fmt": "nice"}, {"rate": "0"}):
@@ -269,9 +269,7 @@ class EncoderTests(SynchronousTestCase):
         """
         A codec that RTMP cannot carry is an error.
         """
-        error = self.assertRaises(
-            SinkError, PictureTrack, Encoder("mpeg4"), self.picture
-        )
+        error = self.assertRaises(SinkError, VideoTrack, Encoder("mpeg4"), self.image)
         self.assertRegex(str(error), "^RTMP cannot carry")
 
     def test_options(self) -> None:
@@ -281,18 +279,18 @@ class EncoderTests(SynchronousTestCase):
         """
 
         def run(**options: str) -> list[Frame]:
-            track = PictureTrack(Encoder("libx264", options), self.picture)
+            track = VideoTrack(Encoder("libx264", options), self.image)
             frames = []
             for number in range(20):
-                picture = av.VideoFrame(WIDTH, HEIGHT, "yuv420p")
-                for plane in picture.planes:
+                image = av.VideoFrame(WIDTH, HEIGHT, "yuv420p")
+                for plane in image.planes:
                     # Noise.
                     values = (
                         n * n * (number + 3) // 7 % 251
                         for n in range(plane.buffer_size)
                     )
                     plane.update(bytes(values))
-                frames += track.encode(picture, number * 40)
+                frames += track.encode(image, number * 40)
             return frames + track.finish()
 
         usual = run(sc_threshold="0")
@@ -313,43 +311,43 @@ class EncoderTests(SynchronousTestCase):
         """
         Each video frame is encoded at once.
         """
-        track = PictureTrack(Encoder("libx264"), self.picture)
+        track = VideoTrack(Encoder("libx264"), self.image)
         for number in range(10):
-            frames = track.encode(self.picture, number * 40)
+            frames = track.encode(self.image, number * 40)
             coded = [frame for frame in frames if frame.role is Role.CODED]
             self.assertEqual([frame.timestamp for frame in coded], [number * 40])
         self.assertEqual(track.finish(), [])
 
-    def test_aPictureIsAsItWas(self) -> None:
+    def test_aFrameIsAsItWas(self) -> None:
         """
         The frame is left unchanged, its time and type too; and a former I-frame does
         not become a key frame.
         """
         from av.video.frame import PictureType
 
-        track = PictureTrack(Encoder("libx264"), self.picture)
-        picture = av.VideoFrame(WIDTH, HEIGHT, "yuv420p")
-        picture.pts, picture.time_base = 7, Fraction(1, 5)
-        picture.pict_type = PictureType.I
+        track = VideoTrack(Encoder("libx264"), self.image)
+        image = av.VideoFrame(WIDTH, HEIGHT, "yuv420p")
+        image.pts, image.time_base = 7, Fraction(1, 5)
+        image.pict_type = PictureType.I
         keys = []
         for number in range(3):
             keys += [
-                f.isKey for f in track.encode(picture, number) if f.role is Role.CODED
+                f.isKey for f in track.encode(image, number) if f.role is Role.CODED
             ]
         self.assertEqual(keys, [True, False, False])
-        self.assertEqual((picture.pts, picture.time_base), (7, Fraction(1, 5)))
-        self.assertEqual(picture.pict_type, PictureType.I)
+        self.assertEqual((image.pts, image.time_base), (7, Fraction(1, 5)))
+        self.assertEqual(image.pict_type, PictureType.I)
 
     def test_timesThatDoNotGoOn(self) -> None:
         """
         Encoders require increasing timestamps.
         """
-        track = PictureTrack(Encoder("libx264"), self.picture)
+        track = VideoTrack(Encoder("libx264"), self.image)
         times = []
         for timestamp in (100, 100, 90, 300):
             times += [
                 frame.timestamp
-                for frame in track.encode(self.picture, timestamp)
+                for frame in track.encode(self.image, timestamp)
                 if frame.role is Role.CODED
             ]
         self.assertEqual(times, [100, 101, 102, 300])
@@ -358,14 +356,14 @@ class EncoderTests(SynchronousTestCase):
         """
         The frame's color attributes reach the decoder.
         """
-        picture = av.VideoFrame(WIDTH, HEIGHT, "yuv420p")
-        picture.color_range, picture.colorspace = 2, 1
-        track = PictureTrack(Encoder("libx264"), picture)
+        image = av.VideoFrame(WIDTH, HEIGHT, "yuv420p")
+        image.color_range, image.colorspace = 2, 1
+        track = VideoTrack(Encoder("libx264"), image)
         self.assertEqual(
             (track._context.color_range, track._context.colorspace), (2, 1)
         )
 
-    def test_soundOfAnotherRate(self) -> None:
+    def test_audioOfAnotherRate(self) -> None:
         """
         Audio is resampled to the nearest rate that the encoder supports, and keeps its
         duration.
@@ -374,7 +372,7 @@ class EncoderTests(SynchronousTestCase):
         sound.sample_rate = 44100
         for plane in sound.planes:
             plane.update(bytes(plane.buffer_size))
-        track = SoundTrack(Encoder("libopus"), sound)
+        track = AudioTrack(Encoder("libopus"), sound)
         frames = []
         for number in range(100):
             frames += track.encode(sound, Fraction(number, 100))
@@ -385,20 +383,20 @@ class EncoderTests(SynchronousTestCase):
         self.assertIn(len(coded), (50, 51, 52))
         self.assertEqual(dict(track.metadata)["audiosamplerate"], 48000)
 
-    def test_pictures(self) -> None:
+    def test_video(self) -> None:
         """
         An array or a frame is accepted; anything else is an error with a sentence.
         """
         import numpy
 
         array = numpy.zeros((HEIGHT, WIDTH, 3), numpy.uint8)
-        made = pictureOf(array, "bgr24")
+        made = videoFrameOf(array, "bgr24")
         self.assertEqual(
             (made.width, made.height, made.format.name), (WIDTH, HEIGHT, "bgr24")
         )
-        self.assertIs(pictureOf(made, "rgb24"), made)
+        self.assertIs(videoFrameOf(made, "rgb24"), made)
         for wrong in (None, array[:, :, 0], array.astype("float32")):
-            error = self.assertRaises(ValueError, pictureOf, wrong, "rgb24")
+            error = self.assertRaises(ValueError, videoFrameOf, wrong, "rgb24")
             self.assertRegex(
                 str(error), "^an image must be an av.VideoFrame or a numpy array"
             )

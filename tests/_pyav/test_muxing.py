@@ -93,7 +93,7 @@ def startCodeUnits(packet: bytes) -> list[bytes]:
     return packet.replace(b"\0\0\0\1", b"\0\0\1").split(b"\0\0\1")[1:]
 
 
-def isPicture(unit: bytes, codec: str) -> bool:
+def isVideo(unit: bytes, codec: str) -> bool:
     """
     Whether a NAL unit is not one that MPEG-TS adds: an access unit delimiter, a
     parameter set, or the SEI of HEVC's configuration.
@@ -132,7 +132,7 @@ def packetsOf(
                 data = withoutADTS(data)
             elif name in ("ts", "for ts") and codec in ("h264", "hevc"):
                 split = startCodeUnits(data) if name == "ts" else units(data)
-                data = b"|".join(unit for unit in split if isPicture(unit, codec))
+                data = b"|".join(unit for unit in split if isVideo(unit, codec))
             elif name in ("mp4", "mkv") and codec in ("av1", "libdav1d"):
                 data = withoutDelimiter(data)
             base = packet.time_base
@@ -298,13 +298,13 @@ class EveryPacketTests(SynchronousTestCase):
         self.check(VP9_FLAC)
         self.check(VP9_OPUS)
 
-    def test_soundAlone(self) -> None:
+    def test_audioAlone(self) -> None:
         """
         AAC.
         """
         self.check(AUDIO_ONLY)
 
-    def test_picturesAlone(self) -> None:
+    def test_videoAlone(self) -> None:
         """
         H.264.
         """
@@ -334,24 +334,24 @@ class EveryPacketTests(SynchronousTestCase):
             self.assertGreaterEqual(len(entries), least, params)
             for kind in entries:
                 self.assertEqual((kind.count(7), kind.count(8)), (1, 1), params)
-            self.assertEqual(pictures(io.BytesIO(file.getvalue())), pictures(source))
+            self.assertEqual(images(io.BytesIO(file.getvalue())), images(source))
 
-    def test_picturesOfAllContainersDecode(self) -> None:
+    def test_videoOfAllContainersDecodes(self) -> None:
         """
         Video decodes to the same frames as the source: the bytes that MPEG-TS changes
         do not matter.
         """
         source = encode(H264_AAC)
-        wanted = pictures(source)
+        wanted = images(source)
         for name in CONTAINERS:
             (file,) = Containers(name).remux(framesOf(source)).files
-            got = pictures(io.BytesIO(file.getvalue()))
+            got = images(io.BytesIO(file.getvalue()))
             count = sum(a == b for a, b in zip(got, wanted, strict=False))
             print(f"{name}: {count} of {len(wanted)} pictures")
             self.assertEqual(got, wanted)
 
 
-def pictures(source: Any) -> list[str]:
+def images(source: Any) -> list[str]:
     """
     @return: a hash of each decoded frame.
     """
@@ -620,7 +620,7 @@ class TrackTests(SynchronousTestCase):
             for kind, packets in wanted.items():
                 self.assertEqual(together[kind], [packet[0] for packet in packets])
 
-    def test_soundGoesOnRotatingWhenThePicturesStop(self) -> None:
+    def test_audioGoesOnRotatingWhenTheVideoStops(self) -> None:
         """
         The encoder has signaled the end of video, or there has been no video for three
         seconds.

@@ -76,12 +76,12 @@ def made(codec: Codec) -> tuple[list[Frame], list[bytes]]:
     """
     if codec in VIDEO:
         name, config, key, inter = VIDEO[codec]
-        return _pictures(name, config, key, inter)
+        return _video(name, config, key, inter)
     name, config, head = AUDIO[codec]
-    return _sound(name, config, head)
+    return _audio(name, config, head)
 
 
-def _pictures(
+def _video(
     name: str, config: bytes, key: bytes, inter: bytes
 ) -> tuple[list[Frame], list[bytes]]:
     if name in ("libx264", "libx265", "libsvtav1"):
@@ -100,13 +100,13 @@ def _pictures(
     frames: list[Frame] = []
     coded: list[bytes] = []
     for number in range(51):
-        picture: Any = None
+        image: Any = None
         if number < 50:
-            picture = av.VideoFrame(WIDTH, HEIGHT, "yuv420p")
-            for plane in picture.planes:
+            image = av.VideoFrame(WIDTH, HEIGHT, "yuv420p")
+            for plane in image.planes:
                 plane.update(bytes([number * 5]) * plane.buffer_size)
-            picture.pts = number
-        for packet in stream.encode(picture):
+            image.pts = number
+        for packet in stream.encode(image):
             data = bytes(packet)
             head = key if packet.is_keyframe else inter
             time = len(coded) * 40
@@ -115,7 +115,7 @@ def _pictures(
     return frames, coded
 
 
-def _sound(name: str, config: bytes, head: bytes) -> tuple[list[Frame], list[bytes]]:
+def _audio(name: str, config: bytes, head: bytes) -> tuple[list[Frame], list[bytes]]:
     stream: Any = av.CodecContext.create(name, "w")
     raw = name.startswith("pcm_")
     rate = 8000 if "law" in name else 44100 if raw or name == "libmp3lame" else 48000

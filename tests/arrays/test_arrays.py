@@ -21,8 +21,8 @@ from rtmptw.arrays.address import nameIn, targetFrom
 from rtmptw.arrays.capture import capture
 from rtmptw.arrays.door import MAX_STREAMS, Door
 from rtmptw.arrays.encoding import ArrayEncoder, Times
+from rtmptw.arrays.framearray import FrameArray, arrayFrom
 from rtmptw.arrays.intake import Intake, Options
-from rtmptw.arrays.picture import FrameArray, arrayFrom
 from rtmptw.arrays.reactors import ReactorThread
 from rtmptw.arrays.writer import writer
 from rtmptw.errors import NotAllowed

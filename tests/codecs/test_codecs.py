@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from rtmptw.codecs import aac, ac3, av1, flac, h264, hevc, mpeg, opus, vp9
 from rtmptw.codecs.bits import BitReader
-from rtmptw.codecs.picture import Color, Picture
+from rtmptw.codecs.video import Color, VideoFormat
 from rtmptw.errors import RemoteProtocolError
 from rtmptw.fmp4.describe import describe
 from rtmptw.fmp4.track import About
@@ -48,7 +48,7 @@ def samples(media: Media) -> tuple[Sample, Sample]:
     return config, next(each for each in found if each.isKey and not each.isConfig)
 
 
-class PictureTests(SynchronousTestCase):
+class VideoFormatTests(SynchronousTestCase):
     """
     Sizes, pixel aspect ratios and colors, as encoders write them.
     """
@@ -61,14 +61,14 @@ class PictureTests(SynchronousTestCase):
         parsed = h264.parseConfig(config.data)
         self.assertEqual((parsed.lengthSize, len(parsed.sequences)), (4, 1))
         self.assertEqual(
-            h264.parseSequence(parsed.sequences[0]), Picture(WIDTH, HEIGHT)
+            h264.parseSequence(parsed.sequences[0]), VideoFormat(WIDTH, HEIGHT)
         )
         config, _ = samples(
             Media(audio="", options=(("preset", "ultrafast"), ("x264-params", SAID)))
         )
         self.assertEqual(
             h264.parseSequence(h264.parseConfig(config.data).sequences[0]),
-            Picture(WIDTH, HEIGHT, (4, 3), HDR),
+            VideoFormat(WIDTH, HEIGHT, (4, 3), HDR),
         )
 
     def test_HEVC(self) -> None:
@@ -132,7 +132,7 @@ class SameTests(SynchronousTestCase):
     Which headers are equivalent for a decoder.
     """
 
-    def test_sound(self) -> None:
+    def test_audio(self) -> None:
         """
         AAC in other forms, Opus and FLAC with other counts.
         """
@@ -176,7 +176,7 @@ class SameTests(SynchronousTestCase):
         self.assertFalse(areSame(Codec.OPUS, headerFrom(Codec.OPUS, b"\xf8"), late))
 
 
-class SoundTests(SynchronousTestCase):
+class AudioFormatTests(SynchronousTestCase):
     """
     Audio formats.
     """
@@ -202,7 +202,7 @@ class SoundTests(SynchronousTestCase):
         ):
             got = aac.parseConfig(bytes.fromhex(data))
             self.assertEqual(
-                (got.sound.rate, got.sound.channels, got.sound.block, got.extension),
+                (got.audio.rate, got.audio.channels, got.audio.block, got.extension),
                 (rate, channels, block, extension),
                 data,
             )

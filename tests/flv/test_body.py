@@ -618,7 +618,7 @@ class FrameTests(SynchronousTestCase):
             self.assertIs(frame.role, role, body)
             self.assertFalse(frame.isKey)
 
-    def test_commandFramesAreNoPictures(self) -> None:
+    def test_commandFramesAreNoVideo(self) -> None:
         """
         The client seeks: there is no video to decode.
         """

@@ -11,7 +11,7 @@ from struct import unpack
 import av
 from twisted.trial.unittest import SynchronousTestCase
 
-from rtmptw.codecs.picture import Color
+from rtmptw.codecs.video import Color
 from rtmptw.errors import RemoteProtocolError
 from rtmptw.fmp4 import fragment as _fragment
 from rtmptw.fmp4 import writer as _writer
@@ -103,14 +103,14 @@ class FragmentTests(SynchronousTestCase):
         """
         Samples of several tracks, with negative offsets, are read back exactly.
         """
-        pictures, sound = Run(1, False), Run(2, True)
+        pictures, audio = Run(1, False), Run(2, True)
         for number in range(5):
             time = 40 * number + 7
             pictures.add(bytes([number] * 9), time, number * 30 - 60, number % 2 == 0)
         for number in range(9):
-            sound.add(bytes([99, number]), 1024 * number, 0, True)
-        pictures.end, sound.end = 207, 9216
-        data = b"".join(fragment(3, [pictures, sound]))
+            audio.add(bytes([99, number]), 1024 * number, 0, True)
+        pictures.end, audio.end = 207, 9216
+        data = b"".join(fragment(3, [pictures, audio]))
         self.assertEqual([where for where, _, _ in boxes(data)][-1], "/mdat")
         self.assertEqual(contents(data, "/moof/mfhd"), [b"\0\0\0\0\0\0\0\3"])
         got = samples(data)
@@ -143,7 +143,7 @@ class FragmentTests(SynchronousTestCase):
         """
         dice = random.Random(17)
         track = Track(1, describe(Codec.H264, AVC, b"", About()))
-        sound = Track(2, describe(Codec.AAC, AAC, b"", About()))
+        audio = Track(2, describe(Codec.AAC, AAC, b"", About()))
         stream = [
             (place, dice.randbytes(dice.randrange(1, 40)), ms, dice.randrange(-40, 80))
             for ms in range(0, 4000, 20)
@@ -152,8 +152,8 @@ class FragmentTests(SynchronousTestCase):
         for length in (10**9, 1000, 100, 1):
             writer = Writer(length)
             writer.addTrack(track)
-            writer.addTrack(sound)
-            data = initSegment([track, sound])
+            writer.addTrack(audio)
+            data = initSegment([track, audio])
             count = 0
             for place, payload, ms, offset in stream:
                 isKey = ms % 1000 == 0
@@ -283,7 +283,7 @@ class DescriptionTests(SynchronousTestCase):
             within(got, b"chnl", AUDIO), bytes([0, 0, 0, 0, 1, 0, 0, 1, 2, 3, 4, 5])
         )
 
-    def test_sound(self) -> None:
+    def test_audio(self) -> None:
         """
         Rates, channels and blocks.
         """
@@ -363,8 +363,8 @@ class InitTests(SynchronousTestCase):
         The first track of each kind is enabled; the others are alternatives.
         """
         picture = describe(Codec.H264, AVC, b"", About())
-        sound = describe(Codec.AAC, AAC, b"", About())
-        tracks = [Track(1, picture), Track(2, sound), Track(3, sound)]
+        audio = describe(Codec.AAC, AAC, b"", About())
+        tracks = [Track(1, picture), Track(2, audio), Track(3, audio)]
         data = initSegment(tracks, 12345)
         flags = [head[3] for head in contents(data, "/moov/trak/tkhd")]
         self.assertEqual(flags, [3, 3, 2])

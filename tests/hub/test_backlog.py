@@ -337,7 +337,7 @@ class KeyframeBacklogTests(BacklogTestsBase):
         self.add(*(videoFrame(n * 40, n == 0) for n in range(4)))
         self.assertEqual(self.times(), [0, 40, 80])
 
-    def test_theOnlyPicture(self) -> None:
+    def test_theOnlyFrame(self) -> None:
         """
         It is dropped with the audio that follows it, even if it is the first in the
         queue.
@@ -420,7 +420,7 @@ class KeyframeBacklogTests(BacklogTestsBase):
         self.assertEqual(self.times(), [501])
         self.assertEqual(self.ledger.dropped, {TOO_SLOW: 5})
 
-    def test_soundBesideTheKeyframe(self) -> None:
+    def test_audioBesideTheKeyframe(self) -> None:
         """
         Audio with the same timestamp, before the key frame, is not part of the video
         frame: it stays. A part of the video frame is dropped.
@@ -461,7 +461,7 @@ class KeyframeBacklogTests(BacklogTestsBase):
         self.add(videoFrame(120), videoFrame(160))
         self.assertEqual(self.times(), [0, 40])
 
-    def test_soundAlone(self) -> None:
+    def test_audioAlone(self) -> None:
         """
         The oldest frames are dropped, as many as necessary; headers are not.
         """
@@ -475,7 +475,7 @@ class KeyframeBacklogTests(BacklogTestsBase):
         self.assertFalse(self.selection.isActive)
         self.assertEqual(self.times(), [0, 4])
 
-    def test_theOldestSoundTakesItsTimeAlong(self) -> None:
+    def test_theOldestAudioTakesItsTimeAlong(self) -> None:
         """
         After that the waiting time is that of the next frame.
         """
@@ -533,7 +533,7 @@ class KeyframeBacklogTests(BacklogTestsBase):
         self.add(audioFrame(2))
         self.assertEqual(self.times(), [1, 2])
 
-    def test_waitsFromTheNewestPictureOn(self) -> None:
+    def test_waitsFromTheNewestFrameOn(self) -> None:
         """
         Audio is sent on its own when there has been no video frame for three seconds
         after it.

@@ -58,7 +58,7 @@ class GroupOfPicturesTests(SynchronousTestCase):
             self.assertEqual(self.add(*group), group)
             self.assertEqual(self.add(videoFrame(start + 20_001)), [])
 
-    def test_aPictureInSeveralMessages(self) -> None:
+    def test_aFrameInSeveralMessages(self) -> None:
         """
         The group begins with the first part of the video frame, marked as key or not,
         and whether or not there was a group before.

@@ -817,7 +817,7 @@ class LateSinkTests(SynchronousTestCase):
         frames = makeFrames(seconds=3)
         self.assertEqual(self.publish(False, frames), frames[:2])
 
-    def test_soundAlone(self) -> None:
+    def test_audioAlone(self) -> None:
         """
         A stream that has sent no video frame has sinks wait for none, even if it
         announced video.

@@ -349,7 +349,7 @@ class OutletTests(SynchronousTestCase):
         # 8 to 10 when there was no more room, and 11 after them.
         self.assertEqual(outlet.ledger.dropped, {TOO_SLOW: 3, AWAITING_KEYFRAME: 1})
 
-    def test_soundBeforeThePictures(self) -> None:
+    def test_audioBeforeTheVideo(self) -> None:
         """
         A late viewer gets audio at once, and video from the next key frame.
         """

@@ -77,7 +77,7 @@ class SelectionTests(SynchronousTestCase):
         self.assertTrue(self.selection.isActive)
         self.assertEqual(why(videoFrame(120)), AWAITING_KEYFRAME)
 
-    def test_picturesStayAway(self) -> None:
+    def test_videoStaysAway(self) -> None:
         """
         Selecting the same again does not make audio wait.
         """
@@ -85,7 +85,7 @@ class SelectionTests(SynchronousTestCase):
         self.selection.select(VIDEO)
         self.assertEqual(self.selection.whySkipped(audioFrame(0)), "")
 
-    def test_picturesAgain(self) -> None:
+    def test_videoAgain(self) -> None:
         """
         Video begins with a key frame; if it was never turned off, with any frame.
         """

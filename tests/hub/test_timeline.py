@@ -77,7 +77,7 @@ class TimelineTests(SynchronousTestCase):
         self.assertEqual(out, [1000, 1040, 1040, 1080])
         self.assertEqual(timeline.repairs, {"forward": 1})
 
-    def test_aSecondTrackOfPictures(self) -> None:
+    def test_aSecondTrackOfVideo(self) -> None:
         """
         It is not mistaken for the first.
         """
@@ -429,9 +429,9 @@ class TogetherTests(SynchronousTestCase):
         """
         true = encoded(0, 50)
         for astray in (5000, -5000, 10_000_000):
-            pictures = [n for n, (kind, _) in enumerate(true) if kind is VIDEO][20:25]
+            images = [n for n, (kind, _) in enumerate(true) if kind is VIDEO][20:25]
             sent = [
-                (kind, time + astray * (n in pictures))
+                (kind, time + astray * (n in images))
                 for n, (kind, time) in enumerate(true)
             ]
             timeline = Timeline()
@@ -449,12 +449,12 @@ class TogetherTests(SynchronousTestCase):
             sent = []
             extra = 0
             wanted = []
-            pictures = 0
+            images = 0
             for kind, time in true:
                 back = 0
                 if kind is VIDEO:
-                    pictures += 1
-                    if pictures % each == 0:
+                    images += 1
+                    if images % each == 0:
                         back = 50
                         extra += 2**24
                     time += extra - back

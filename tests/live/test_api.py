@@ -72,9 +72,9 @@ async def test_publishWhatIsDecoded(serve: Serve) -> None:
     report = await live.ended("live/out")
     assert report.ended == "the camera has gone" and not report.ledger.dropped
     (path,) = live.files("live/out")
-    pictures = [t for t in mediaTags(path) if t.kind == VIDEO and not isHeader(t)]
-    print(f"publish(): {len(pictures)} of {H264_AAC.frames} video frames")
-    assert len(pictures) == H264_AAC.frames
+    images = [t for t in mediaTags(path) if t.kind == VIDEO and not isHeader(t)]
+    print(f"publish(): {len(images)} of {H264_AAC.frames} video frames")
+    assert len(images) == H264_AAC.frames
 
 
 @pytest_twisted.ensureDeferred

@@ -82,7 +82,7 @@ def after(frames: list[Frame], milliseconds: int) -> int:
     return next(n for n, f in enumerate(frames) if f.timestamp >= milliseconds)
 
 
-def lateSound() -> list[Frame]:
+def lateAudio() -> list[Frame]:
     """
     @return: a stream whose audio and its header begin after 3 s.
     """
@@ -97,7 +97,7 @@ def lateSound() -> list[Frame]:
     return [*frames[:place], config.retimed(3000), *frames[place:]]
 
 
-def otherSound() -> list[Frame]:
+def otherAudio() -> list[Frame]:
     """
     @return: a stream whose audio configuration changes after 3 s.
     """
@@ -113,13 +113,13 @@ def otherForms() -> list[Frame]:
         level, a shorter form, padding.
     """
     frames = framesOf(encode(RARE))
-    sound = header(frames, FrameKind.AUDIO).payload
-    picture = bytearray(header(frames, FrameKind.VIDEO).payload)
-    picture[8] ^= 1
+    audio = header(frames, FrameKind.AUDIO).payload
+    image = bytearray(header(frames, FrameKind.VIDEO).payload)
+    image[8] ^= 1
     changes = [
-        frameFromMessage(FrameKind.AUDIO, 3000, sound[:4]),
-        frameFromMessage(FrameKind.VIDEO, 3000, bytes(picture)),
-        frameFromMessage(FrameKind.VIDEO, 3000, bytes(picture) + bytes(5)),
+        frameFromMessage(FrameKind.AUDIO, 3000, audio[:4]),
+        frameFromMessage(FrameKind.VIDEO, 3000, bytes(image)),
+        frameFromMessage(FrameKind.VIDEO, 3000, bytes(image) + bytes(5)),
     ]
     place = after(frames, 3000)
     return [*frames[:place], *changes, *frames[place:]]
@@ -127,7 +127,7 @@ def otherForms() -> list[Frame]:
 
 @pytest.mark.parametrize(
     ("given", "most"),
-    [(lateSound, (1, 2)), (otherSound, (2, 2)), (otherForms, (1, 1))],
+    [(lateAudio, (1, 2)), (otherAudio, (2, 2)), (otherForms, (1, 1))],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 @pytest_twisted.ensureDeferred
@@ -231,14 +231,14 @@ def decoded(path: Path) -> int:
     return count
 
 
-def noSoundHeader(frames: list[Frame]) -> list[Frame]:
+def noAudioHeader(frames: list[Frame]) -> list[Frame]:
     """
     @return: the frames without the AAC sequence header.
     """
     return without(frames, header(frames, FrameKind.AUDIO))
 
 
-def noPictureHeader(frames: list[Frame]) -> list[Frame]:
+def noVideoHeader(frames: list[Frame]) -> list[Frame]:
     """
     @return: the frames without the AVC sequence header.
     """
@@ -265,8 +265,8 @@ def emptyHeader(frames: list[Frame]) -> list[Frame]:
 @pytest.mark.parametrize(
     ("change", "decodable", "heard"),
     [
-        (noSoundHeader, 100, 0),
-        (noPictureHeader, 0, 187),
+        (noAudioHeader, 100, 0),
+        (noVideoHeader, 0, 187),
         (headerAfterKey, 75, 187),
         (emptyHeader, 100, 187),
     ],
@@ -289,14 +289,14 @@ async def test_headersMissing(
         (path,) = files[name]
         found = packetsOf(str(path))
         shown = decoded(path)
-        sound = len(found.get("audio", []))
-        print(f"{name}: {shown} video, {sound} audio frames")
+        audio = len(found.get("audio", []))
+        print(f"{name}: {shown} video, {audio} audio frames")
         assert shown >= decodable
-        assert sound >= heard
+        assert audio >= heard
 
 
 @pytest_twisted.ensureDeferred
-async def test_picturesStop(serve: Serve, tmp_path: Path) -> None:
+async def test_videoStops(serve: Serve, tmp_path: Path) -> None:
     """
     When the video stops, rotation continues with the audio, and nothing is lost.
     """

@@ -166,9 +166,9 @@ async def test_clock(serve: Serve) -> None:
     assert same == len(sent) == len(coded(source, AUDIO))
     # The offset between audio and video has not changed.
     offsets = {
-        picture - sound.timestamp
-        for path, sounds in ((camera, sent), (clock, got))
-        for picture, sound in [(presented(path)[0], sounds[0])]
+        image - sound.timestamp
+        for path, audioFrames in ((camera, sent), (clock, got))
+        for image, sound in [(presented(path)[0], audioFrames[0])]
     }
     assert len(offsets) == 1, offsets
     steps = {

@@ -92,7 +92,7 @@ async def test_paced(serve: Serve, isSecure: bool) -> None:
 
 @pytest.mark.parametrize("isHeld", [True, False], ids=["held", "not held"])
 @pytest_twisted.ensureDeferred
-async def test_soundWaitsInTheKernel(serve: Serve, isHeld: bool) -> None:
+async def test_audioWaitsInTheKernel(serve: Serve, isHeld: bool) -> None:
     """
     If video frames arrive regularly, the publisher's socket waits for the next one, and
     no frame is lost by that. If audio must not wait, the socket does not wait.

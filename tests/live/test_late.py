@@ -81,16 +81,16 @@ async def test_late(
     server.hub.sourceLost(stream, source, "over")
     await player.ended()
     played = [tag for tag in mediaTags(player.path) if not isHeader(tag)]
-    sounds = [tag.payload for tag in tags[begin:] if tag.kind == AUDIO]
-    assert [tag.payload for tag in played if tag.kind == AUDIO] == sounds
+    audioFrames = [tag.payload for tag in tags[begin:] if tag.kind == AUDIO]
+    assert [tag.payload for tag in played if tag.kind == AUDIO] == audioFrames
     first = next(tag for tag in keys if tag.timestamp >= coded[60].timestamp)
-    pictures = [tag.payload[1:] for tag in coded[coded.index(first) :]]
-    pictures = [picture for picture in pictures if len(picture) > 4]
+    images = [tag.payload[1:] for tag in coded[coded.index(first) :]]
+    images = [image for image in images if len(image) > 4]
     got = [tag.payload[1:] for tag in played if tag.kind == VIDEO]
-    assert got == pictures
+    assert got == images
     with av.open(str(player.path)) as container:
         decoded = sum(1 for _frame in container.decode(video=0))
-    print(f"late: {len(sounds)} audio, {len(got)} video frames, {decoded} decoded")
+    print(f"late: {len(audioFrames)} audio, {len(got)} video frames, {decoded} decoded")
     # Decoding that begins with an intra refresh has no full frame until the refresh is
     # complete.
-    assert decoded >= len(pictures) - 40
+    assert decoded >= len(images) - 40

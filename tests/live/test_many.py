@@ -37,7 +37,7 @@ Serve = Callable[..., Awaitable[LiveServer]]
 
 SECONDS = 8
 #: The size of a video frame in bytes. There are 25 per second.
-PICTURE = 4000
+IMAGE = 4000
 
 
 @implementer(IFrameSource)
@@ -91,7 +91,7 @@ async def test_someAreSlow(
     limit = 512 * 1024
     play = PlaySettings(Delivery(Policy.TO_KEYFRAME, 2000, limit))
     server = await serve(play=play, isSecure=isSecure)
-    rate = PICTURE * 25 // 10
+    rate = IMAGE * 25 // 10
     viewers = Program(
         server.reactor,
         sys.executable,
@@ -106,7 +106,7 @@ async def test_someAreSlow(
     frames = makeFrames(seconds=SECONDS)
     for index, frame in enumerate(frames):
         if frame.kind is FrameKind.VIDEO and frame.role is Role.CODED:
-            payload = frame.payload + bytes(PICTURE - frame.size)
+            payload = frame.payload + bytes(IMAGE - frame.size)
             frames[index] = frameFromMessage(frame.kind, frame.timestamp, payload)
     camera = Camera()
     stream = server.hub.publish("live", "cam", camera)
@@ -134,9 +134,11 @@ async def test_someAreSlow(
     assert await viewers.done == 0, viewers.complaints
     got = json.loads(viewers.output.splitlines()[-1])
     wanted = list(range(0, SECONDS * 1000, 40))
-    sounds = len([f for f in makeFrames(seconds=SECONDS) if f.payload[:2] == b"\xaf\1"])
-    quick = [pictures for pictures in got[slow:] if pictures == [sounds, *wanted]]
-    whole = [_wholeGroups(times) for _sounds, *times in got[:slow]]
+    audioFrames = len(
+        [f for f in makeFrames(seconds=SECONDS) if f.payload[:2] == b"\xaf\1"]
+    )
+    quick = [images for images in got[slow:] if images == [audioFrames, *wanted]]
+    whole = [_wholeGroups(times) for _audio, *times in got[:slow]]
     print(
         f"\n{len(quick)} of {viewing - slow} quick players got {len(wanted)} of "
         f"{len(wanted)} video frames; {slow} slow ones got {min(map(len, whole))} to "
@@ -160,8 +162,8 @@ def _wholeGroups(times: list[int]) -> list[int]:
         complete.
     """
     groups = []
-    for key, pictures in itertools.groupby(times, lambda time: time // 1000 * 1000):
-        assert list(pictures) == list(range(key, key + 1000, 40)), (
+    for key, images in itertools.groupby(times, lambda time: time // 1000 * 1000):
+        assert list(images) == list(range(key, key + 1000, 40)), (
             f"{key} is not complete"
         )
         groups.append(key)

@@ -71,7 +71,7 @@ def compare(path: Path, media: Media, what: str, payloads: bool = True) -> None:
         assert len(shifts) == 1
 
 
-def pictures(path: Path) -> int:
+def images(path: Path) -> int:
     """
     @return: how many video frames can be decoded.
     """
@@ -95,7 +95,7 @@ async def test_aFile(serve: Serve, tmp_path: Path, suffix: str) -> None:
     assert server.reactor.seconds() - begun > 2.0
     (recording,) = server.files()
     compare(recording, H264_AAC, suffix, payloads=suffix != "ts")
-    assert pictures(recording) == H264_AAC.frames
+    assert images(recording) == H264_AAC.frames
     assert report.repairs == {}
     await service.stopService()
 
@@ -111,7 +111,7 @@ async def test_otherCodecs(serve: Serve, tmp_path: Path, media: Media) -> None:
     service = pull(server, f"file:{path}")
     await server.ended()
     (recording,) = server.files()
-    assert pictures(recording) == media.frames
+    assert images(recording) == media.frames
     recorded = [tag for tag in mediaTags(recording) if not isHeader(tag)]
     count = sum(tag.kind == VIDEO for tag in recorded)
     print(f"{media.video}: {count} of {media.frames} video frames")
@@ -167,7 +167,7 @@ async def test_overHTTP(serve: Serve, tmp_path: Path, name: str) -> None:
     assert report.ended == "end of file"
     (recording,) = server.files()
     compare(recording, H264_AAC, name, payloads=name.endswith("mp4"))
-    assert pictures(recording) == H264_AAC.frames
+    assert images(recording) == H264_AAC.frames
     await service.stopService()
     await web.stop()
 
@@ -229,7 +229,7 @@ async def test_whatIsLive(serve: Serve, tmp_path: Path) -> None:
         del server.reports["live/cam", "file"]
         assert len(server.files()) == turn
         compare(server.files()[-1], H264_AAC, f"tcp, turn {turn}", payloads=False)
-        assert pictures(server.files()[-1]) == H264_AAC.frames
+        assert images(server.files()[-1]) == H264_AAC.frames
     await service.stopService()
     assert await camera.done == 0
 
@@ -393,7 +393,7 @@ async def test_noFile(serve: Serve, tmp_path: Path, said: Said) -> None:
     remux(encode(Media(frames=10)), tmp_path / "other.mp4").rename(path)
     await server.ended()
     (recording,) = server.files()
-    assert pictures(recording) == 10
+    assert images(recording) == 10
     await service.stopService()
 
 

@@ -13,7 +13,7 @@ import pytest_twisted
 from rtmptw.frames import StreamInfo
 from rtmptw.sinks.child import ChildSink
 from rtmptw.sinks.pipe.factory import PipeSinkFactory
-from tests._pyav.test_muxing import packetsOf, pictures, same
+from tests._pyav.test_muxing import images, packetsOf, same
 from tests.live.harness import LiveServer, Publisher
 from tests.live.media import (
     H264_AAC,
@@ -85,7 +85,7 @@ async def test_everyFrame(serve: Serve, tmp_path: Path, paced: bool) -> None:
         assert report.ledger.dropped == {} and report.failure == ""
     path = str(tmp_path / "live-cam.flv")
     same(packetsOf(path), packetsOf(source), "ffmpeg -c copy")
-    got, wanted = pictures(str(tmp_path / "x.h264")), pictures(source)
+    got, wanted = images(str(tmp_path / "x.h264")), images(source)
     count = sum(one == other for one, other in zip(got, wanted, strict=False))
     print(f"byte stream: {count} of {len(wanted)} video frames")
     assert got == wanted
@@ -143,7 +143,7 @@ async def test_aChildThatIsKilled(serve: Serve, tmp_path: Path) -> None:
     assert count == len(coded) > 100
     assert isHeader(tags[0]) and isHeader(tags[1])
     assert coded[0].timestamp == 0 and coded[0].payload[0] & 0x70 == 0x10
-    assert len(pictures(str(path))) == sum(tag.kind == 9 for tag in coded)
+    assert len(images(str(path))) == sum(tag.kind == 9 for tag in coded)
 
 
 @pytest_twisted.ensureDeferred

@@ -55,9 +55,11 @@ def continuation(played: list[Tag], sent: list[Tag]) -> list[Tag]:
     assert first.payload[0] >> 4 == 1, "it did not begin with a key frame"
     begin = [tag.payload for tag in sent].index(first.payload)
     before = [tag for tag in played[: played.index(first)] if not isHeader(tag)]
-    sounds = [tag for tag in sent[:begin] if tag.kind == AUDIO and not isHeader(tag)]
+    audioFrames = [
+        tag for tag in sent[:begin] if tag.kind == AUDIO and not isHeader(tag)
+    ]
     headers = [tag for tag in sent[:begin] if isHeader(tag)]
-    return headers + sounds[len(sounds) - len(before) :] + sent[begin:]
+    return headers + audioFrames[len(audioFrames) - len(before) :] + sent[begin:]
 
 
 @pytest.mark.parametrize("paced", [False, True], ids=["unpaced", "paced"])
@@ -136,7 +138,7 @@ async def test_otherCodecs(serve: Serve, tmp_path: Path, media: Media) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_tenThousandPictures(serve: Serve, tmp_path: Path) -> None:
+async def test_tenThousandFrames(serve: Serve, tmp_path: Path) -> None:
     """
     Players get every frame of an encoder that sends minutes of media in a second, if
     they are allowed to lag as far as this machine makes them.

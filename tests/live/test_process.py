@@ -21,7 +21,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.python.usage import UsageError
 
 from rtmptw.frames import FrameKind
-from rtmptw.sinks.decode.decoding import MAX_PICTURES
+from rtmptw.sinks.decode.decoding import MAX_VIDEO
 from rtmptw.sinks.decode.loop import DecodedFrames
 from rtmptw.sinks.decode.memory import SLOTS
 from rtmptw.sinks.decode.sink import DecodedFrame, DecodeSinkFactory
@@ -191,7 +191,7 @@ async def test_codeThatCrashes(serve: Serve, code: Callable[[str], list[str]]) -
     # arrived before the next process began.
     lost = ledger.dropped["process-ended"]
     missing = set(range(150)) - {number for _pid, number, _key in times}
-    most = len(missing) + 2 * MAX_PICTURES * len(died)
+    most = len(missing) + 2 * MAX_VIDEO * len(died)
     assert len(missing) <= lost <= most, (lost, len(missing), died)
     print(f"{len(times)} of 150 frames in {len(pids)} processes, {lost} lost")
     assert files.ledger.dropped == {}, "the recording lost frames"

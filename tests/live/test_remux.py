@@ -19,7 +19,7 @@ from twisted.internet.task import LoopingCall
 
 from rtmptw.sinks.record.factory import RecordSinkFactory
 from rtmptw.sinks.send.factory import SendSinkFactory
-from tests._pyav.test_muxing import LEFT_OUT, packetsOf, pictures, same, wantedFor
+from tests._pyav.test_muxing import LEFT_OUT, images, packetsOf, same, wantedFor
 from tests.live.harness import ROOT, LiveServer, Publisher, PublisherFailed
 from tests.live.media import (
     AUDIO_ONLY,
@@ -163,7 +163,7 @@ async def test_afterKill(
         await publisher.done
     again, _ = await serverProcess(*sinks)
     await again.saysTimes("recovered ", len(CONTAINERS))
-    original = pictures(source)
+    original = images(source)
     for name in CONTAINERS:
         path = tmp_path / "rec" / f"x.{name}"
         offset = 0 if name != "ts" else packetsOf(str(path), name)["video"][0][2]
@@ -175,7 +175,7 @@ async def test_afterKill(
             print(f"{name}: {count} of {len(wanted[kind])} {kind} packets, {last} ms")
             hashes = [packet[0] for packet in wantedFor(source, name)[kind][:count]]
             assert [packet[0] for packet in packets] == hashes
-        decoded = pictures(str(path))
+        decoded = images(str(path))
         assert decoded == original[: len(decoded)]
         assert len(decoded) >= len(got["video"]) - 1
     assert not list((tmp_path / "rec").glob("*.part"))

@@ -48,12 +48,13 @@ async def test_aPlayerThatSaysNothing(serve: Serve) -> None:
 
         await server.until(isDone)
         assert stream.viewers == 1
-        sounds = len(frames) - 2 - 50
-        await server.until(lambda: isDone() and viewer.sounds == sounds)
+        audioFrames = len(frames) - 2 - 50
+        await server.until(lambda: isDone() and viewer.audioFrames == audioFrames)
         assert len(viewer.times) == 50
         assert not viewer.isOver
         server.hub.sourceLost(stream, source, "over")
         viewer.socket.close()
         print(
-            f"a silent player: {len(viewer.times)} video, {viewer.sounds} audio frames"
+            f"a silent player: {len(viewer.times)} video and {viewer.audioFrames} "
+            "audio frames"
         )

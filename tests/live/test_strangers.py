@@ -38,12 +38,12 @@ SOUND = {
     name: Media(audio=name, frames=50, options=H264_AAC.options)
     for name in ("aac", "libopus", "flac")
 }
-PICTURES = {
+FRAMES = {
     media.video: Media(media.video, "aac", 50, media.options)
     for media in (H264_AAC, HEVC_AAC, AV1_OPUS, VP9_FLAC)
 }
 #: Codecs without sequence headers, by the first bytes of their bodies.
-LEGACY_SOUND = {
+LEGACY_AUDIO = {
     "pcm": b"\x03",
     "adpcm": b"\x12",
     "mp3": b"\x2f",
@@ -60,7 +60,7 @@ LEGACY_SOUND = {
     "eac3": b"\x91ec-3",
     "nobody's": b"\x91what",
 }
-LEGACY_PICTURES = {
+LEGACY_VIDEO = {
     "h263": b"\x12",
     "screen": b"\x13",
     "vp6": b"\x14",
@@ -127,14 +127,14 @@ def streams() -> dict[str, tuple[list[Frame], FrameKind]]:
         for name, media in SOUND.items():
             frames = framesOf(encode(media))
             table[f"{name}-{state}"] = withHeader(frames, AUDIO, state), VIDEO
-        for name, media in PICTURES.items():
+        for name, media in FRAMES.items():
             frames = framesOf(encode(media))
             table[f"{name}-{state}"] = withHeader(frames, VIDEO, state), AUDIO
     whole = framesOf(encode(SOUND["aac"]))
-    for number, (_name, head) in enumerate(LEGACY_SOUND.items()):
+    for number, (_name, head) in enumerate(LEGACY_AUDIO.items()):
         good = [frame for frame in whole if frame.kind is VIDEO]
         table[f"sound-{number}"] = beside(good, AUDIO, head), VIDEO
-    for number, (_name, head) in enumerate(LEGACY_PICTURES.items()):
+    for number, (_name, head) in enumerate(LEGACY_VIDEO.items()):
         good = [frame for frame in whole if frame.kind is AUDIO]
         table[f"pictures-{number}"] = beside(good, VIDEO, head), AUDIO
     return table

@@ -37,7 +37,7 @@ class Viewer(MessageReceiver):
 
     def __init__(self, port: int, rate: int, tls: ssl.SSLContext | None) -> None:
         self.times: list[int] = []
-        self.sounds = 0
+        self.audioFrames = 0
         self.rate = rate
         self.isPlaying = False
         self.isOver = False
@@ -102,7 +102,7 @@ class Viewer(MessageReceiver):
         if messageType == 9 and payload[1] == 1:
             self.times.append(timestamp)
         elif messageType == 8 and payload[1] == 1:
-            self.sounds += 1
+            self.audioFrames += 1
         else:
             message = parse(messageType, payload)
             if isinstance(message, Command) and message.name == "onStatus":
@@ -146,7 +146,7 @@ def main() -> None:
         if all(viewer.isOver for viewer in viewers[slow:]):
             for viewer in viewers[:slow]:
                 viewer.rate = 0
-    print(json.dumps([[viewer.sounds, *viewer.times] for viewer in viewers]))
+    print(json.dumps([[viewer.audioFrames, *viewer.times] for viewer in viewers]))
 
 
 if __name__ == "__main__":

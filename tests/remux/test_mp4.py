@@ -8,7 +8,7 @@ from struct import unpack
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from rtmptw.codecs.picture import Color
+from rtmptw.codecs.video import Color
 from rtmptw.flv.body import frameFromMessage
 from rtmptw.fmp4.track import About, Display, Light
 from rtmptw.frames import Codec, Frame, FrameKind, Role

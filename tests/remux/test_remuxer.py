@@ -224,7 +224,7 @@ class ChangeTests(SynchronousTestCase):
         (file,) = self.check(show())
         self.assertEqual((list(file.heads), file.late), ([VIDEO, AUDIO], []))
 
-    def test_soundThatComesLate(self) -> None:
+    def test_audioThatComesLate(self) -> None:
         """
         A late audio track waits for the next key frame; video does not wait.
         """
@@ -235,14 +235,14 @@ class ChangeTests(SynchronousTestCase):
         self.assertEqual(second.times(FrameKind.AUDIO)[0], 3000)
         self.assertEqual((first.why, second.why), ("new AAC track", ""))
 
-    def test_soundThatComesLateIntoAContainerThatTakesIt(self) -> None:
+    def test_audioThatComesLateIntoAContainerThatTakesIt(self) -> None:
         """
         A late audio track is added to a container that can add it.
         """
         (file,) = self.check(show(sound=3000), takesMore=True)
         self.assertEqual(file.late, [AUDIO])
 
-    def test_soundOfAnotherConfiguration(self) -> None:
+    def test_audioOfAnotherConfiguration(self) -> None:
         """
         Audio with a new configuration waits; earlier audio is in the first file.
         """
@@ -259,7 +259,7 @@ class ChangeTests(SynchronousTestCase):
             assert config is not None
             self.assertEqual(config.data, AAC2)
 
-    def test_soundThatChangesTwiceBetweenKeyFrames(self) -> None:
+    def test_audioThatChangesTwiceBetweenKeyFrames(self) -> None:
         """
         Audio between two changes is in a file of its own, with its own header. Audio of
         the old configuration is in the file of that.
@@ -302,7 +302,7 @@ class ChangeTests(SynchronousTestCase):
         frames[100:100] = [videoHeader(1500, b"\0\1"), audioHeader(1500, b"\xff")]
         self.assertEqual(len(self.check(frames)), 1)
 
-    def test_picturesOfAnotherConfiguration(self) -> None:
+    def test_videoOfAnotherConfiguration(self) -> None:
         """
         Video with a new configuration begins a file with its key frame; earlier video
         frames go to the old file.
@@ -324,7 +324,7 @@ class ChangeTests(SynchronousTestCase):
         frames[at + 2 : at + 2] = [videoHeader(3000), audioHeader(3000)]
         self.assertEqual(len(self.check(frames)), 1)
 
-    def test_picturesThatComeLate(self) -> None:
+    def test_videoThatComesLate(self) -> None:
         """
         Late video begins a file at once, or is added to the current one.
         """
@@ -519,7 +519,7 @@ class RotationTests(SynchronousTestCase):
     Where a file ends because it is full.
     """
 
-    def test_picturesThatStop(self) -> None:
+    def test_videoThatStops(self) -> None:
         """
         Video that stops does not keep audio from rotating; with its next key frame it
         is recorded again.

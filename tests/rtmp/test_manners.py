@@ -207,10 +207,10 @@ class MannerTests(SynchronousTestCase):
         """
         self.manner = MANNERS[3]
         begin = (9, 0x1000000, b"\x17\0\0\0\0" + b"config" * 50)
-        picture = b"\x27\1\0\0\0" + (bytes(3) + b"\x41" + b"A" * 124) * 3
+        image = b"\x27\1\0\0\0" + (bytes(3) + b"\x41" + b"A" * 124) * 3
         unit = bytes(128 * 3)
         sent = [begin] + [
-            (9, 0x1000000 + 40 * number, picture[:128] + unit + bytes([number]))
+            (9, 0x1000000 + 40 * number, image[:128] + unit + bytes([number]))
             for number in range(1, 50)
         ]
         manner = Manner("old OBS, absolute times", "nothing", False, 128)

@@ -301,7 +301,7 @@ class ReconnectionTests(RelayTestCase):
         self.successResultOf(ended)
         self.report()
 
-    def test_soundOnly(self) -> None:
+    def test_audioOnly(self) -> None:
         """
         A stream of audio only does not wait for a key frame.
         """

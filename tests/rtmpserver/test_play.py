@@ -49,7 +49,7 @@ from tests.rtmpserver.test_protocol import Connection
 MEDIA = (FrameKind.AUDIO, FrameKind.VIDEO)
 
 
-def sounds(frames: list[Frame]) -> list[Frame]:
+def audioFrames(frames: list[Frame]) -> list[Frame]:
     """
     @return: the audio frames among them.
     """
@@ -250,7 +250,7 @@ class PlayTests(PlayTestCase):
                 frame.payload
                 for frame in [
                     *frames[:2],
-                    *sounds(frames[second - 10 : second]),
+                    *audioFrames(frames[second - 10 : second]),
                     *frames[second:],
                 ]
             ],
@@ -404,7 +404,7 @@ class PlayTests(PlayTestCase):
                 f.payload
                 for f in [
                     *frames[: at[1] + 5],
-                    *sounds(frames[at[2] + 5 : at[3]]),
+                    *audioFrames(frames[at[2] + 5 : at[3]]),
                     *frames[at[3] :],
                 ]
             ],
@@ -423,7 +423,7 @@ class PlayTests(PlayTestCase):
         self.send(*makeFrames())
         self.assertEqual(len(self.got(connection)), 2)
 
-    def test_soundOnlyAndPicturesOnly(self) -> None:
+    def test_audioOnlyAndVideoOnly(self) -> None:
         """
         receiveVideo(false) and receiveAudio(false).
         """
@@ -742,31 +742,31 @@ class PlayMulticastTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual(self.got(), [self.bytesOf(*frames)] * 3)
 
-    def test_soundWaitsForPictures(self) -> None:
+    def test_audioWaitsForVideo(self) -> None:
         """
         Audio waits for the next video frame, up to the time limit. After that, and
         where there is no video, it does not wait.
         """
         multicast = self.multicast()
-        picture, sound, next_ = videoFrame(0, True), audioFrame(1), videoFrame(2)
-        multicast.frameReceived(sound)
+        image, audio, next_ = videoFrame(0, True), audioFrame(1), videoFrame(2)
+        multicast.frameReceived(audio)
         self.clock.advance(0)
-        self.assertEqual(self.got(), [self.bytesOf(sound)] * 2)
-        multicast.frameReceived(picture)
+        self.assertEqual(self.got(), [self.bytesOf(audio)] * 2)
+        multicast.frameReceived(image)
         self.clock.advance(0)
         self.got()
-        multicast.frameReceived(sound)
+        multicast.frameReceived(audio)
         self.clock.advance(HOLD / 2)
         self.assertEqual(self.got(), [b""] * 2)
         multicast.frameReceived(next_)
         self.clock.advance(0)
-        self.assertEqual(self.got(), [self.bytesOf(sound, next_)] * 2)
-        multicast.frameReceived(sound)
+        self.assertEqual(self.got(), [self.bytesOf(audio, next_)] * 2)
+        multicast.frameReceived(audio)
         self.clock.advance(HOLD)
-        self.assertEqual(self.got(), [self.bytesOf(sound)] * 2)
-        multicast.frameReceived(sound)
+        self.assertEqual(self.got(), [self.bytesOf(audio)] * 2)
+        multicast.frameReceived(audio)
         self.clock.advance(0)
-        self.assertEqual(self.got(), [self.bytesOf(sound)] * 2)
+        self.assertEqual(self.got(), [self.bytesOf(audio)] * 2)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_lowDelay(self) -> None:

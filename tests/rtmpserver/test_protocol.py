@@ -901,7 +901,7 @@ class WorthWaitingForTests(SynchronousTestCase):
     """
 
     #: An inter frame.
-    PICTURE = b"\x27\1\0\0\0" + bytes(4995)
+    IMAGE = b"\x27\1\0\0\0" + bytes(4995)
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -917,58 +917,58 @@ class WorthWaitingForTests(SynchronousTestCase):
         """
         return self.connection.protocol._dispatch.receive(data, self.clock.seconds())
 
-    def picture(self, payload: bytes = PICTURE) -> bytes:
+    def image(self, payload: bytes = IMAGE) -> bytes:
         self.clock.advance(0.04)
         return self.connection.client.message(9, payload)
 
-    def sound(self) -> bytes:
+    def audio(self) -> bytes:
         return self.connection.client.message(8, b"\xaf\1" + bytes(300))
 
-    def test_aPicture(self) -> None:
+    def test_aFrame(self) -> None:
         """
         A size is expected only if video frames arrive regularly.
         """
-        expected = [self.receive(self.picture()) for _ in range(WINDOW)]
+        expected = [self.receive(self.image()) for _ in range(WINDOW)]
         self.assertEqual(expected, [1] * (WINDOW - 1) + [2048])
-        self.assertEqual(self.receive(self.sound()), 2048)
+        self.assertEqual(self.receive(self.audio()), 2048)
         # A sequence header is small, and arrives in place of a video frame.
-        self.assertEqual(self.receive(self.picture(b"\x17\0\0\0\0avcC")), 2048)
-        self.assertEqual(self.receive(self.picture(KEYFRAME)), 1)
-        self.assertEqual(self.receive(self.sound()), 1)
+        self.assertEqual(self.receive(self.image(b"\x17\0\0\0\0avcC")), 2048)
+        self.assertEqual(self.receive(self.image(KEYFRAME)), 1)
+        self.assertEqual(self.receive(self.audio()), 1)
 
     def test_theRestOfOne(self) -> None:
         """
         The rest of a frame is read as it arrives.
         """
-        self.receive(b"".join(self.picture() for _ in range(WINDOW)))
-        picture = self.picture()
-        self.assertEqual(self.receive(picture[:-3000]), 1)
-        self.assertEqual(self.receive(picture[-3000:-1]), 1)
-        self.assertEqual(self.receive(picture[-1:]), 2048)
+        self.receive(b"".join(self.image() for _ in range(WINDOW)))
+        image = self.image()
+        self.assertEqual(self.receive(image[:-3000]), 1)
+        self.assertEqual(self.receive(image[-3000:-1]), 1)
+        self.assertEqual(self.receive(image[-1:]), 2048)
 
     def test_asFastAsPossible(self) -> None:
         """
         A peer that sends faster than it is read is not waited for.
         """
-        whole = b"".join(self.picture() for _ in range(WINDOW))
+        whole = b"".join(self.image() for _ in range(WINDOW))
         self.assertGreater(len(whole), FAST)
         self.assertEqual(self.receive(whole), 1)
-        self.assertEqual(self.receive(self.picture()), 2048)
+        self.assertEqual(self.receive(self.image()), 2048)
 
     def test_whoTalks(self) -> None:
         """
         A command is answered at once, and any number of bytes may follow it; a peer
         that does not publish is not waited for.
         """
-        self.receive(b"".join(self.picture() for _ in range(WINDOW)))
-        self.assertEqual(self.receive(self.picture()), 2048)
+        self.receive(b"".join(self.image() for _ in range(WINDOW)))
+        self.assertEqual(self.receive(self.image()), 2048)
         client = self.connection.client
         kind, payload = Command("getStreamLength", 7.0, (None, "cam")).encode()
         self.assertEqual(self.receive(client.message(kind, payload, 0)), 1)
-        self.assertEqual(self.receive(self.picture()), 2048)
+        self.assertEqual(self.receive(self.image()), 2048)
         kind, payload = Command("deleteStream", 8.0, (None, 1.0)).encode()
         self.assertEqual(self.receive(client.message(kind, payload, 0)), 1)
-        self.assertEqual(self.receive(self.sound()), 1)
+        self.assertEqual(self.receive(self.audio()), 1)
 
 
 class AnyMessagesTests(SynchronousTestCase):

@@ -24,7 +24,7 @@ from rtmptw.frames import Frame, FrameKind
 from rtmptw.interfaces import IFrameSink, IFrameSinkFactory, IHubUser
 from rtmptw.lane import Lane
 from rtmptw.sinks.decode import decoding as _decoding
-from rtmptw.sinks.decode.decoding import MAX_CODED, MAX_PICTURES, MAX_SOUND, Wanted
+from rtmptw.sinks.decode.decoding import MAX_AUDIO, MAX_CODED, MAX_VIDEO, Wanted
 from rtmptw.sinks.decode.loop import END_PATIENCE
 from rtmptw.sinks.decode.sink import (
     DecodedFrame,
@@ -425,20 +425,20 @@ class PolicyTests(SinkCase):
         self.successResultOf(finished)
         return decoded, calls, got
 
-    def test_sound(self) -> None:
+    def test_audio(self) -> None:
         """
         More audio frames than video frames may wait, and all are delivered in the end.
         """
         decoded, _calls, got = self.playSlowly("audio")
-        self.assertTrue(MAX_SOUND < decoded <= 2 * MAX_SOUND, decoded)
+        self.assertTrue(MAX_AUDIO < decoded <= 2 * MAX_AUDIO, decoded)
         self.assertEqual(got, [FrameKind.AUDIO] * 113)
 
-    def test_soundAndPictures(self) -> None:
+    def test_audioAndVideo(self) -> None:
         """
         Audio does not make the batches of video frames smaller.
         """
         _decoded, calls, got = self.playSlowly("both")
-        self.assertLessEqual(calls, 60 / MAX_PICTURES + 5)
+        self.assertLessEqual(calls, 60 / MAX_VIDEO + 5)
         self.assertEqual(
             (got.count(FrameKind.VIDEO), got.count(FrameKind.AUDIO)), (60, 113)
         )
@@ -463,7 +463,7 @@ class PolicyTests(SinkCase):
         self.assertEqual(self.producer.calls, ["pause"])
         # Frames passed to the code, and frames that wait.
         decoded = sink._decoding.counts.decoded[FrameKind.VIDEO]
-        self.assertLessEqual(decoded, 2 * MAX_PICTURES + 1)
+        self.assertLessEqual(decoded, 2 * MAX_VIDEO + 1)
         finished = sink.streamEnded("over")
         self.drain()
         self.successResultOf(finished)
@@ -852,7 +852,7 @@ class IterationTests(IterationCase):
 
         return Deferred.fromCoroutine(take())
 
-    def test_everyPicture(self) -> None:
+    def test_everyFrame(self) -> None:
         """
         The loop gets every video frame, and ends with the stream.
         """
@@ -888,7 +888,7 @@ class IterationTests(IterationCase):
         frames = self.frames()
         self.feed(frames, encode(VIDEO_ONLY), end=False)
         decoded = frames._decoding.counts.decoded[FrameKind.VIDEO]
-        self.assertLessEqual(decoded, MAX_PICTURES)
+        self.assertLessEqual(decoded, MAX_VIDEO)
         finished = frames.streamEnded("over")
         self.assertNoResult(finished)
         self.assertEqual(len(self.successResultOf(self.loop(frames))), 60)

@@ -477,10 +477,10 @@ class RealMediaTests(RecordingTestCase):
         total = 0
         for name in names:
             with av.open(self.path(name)) as container:
-                pictures = list(container.decode(video=0))
-                self.assertTrue(pictures[0].key_frame)
-                self.assertEqual((pictures[0].width, pictures[0].height), (64, 48))
-                total += len(pictures)
+                images = list(container.decode(video=0))
+                self.assertTrue(images[0].key_frame)
+                self.assertEqual((images[0].width, images[0].height), (64, 48))
+                total += len(images)
         self.assertEqual(total, 150)
 
 
@@ -558,7 +558,7 @@ class FileTests(RecordingTestCase):
         self.record([unknown, empty])
         self.assertEqual(self.tags()[1:], [asTag(unknown), asTag(empty)])
 
-    def test_picturesWithoutTheirHeader(self) -> None:
+    def test_videoWithoutItsHeader(self) -> None:
         """
         H.264 frames without a sequence header get an empty one in each file, without
         which FFmpeg cannot open the file; none is added if there is a real one.
@@ -897,7 +897,7 @@ class RotationTests(RecordingTestCase):
         self.record(frames, ":name={part}.flv:rotate=2")
         self.assertEqual(coded(self.tags("2.flv"))[0].timestamp, _filesink.MAX_LAG)
 
-    def test_soundAloneRotatesAtAnyFrame(self) -> None:
+    def test_audioAloneRotatesAtAnyFrame(self) -> None:
         """
         Without video there are no key frames to wait for.
         """
@@ -905,14 +905,14 @@ class RotationTests(RecordingTestCase):
         names = self.record(frames, ":name={part}.flv:rotate=1")
         self.assertEqual([len(coded(self.tags(name))) for name in names], [10, 10, 10])
 
-    def test_soundGoesOnRotatingWhenTheVideoHasEnded(self) -> None:
+    def test_audioGoesOnRotatingWhenTheVideoHasEnded(self) -> None:
         """
         The encoder has announced the end of the video.
         """
         frames = [video(0, True), VIDEO_END, *(audio(ms) for ms in range(0, 2500, 100))]
         self.assertEqual(len(self.record(frames, ":name={part}.flv:rotate=1")), 3)
 
-    def test_whileThereIsVideoSoundDoesNotRotate(self) -> None:
+    def test_whileThereIsVideoAudioDoesNotRotate(self) -> None:
         """
         Every part begins with a video frame.
         """
@@ -920,7 +920,7 @@ class RotationTests(RecordingTestCase):
         frames[30:30] = [video(2900)]
         self.assertEqual(self.record(frames, ":name={part}.flv:rotate=1"), ["1.flv"])
 
-    def test_soundGoesOnRotatingWhenThePicturesStayAway(self) -> None:
+    def test_audioGoesOnRotatingWhenTheVideoStaysAway(self) -> None:
         """
         Video is missing for three seconds, without an announced end.
         """
@@ -1404,7 +1404,7 @@ class MetadataTests(SynchronousTestCase):
             contents.add(audio(0), ms, 0)
         self.assertEqual(contents.duration, 60_040)
 
-    def test_picturesThatAreShownLaterCount(self) -> None:
+    def test_framesThatAreShownLaterCount(self) -> None:
         """
         The duration is the end of presentation, not of decoding.
         """

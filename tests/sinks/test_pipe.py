@@ -306,7 +306,7 @@ class RestartTests(PipeTestCase):
         self.feed(sink, [videoFrame(9000, True)])
         self.assertEqual(sink.starts, 9, "a good life makes the wait short again")
 
-    def test_soundAloneStartsAnywhere(self) -> None:
+    def test_audioAloneStartsAnywhere(self) -> None:
         """
         Without video there is no key frame to wait for.
         """
@@ -457,7 +457,7 @@ class AnnexBTests(PipeTestCase):
     C{format=annexb}.
     """
 
-    def test_everyPicture(self) -> None:
+    def test_everyFrame(self) -> None:
         """
         The byte stream has every unit, and the parameter sets before each key frame.
         """
@@ -468,12 +468,12 @@ class AnnexBTests(PipeTestCase):
             headers = [frame for frame in coded if frame.isHeader]
             self.assertEqual(encoding.begin(headers, coded[1]), b"")
             pieces = [encoding.encode(frame, 0) for frame in frames]
-            pictures = [piece for piece in pieces if piece]
-            print(f"{media.video}: {len(pictures)} of {media.frames} pictures")
-            self.assertEqual(len(pictures), media.frames)
+            images = [piece for piece in pieces if piece]
+            print(f"{media.video}: {len(images)} of {media.frames} pictures")
+            self.assertEqual(len(images), media.frames)
             keys = sum(frame.isKey for frame in coded)
-            parameters = pictures[0][: pictures[0].index(b"\0\0\0\1", 8)]
-            self.assertEqual(b"".join(pictures).count(parameters), keys)
+            parameters = images[0][: images[0].index(b"\0\0\0\1", 8)]
+            self.assertEqual(b"".join(images).count(parameters), keys)
 
     def test_anotherCodec(self) -> None:
         """
@@ -498,7 +498,7 @@ class AnnexBTests(PipeTestCase):
             frame = frameFromMessage(FrameKind.VIDEO, 0, body)
             self.assertEqual(encoding.encode(frame, 0), b"")
 
-    def test_soundIsLeftOut(self) -> None:
+    def test_audioIsLeftOut(self) -> None:
         """
         Audio is skipped.
         """

@@ -33,7 +33,7 @@ from rtmptw.sinks.snapshot.sink import (
     parseSnapshots,
 )
 from rtmptw.testing import FrameSinkTestsMixin, RecordingProducer, makeStreamInfo
-from tests._pyav.test_decoding import framesOf, smallPictures
+from tests._pyav.test_decoding import framesOf, smallImages
 from tests.live.media import H264_AAC, VIDEO_ONLY, Media, encode
 from tests.sinks.test_file import HeldLane, ImmediateLane
 from tests.test_lane import ThreadClock
@@ -63,7 +63,7 @@ def pixels(image: bytes) -> bytes:
     return picture.to_ndarray(format="rgb24").tobytes()
 
 
-def keyPictures(path: str) -> list[bytes]:
+def keyFrames(path: str) -> list[bytes]:
     """
     @return: the key frames of a file, decoded by FFmpeg.
     """
@@ -137,7 +137,7 @@ class FileTests(SnapshotCase):
         )
         self.assertEqual(self.names(), ["cam-1.png", "cam-2.png", "cam-3.png"])
         got = [pixels(Path(self.folder, name).read_bytes()) for name in self.names()]
-        wanted = keyPictures(path)
+        wanted = keyFrames(path)
         count = sum(a == b for a, b in zip(got, wanted, strict=True))
         print(f"snapshots: {count} of {len(wanted)} key frames")
         self.assertEqual(got, wanted)
@@ -272,9 +272,9 @@ class FileTests(SnapshotCase):
         The configuration and the size change.
         """
         sink = self.sink(template=PNG, every=0)
-        self.feed(sink, framesOf(encode(VIDEO_ONLY)) + framesOf(smallPictures()))
+        self.feed(sink, framesOf(encode(VIDEO_ONLY)) + framesOf(smallImages()))
         path = encode(VIDEO_ONLY)
-        wanted = keyPictures(path) + keyPictures(smallPictures())
+        wanted = keyFrames(path) + keyFrames(smallImages())
         got = [
             pixels(Path(self.folder, f"cam-{number + 1}.png").read_bytes())
             for number in range(len(wanted))
@@ -305,7 +305,7 @@ class FileTests(SnapshotCase):
         self.assertTrue(lane.closed)
         self.assertEqual(self.producer.calls, [])
         got = [pixels(Path(self.folder, name).read_bytes()) for name in self.names()]
-        wanted = keyPictures(path)
+        wanted = keyFrames(path)
         self.assertEqual(got, [wanted[0], wanted[2]])
 
 
@@ -325,7 +325,7 @@ class TakeTests(SnapshotCase):
         self.assertNoResult(early)
         second = [i for i, frame in enumerate(frames) if frame.isKey][1]
         self.feed(sink, frames[:second])
-        wanted = keyPictures(path)
+        wanted = keyFrames(path)
         self.assertEqual(pixels(self.successResultOf(early)), wanted[0])
         self.feed(sink, frames[second:])
         self.assertEqual(pixels(self.successResultOf(sink.take())), wanted[2])
@@ -407,7 +407,7 @@ class ProcessTests(SnapshotCase):
         self.assertEqual(self.end(sink), "live/cam: 3 snapshots; over")
         self.assertEqual(child.returncode, 0)
         got = [pixels(Path(self.folder, name).read_bytes()) for name in self.names()]
-        wanted = keyPictures(path)
+        wanted = keyFrames(path)
         print(f"snapshots of a process: {len(got)} of {len(wanted)} key frames")
         self.assertEqual(got, wanted)
         self.assertEqual(pixels(taken), wanted[-1])
@@ -445,7 +445,7 @@ class ProcessTests(SnapshotCase):
         )
         self.assertIn("2 snapshots, 1 failed", self.end(sink))
         got = [pixels(Path(self.folder, name).read_bytes()) for name in self.names()]
-        wanted = keyPictures(path)
+        wanted = keyFrames(path)
         self.assertEqual(got, [wanted[0], wanted[2]])
 
     def test_aWaitThatGrows(self) -> None:

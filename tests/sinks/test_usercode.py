@@ -164,7 +164,7 @@ class AwaitedTests(SinkCase):
             waits[number].callback(None)
         self.successResultOf(finished)
         wanted = decodedByFFmpeg(path)[FrameKind.VIDEO]
-        self.assertEqual(got, [f"live/cam {picture}" for picture in wanted])
+        self.assertEqual(got, [f"live/cam {image}" for image in wanted])
         self.assertEqual((sink.given, sink.errors, sink.failure), (60, 0, ""))
 
     def test_aClass(self) -> None:

@@ -31,7 +31,7 @@ from tests.test_lane import ThreadClock
 RATE = 48000
 
 
-def picture(seconds: float | None = None) -> Any:
+def image(seconds: float | None = None) -> Any:
     """
     @return: an image, with a timestamp if given.
     """
@@ -149,7 +149,7 @@ class FeedTests(FeedTestCase):
         refusal = self.assertRaises(NotAllowed, self.publish)
         self.assertEqual(refusal.code, "NetStream.Publish.BadName")
         second = self.publish(credentials="secret")
-        second.video(picture(0))
+        second.video(image(0))
         self.assertEqual(len(coded(self.frames, FrameKind.VIDEO)), 1)
 
     def test_takenOver(self) -> None:
@@ -157,21 +157,21 @@ class FeedTests(FeedTestCase):
         The old feed ends.
         """
         first = self.publish()
-        first.video(picture(0))
+        first.video(image(0))
         self.clock.advance(10)
         self.assertEqual(first.silentFor(), 10)
         self.publish()
         self.assertIn("replaced", first.ended)
-        error = self.assertRaises(FeedEnded, first.video, picture(1))
+        error = self.assertRaises(FeedEnded, first.video, image(1))
         self.assertIn("live/out has ended: replaced by this process", str(error))
 
-    def test_everyPicture(self) -> None:
+    def test_everyFrame(self) -> None:
         """
         N images give N frames, at once, with their times; the first follows a header.
         """
         feed = self.publish()
         for number in range(50):
-            feed.video(picture(number / 25))
+            feed.video(image(number / 25))
             self.assertEqual(len(coded(self.frames, FrameKind.VIDEO)), number + 1)
         feed.close()
         self.assertEqual(
@@ -218,7 +218,7 @@ class FeedTests(FeedTestCase):
         """
         feed = self.publish(video="libx264:tune=film:bf=2:g=25:preset=medium")
         for number in range(30):
-            feed.video(picture(1 + number / 25))
+            feed.video(image(1 + number / 25))
         before = len(coded(self.frames, FrameKind.VIDEO))
         feed.close("that was it")
         shown = sorted(
@@ -237,7 +237,7 @@ class FeedTests(FeedTestCase):
             video="libvpx-vp9:deadline=realtime:cpu-used=8", audio="libopus:b=64k"
         )
         for number in range(10):
-            feed.video(picture(number / 25))
+            feed.video(image(number / 25))
             feed.audio(sound(number / 25, RATE // 25))
         feed.close()
         self.assertEqual(
@@ -264,17 +264,17 @@ class FeedTests(FeedTestCase):
         An unknown option fails with the first image.
         """
         feed = self.publish(video="libx264:presett=slow")
-        error = self.assertRaises(SinkError, feed.video, picture(0))
+        error = self.assertRaises(SinkError, feed.video, image(0))
         self.assertIn("has no option presett", str(error))
 
-    def test_soundAndPicturesHaveOneClock(self) -> None:
+    def test_audioAndVideoHaveOneClock(self) -> None:
         """
         Times come from C{at}, or from the frame itself.
         """
         feed = self.publish()
-        feed.video(picture(7.0))
+        feed.video(image(7.0))
         feed.audio(sound(7.0))
-        feed.video(picture(0.5), at=7.04)
+        feed.video(image(0.5), at=7.04)
         for number in range(1, 6):
             feed.audio(sound(), at=7.0 + number * 1024 / RATE)
         feed.close()
@@ -294,13 +294,13 @@ class FeedTests(FeedTestCase):
         now = [50.0]
         self.patch(time, "monotonic", lambda: now[0])
         feed = self.publish()
-        feed.video(picture())
+        feed.video(image())
         feed.audio(sound(samples=4800))
         for _ in range(5):
             now[0] += 0.11
             feed.audio(sound(samples=4800))
         now[0] += 2
-        feed.video(picture())
+        feed.video(image())
         for _ in range(3):
             feed.audio(sound(samples=4800))
         feed.close()
@@ -317,7 +317,7 @@ class FeedTests(FeedTestCase):
         """
         feed = self.publish(video="libx264:bf=2:tune=film")
         for number in range(10):
-            feed.video(picture(number / 25))
+            feed.video(image(number / 25))
         for number in range(10, 20):
             feed.video(av.VideoFrame(WIDTH * 2, HEIGHT, "yuv420p"), at=number / 25)
         feed.close()
@@ -329,7 +329,7 @@ class FeedTests(FeedTestCase):
         ]
         self.assertEqual(len(set(headers)), 2)
 
-    def test_anotherKindOfSound(self) -> None:
+    def test_anotherKindOfAudio(self) -> None:
         """
         There is a new header, and no audio is lost.
         """
@@ -393,7 +393,7 @@ class FeedTests(FeedTestCase):
         A reader that waits for all tracks before it begins a file must not be misled.
         """
         feed = self.publish()
-        feed.video(picture(0))
+        feed.video(image(0))
         self.assertEqual(self.frames[0].name, "onMetaData")
         self.assertIn(b"width", self.frames[0].payload)
         self.assertNotIn(b"codecid", self.frames[0].payload)
@@ -409,7 +409,7 @@ class FeedTests(FeedTestCase):
         self.assertEqual(self.sink.ended, ["enough"])
         for call in (feed.video, feed.audio, feed.frame):
             given: Any = {
-                "video": picture(0),
+                "video": image(0),
                 "audio": sound(0),
                 "frame": audioFrame(0),
             }[call.__name__]
@@ -421,9 +421,9 @@ class FeedTests(FeedTestCase):
         The server is stopping.
         """
         feed = self.publish()
-        feed.video(picture(0))
+        feed.video(image(0))
         self.hub.shutdown("the server stops")
-        self.assertRaises(FeedEnded, feed.video, picture(1))
+        self.assertRaises(FeedEnded, feed.video, image(1))
         feed.close()
         self.assertEqual(self.sink.ended, ["the server stops"])
         self.assertRaises(NotAllowed, self.publish)
@@ -496,11 +496,11 @@ class PassOnTests(FeedTestCase):
         Audio waits for the video, and is complete and unchanged.
         """
         given = makeFrames(seconds=10)
-        sounds = [frame for frame in given if frame.kind is FrameKind.AUDIO]
+        audioFrames = [frame for frame in given if frame.kind is FrameKind.AUDIO]
         for frame in given:
             self.camera.frameReceived(frame)
         # The header is not held.
-        self.assertEqual([f.payload for f in self.frames], [sounds[0].payload])
+        self.assertEqual([f.payload for f in self.frames], [audioFrames[0].payload])
         for number in range(250):
             self.feed.frame(videoFrame(number * 40, number == 0))
             latest = times(self.frames, FrameKind.AUDIO)[-1]
@@ -511,13 +511,13 @@ class PassOnTests(FeedTestCase):
         got = [frame for frame in self.frames if frame.kind is FrameKind.AUDIO]
         same = sum(
             (a.payload, a.timestamp) == (b.payload, b.timestamp)
-            for a, b in zip(got, sounds, strict=True)
+            for a, b in zip(got, audioFrames, strict=True)
         )
-        print(f"passed on {same} of {len(sounds)} frames")
-        self.assertEqual(same, len(sounds))
-        self.assertFalse({id(frame) for frame in sounds} & {id(f) for f in got})
+        print(f"passed on {same} of {len(audioFrames)} frames")
+        self.assertEqual(same, len(audioFrames))
+        self.assertFalse({id(frame) for frame in audioFrames} & {id(f) for f in got})
 
-    def test_noPictures(self) -> None:
+    def test_noVideo(self) -> None:
         """
         Audio does not wait for video for ever.
         """
@@ -657,7 +657,7 @@ class ThreadTests(FeedTestCase):
         def work() -> None:
             feed = self.publish()
             for number in range(100):
-                feed.video(picture(number / 25))
+                feed.video(image(number / 25))
                 feed.audio(sound(number / 25, RATE // 25))
             feed.close("done")
 

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 
 from rtmptw._pyav.decoding import Counts, Decoded, Decoder
-from rtmptw._pyav.pictures import NATIVE, PictureForm, checkFormat
+from rtmptw._pyav.images import NATIVE, ImageForm, checkFormat
 from rtmptw.delivery import LOSSLESS, TO_KEYFRAME, TOO_SLOW, Delivery, Policy
 from rtmptw.frames import Frame, FrameKind, StreamInfo
 from rtmptw.lane import Lane
@@ -24,10 +24,10 @@ MAX_CODED = 64
 MAX_CODED_BYTES = 4 * 1024 * 1024
 #: The most decoded video frames that wait to be taken, and that are decoded in one
 #: batch. One of 3840x2160 has 12 MB.
-MAX_PICTURES = 4
+MAX_VIDEO = 4
 #: The same for decoded audio frames, of a few KB each. More than come with that many
 #: video frames, so that video limits a batch. Each batch costs two thread switches.
-MAX_SOUND = 16
+MAX_AUDIO = 16
 
 #: The largest age of a coded frame, in ms, with the policy C{latest}.
 MAX_AGE = 1000
@@ -163,7 +163,7 @@ class Wanted:
         """
         @return: a new converter of decoded frames; may be used by one thread at a time.
         """
-        return Form(PictureForm(self.format, self.size))
+        return Form(ImageForm(self.format, self.size))
 
 
 class Form:
@@ -171,8 +171,8 @@ class Form:
     Converts frames from the decoder to what users get.
     """
 
-    def __init__(self, pictures: PictureForm) -> None:
-        self._pictures = pictures
+    def __init__(self, video: ImageForm) -> None:
+        self._form = video
 
     def give(self, decoded: Decoded) -> DecodedFrame:
         """
@@ -186,8 +186,8 @@ class Form:
             decoded.arrived,
             bool(frame.key_frame) if isVideo else True,
             decoded.track,
-            image=self._pictures.picture(frame) if isVideo else None,
-            samples=None if isVideo else self._pictures.samples(frame),
+            image=self._form.image(frame) if isVideo else None,
+            samples=None if isVideo else self._form.samples(frame),
             rate=0 if isVideo else frame.sample_rate,
         )
 
@@ -212,7 +212,7 @@ class Decoding:
 
     If C{wanted.patience} is C{None}, at most L{MAX_CODED} coded frames are taken from
     the producer at a time; otherwise all are taken, and those that wait too long are
-    dropped. At most L{MAX_PICTURES} video frames and L{MAX_SOUND} audio frames wait,
+    dropped. At most L{MAX_VIDEO} video frames and L{MAX_AUDIO} audio frames wait,
     plus those that the decoder returns at its end; with the policy C{latest}, one of
     each kind.
 
@@ -319,7 +319,7 @@ class Decoding:
         self._decoded.clear()
         self._step()
 
-    def take(self, most: int = MAX_PICTURES + MAX_SOUND) -> list[Decoded]:
+    def take(self, most: int = MAX_VIDEO + MAX_AUDIO) -> list[Decoded]:
         """
         @return: at most C{most} decoded frames, the oldest first; decoding continues.
         """
@@ -374,18 +374,18 @@ class Decoding:
         """
         @return: the next coded frames, as many as there is room for.
         """
-        pictures = sound = 0
+        video = audio = 0
         if not self._isLatest:
-            pictures = sum(one.kind is FrameKind.VIDEO for one in self._decoded)
-            sound = len(self._decoded) - pictures
+            video = sum(one.kind is FrameKind.VIDEO for one in self._decoded)
+            audio = len(self._decoded) - video
         batch = []
         self._coded.expire(self._now())
         while self._coded:
             if self._coded.first().kind is FrameKind.VIDEO:
-                pictures += 1
+                video += 1
             else:
-                sound += 1
-            if pictures > MAX_PICTURES or sound > MAX_SOUND:
+                audio += 1
+            if video > MAX_VIDEO or audio > MAX_AUDIO:
                 break
             batch.append(self._coded.take())
         return batch

@@ -82,7 +82,7 @@ class FramesProgram(FeedingProgram):
             "key": frame.keyframe,
             "rate": frame.rate,
         }
-        self.transport.write(jsonMessage(Kind.PICTURE, said))
+        self.transport.write(jsonMessage(Kind.IMAGE, said))
 
     def _wait(self) -> "Deferred[None]":
         self._freed = Deferred()

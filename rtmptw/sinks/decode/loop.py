@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from rtmptw._pyav.decoding import Decoded
-from rtmptw._pyav.pictures import NATIVE
+from rtmptw._pyav.images import NATIVE
 from rtmptw.clock import wallClock
 from rtmptw.delivery import TOO_SLOW, Delivery
 from rtmptw.frames import Frame, StreamInfo

@@ -178,7 +178,7 @@ class DecodingProcess:
         self._memory = None
 
     def _said(self, kind: Kind, body: bytes) -> None:
-        if kind is not Kind.PICTURE:
+        if kind is not Kind.IMAGE:
             raise ValueError(f"unexpected message {kind.name}")
         if self._isAbandoned:
             return

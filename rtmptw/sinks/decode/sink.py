@@ -15,7 +15,7 @@ from twisted.python.usage import UsageError
 from zope.interface import implementer
 
 from rtmptw._pyav.decoding import Decoded
-from rtmptw._pyav.pictures import ARRAYS, NATIVE, parseSize
+from rtmptw._pyav.images import ARRAYS, NATIVE, parseSize
 from rtmptw.clock import wallClock
 from rtmptw.delivery import TOO_SLOW, Delivery
 from rtmptw.frames import Frame, FrameKind, StreamInfo

@@ -5,7 +5,7 @@ Makes images of video frames; runs in a lane, or in a child process.
 from datetime import datetime
 
 from rtmptw._pyav.decoding import Decoder
-from rtmptw._pyav.pictures import encodeImage
+from rtmptw._pyav.images import encodeImage
 from rtmptw.errors import SinkError
 from rtmptw.frames import Frame, FrameKind
 

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from rtmptw._pyav.pictures import IMAGES, parseSize
+from rtmptw._pyav.images import IMAGES, parseSize
 from rtmptw.batches import BatchWriter
 from rtmptw.clock import wallClock
 from rtmptw.delivery import LATEST, Delivery

@@ -17,11 +17,11 @@ from rtmptw.sources.feed import FeedEnded, publish
 RATE = 25
 
 
-def pictures():
+def images():
     for number in count():
-        picture = numpy.zeros((120, 160, 3), numpy.uint8)
-        picture[:, number % 160] = 255
-        yield picture
+        image = numpy.zeros((120, 160, 3), numpy.uint8)
+        image[:, number % 160] = 255
+        yield image
 
 
 class Pattern(Service):
@@ -43,8 +43,8 @@ class Pattern(Service):
     def work(self):
         feed = publish(self.hub, self.stream, reactor=self.reactor)
         try:
-            for number, picture in enumerate(islice(pictures(), self.frames)):
-                feed.video(picture, at=number / RATE)
+            for number, image in enumerate(islice(images(), self.frames)):
+                feed.video(image, at=number / RATE)
                 if self.stopped.wait(1 / RATE):
                     break
         except FeedEnded:

@@ -68,7 +68,7 @@ def parseSize(text: str) -> tuple[int, int]:
     raise ValueError(f"{text!r} is not like 640x360")
 
 
-class PictureForm:
+class ImageForm:
     """
     Converts video frames to one form.
     """
@@ -83,7 +83,7 @@ class PictureForm:
         # Keeps FFmpeg's scaler from one frame to the next.
         self._reformatter = VideoReformatter()
 
-    def picture(self, frame: Any) -> Any:
+    def image(self, frame: Any) -> Any:
         """
         @return: PyAV's frame, or a writable array with the dimensions height, width
             and, except for gray, 3.
@@ -130,18 +130,18 @@ def encodeImage(
     """
     encoder, pixels, colours = _IMAGES[kind]
     width, height = size or _square(frame, pixelShape)
-    picture = VideoReformatter().reformat(
+    image = VideoReformatter().reformat(
         frame, width, height, pixels, threads=1, **colours
     )
     context: Any = av.CodecContext.create(encoder, "w")
-    context.width, context.height = picture.width, picture.height
+    context.width, context.height = image.width, image.height
     context.pix_fmt = pixels
     context.time_base = _MILLISECOND
     # For a single image, starting one thread per core takes longer than encoding.
     context.thread_count = 1
     if kind == "jpg":
         context.options = {"qmin": _QUANTIZER, "qmax": _QUANTIZER}
-    packets = context.encode(picture) + context.encode(None)
+    packets = context.encode(image) + context.encode(None)
     return b"".join(bytes(packet) for packet in packets)
 
 

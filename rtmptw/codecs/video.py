@@ -23,7 +23,7 @@ class Color:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class VideoFormat:
     """
     The video format of a track.
 

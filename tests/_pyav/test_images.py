@@ -1,5 +1,5 @@
 """
-Tests for L{rtmptw._pyav.pictures}.
+Tests for L{rtmptw._pyav.images}.
 """
 
 import io
@@ -12,10 +12,10 @@ import numpy
 from av.video.reformatter import ColorRange, Colorspace
 from twisted.trial.unittest import SynchronousTestCase
 
-from rtmptw._pyav.pictures import (
+from rtmptw._pyav.images import (
     ARRAYS,
     IMAGES,
-    PictureForm,
+    ImageForm,
     checkFormat,
     encodeImage,
     parseSize,
@@ -31,22 +31,22 @@ def firstFrame(path: str, kind: str) -> Any:
         return next(container.decode(**{kind: 0}))
 
 
-class PictureFormTests(SynchronousTestCase):
+class ImageFormTests(SynchronousTestCase):
     """
     Decoded video and audio in the wanted form.
     """
 
     def setUp(self) -> None:
-        self.picture = firstFrame(encode(H264_AAC), "video")
+        self.image = firstFrame(encode(H264_AAC), "video")
 
     def test_native(self) -> None:
         """
         The native form is PyAV's frame.
         """
-        form = PictureForm("native", None)
-        self.assertIs(form.picture(self.picture), self.picture)
-        sound = firstFrame(encode(H264_AAC), "audio")
-        self.assertIs(form.samples(sound), sound)
+        form = ImageForm("native", None)
+        self.assertIs(form.image(self.image), self.image)
+        audio = firstFrame(encode(H264_AAC), "audio")
+        self.assertIs(form.samples(audio), audio)
 
     def test_arrays(self) -> None:
         """
@@ -55,9 +55,9 @@ class PictureFormTests(SynchronousTestCase):
         shapes = {"rgb24": (64, 96, 3), "bgr24": (64, 96, 3), "gray": (64, 96)}
         self.assertEqual(set(shapes), set(ARRAYS))
         for format, shape in shapes.items():
-            array = PictureForm(format, None).picture(self.picture)
+            array = ImageForm(format, None).image(self.image)
             self.assertEqual((array.shape, array.dtype), (shape, numpy.uint8))
-            wanted = self.picture.to_ndarray(format=format)
+            wanted = self.image.to_ndarray(format=format)
             self.assertTrue(numpy.array_equal(array, wanted))
 
     def test_arraysAreYours(self) -> None:
@@ -67,19 +67,19 @@ class PictureFormTests(SynchronousTestCase):
         """
         gray = av.VideoFrame(50, 30, "gray")
         gray.planes[0].update(bytes(gray.planes[0].buffer_size))
-        array = PictureForm("gray", None).picture(gray)
+        array = ImageForm("gray", None).image(gray)
         array[:] = 255
         self.assertEqual(gray.to_ndarray().max(), 0)
         for format in ARRAYS:
-            array = PictureForm(format, (50, 31)).picture(self.picture)
+            array = ImageForm(format, (50, 31)).image(self.image)
             self.assertTrue(array.flags.writeable and array.flags.c_contiguous)
 
     def test_blueGreenRed(self) -> None:
         """
         BGR has the channels of RGB in reverse order.
         """
-        rgb = PictureForm("rgb24", None).picture(self.picture)
-        bgr = PictureForm("bgr24", None).picture(self.picture)
+        rgb = ImageForm("rgb24", None).image(self.image)
+        bgr = ImageForm("bgr24", None).image(self.image)
         self.assertTrue(numpy.array_equal(rgb[:, :, ::-1], bgr))
         self.assertFalse(numpy.array_equal(rgb, bgr))
 
@@ -87,33 +87,33 @@ class PictureFormTests(SynchronousTestCase):
         """
         Arrays and frames are scaled.
         """
-        array = PictureForm("bgr24", (50, 31)).picture(self.picture)
+        array = ImageForm("bgr24", (50, 31)).image(self.image)
         self.assertEqual(array.shape, (31, 50, 3))
-        frame = PictureForm("native", (50, 30)).picture(self.picture)
+        frame = ImageForm("native", (50, 30)).image(self.image)
         self.assertEqual((frame.width, frame.height), (50, 30))
         self.assertEqual(frame.format.name, "yuv420p")
-        self.assertEqual(self.picture.width, 96)
+        self.assertEqual(self.image.width, 96)
 
     def test_aFormKeepsUpWithChanges(self) -> None:
         """
         Video frames may change their size in the middle.
         """
-        form = PictureForm("gray", (20, 10))
+        form = ImageForm("gray", (20, 10))
         for size in ((96, 64), (48, 32), (96, 64)):
-            picture = av.VideoFrame(*size, "yuv420p")
-            self.assertEqual(form.picture(picture).shape, (10, 20))
+            image = av.VideoFrame(*size, "yuv420p")
+            self.assertEqual(form.image(image).shape, (10, 20))
 
     def test_samples(self) -> None:
         """
         Audio arrays have channels by samples, whether FFmpeg's format is planar (AAC)
         or packed.
         """
-        form = PictureForm("bgr24", None)
-        sound = firstFrame(encode(H264_AAC), "audio")
-        array = form.samples(sound)
+        form = ImageForm("bgr24", None)
+        audio = firstFrame(encode(H264_AAC), "audio")
+        array = form.samples(audio)
         self.assertEqual((array.shape, array.dtype), ((1, 1024), numpy.float32))
-        sound = firstFrame(encode(VP9_FLAC), "audio")
-        self.assertEqual(form.samples(sound).dtype, numpy.int16)
+        audio = firstFrame(encode(VP9_FLAC), "audio")
+        self.assertEqual(form.samples(audio).dtype, numpy.int16)
         mixed = av.AudioFrame("s16", "stereo", 4)
         mixed.planes[0].update(numpy.arange(8, dtype=numpy.int16).tobytes())
         self.assertEqual(form.samples(mixed).tolist(), [[0, 2, 4, 6], [1, 3, 5, 7]])
@@ -175,18 +175,18 @@ class ImageTests(SynchronousTestCase):
         @return: the decoded image of a file.
         """
         with av.open(io.BytesIO(data), "r") as container:
-            (picture,) = container.decode(video=0)
-        return picture
+            (image,) = container.decode(video=0)
+        return image
 
     def test_PNG(self) -> None:
         """
         PNG loses nothing except in the color conversion.
         """
-        picture = firstFrame(encode(H264_AAC), "video")
-        data = encodeImage(picture, "png")
+        image = firstFrame(encode(H264_AAC), "video")
+        data = encodeImage(image, "png")
         self.assertEqual(data[:8], b"\x89PNG\r\n\x1a\n")
         got = self.decoded(data).to_ndarray(format="rgb24")
-        self.assertTrue(numpy.array_equal(got, picture.to_ndarray(format="rgb24")))
+        self.assertTrue(numpy.array_equal(got, image.to_ndarray(format="rgb24")))
 
     def test_JPEG(self) -> None:
         """
@@ -194,10 +194,10 @@ class ImageTests(SynchronousTestCase):
         range than video.
         """
         for level in (16, 128, 235):
-            picture = av.VideoFrame(96, 64, "yuv420p")
-            for plane, value in zip(picture.planes, (level, 128, 128), strict=True):
+            image = av.VideoFrame(96, 64, "yuv420p")
+            for plane, value in zip(image.planes, (level, 128, 128), strict=True):
                 plane.update(bytes([value]) * plane.buffer_size)
-            data = encodeImage(picture, "jpg")
+            data = encodeImage(image, "jpg")
             self.assertEqual((data[:3], data[-2:]), (b"\xff\xd8\xff", b"\xff\xd9"))
             got = self.decoded(data)
             self.assertEqual(got.format.name, "yuvj420p")
@@ -208,19 +208,19 @@ class ImageTests(SynchronousTestCase):
         """
         An image with detail is preserved well.
         """
-        picture = firstFrame(encode(H264_AAC), "video")
-        got = self.decoded(encodeImage(picture, "jpg")).to_ndarray(format="gray")
-        wanted = picture.to_ndarray(format="gray")
+        image = firstFrame(encode(H264_AAC), "video")
+        got = self.decoded(encodeImage(image, "jpg")).to_ndarray(format="gray")
+        wanted = image.to_ndarray(format="gray")
         self.assertLess(abs(got.astype(int) - wanted).mean(), 3)
 
     def test_size(self) -> None:
         """
         Images are scaled, to odd sizes, too.
         """
-        picture = firstFrame(encode(H264_AAC), "video")
+        image = firstFrame(encode(H264_AAC), "video")
         for kind in IMAGES:
             for size in ((48, 32), (33, 17)):
-                got = self.decoded(encodeImage(picture, kind, size))
+                got = self.decoded(encodeImage(image, kind, size))
                 self.assertEqual((got.width, got.height), size)
 
     def test_theColoursOfHighDefinition(self) -> None:
@@ -232,14 +232,14 @@ class ImageTests(SynchronousTestCase):
         source = av.VideoFrame.from_ndarray(red, format="rgb24")
         for space in (Colorspace.ITU709, Colorspace.ITU601, Colorspace.BT2020):
             for limits in (ColorRange.MPEG, ColorRange.JPEG):
-                picture = source.reformat(
+                image = source.reformat(
                     format="yuv420p",
                     dst_colorspace=space,
                     dst_color_range=limits,
                     threads=1,
                 )
                 for kind in IMAGES:
-                    got = self.decoded(encodeImage(picture, kind))
+                    got = self.decoded(encodeImage(image, kind))
                     pixel = got.to_ndarray(format="rgb24")[32, 48].astype(int)
                     distance = abs(pixel - red[0, 0]).max()
                     self.assertLess(distance, 5, (space, limits, kind, pixel))
@@ -248,7 +248,7 @@ class ImageTests(SynchronousTestCase):
         """
         Images have square pixels; pixel aspect ratios that no camera has are ignored.
         """
-        picture = firstFrame(encode(H264_AAC), "video")
+        image = firstFrame(encode(H264_AAC), "video")
         for shape, width in (
             (Fraction(4, 3), 128),
             (Fraction(1, 2), 48),
@@ -256,17 +256,17 @@ class ImageTests(SynchronousTestCase):
             (Fraction(1, 10000), 96),
         ):
             for kind in IMAGES:
-                got = self.decoded(encodeImage(picture, kind, pixelShape=shape))
+                got = self.decoded(encodeImage(image, kind, pixelShape=shape))
                 self.assertEqual((got.width, got.height), (width, 64), shape)
-        got = self.decoded(encodeImage(picture, "jpg", (40, 30), Fraction(4, 3)))
+        got = self.decoded(encodeImage(image, "jpg", (40, 30), Fraction(4, 3)))
         self.assertEqual((got.width, got.height), (40, 30), "what was asked for")
 
     def test_tenBits(self) -> None:
         """
         Video of more than eight bits is accepted, too.
         """
-        picture = av.VideoFrame(96, 64, "yuv420p10le")
-        for plane in picture.planes:
+        image = av.VideoFrame(96, 64, "yuv420p10le")
+        for plane in image.planes:
             plane.update(b"\x00\x02" * (plane.buffer_size // 2))
         for kind in IMAGES:
-            self.assertEqual(self.decoded(encodeImage(picture, kind)).width, 96)
+            self.assertEqual(self.decoded(encodeImage(image, kind)).width, 96)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
+class AudioFormat:
     """
     The audio format of a track.
 
