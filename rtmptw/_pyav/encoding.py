@@ -194,7 +194,7 @@ class VideoTrack(_EncodedTrack):
 
     def encode(self, image: av.VideoFrame, timestamp: int) -> list[Frame]:
         """
-        @param picture: the frame, left unchanged.
+        @param image: the frame, left unchanged.
         @param timestamp: in ms; moved to 1 ms after the previous one if it is not
             later.
         @return: the frames that the encoder delivers now.
@@ -241,7 +241,7 @@ class AudioTrack(_EncodedTrack):
 
     def encode(self, audio: av.AudioFrame, seconds: Fraction) -> list[Frame]:
         """
-        @param sound: the audio frame, left unchanged.
+        @param audio: the audio frame, left unchanged.
         @param seconds: the time of its first sample.
         @return: the frames that the encoder delivers now.
 
@@ -260,7 +260,7 @@ class AudioTrack(_EncodedTrack):
 
 def videoFrameOf(image: "Image", form: str) -> av.VideoFrame:
     """
-    @param picture: a PyAV frame, or a numpy array.
+    @param image: a PyAV frame, or a numpy array.
     @param form: the pixel format of an array.
 
     @raise ValueError: if it is neither, or does not have this format.

@@ -36,7 +36,7 @@ class AudioConfig:
     """
     The parsed fields of an AudioSpecificConfig.
 
-    @ivar sound: with the core's sample rate, which spectral band replication (SBR)
+    @ivar audio: with the core's sample rate, which spectral band replication (SBR)
         doubles.
     @ivar objectType: 2 is AAC-LC.
     @ivar layout: the channel configuration; 0 means that the encoder describes it.

@@ -25,13 +25,13 @@ class AVCConfig:
     The parsed fields of an AVCDecoderConfigurationRecord.
 
     @ivar lengthSize: size of the length field before each NAL unit, in bytes.
-    @ivar sequences: the sequence parameter sets.
-    @ivar pictures: the picture parameter sets.
+    @ivar sps: the sequence parameter sets.
+    @ivar pps: the picture parameter sets.
     """
 
     lengthSize: int
-    sequences: tuple[bytes, ...]
-    pictures: tuple[bytes, ...]
+    sps: tuple[bytes, ...]
+    pps: tuple[bytes, ...]
 
 
 def parseConfig(data: bytes) -> AVCConfig:
@@ -46,11 +46,11 @@ def parseConfig(data: bytes) -> AVCConfig:
     reader.skip(30)
     lengthSize = reader.bits(2) + 1
     reader.skip(3)
-    sequences = _units(data, reader, reader.bits(5))
-    pictures = _units(data, reader, reader.bits(8))
-    if not sequences:
+    sps = _units(data, reader, reader.bits(5))
+    pps = _units(data, reader, reader.bits(8))
+    if not sps:
         raise RemoteProtocolError("codec-header-garbage", "avcC without SPS")
-    return AVCConfig(lengthSize, sequences, pictures)
+    return AVCConfig(lengthSize, sps, pps)
 
 
 def _units(data: bytes, reader: BitReader, count: int) -> tuple[bytes, ...]:
@@ -158,5 +158,5 @@ def setsBefore(config: AVCConfig) -> bytes:
     """
     return b"".join(
         len(unit).to_bytes(config.lengthSize, "big") + unit
-        for unit in (*config.sequences, *config.pictures)
+        for unit in (*config.sps, *config.pps)
     )

@@ -80,7 +80,7 @@ def _look(parse: Callable[[bytes], VideoFormat], unit: bytes) -> VideoFormat | N
 
 def _h264(config: bytes | None, first: bytes, about: About) -> Description:
     data = _needed(config)
-    sequence = h264.parseConfig(data).sequences[0]
+    sequence = h264.parseConfig(data).sps[0]
     video = _look(h264.parseSequence, sequence)
     return _video(b"avc1", (b"avcC", data), video, about)
 

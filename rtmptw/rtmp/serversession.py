@@ -543,7 +543,7 @@ class ServerSession(Conversation[Event]):
     def _makeRoom(self) -> bool:
         """
         Delete the oldest idle message stream if there are L{MAX_STREAMS}: a client
-        that creates so many no longer uses it.
+        that creates that many no longer uses it.
 
         @return: whether there is room for one more.
         """

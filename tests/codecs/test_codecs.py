@@ -59,15 +59,13 @@ class VideoFormatTests(SynchronousTestCase):
         """
         config, _ = samples(H264_AAC)
         parsed = h264.parseConfig(config.data)
-        self.assertEqual((parsed.lengthSize, len(parsed.sequences)), (4, 1))
-        self.assertEqual(
-            h264.parseSequence(parsed.sequences[0]), VideoFormat(WIDTH, HEIGHT)
-        )
+        self.assertEqual((parsed.lengthSize, len(parsed.sps)), (4, 1))
+        self.assertEqual(h264.parseSequence(parsed.sps[0]), VideoFormat(WIDTH, HEIGHT))
         config, _ = samples(
             Media(audio="", options=(("preset", "ultrafast"), ("x264-params", SAID)))
         )
         self.assertEqual(
-            h264.parseSequence(h264.parseConfig(config.data).sequences[0]),
+            h264.parseSequence(h264.parseConfig(config.data).sps[0]),
             VideoFormat(WIDTH, HEIGHT, (4, 3), HDR),
         )
 
@@ -260,7 +258,7 @@ class GarbageTests(SynchronousTestCase):
         seeds += [
             unit
             for media in (H264_AAC,)
-            for unit in h264.parseConfig(samples(media)[0].data).sequences
+            for unit in h264.parseConfig(samples(media)[0].data).sps
         ]
         seeds += [unit for _, unit in hevc.parseConfig(samples(HEVC_AAC)[0].data).sets]
         dice = random.Random(5)
