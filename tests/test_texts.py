@@ -16,7 +16,8 @@ AVOIDED = re.compile(
 )
 #: Names of the standards, in which such a word stays.
 NAMES = re.compile(
-    r"groups? of pictures|GroupOfPictures|picture[ -](parameter|order|timing)|IDR pictures?",
+    r"groups? of pictures|GroupOfPictures|IDR pictures?"
+    r"|picture[ -](parameter|order|timing)",
     re.I,
 )
 #: Marks of epytext, which belong in docstrings only.

@@ -72,6 +72,15 @@ class Options(usage.Options):
         self.lists: dict[str, list[str]] = {}
         self.config = Config()
 
+    def getSynopsis(self) -> str:
+        """
+        @return: the usage line of C{python -m rtmptw} (which sets the program's name),
+            C{twistd} or C{twist}.
+        """
+        if sys.argv[0] == "rtmptw":
+            return "Usage: rtmptw [options]"
+        return super().getSynopsis()
+
     def opt_help_sinks(self) -> None:
         """
         List the installed sinks.
@@ -86,8 +95,7 @@ class Options(usage.Options):
         Show help for one type of sink.
         """
         plugin = sinkPlugin(sinkType)
-        print(f"--sink={plugin.sinkType}{plugin.argumentFormat}\n")
-        print(plugin.sinkHelp)
+        _explain(f"--sink={plugin.sinkType}", plugin.argumentFormat, plugin.sinkHelp)
         sys.exit(0)
 
     def opt_help_sources(self) -> None:
@@ -104,8 +112,8 @@ class Options(usage.Options):
         Show help for one type of source.
         """
         plugin = sourcePlugin(sourceType)
-        print(f"--source={plugin.sourceType}{plugin.argumentFormat}\n")
-        print(plugin.sourceHelp)
+        start = f"--source={plugin.sourceType}"
+        _explain(start, plugin.argumentFormat, plugin.sourceHelp)
         sys.exit(0)
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
@@ -156,6 +164,15 @@ class Options(usage.Options):
         )
         values.update(self.lists)
         self.config = configFrom(values)
+
+
+def _explain(start: str, argumentFormat: str, text: str) -> None:
+    """
+    Print the help of a sink or a source. Many show their arguments in it.
+    """
+    if start not in text:
+        print(f"{start}{argumentFormat}\n")
+    print(text)
 
 
 def _collects(setting: Setting) -> Callable[[Options, str], None]:

@@ -200,7 +200,7 @@ SETTINGS = (
         typed(_UNLESS.play.waits),
     ),
     Setting(
-        "play-behind",
+        "play-latency",
         _time(0.1),
         "How long a frame may be queued for a slow player before frames are dropped, "
         "in seconds",
@@ -208,14 +208,14 @@ SETTINGS = (
         typed(_DELIVERY.maxMilliseconds / 1000),
     ),
     Setting(
-        "play-buffer",
+        "play-queue",
         _bytes(65536, _MAX_BYTES),
         "How many bytes may be queued for a slow player before frames are dropped",
         (Place("play.delivery.maxBytes"),),
         typed(_DELIVERY.maxBytes),
     ),
     Setting(
-        "play-patience",
+        "play-timeout",
         _time(0),
         "Disconnect a player that stays too slow for this many seconds; 0 is never",
         (Place("play.delivery.patience"),),

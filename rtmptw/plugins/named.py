@@ -31,10 +31,11 @@ def argumentsOf(dotted: str) -> "Arguments | None":
 
 def helpOf(dotted: str) -> str:
     """
-    @return: the docstring of the named object, without its C{@} fields, and a line for
-        each argument.
+    @return: the docstring of the named object, as a terminal shows it: without its
+        C{@} fields and its marks of epytext; and a line for each argument.
     """
     text = re.split(r"^@", getdoc(namedAny(dotted)) or "", maxsplit=1, flags=re.M)[0]
+    text = re.sub(r"::$", ":", text, flags=re.M)
     arguments = argumentsOf(dotted)
     table = "" if arguments is None else arguments.help()
     return "\n\n".join(part for part in (text.rstrip(), table) if part)

@@ -6,6 +6,7 @@ import gc
 import importlib
 import io
 import re
+import sys
 import tempfile
 from contextlib import redirect_stdout
 from dataclasses import fields, replace
@@ -126,9 +127,9 @@ class OptionsTests(SynchronousTestCase):
             "--gop-cache=off",
             "--grace=6.5",
             "--play-wait=off",
-            "--play-behind=7.5",
-            "--play-buffer=80000",
-            "--play-patience=9.5",
+            "--play-latency=7.5",
+            "--play-queue=80000",
+            "--play-timeout=9.5",
             "--merge=50",
             "--low-delay=on",
             "--ledger=/tmp/ledger",
@@ -207,9 +208,9 @@ class OptionsTests(SynchronousTestCase):
             ("manhole", "nope:1", "nope"),
             ("manhole", "70000", "65535"),
             ("play-wait", "perhaps", "not one of on, off"),
-            ("play-behind", "0", "0.1 to"),
-            ("play-buffer", "1000", "65536"),
-            ("play-patience", "-1", "0 to"),
+            ("play-latency", "0", "0.1 to"),
+            ("play-queue", "1000", "65536"),
+            ("play-timeout", "-1", "0 to"),
             ("merge", "0.5", "0 to 10000"),
             ("low-delay", "1", "not one of on, off"),
             ("max-chunk-streams", "3", "4 to 65597"),
@@ -233,9 +234,9 @@ class OptionsTests(SynchronousTestCase):
             pull-on-demand = ["rtmp://h/c/d"]
             source = "rtmp:rtmp://h/e/f"
             play-wait = false
-            play-behind = 7.5
-            play-buffer = 80000
-            play-patience = 9
+            play-latency = 7.5
+            play-queue = 80000
+            play-timeout = 9
             merge = 50
             low-delay = true
             manhole = 2222
@@ -261,9 +262,9 @@ class OptionsTests(SynchronousTestCase):
             "--pull-on-demand=rtmp://h/c/d",
             "--source=rtmp:rtmp://h/e/f",
             "--play-wait=off",
-            "--play-behind=7.5",
-            "--play-buffer=80000",
-            "--play-patience=9",
+            "--play-latency=7.5",
+            "--play-queue=80000",
+            "--play-timeout=9",
             "--merge=50",
             "--low-delay=on",
             "--manhole=2222",
@@ -336,6 +337,15 @@ class OptionsTests(SynchronousTestCase):
             ["a/1", "a/2", "a/3", "a/4"],
         )
 
+    def test_usage(self) -> None:
+        """
+        The usage line names the program that was started.
+        """
+        self.patch(sys, "argv", ["rtmptw", "--nodaemon", "rtmp"])
+        self.assertTrue(str(Options()).startswith("Usage: rtmptw [options]\n"))
+        self.patch(sys, "argv", ["/usr/bin/twistd", "rtmp"])
+        self.assertNotIn("Usage: rtmptw", str(Options()))
+
     def test_help(self) -> None:
         """
         The help options print the sinks and sources, and exit without starting a
@@ -373,9 +383,9 @@ SAMPLES: dict[str, tuple[str, list[Any]]] = {
     "grace-after": ("stop", [True]),
     "gop-cache": ("off", [False]),
     "play-wait": ("off", [False]),
-    "play-behind": ("7.5", [7500]),
-    "play-buffer": ("80000", [80000]),
-    "play-patience": ("9.5", [9.5]),
+    "play-latency": ("7.5", [7500]),
+    "play-queue": ("80000", [80000]),
+    "play-timeout": ("9.5", [9.5]),
     "merge": ("50", [0.05]),
     "low-delay": ("on", [False, 0.0]),
     "ledger": ("/tmp/ledger", ["/tmp/ledger"]),
