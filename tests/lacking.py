@@ -1,24 +1,29 @@
 """
 A server without what Windows or macOS lack. C{python -m tests.lacking windows} removes
-it from this Python, then FFmpeg publishes to a server that records, relays and decodes,
-and the frames are counted. The result is printed as JSON.
+it from this Python, then FFmpeg publishes to a capture, and to a server that records,
+relays and decodes, and the frames are counted. The result is printed as JSON.
 
 This cannot show what Windows does differently under the same names.
 """
 
 import errno
+import itertools
 import json
 import os
 import select
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+ROOT = Path(__file__).parents[1]
 
 #: What neither Windows nor macOS has.
 _LINUX = {
@@ -193,6 +198,26 @@ def recovered(recording: Path) -> list[str]:
     return said + [recoverPart(str(path)).verdict.value for path in (part, empty)]
 
 
+def captured() -> list[int]:
+    """
+    @return: how many frames a capture with a reactor of its own has read and received.
+    """
+    from rtmptw import capture
+    from tests.live.media import Media, Mux, encode
+
+    media = Media(frames=25)
+    url = "rtmp://127.0.0.1:0/live/cam"
+    with capture(url, every=True, timeout=30.0) as frames:
+        mux = json.dumps(asdict(Mux(encode(media), frames.url)))
+        command = [sys.executable, "-m", "tests.live.publisher", mux]
+        with subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.DEVNULL
+        ) as publisher:
+            read = sum(1 for _frame in itertools.islice(frames, media.frames))
+        assert publisher.returncode == 0
+        return [read, frames.counts.received]
+
+
 async def run(reactor: Any, folder: Path) -> dict[str, Any]:
     """
     @return: the counts of what was sent, recorded, relayed and decoded.
@@ -241,7 +266,7 @@ async def run(reactor: Any, folder: Path) -> dict[str, Any]:
         "file": [len(mediaTags(path)) for path in files("recordings")],
         "mp4": [packets(path) for path in files("mp4")],
         "relayed": [len(mediaTags(path)) for path in files("relayed")],
-        "pictures": len(images),
+        "decoded": len(images),
         "unfinished": [path.name for path in files(".") if path.suffix == ".part"],
         "recovered": recovered(files("recordings")[0]),
     }
@@ -261,9 +286,11 @@ def main(system: str) -> None:
         [textFileLogObserver(sys.stderr)], redirectStandardIO=False
     )
     with _folder() as folder:
+        read = captured()
 
         async def do() -> None:
             counts = await run(reactor, folder)
+            counts["captured"] = read
             if system == "windows":
                 counts["refused"] = refusals()
             print(json.dumps(counts))

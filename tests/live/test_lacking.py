@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[2]
 def test_lacking() -> None:
     """
     On such a system a server still records FLV and MP4, relays to another server and
-    decodes without losing a frame. What it cannot do it refuses in one sentence.
+    decodes without losing a frame, and a capture gets every frame. What it cannot do it
+    refuses in one sentence.
     """
     done = subprocess.run(
         [sys.executable, "-m", "tests.lacking", "windows"],
@@ -34,7 +35,8 @@ def test_lacking() -> None:
         "file": [sent],
         "mp4": [packets],
         "relayed": [sent],
-        "pictures": 25,
+        "decoded": 25,
+        "captured": [25, 25],
         "unfinished": [],
         "recovered": ["busy", "finished", "removed"],
     }

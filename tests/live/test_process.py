@@ -151,7 +151,7 @@ async def test_everyFrame(
     label = f"live/cam: decode processcode.{name}"
     assert f"{label}: hello from live/cam" in said
     (total,) = [line for line in said if f"processcode.{name} got" in line]
-    assert f"{media.frames} pictures" in total
+    assert f"{media.frames} video" in total
 
 
 @pytest_twisted.ensureDeferred
@@ -313,14 +313,14 @@ async def test_aLoopInTheServer(serve: Serve) -> None:
     report = await server.ended(sink="frames")
     assert report.ledger.dropped == {} and report.failure == ""
     with av.open(source) as container:
-        pictures = [f.to_ndarray(format="bgr24") for f in container.decode(video=0)]
+        arrays = [f.to_ndarray(format="bgr24") for f in container.decode(video=0)]
     with av.open(source) as container:
         samples = [f.to_ndarray() for f in container.decode(audio=0)]
     images = [frame for frame in got if frame.kind is FrameKind.VIDEO]
     sound = [frame for frame in got if frame.kind is FrameKind.AUDIO]
     print(f"shared memory: {len(images)} video, {len(sound)} audio frames")
-    assert len(images) == len(pictures) == 60
-    for frame, array in zip(images, pictures, strict=True):
+    assert len(images) == len(arrays) == 60
+    for frame, array in zip(images, arrays, strict=True):
         assert numpy.array_equal(frame.image, array)
         assert frame.image.flags.writeable and frame.arrived.tzinfo is not None
     assert len(sound) == len(samples)
