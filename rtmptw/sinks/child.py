@@ -250,6 +250,14 @@ class ChildSink:
         """
         return self._child is not None or not self._ended
 
+    @property
+    def unprocessed(self) -> int:
+        """
+        The number of frames written to the child that it has not reported as processed;
+        0 if the program sends no such reports.
+        """
+        return 0 if self._fed is None else self._fed.lost()[0]
+
     def kill(self) -> None:
         """
         Kill the child now.

@@ -309,7 +309,8 @@ async def test_aLoopInTheServer(serve: Serve) -> None:
     source = encode(H264_AAC)
     taking = Deferred.fromCoroutine(take(server, format="bgr24", media="both"))
     await server.publish(Mux(source, server.url(), paced=True))
-    _frames, got = await taking
+    frames, got = await taking
+    assert frames.waiting == 0
     report = await server.ended(sink="frames")
     assert report.ledger.dropped == {} and report.failure == ""
     with av.open(source) as container:

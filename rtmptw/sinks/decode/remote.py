@@ -77,6 +77,14 @@ class DecodingProcess:
         return "" if self._child is None else self._child.failure
 
     @property
+    def waiting(self) -> int:
+        """
+        The number of frames waiting: coded in the child, and decoded here.
+        """
+        coded = 0 if self._child is None else self._child.unprocessed
+        return coded + len(self._waiting)
+
+    @property
     def isOver(self) -> bool:
         """
         Whether there is nothing to take, now or later.

@@ -425,7 +425,9 @@ class FileSink:
         """
         Handle a bug of ours; errors of the disk are in the outcome.
         """
-        self._log.failure("recording stopped early", failure=failure)
+        self._log.failure(
+            "{name}: recording stopped early", name=self._name, failure=failure
+        )
         self._fail(failure.getErrorMessage() or type(failure.value).__name__)
         return self.failure
 
