@@ -28,6 +28,18 @@ nox.options.error_on_external_run = False
 
 #: The tests that need no sockets, for other Pythons.
 CORE = ("tests.flv", "tests.rtmp", "tests.hub")
+#: The tests that the wheel does not run again: they are about the checkout, or start
+#: programs in which it makes no difference what is compiled.
+OF_CHECKOUT = (
+    "live",
+    "test_benchmarks.py",
+    "test_decode_examples.py",
+    "test_examples.py",
+    "test_exports.py",
+    "test_habits.py",
+    "test_structure.py",
+    "test_texts.py",
+)
 #: The live tests of compiled modules.
 COMPILED = ("ffmpeg", "play", "programs", "relay", "many")
 #: Files that must be in a source distribution.
@@ -180,8 +192,8 @@ def distributions(session: nox.Session) -> None:
 @nox.session(python=False)
 def wheel(session: nox.Session) -> None:
     """
-    Install the wheel of the session "distributions", and test its commands, all tests
-    without live clients, and the live tests of compiled modules, without the sources.
+    Install the wheel of the session "distributions", and test its commands, run the
+    tests of its modules and the live tests of the compiled ones, without the sources.
     """
     (built,) = (ROOT / "dist").glob("*.whl")
     with tempfile.TemporaryDirectory(prefix="rtmptw-wheel-") as folder:
@@ -230,7 +242,7 @@ def wheel(session: nox.Session) -> None:
             # With pytest, because the README's command uses trial for these.
             session.run(
                 *(str(python), "-m", "pytest", "-q", "-n", "2"),
-                *("--ignore", "tests/live"),
+                *(f"--ignore=tests/{name}" for name in OF_CHECKOUT),
             )
             session.run(
                 *(str(python), "-m", "pytest", "-q", "-n", "2"),
