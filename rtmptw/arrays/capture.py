@@ -162,8 +162,8 @@ class Capture(Blocking[CaptureCounts], Generic[ItemT]):
         Wait for the next frame, in the manner of C{cv2.VideoCapture.read}.
 
         @return: C{(True, frame)}; or C{(False, None)} if no frame comes within
-            C{timeout} seconds, or the capture is closed. L{why} says what it waits for,
-            L{isOpened} whether a frame can still come.
+            C{timeout} seconds, or the capture is closed. C{why} says what it waits for,
+            C{isOpened} whether a frame can still come.
         """
         try:
             item = self._next(self.timeout)
