@@ -108,7 +108,7 @@ class CheckTests(SynchronousTestCase):
         CI runs every session except those run by hand.
         """
         script = text(".ci/run").replace("\\\n", " ")
-        commands = re.findall(r"-m nox .*-s (.*)", script)
+        commands = re.findall(r"(?:-m nox .*-s|\bchecks) ([a-z ]+)$", script, re.M)
         named = [name for command in commands for name in command.split()]
         self.assertEqual(len(named), len(set(named)))
         self.assertEqual(set(named), sessions() - BY_HAND)
