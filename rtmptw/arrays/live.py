@@ -3,6 +3,7 @@ What captures and writers share: their state, their counts and the ways to close
 """
 
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
@@ -116,16 +117,16 @@ class LiveArrays(Generic[CountsT]):
         return f"<{self._label} {self.name}: {self.state}{why and f', {why}'}>"
 
 
-class Blocking(LiveArrays[CountsT]):
+class Blocking(LiveArrays[CountsT], ABC):
     """
     One for a plain program: a context manager with OpenCV's C{release}.
     """
 
+    @abstractmethod
     def close(self) -> None:
         """
         End the stream. Calling it again does nothing.
         """
-        raise NotImplementedError
 
     def release(self) -> None:
         """
@@ -145,22 +146,22 @@ class Blocking(LiveArrays[CountsT]):
         self.close()
 
 
-class Awaitable(LiveArrays[CountsT]):
+class Awaitable(LiveArrays[CountsT], ABC):
     """
     One for asyncio: an asynchronous context manager.
     """
 
+    @abstractmethod
     async def open(self) -> Self:
         """
         Start. C{async with} calls it, and so does the first frame.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     async def aclose(self) -> None:
         """
         End the stream, and wait until it has ended. Calling it again does nothing.
         """
-        raise NotImplementedError
 
     async def __aenter__(self) -> Self:
         return await self.open()
